@@ -1,0 +1,29 @@
+"""Hostile files in, samples out: probe, decode, store and serve uploaded media.
+
+The contract of this package (each name lives in the module named beside it):
+
+    store.py
+        keep(staged: Path, submission_id: UUID) -> Stored
+            fsync → sha256 → rename into MEDIA_ROOT/<id[:2]>/<id>/original → fsync of the directory. `Stored` has
+            `path` (relative to MEDIA_ROOT, str), `size` (bytes) and `sha256` (hex). The staged file is gone afterwards.
+            Raises `queueing.exceptions.Infrastructure(code="disk_full")` on ENOSPC / EROFS, nothing half-done left.
+        locate(relative: str) -> Path         absolute, refuses to leave MEDIA_ROOT and to follow symbolic links
+        verify(relative: str, sha256: str)    raises Permanent(code="file_missing" | "file_damaged")
+        digest(path: Path) -> str             sha256 of a file, hex
+
+    decode.py  (parent side: spawns the child, wall clock, reads its answer)
+        probe(path: Path) -> MediaFacts       container, duration (seconds, from decoded samples), audio/video codec, width,
+                                              height. `video_codec` is None for an audio file.
+        decode(path: Path, *, max_seconds: float) -> Decoded    `samples` (float32 mono 16 kHz) and `facts`
+            Raises Permanent with one of the codes
+                empty_file, unreadable, not_media (a playlist, text, an unlisted container), no_audio, too_long,
+                too_many_pixels
+            and Transient(code="decoder_crashed" | "decoder_timeout") when the child died or ran out of time.
+
+    container.py  (child side: the only place that calls av.open)
+        open_media(path) -> InputContainer    format whitelist, stream limits; a plain path only, never a file object
+
+    serve.py
+        stream(request, path: Path, content_type: str) -> HttpResponse   single byte ranges (206/416), HEAD, nosniff,
+            sandboxing CSP, at most 1 MiB per answered range
+"""

@@ -1,0 +1,219 @@
+"""Settings, in reading order. Every knob is an environment variable; docs/settings.md is its table.
+
+A value that can't be read stops the process with its name: a lab must not run for a term on a typo.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from pathlib import Path
+
+import environ
+from csp.constants import NONE, SELF
+from django.core.exceptions import ImproperlyConfigured
+
+from introeval import embedded
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+env = environ.Env()
+
+
+def positive(name: str, default: float) -> float:
+    """The variable as a number above zero."""
+    value: float = env.float(name, default=default)
+    if value <= 0:
+        raise ImproperlyConfigured(f"{name} must be above 0, it is {value}")
+    return value
+
+
+def one_of(name: str, *choices: str) -> str:
+    """The variable as one of `choices`; the first is the default."""
+    value: str = env.str(name, default=choices[0])
+    if value not in choices:
+        raise ImproperlyConfigured(f"{name} must be one of {', '.join(choices)}, it is {value!r}")
+    return value
+
+
+# Where everything that must survive lives: videos, the embedded database, the secret key.
+DATA_DIR = Path(env.str("DATA_DIR", default=str(BASE_DIR / "var"))).resolve()
+MEDIA_ROOT = DATA_DIR / "media"
+UPLOADS_DIR = DATA_DIR / "uploads"
+
+# Site
+DEBUG = env.bool("DEBUG", default=False)
+ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
+CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
+
+
+def secret_key() -> str:
+    """SECRET_KEY, or one made at the first start and kept in DATA_DIR."""
+    if given := env.str("SECRET_KEY", default=""):
+        return str(given)
+    kept = DATA_DIR / "secret_key"
+    try:
+        DATA_DIR.mkdir(parents=True, exist_ok=True)
+        embedded.write_once(kept, secrets.token_urlsafe(48))
+        return kept.read_text()
+    except OSError:
+        # `doctor` and `up` must still be able to say that DATA_DIR is unusable.
+        return hashlib.sha256(str(kept).encode()).hexdigest()
+
+
+SECRET_KEY = secret_key()
+
+INSTALLED_APPS = [
+    "daphne",
+    "introeval",
+    "evaluations",
+    "queueing",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "channels",
+    "django_htmx",
+    "axes",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+    "axes.middleware.AxesMiddleware",
+]
+
+ROOT_URLCONF = "introeval.urls"
+ASGI_APPLICATION = "introeval.asgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+
+# Database and broker: given ones, or the embedded ones of DATA_DIR (introeval/embedded.py).
+DATABASE_URL = env.str("DATABASE_URL", default="") or embedded.database_url(DATA_DIR)
+REDIS_URL = env.str("REDIS_URL", default="") or embedded.redis_url(DATA_DIR)
+DATABASES = {
+    "default": {
+        **env.db_url_config(DATABASE_URL),
+        # Under ASGI a kept connection belongs to a thread that may never come back: a bounded pool, no persistence.
+        "CONN_MAX_AGE": 0,
+        "OPTIONS": {
+            "pool": {"min_size": 0, "max_size": int(positive("DATABASE_POOL_SIZE", 8)), "timeout": 10},
+            "connect_timeout": 5,
+            "keepalives_idle": 5,
+            "keepalives_interval": 2,
+            "keepalives_count": 3,
+            "tcp_user_timeout": 10_000,
+            "application_name": "introeval",
+            "options": "-c statement_timeout=30s -c lock_timeout=5s -c idle_in_transaction_session_timeout=30s",
+        },
+    }
+}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+CHANNEL_LAYERS = {
+    "default": {
+        "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
+        "CONFIG": {"hosts": [REDIS_URL], "prefix": "introeval"},
+    }
+}
+
+# The queue
+BATCH_SIZE = int(positive("BATCH_SIZE", 10))
+BATCH_MAX_WAIT_SECONDS = positive("BATCH_MAX_WAIT_SECONDS", 3)
+PHASE_MIN_DWELL_SECONDS = positive("PHASE_MIN_DWELL_SECONDS", 5)
+PHASE_MAX_WAIT_SECONDS = positive("PHASE_MAX_WAIT_SECONDS", 600)
+LEASE_SECONDS = positive("LEASE_SECONDS", 30)
+HEARTBEAT_SECONDS = positive("HEARTBEAT_SECONDS", 5)
+POLL_SECONDS = positive("POLL_SECONDS", 0.7)
+MAX_ATTEMPTS = int(positive("MAX_ATTEMPTS", 3))
+MAX_CRASHES = int(positive("MAX_CRASHES", 2))
+RETRY_BACKOFF_SECONDS = positive("RETRY_BACKOFF_SECONDS", 10)
+
+# Speech to text. STT_MODEL is a model's folder or file, or the name of one that came as a package.
+STT_ENGINE = one_of("STT_ENGINE", "faster-whisper", "openai-whisper", "simulated")
+STT_MODEL = env.str("STT_MODEL", default="tiny.en")
+STT_DEVICE = one_of("STT_DEVICE", "auto", "cpu", "cuda")
+STT_THREADS = env.int("STT_THREADS", default=0)
+STT_WALL_BUDGET_SECONDS = positive("STT_WALL_BUDGET_SECONDS", 1800)
+
+# Language models
+LLM_PROTOCOL = one_of("LLM_PROTOCOL", "embedded", "ollama", "openai", "simulated")
+LLM_EXTRACT_URL = env.str("LLM_EXTRACT_URL", default="http://127.0.0.1:11434")
+LLM_EXTRACT_MODEL = env.str("LLM_EXTRACT_MODEL", default="smollm2" if LLM_PROTOCOL == "embedded" else "mistral:7b-instruct")
+LLM_RATE_URL = env.str("LLM_RATE_URL", default=LLM_EXTRACT_URL)
+LLM_RATE_MODEL = env.str("LLM_RATE_MODEL", default="smollm2" if LLM_PROTOCOL == "embedded" else "llama3:8b-instruct")
+LLM_SLOTS = int(positive("LLM_SLOTS", 1 if LLM_PROTOCOL == "embedded" else 3))
+LLM_CONTEXT_TOKENS = int(positive("LLM_CONTEXT_TOKENS", 4096))
+LLM_DEADLINE_SECONDS = positive("LLM_DEADLINE_SECONDS", 180)
+LLM_DEMO_QUALITY = env.bool("LLM_DEMO_QUALITY", default=LLM_PROTOCOL in ("embedded", "simulated"))
+
+# Uploads
+UPLOAD_MAX_BYTES = int(positive("UPLOAD_MAX_MB", 300) * 1024 * 1024)
+UPLOAD_CHUNK_BYTES = 4 * 1024 * 1024
+UPLOAD_EXPIRES_HOURS = positive("UPLOAD_EXPIRES_HOURS", 24)
+MAX_DURATION_SECONDS = positive("MAX_DURATION_SECONDS", 600)
+DISK_RESERVE_BYTES = int(positive("DISK_RESERVE_MB", 500) * 1024 * 1024)
+DATA_UPLOAD_MAX_MEMORY_SIZE = UPLOAD_CHUNK_BYTES + 64 * 1024
+
+# Sessions, logins, headers
+AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "django.contrib.auth.backends.ModelBackend"]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+LOGIN_URL = "login"
+LOGIN_REDIRECT_URL = "dashboard"
+LOGOUT_REDIRECT_URL = "login"
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]  # a whole class shares one address
+AXES_FAILURE_LIMIT = 10
+AXES_COOLOFF_TIME = 0.25  # hours
+AXES_RESET_ON_SUCCESS = True
+AXES_IPWARE_PROXY_COUNT = env.int("PROXY_COUNT", default=0)
+SESSION_COOKIE_AGE = 8 * 3600
+HTTPS = env.bool("HTTPS", default=False)
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HTTPS else None
+X_FRAME_OPTIONS = "DENY"
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [SELF],
+        "img-src": [SELF, "data:"],
+        "media-src": [SELF, "blob:"],
+        "object-src": [NONE],
+        "base-uri": [NONE],
+        "form-action": [SELF],
+        "frame-ancestors": [NONE],
+    }
+}
+
+# Words, times, files
+LANGUAGE_CODE = "en"
+USE_TZ = True
+TIME_ZONE = env.str("TIME_ZONE", default="UTC")
+STATIC_URL = "static/"
+STATIC_ROOT = BASE_DIR / "staticfiles"
+STATICFILES_DIRS = [("vendor", BASE_DIR / "node_modules" / ".introeval")] if (BASE_DIR / "node_modules" / ".introeval").is_dir() else []
+WHITENOISE_USE_FINDERS = True  # assets come straight from packages; nothing to collect before a demo
+
+LOGGING_CONFIG = None  # introeval/logs.py

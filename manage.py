@@ -1,0 +1,20 @@
+#!/usr/bin/env python
+"""Every command, with the embedded services running for as long as it does."""
+
+import os
+import sys
+
+
+def main() -> None:
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "introeval.settings")
+    from introeval import embedded, logs
+
+    logs.configure()
+    with embedded.services_for(sys.argv):
+        from django.core.management import execute_from_command_line
+
+        execute_from_command_line(sys.argv)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Adapters to the models. Nothing here imports Django's ORM."""

@@ -1,0 +1,178 @@
+"""What an engine is: the contract between the worker and whatever runs a model.
+
+An engine turns audio into a transcript or a prompt into JSON. It knows no ORM, no settings and no task: everything
+arrives as an argument, everything leaves as a frozen value or as a `queueing.exceptions.StageError` of the right class:
+
+- `Permanent`: the input is at fault; a retry can't help.
+- `Transient`: this answer was no good (invalid JSON, cut off); another try may be.
+- `OutOfMemory`: the model did not fit; the engine's process has ended and can be loaded again.
+- `Infrastructure`: server unreachable, model missing, device gone; the task is not to blame.
+- `Interrupted`: `stop` was set while it worked.
+- `Crashed`: the engine's process died under this task.
+
+Life of an engine: `load()` → any number of calls → `unload()`. Both are idempotent. After `unload()` returns no memory of
+the model is held by any process that this engine started, and `resident()` is empty. An engine whose process died
+reports nothing resident and can be loaded again.
+
+Threads: `load` and `unload` are called from one thread, with no call under way; calls may come from several threads at
+once, up to `slots`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from threading import Event
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+SAMPLE_RATE = 16_000  # Hz; what every Whisper model was trained on
+
+Samples = npt.NDArray[np.float32]
+"""Mono audio at SAMPLE_RATE, shape (n,), full scale ±1.0."""
+
+JSONSchema = Mapping[str, Any]
+"""A JSON Schema (draft 2020-12 subset: object, array, string, integer, number, boolean, enum, const, min/max…)."""
+
+Progress = Callable[[float, float], None]
+"""Called as (done, total), both in seconds of audio, never decreasing; cheap; never raises."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resident:
+    """A model held in memory right now."""
+
+    model: str
+    bytes: int  # of memory held, as its holder reports it; resident set size for a process
+    device: str  # "cpu", "cuda:0", …
+    pid: int | None = None  # the process that holds it, when it is ours
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    start: float  # seconds
+    end: float  # seconds
+    text: str  # with its punctuation, without surrounding blanks
+    probability: float  # 0..1
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    start: float  # seconds
+    end: float  # seconds
+    text: str
+    words: tuple[Word, ...]
+    average_log_probability: float
+    no_speech_probability: float  # 0..1
+    compression_ratio: float  # of the text by zlib; above 2.4 Whisper itself calls it a repetition loop
+
+
+@dataclass(frozen=True, slots=True)
+class Speech:
+    """What was said. Silence is a `Speech` without segments, never an error."""
+
+    language: str  # ISO 639-1
+    language_probability: float  # 0..1; 1.0 for a model of one language
+    duration: float  # seconds of audio given
+    speech_seconds: float  # seconds that voice activity detection calls speech
+    segments: tuple[Segment, ...]
+
+    @property
+    def text(self) -> str:
+        return " ".join(segment.text.strip() for segment in self.segments)
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    system: str
+    user: str
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """A language model's answer, parsed and valid against the schema it was given."""
+
+    value: dict[str, Any]
+    model: str
+    prompt_tokens: int
+    output_tokens: int
+    seconds: float  # wall time of the call, re-asks included
+    asks: int  # 1, or 2 when the first answer was invalid
+
+
+@dataclass(frozen=True, slots=True)
+class LanguageOptions:
+    max_tokens: int = 700  # of the answer; an answer cut at this length is `Transient`, never repaired
+    temperature: float = 0.0
+    seed: int = 7
+    deadline_seconds: float = 180.0  # total, from the call to the parsed answer
+
+
+class Engine(Protocol):
+    """What speech and language engines have in common."""
+
+    @property
+    def name(self) -> str:
+        """The engine's kind, e.g. `faster-whisper`."""
+
+    @property
+    def model(self) -> str:
+        """The model's name, as results record it."""
+
+    @property
+    def simulated(self) -> bool:
+        """True when no model is behind it; pages and results say so."""
+
+    def load(self) -> None:
+        """Bring the model into memory; returns when a call would be answered at once.
+
+        Raises:
+            Infrastructure: the model or its server is not there, with the words that mend it.
+            OutOfMemory: it does not fit.
+        """
+
+    def unload(self) -> None:
+        """Take the model out of memory; returns when it is out."""
+
+    def resident(self) -> tuple[Resident, ...]:
+        """What is in memory right now, asked of the process or server that holds it, not remembered."""
+
+
+class SpeechEngine(Engine, Protocol):
+    def transcribe(self, samples: Samples, *, progress: Progress, stop: Event) -> Speech:
+        """Turn audio into segments and words with times.
+
+        Raises:
+            OutOfMemory, Infrastructure, Interrupted, Crashed: see the module's text.
+            Transient: it took longer than the wall budget (code `too_slow`).
+        """
+
+
+class LanguageEngine(Engine, Protocol):
+    @property
+    def slots(self) -> int:
+        """How many calls it serves at once."""
+
+    def generate(self, prompt: Prompt, schema: JSONSchema, options: LanguageOptions, *, stop: Event) -> Generation:
+        """Answer the prompt with one JSON object that is valid against `schema`.
+
+        An invalid answer is asked for once more, with what was wrong with it; it is never repaired.
+
+        Raises:
+            Transient: invalid twice (code `invalid_answer`), cut off at max_tokens (`answer_cut`), or past the deadline
+                (`too_slow`).
+            Permanent: the prompt does not fit the model's context (`too_long_for_model`).
+            Infrastructure, OutOfMemory, Interrupted, Crashed: see the module's text.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Engines:
+    """The engines of one node. `extract` and `rate` may be the same object."""
+
+    speech: SpeechEngine
+    extract: LanguageEngine
+    rate: LanguageEngine
+    demo_quality: bool = field(default=False)  # the language model is too small to be trusted with a judgement

@@ -1,0 +1,6 @@
+from evaluations.models.classroom import Classroom
+from evaluations.models.results import Evaluation, Form, Transcript
+from evaluations.models.rubric import Criterion, Rubric
+from evaluations.models.submission import Submission, Upload
+
+__all__ = ["Classroom", "Criterion", "Evaluation", "Form", "Rubric", "Submission", "Transcript", "Upload"]

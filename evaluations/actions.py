@@ -1,0 +1,52 @@
+"""What people do, each as one atomic function over several models. Side effects wait for the commit."""
+
+from __future__ import annotations
+
+import uuid
+from pathlib import Path
+
+from django.contrib.auth.models import User
+from django.db import transaction
+
+from evaluations.media import store
+from evaluations.models import Classroom, Submission
+from queueing.models import Task
+
+EVALUATION = "evaluation"
+
+
+def submit(*, classroom: Classroom, student: User, staged: Path, original_name: str) -> tuple[Submission, bool]:
+    """Keep a complete file and enqueue its evaluation. Returns the submission and whether it is new.
+
+    Acknowledge only what this returned: the bytes are fsynced and renamed before the row and its task are committed
+    together. The same file of the same student in the same class is one submission, however often it arrives.
+
+    Raises:
+        queueing.exceptions.Infrastructure: the disk is full or read-only (code `disk_full`); `staged` is still there.
+    """
+    known = Submission.objects.filter(classroom=classroom, student=student, sha256=store.digest(staged)).first()
+    if known is not None:
+        staged.unlink(missing_ok=True)
+        return known, False
+    submission_id = uuid.uuid4()
+    stored = store.keep(staged, submission_id)
+    with transaction.atomic():
+        submission, created = Submission.objects.get_or_create(
+            classroom=classroom,
+            student=student,
+            sha256=stored.sha256,
+            defaults={"id": submission_id, "original_name": original_name, "path": stored.path, "size": stored.size},
+        )
+        if created:
+            Task.objects.enqueue(submission_id=submission.pk, pipeline=EVALUATION, owner_key=str(student.pk))
+    return submission, created
+
+
+def retry(*, submission: Submission, by: User) -> bool:
+    """Try the failed stage of a submission again; False when there is nothing to retry any more."""
+    return submission.evaluation_task.retry(by=str(by.pk))
+
+
+def cancel(*, submission: Submission, by: User) -> bool:
+    """Stop the work on a submission, waiting or running; the video stays."""
+    return submission.evaluation_task.cancel(by=str(by.pk))

@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+from typing import Self
+
+from django.contrib.auth.models import AbstractBaseUser, AnonymousUser, User
+from django.db import models
+
+
+class ClassroomQuerySet(models.QuerySet["Classroom"]):
+    def attended_by(self, user: AbstractBaseUser | AnonymousUser) -> Self:
+        return self.filter(students=user.pk)
+
+    def taught_by(self, user: AbstractBaseUser | AnonymousUser) -> Self:
+        return self.filter(teachers=user.pk)
+
+
+class Classroom(models.Model):
+    """Teachers, students, what they are asked to do and the limits that hold."""
+
+    class Release(models.TextChoices):
+        AT_ONCE = "at_once", "as soon as it is rated"
+        AFTER_REVIEW = "after_review", "after a teacher's review"
+
+    name = models.CharField(max_length=100, unique=True)
+    teachers = models.ManyToManyField(User, related_name="classes_taught", blank=True)
+    students = models.ManyToManyField(User, related_name="classes_attended", blank=True)
+    prompt = models.TextField(
+        default="Introduce yourself: your name and age, your hobbies, what you would like to become, "
+        "what you are good at, and something you have done."
+    )
+    rubric = models.ForeignKey("evaluations.Rubric", on_delete=models.PROTECT, related_name="classrooms")
+    release = models.CharField(max_length=20, choices=Release.choices, default=Release.AT_ONCE)
+    max_duration_seconds = models.PositiveIntegerField(default=600)
+    max_submissions = models.PositiveIntegerField(default=20, help_text="Per student.")
+
+    objects = ClassroomQuerySet.as_manager()
+
+    class Meta:
+        ordering = ("name",)
+
+    def __str__(self) -> str:
+        return self.name

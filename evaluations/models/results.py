@@ -1,0 +1,72 @@
+"""What the stages produce. One row per submission and kind; a retry of a later stage leaves the earlier rows alone."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models.functions import Now
+
+
+class Transcript(models.Model):
+    submission = models.OneToOneField("evaluations.Submission", on_delete=models.CASCADE, related_name="transcript")
+    text = models.TextField()
+    language = models.CharField(max_length=10)
+    language_probability = models.FloatField()
+    duration = models.FloatField(help_text="Seconds.")
+    speech_seconds = models.FloatField()
+    segments = models.JSONField(
+        help_text="[{start, end, text, no_speech_probability, words: [{start, end, text, probability}]}], times in seconds."
+    )
+    engine = models.CharField(max_length=40)
+    model = models.CharField(max_length=100)
+    simulated = models.BooleanField(default=False)
+    created_at = models.DateTimeField(db_default=Now())
+
+    def __str__(self) -> str:
+        return f"transcript of {self.submission_id}"
+
+
+class Form(models.Model):
+    """What the student said of themselves. Every field may be absent: nothing is guessed."""
+
+    submission = models.OneToOneField("evaluations.Submission", on_delete=models.CASCADE, related_name="form")
+    name = models.CharField(max_length=100, blank=True)
+    age = models.PositiveSmallIntegerField(null=True, blank=True)
+    hobbies = models.JSONField(default=list)
+    career_goals = models.TextField(blank=True)
+    strengths = models.JSONField(default=list)
+    experience = models.TextField(blank=True)
+    engine = models.CharField(max_length=40)
+    model = models.CharField(max_length=100)
+    simulated = models.BooleanField(default=False)
+    created_at = models.DateTimeField(db_default=Now())
+
+    FIELDS = ("name", "age", "hobbies", "career_goals", "strengths", "experience")
+
+    def __str__(self) -> str:
+        return f"form of {self.submission_id}"
+
+    def answers(self) -> dict[str, object]:
+        """Field → what was said; None where nothing was."""
+        return {field: getattr(self, field) or None for field in self.FIELDS}
+
+
+class Evaluation(models.Model):
+    submission = models.OneToOneField("evaluations.Submission", on_delete=models.CASCADE, related_name="evaluation")
+    overall = models.FloatField(help_text="1–10, the weighted mean of the criteria.")
+    scores = models.JSONField(
+        help_text="[{key, title, basis, score, judged, measured, weight, why, evidence: [{sentence, quote, start, end}]}]"
+    )
+    feedback = models.TextField()
+    suggestions = models.JSONField(default=list)
+    speech = models.JSONField(default=dict, help_text="Measured speaking facts: pace, pauses, fillers, articulation.")
+    demo_quality = models.BooleanField(
+        default=False, help_text="Rated by a model too small to judge; leans on what was measured."
+    )
+    engine = models.CharField(max_length=40)
+    model = models.CharField(max_length=100)
+    simulated = models.BooleanField(default=False)
+    released_at = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField(db_default=Now())
+
+    def __str__(self) -> str:
+        return f"evaluation of {self.submission_id}"

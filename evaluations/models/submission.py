@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING, Self
+
+from django.contrib.auth.models import AbstractBaseUser, AnonymousUser, User
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Now
+
+if TYPE_CHECKING:
+    from queueing.models import Task
+
+
+class SubmissionQuerySet(models.QuerySet["Submission"]):
+    def of_student(self, user: AbstractBaseUser | AnonymousUser) -> Self:
+        return self.filter(student=user.pk)
+
+    def visible_to(self, user: AbstractBaseUser | AnonymousUser) -> Self:
+        """A student's own, a teacher's classes', everything for a superuser."""
+        if user.is_active and getattr(user, "is_superuser", False):
+            return self
+        return self.filter(Q(student=user.pk) | Q(classroom__teachers=user.pk)).distinct()
+
+
+class Submission(models.Model):
+    """One student's one video, kept whatever happens to the work on it."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    classroom = models.ForeignKey("evaluations.Classroom", on_delete=models.PROTECT, related_name="submissions")
+    student = models.ForeignKey(User, on_delete=models.PROTECT, related_name="submissions")
+    original_name = models.CharField(max_length=255, help_text="As the student named it; never part of a path.")
+    path = models.CharField(max_length=255, help_text="Relative to MEDIA_ROOT.")
+    size = models.PositiveBigIntegerField(help_text="Bytes.")
+    sha256 = models.CharField(max_length=64)
+    created_at = models.DateTimeField(db_default=Now())
+
+    # Probed by the transcription stage; empty until then.
+    container = models.CharField(max_length=20, blank=True)
+    duration = models.FloatField(null=True, blank=True, help_text="Seconds of decoded audio.")
+    has_video = models.BooleanField(null=True)
+
+    objects = SubmissionQuerySet.as_manager()
+
+    class Meta:
+        ordering = ("-created_at",)
+        constraints = (
+            models.UniqueConstraint(fields=("classroom", "student", "sha256"), name="same_file_twice_is_one_submission"),
+        )
+
+    def __str__(self) -> str:
+        return f"submission {self.pk}"
+
+    @property
+    def evaluation_task(self) -> Task:
+        """The newest task of the pipeline `evaluation`; made with the submission, so there always is one."""
+        return self.tasks.select_related("batch").filter(pipeline="evaluation").latest("pk")
+
+
+class Upload(models.Model):
+    """A resumable upload on its way (tus 1.0): its bytes so far are in UPLOADS_DIR/<id>."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    student = models.ForeignKey(User, on_delete=models.CASCADE, related_name="uploads")
+    classroom = models.ForeignKey("evaluations.Classroom", on_delete=models.CASCADE, related_name="uploads")
+    original_name = models.CharField(max_length=255, blank=True)
+    length = models.PositiveBigIntegerField(null=True, blank=True, help_text="Bytes; empty while deferred.")
+    offset = models.PositiveBigIntegerField(default=0, help_text="Bytes that are safely on disk.")
+    submission = models.ForeignKey(Submission, null=True, blank=True, on_delete=models.SET_NULL, related_name="uploads")
+    created_at = models.DateTimeField(db_default=Now())
+    expires_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"upload {self.pk}"

@@ -1,0 +1,6 @@
+"""News of the queue, sent after commit. A receiver looks at the database; the signal carries identities only."""
+
+from django.dispatch import Signal
+
+task_changed = Signal()  # task_id: int
+phase_changed = Signal()  # node: str

@@ -1,0 +1,39 @@
+"""The named cast, and what every test shares."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+from django.contrib.auth.models import User
+
+from evaluations.models import Classroom, Rubric
+
+
+@dataclass(frozen=True)
+class Cast:
+    """A teacher, two students of her class, and a student of another teacher's class."""
+
+    teacher: User
+    ada: User
+    bo: User
+    other_teacher: User
+    outsider: User
+    classroom: Classroom
+    other_classroom: Classroom
+
+
+@pytest.fixture
+def cast(db: None) -> Cast:
+    teacher, ada, bo, other_teacher, outsider = (
+        User.objects.create_user(name, password="a-long-passphrase")
+        for name in ("teacher", "ada", "bo", "other_teacher", "outsider")
+    )
+    rubric = Rubric.default()
+    classroom = Classroom.objects.create(name="7a", rubric=rubric)
+    classroom.teachers.add(teacher)
+    classroom.students.add(ada, bo)
+    other = Classroom.objects.create(name="7b", rubric=rubric)
+    other.teachers.add(other_teacher)
+    other.students.add(outsider)
+    return Cast(teacher, ada, bo, other_teacher, outsider, classroom, other)

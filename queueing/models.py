@@ -13,11 +13,12 @@ from functools import partial
 from typing import Any, Self
 
 from django.db import models, transaction
-from django.db.models import F, Max, Min, Q, Subquery
+from django.db.models import Count, F, Max, Min, Q, Subquery
 from django.db.models.functions import Coalesce, Now
 
 from queueing import pipelines
 from queueing.exceptions import ClaimLost, StageError
+from queueing.policy import Demand, Snapshot
 from queueing.signals import phase_changed, task_changed
 from queueing.states import ENDED, LIVE, TRANSITIONS, PhaseName, Stage, State, Status, Step, status_of
 
@@ -103,8 +104,10 @@ class Batch(models.Model):
         return batch
 
     def close_transcription(self) -> None:
-        """From here on the batch is evaluated; nobody joins it any more."""
-        Batch.objects.filter(pk=self.pk).update(phase=PhaseName.EVAL)
+        """From here on the batch is evaluated; nobody joins it any more, and who was left waiting is free for the next."""
+        with transaction.atomic():
+            Batch.objects.filter(pk=self.pk).update(phase=PhaseName.EVAL)
+            self.tasks.filter(stage=Stage.TRANSCRIBE, state=State.QUEUED).update(batch=None)
 
 
 class TaskQuerySet(models.QuerySet["Task"]):
@@ -172,6 +175,23 @@ class TaskQuerySet(models.QuerySet["Task"]):
             self.filter(pk__in=ids).update(lease_until=in_seconds(seconds))
         return ids
 
+    def snapshot(self, node: str) -> Snapshot:
+        """What there is to do, for `policy.next_phase`, in one statement."""
+        in_batch = Q(batch__node=node, batch__phase=PhaseName.STT)
+        groups = {
+            "unbatched": Q(stage__in=pipelines.stages_of(PhaseName.STT), batch=None),
+            "batch": Q(stage__in=pipelines.stages_of(PhaseName.STT)) & in_batch,
+            "evaluation": Q(stage__in=pipelines.stages_of(PhaseName.EVAL)),
+        }
+        due = Q(state=State.QUEUED, not_before__lte=Now())
+        figures: dict[str, Any] = {}
+        for name, group in groups.items():
+            figures[f"{name}_due"] = Count("pk", filter=group & due)
+            figures[f"{name}_running"] = Count("pk", filter=group & Q(state=State.RUNNING))
+            figures[f"{name}_oldest"] = Now() - Min("staged_at", filter=group & due)
+        found = self.live().aggregate(**figures)
+        return Snapshot(**{name: _demand(found, name) for name in groups})
+
     def positions(self) -> dict[int, int]:
         """Each live task's place in line: 0 = being worked on, n = n-th of those that wait."""
         live = self.live().order_by(F("batch_id").asc(nulls_last=True), "turn", "pk")
@@ -181,6 +201,11 @@ class TaskQuerySet(models.QuerySet["Task"]):
             waiting += state == State.QUEUED
             places[pk] = waiting if state == State.QUEUED else 0
         return places
+
+
+def _demand(found: dict[str, Any], name: str) -> Demand:
+    oldest: timedelta | None = found[f"{name}_oldest"]
+    return Demand(found[f"{name}_due"], found[f"{name}_running"], oldest.total_seconds() if oldest else 0.0)
 
 
 class Task(models.Model):
@@ -266,14 +291,14 @@ class Task(models.Model):
         self._own("fail", error, took=took)
 
     def retry_later(self, error: StageError, delay_seconds: float, *, took: float) -> None:
-        """A failure that counts, with tries left. It leaves its batch: nobody waits for it."""
+        """A failure that counts, with tries left."""
         burned = "crashes" if error.outcome == "crashed" else "failures"
-        changes = {"not_before": in_seconds(delay_seconds), "batch": None, burned: F(burned) + 1}
+        changes = {"not_before": in_seconds(delay_seconds), burned: F(burned) + 1, **self._leave_batch()}
         self._own("retry_later", error, took=took, **changes)
 
     def hand_back(self, error: StageError, delay_seconds: float = 0, *, took: float) -> None:
         """Not its fault: as if it had not been tried."""
-        self._own("hand_back", error, took=took, not_before=in_seconds(delay_seconds))
+        self._own("hand_back", error, took=took, not_before=in_seconds(delay_seconds), **self._leave_batch())
 
     def note_progress(self, done: float, total: float) -> None:
         """Publish how far the current stage is; that the claim is lost shows at the next heartbeat."""
@@ -285,7 +310,8 @@ class Task(models.Model):
 
     def rescue(self, error: StageError) -> bool:
         """Its lease ran out: back into the queue. Guarded by the epoch that was seen expired."""
-        return self._move("rescue", error, Q(lease_until__lt=Now()), batch=None, crashes=F("crashes") + 1)
+        changes = {"crashes": F("crashes") + 1, **self._leave_batch()}
+        return self._move("rescue", error, Q(lease_until__lt=Now()), **changes)
 
     def give_up(self, error: StageError) -> bool:
         """Its lease ran out once too often."""
@@ -293,7 +319,7 @@ class Task(models.Model):
 
     def retry(self, *, by: str) -> bool:
         """A person asks for the failed stage again: fresh counters; earlier results and the history stay."""
-        changes = {**_FRESH, "retried": True, "not_before": Now(), "staged_at": Now(), "batch": None}
+        changes = {**_FRESH, "retried": True, "not_before": Now(), "staged_at": Now(), **self._leave_batch()}
         return self._move("retry", by=by, **changes)
 
     def cancel(self, *, by: str) -> bool:
@@ -305,6 +331,10 @@ class Task(models.Model):
         if moved:
             self._publish("join")
         return bool(moved)
+
+    def _leave_batch(self) -> dict[str, Any]:
+        """A transcription that comes back later takes a place in a later batch: the others don't wait for it."""
+        return {"batch": None} if self.stage == Stage.TRANSCRIBE else {}
 
     def _own(self, verb: str, error: StageError | None = None, *, took: float, **changes: Any) -> None:
         """A move that only the claim's owner may make; `ClaimLost` when that is someone else by now."""

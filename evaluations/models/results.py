@@ -35,6 +35,9 @@ class Form(models.Model):
     career_goals = models.TextField(blank=True)
     strengths = models.JSONField(default=list)
     experience = models.TextField(blank=True)
+    unsupported = models.JSONField(
+        default=list, help_text="[{field, value}] that the model answered but the transcript doesn't say."
+    )
     engine = models.CharField(max_length=40)
     model = models.CharField(max_length=100)
     simulated = models.BooleanField(default=False)

@@ -1,0 +1,94 @@
+"""Quotes that can't be invented: a model points at numbered sentences, and what it claims is looked up in the words said."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from evaluations.speech import Spoken
+
+SENTENCE_END = (".", "!", "?", "…")
+MAX_WORDS = 40  # a transcript without punctuation is cut here, so that a quote stays a quote
+SUPPORT_SHARE = 0.5  # of a claim's content words that must have been said
+
+_NUMBERS = (
+    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
+    "eighteen nineteen"
+).split()
+_TENS = {"twenty": 20, "thirty": 30, "forty": 40, "fifty": 50, "sixty": 60, "seventy": 70, "eighty": 80, "ninety": 90}
+_EMPTY_WORDS = frozenset(
+    "a an and are as at be been but by for from had has have he her his i in into is it its me my of on or our she so "
+    "that the their them they this to was we were will with would you your am can like about become want".split()
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    number: int  # from 1, as the model sees it
+    text: str
+    start: float  # seconds
+    end: float  # seconds
+
+    def as_quote(self) -> dict[str, object]:
+        return {"sentence": self.number, "quote": self.text, "start": self.start, "end": self.end}
+
+
+def sentences(words: Sequence[Spoken]) -> list[Sentence]:
+    """Cut the words of a transcript into numbered sentences, each with its times."""
+    return [
+        Sentence(number, " ".join(word.text for word in group), group[0].start, group[-1].end)
+        for number, group in enumerate(_groups(words), start=1)
+    ]
+
+
+def _groups(words: Sequence[Spoken]) -> Iterator[list[Spoken]]:
+    group: list[Spoken] = []
+    for word in words:
+        group.append(word)
+        if word.text.endswith(SENTENCE_END) or len(group) >= MAX_WORDS:
+            yield group
+            group = []
+    if group:
+        yield group
+
+
+def numbered(found: Sequence[Sentence]) -> str:
+    """The transcript as the model reads it: `[1] Hello, I am Ada.`"""
+    return "\n".join(f"[{sentence.number}] {sentence.text}" for sentence in found)
+
+
+def says(text: str, claim: str) -> bool:
+    """Whether most of the content words of `claim` were said, in some form."""
+    said = {_stem(word) for word in _words(text)}
+    content = [_stem(word) for word in _words(claim) if word not in _EMPTY_WORDS]
+    return bool(content) and sum(word in said for word in content) / len(content) >= SUPPORT_SHARE
+
+
+def says_name(text: str, name: str) -> bool:
+    """Whether every part of a name was said."""
+    said = set(_words(text))
+    parts = _words(name)
+    return bool(parts) and all(part in said for part in parts)
+
+
+def says_number(text: str, number: int) -> bool:
+    """Whether a number was said, in digits or in words."""
+    words = _words(text)
+    return str(number) in words or _in_words(number) in " ".join(words)
+
+
+def _in_words(number: int) -> str:
+    if number < len(_NUMBERS):
+        return _NUMBERS[number]
+    tens = next((word for word, value in _TENS.items() if value == number - number % 10), str(number))
+    return tens if number % 10 == 0 else f"{tens} {_NUMBERS[number % 10]}"
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r"[a-z0-9']+", text.lower().replace("-", " "))
+
+
+def _stem(word: str) -> str:
+    """Enough of a stem that "drawing", "draws" and "draw" meet: English endings only."""
+    return re.sub(r"(ing|ies|es|ed|s|y|e)$", "", word) if len(word) > 4 else word

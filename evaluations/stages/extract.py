@@ -1,0 +1,107 @@
+"""Transcript → form. Nothing is guessed: what the transcript doesn't say is left out, and kept as unsupported."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from threading import Event
+from typing import Any, Final
+
+from django.conf import settings
+
+from evaluations import evidence
+from evaluations.models import Form, Transcript
+from queueing.engines.base import Engines, JSONSchema, LanguageOptions, Progress, Prompt
+from queueing.models import Task
+
+SYSTEM = (
+    "You fill in a form from what a student said. Copy the student's own words. "
+    "Use null when the student did not say it. Never guess."
+)
+
+_TEXT: Final = {"type": ["string", "null"], "maxLength": 200}
+_LIST: Final = {"type": "array", "items": {"type": "string", "minLength": 2, "maxLength": 60}, "maxItems": 5}
+SCHEMA: Final[JSONSchema] = {
+    "type": "object",
+    "properties": {
+        "name": {"type": ["string", "null"], "maxLength": 60},
+        "age": {"type": ["integer", "null"], "minimum": 3, "maximum": 120},
+        "hobbies": _LIST,
+        "career_goals": _TEXT,
+        "strengths": _LIST,
+        "experience": _TEXT,
+    },
+    "required": ["name", "age", "hobbies", "career_goals", "strengths", "experience"],
+    "additionalProperties": False,
+}
+
+_SAID: Final[dict[str, Callable[[str, Any], bool]]] = {
+    "name": evidence.says_name,
+    "age": evidence.says_number,
+    "hobbies": evidence.says,
+    "career_goals": evidence.says,
+    "strengths": evidence.says,
+    "experience": evidence.says,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    fields: dict[str, Any]
+    engine: str
+    model: str
+    simulated: bool
+    unsupported: list[dict[str, Any]] = field(default_factory=list)
+
+
+class Extract:
+    def prepare(self, task: Task) -> str:
+        return Transcript.objects.values_list("text", flat=True).get(submission=task.submission_id)
+
+    def compute(self, work: str, engines: Engines, progress: Progress, stop: Event) -> Result:
+        options = LanguageOptions(max_tokens=400, deadline_seconds=settings.LLM_DEADLINE_SECONDS)
+        engine = engines.extract
+        answer = engine.generate(prompt(work), SCHEMA, options, stop=stop)
+        fields, unsupported = supported(answer.value, work, trust=engine.simulated)
+        return Result(fields, engine.name, answer.model, engine.simulated, unsupported)
+
+    def save(self, task: Task, result: Result) -> None:
+        Form.objects.update_or_create(
+            submission_id=task.submission_id,
+            defaults={
+                **result.fields,
+                "unsupported": result.unsupported,
+                "engine": result.engine,
+                "model": result.model,
+                "simulated": result.simulated,
+            },
+        )
+
+
+def prompt(transcript: str) -> Prompt:
+    return Prompt(SYSTEM, f'The student said:\n"""\n{transcript}\n"""\nFill in the form.')
+
+
+def supported(answer: dict[str, Any], transcript: str, *, trust: bool) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Split a model's answer into what was said and what was not.
+
+    Returns the form's fields, empty where nothing was said, and `[{field, value}]` of what the transcript doesn't support.
+    `trust` skips the look-up: a simulated engine says so on every result and quotes nothing.
+    """
+    fields: dict[str, Any] = {"name": "", "age": None, "hobbies": [], "career_goals": "", "strengths": [], "experience": ""}
+    unsupported: list[dict[str, Any]] = []
+    for name, was_said in _SAID.items():
+        for value in _values(answer[name]):
+            if not trust and not was_said(transcript, value):
+                unsupported.append({"field": name, "value": value})
+            elif isinstance(fields[name], list):
+                fields[name].append(value)
+            else:
+                fields[name] = value
+    return fields, unsupported
+
+
+def _values(answer: Any) -> list[Any]:
+    """The answers given for one field, each once."""
+    given = answer if isinstance(answer, list) else [answer]
+    return list(dict.fromkeys(value for value in given if value is not None and value != ""))

@@ -1,0 +1,78 @@
+"""Video → transcript with times."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+from evaluations.media import store
+from evaluations.media.decode import MediaFacts, decode
+from evaluations.models import Submission, Transcript
+from queueing.engines.base import Engines, Progress, Segment, Speech
+from queueing.exceptions import Permanent
+from queueing.models import Task
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    path: str  # relative to MEDIA_ROOT
+    sha256: str
+    max_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    facts: MediaFacts
+    speech: Speech
+    engine: str
+    model: str
+    simulated: bool
+
+
+class Transcribe:
+    def prepare(self, task: Task) -> Work:
+        submission = Submission.objects.select_related("classroom").get(pk=task.submission_id)
+        return Work(submission.path, submission.sha256, submission.classroom.max_duration_seconds)
+
+    def compute(self, work: Work, engines: Engines, progress: Progress, stop: Event) -> Result:
+        store.verify(work.path, work.sha256)
+        path: Path = store.locate(work.path)
+        decoded = decode(path, max_seconds=work.max_seconds)
+        progress(0.0, decoded.facts.duration)
+        engine = engines.speech
+        speech = engine.transcribe(decoded.samples, progress=progress, stop=stop)
+        if not any(segment.words for segment in speech.segments):
+            raise Permanent(f"no words in {speech.duration:.1f} s of audio", code="no_speech")
+        return Result(decoded.facts, speech, engine.name, engine.model, engine.simulated)
+
+    def save(self, task: Task, result: Result) -> None:
+        facts, speech = result.facts, result.speech
+        Submission.objects.filter(pk=task.submission_id).update(
+            container=facts.container, duration=facts.duration, has_video=facts.video_codec is not None
+        )
+        Transcript.objects.update_or_create(
+            submission_id=task.submission_id,
+            defaults={
+                "text": speech.text,
+                "language": speech.language,
+                "language_probability": speech.language_probability,
+                "duration": speech.duration,
+                "speech_seconds": speech.speech_seconds,
+                "segments": [_as_row(segment) for segment in speech.segments],
+                "engine": result.engine,
+                "model": result.model,
+                "simulated": result.simulated,
+            },
+        )
+
+
+def _as_row(segment: Segment) -> dict[str, Any]:
+    return {
+        "start": segment.start,
+        "end": segment.end,
+        "text": segment.text.strip(),
+        "no_speech_probability": segment.no_speech_probability,
+        "words": [asdict(word) for word in segment.words],
+    }

@@ -1,0 +1,131 @@
+"""The hand-over of a node's GPU from one phase to the other: drain → unload → verify → load, written down at every step.
+
+The row is the intent; the truth is what the engines report as resident. So a coordinator that starts assumes nothing: it
+unloads everything, verifies, and begins from idle. A step that fails leaves the phase `blocked` with its reason, nothing
+is claimed, and it is tried again after a growing pause.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+import structlog
+
+from queueing.engines.base import Engine, Resident
+from queueing.exceptions import StageError
+from queueing.models import Phase
+from queueing.states import PhaseName, Step
+
+log = structlog.get_logger()
+
+BLOCKED_PAUSE_SECONDS = 2.0
+BLOCKED_PAUSE_MAX_SECONDS = 60.0
+
+
+class StillResident(Exception):
+    """A model is still in memory after its unload."""
+
+
+class Coordinator:
+    """Owns the phase of one node. One per node: the worker holds the node's lock before it makes one."""
+
+    def __init__(
+        self,
+        node: str,
+        engines: Mapping[PhaseName, Sequence[Engine]],
+        *,
+        verify_seconds: float = 30.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.row, _ = Phase.objects.get_or_create(node=node)
+        self.engines = engines
+        self.verify_seconds = verify_seconds
+        self.clock = clock
+        self.current: PhaseName | None = None
+        self.since = clock()
+        self._tries = 0
+        self._not_before = clock()
+
+    @property
+    def dwelt_seconds(self) -> float:
+        return self.clock() - self.since
+
+    @property
+    def blocked(self) -> bool:
+        return self.row.step == Step.BLOCKED
+
+    def reconcile(self) -> None:
+        """Whatever a previous process left behind: unload both kinds and start from idle."""
+        self._attempt(None)
+
+    def drain(self, target: PhaseName | None, why: str) -> None:
+        """Say that running work is being finished before the switch."""
+        if self.row.step != Step.DRAINING:
+            self.row.enter(Step.DRAINING, name=self.current or "", target=target or "", reason=why)
+
+    def switch(self, target: PhaseName | None) -> bool:
+        """Hand over to `target`, with nothing running. Returns whether anything was tried."""
+        if self.clock() < self._not_before or (target == self.current and not self.blocked):
+            return False
+        self._attempt(target)
+        return True
+
+    def engine_died(self, reason: str) -> None:
+        """A model's process is gone: load it again before more is claimed."""
+        log.warning("engine died", node=self.row.node, phase=self.current, reason=reason)
+        self._attempt(self.current)
+
+    def _attempt(self, target: PhaseName | None) -> None:
+        try:
+            self._unload_all()
+            self._verify()
+            if target:
+                self._load(target)
+            self._settle(target)
+        except (StageError, StillResident) as error:
+            self._block(target, error)
+
+    def _unload_all(self) -> None:
+        # All kinds, not only the current one: after a crash nobody knows what is loaded.
+        if self.current:
+            self.row.enter(Step.UNLOADING, name=self.current)
+        self.current = None
+        for engine in self._all():
+            engine.unload()
+
+    def _verify(self) -> None:
+        deadline = self.clock() + self.verify_seconds
+        while held := self.resident():
+            if self.clock() > deadline:
+                raise StillResident(f"still in memory: {', '.join(one.model for one in held)}")
+            if self.row.step != Step.VERIFYING:
+                self.row.enter(Step.VERIFYING)
+            time.sleep(0.1)
+
+    def _load(self, target: PhaseName) -> None:
+        self.row.enter(Step.LOADING, name=target)
+        began = self.clock()
+        for engine in self.engines[target]:
+            engine.load()
+        log.info("phase loaded", node=self.row.node, phase=target, seconds=round(self.clock() - began, 3))
+
+    def _settle(self, target: PhaseName | None) -> None:
+        self.current, self.since, self._tries = target, self.clock(), 0
+        self.row.enter(Step.ACTIVE if target else Step.IDLE, name=target or "")
+
+    def _block(self, target: PhaseName | None, error: Exception) -> None:
+        self._tries += 1
+        pause = min(BLOCKED_PAUSE_SECONDS * 2 ** (self._tries - 1), BLOCKED_PAUSE_MAX_SECONDS)
+        self._not_before = self.clock() + pause
+        if self.row.step != Step.BLOCKED or self.row.reason != str(error):
+            log.error("phase blocked", node=self.row.node, target=target, reason=str(error))
+            self.row.enter(Step.BLOCKED, target=target or "", reason=str(error))
+
+    def resident(self) -> list[Resident]:
+        """Every model in memory on this node, as its holder reports it."""
+        return [one for engine in self._all() for one in engine.resident()]
+
+    def _all(self) -> list[Engine]:
+        unique = {id(engine): engine for engines in self.engines.values() for engine in engines}
+        return list(unique.values())

@@ -1,0 +1,165 @@
+"""Claimed tasks while their stages compute: each on a thread of its own, its outcome a value until it is recorded."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field
+from threading import Event
+from typing import Any
+
+import structlog
+from django.db import InterfaceError, OperationalError, connection, transaction
+
+from queueing import pipelines, policy
+from queueing.engines.base import Engines
+from queueing.exceptions import ClaimLost, Crashed, Permanent, StageError
+from queueing.models import Task
+
+log = structlog.get_logger()
+
+PROGRESS_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How often a stage may fail; each figure comes from the setting of the same name."""
+
+    max_attempts: int
+    max_crashes: int
+    backoff_seconds: float
+
+
+@dataclass(slots=True)
+class Job:
+    """One claim: the task as it was claimed, and the stage's outcome when it is there."""
+
+    task: Task
+    spec: pipelines.StageSpec
+    stop: Event = field(default_factory=Event)
+    outcome: Future[Any] = field(default_factory=Future)
+    took: float = 0.0  # seconds
+    progress: tuple[float, float] = (0.0, 0.0)
+    shown: tuple[float, float] = (0.0, 0.0)
+
+    def note(self, done: float, total: float) -> None:
+        self.progress = (done, total)
+
+
+class Jobs:
+    """The jobs of one worker. Used by its main thread only; `wake` is called, from any thread, when one has ended."""
+
+    def __init__(
+        self, engines: Engines, patience: Patience, *, threads: int, wake: Callable[[], None], chance: random.Random
+    ) -> None:
+        self.engines, self.patience, self.wake, self.chance = engines, patience, wake, chance
+        self.pool = ThreadPoolExecutor(threads, thread_name_prefix="job")
+        self.running: dict[int, Job] = {}
+        self._next_progress = 0.0
+
+    def __len__(self) -> int:
+        return len(self.running)
+
+    def start(self, task: Task) -> None:
+        job = Job(task, pipelines.get(task.pipeline).stage(task.stage))
+        self.running[task.pk] = job
+        log.info("claimed", task=task.pk, stage=task.stage, epoch=task.epoch)
+        try:
+            work = job.spec.handler.prepare(task)
+        except Exception as error:
+            job.outcome.set_exception(error)  # the task steps aside; the loop goes on
+            return
+        assert not connection.in_atomic_block, "no transaction may be open while a model runs"
+        job.outcome = self.pool.submit(self._compute, job, work)
+        job.outcome.add_done_callback(lambda _: self.wake())
+
+    def _compute(self, job: Job, work: Any) -> Any:
+        began = time.perf_counter()
+        try:
+            return job.spec.handler.compute(work, self.engines, job.note, job.stop)
+        finally:
+            job.took = time.perf_counter() - began
+
+    def finish_ended(self) -> list[Job]:
+        """Record every outcome that is there; returns the jobs that ended.
+
+        Raises:
+            OperationalError, InterfaceError: the database is away; what was not recorded is still here.
+        """
+        ended = [job for job in self.running.values() if job.outcome.done()]
+        for job in ended:
+            self._record(job)
+            del self.running[job.task.pk]
+        return ended
+
+    def _record(self, job: Job) -> None:
+        try:
+            error = job.outcome.exception()
+            if error is None:
+                self._succeed(job)
+            else:
+                self._fail(job, as_stage_error(error))
+        except ClaimLost:
+            log.warning("claim lost, outcome dropped", task=job.task.pk, epoch=job.task.epoch)
+        except (OperationalError, InterfaceError):
+            raise
+        except Exception as unexpected:
+            log.exception("an outcome could not be saved", task=job.task.pk)
+            with suppress(ClaimLost):
+                self._fail(job, as_stage_error(unexpected))
+
+    def _succeed(self, job: Job) -> None:
+        with transaction.atomic():
+            # The guarded move comes first, so that a worker that lost its claim writes nothing at all.
+            job.task.advance(took=job.took)
+            job.spec.handler.save(job.task, job.outcome.result())
+        log.info("finished", task=job.task.pk, stage=job.spec.name, seconds=round(job.took, 3))
+
+    def _fail(self, job: Job, error: StageError) -> None:
+        task, patience = job.task, self.patience
+        tries = policy.Tries(
+            task.failures, task.crashes, patience.max_attempts, patience.max_crashes, patience.backoff_seconds
+        )
+        log.warning("attempt failed", task=task.pk, stage=job.spec.name, outcome=error.outcome, code=error.code)
+        match policy.after_failure(error, tries, self.chance):
+            case policy.FailTask(reason):
+                task.fail(reason, took=job.took)
+            case policy.RetryLater(delay):
+                task.retry_later(error, delay, took=job.took)
+            case policy.HandBack(delay):
+                task.hand_back(error, delay, took=job.took)
+
+    def show_progress(self) -> None:
+        """Write down how far each job is, about once a second."""
+        if time.monotonic() < self._next_progress:
+            return
+        self._next_progress = time.monotonic() + PROGRESS_SECONDS
+        for job in self.running.values():
+            if job.progress != job.shown:
+                job.shown = job.progress
+                job.task.note_progress(*job.progress)
+
+    def held(self) -> set[int]:
+        """The ids of the tasks that compute here; safe from any thread."""
+        return set(self.running.copy())
+
+    def stop(self, ids: set[int]) -> None:
+        """Interrupt the computation of these tasks; safe from any thread."""
+        for pk, job in self.running.copy().items():
+            if pk in ids:
+                job.stop.set()
+
+
+def died(job: Job) -> bool:
+    """Whether this job took its engine's process with it."""
+    return isinstance(job.outcome.exception(), Crashed)
+
+
+def as_stage_error(error: BaseException) -> StageError:
+    if isinstance(error, StageError):
+        return error
+    log.error("a stage raised what it should not", exc_info=error)
+    return Permanent(f"{type(error).__name__}: {error}", code="unexpected")

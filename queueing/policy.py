@@ -1,0 +1,134 @@
+"""Decisions, pure: a snapshot and limits in, a decision out. The worker, the rehearsal and the estimate call the same ones."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+from queueing.exceptions import Crashed, Infrastructure, Interrupted, Permanent, StageError
+from queueing.states import PhaseName
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """What one phase has to do."""
+
+    due: int = 0  # tasks that could be claimed now
+    running: int = 0
+    oldest_seconds: float = 0  # how long the longest waiting of the due has waited in its stage
+
+    @property
+    def any(self) -> bool:
+        return self.due + self.running > 0
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """One look at the queue, from one statement."""
+
+    unbatched: Demand = Demand()  # uploads that are in no batch yet
+    batch: Demand = Demand()  # transcriptions of this node's open batch
+    evaluation: Demand = Demand()
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    batch_size: int
+    batch_max_wait_seconds: float
+    min_dwell_seconds: float
+    max_wait_seconds: float
+    idle_unload_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    phase: PhaseName | None  # None: nothing needs to be loaded
+    why: str
+
+
+def next_phase(
+    current: PhaseName | None, snapshot: Snapshot, limits: Limits, *, dwelt_seconds: float, idle_seconds: float
+) -> Decision:
+    """What the node's GPU should be for.
+
+    A phase goes on while it has work, unless the other one has waited too long; it is left only after its minimum dwell
+    unless it has nothing to do. Nothing to do for long enough unloads the model.
+    """
+    if current == PhaseName.STT and snapshot.batch.any:
+        # Batches are small, so transcription can't hold up evaluation for long: a batch is always finished.
+        return Decision(current, "the batch is being transcribed")
+    if current == PhaseName.EVAL and snapshot.evaluation.any:
+        waited = max(snapshot.unbatched.oldest_seconds, snapshot.batch.oldest_seconds)
+        if waited < limits.max_wait_seconds or dwelt_seconds < limits.min_dwell_seconds:
+            return Decision(current, "the batch is being evaluated")
+        return Decision(PhaseName.STT, "transcription has waited too long")
+    return _fresh_choice(current, snapshot, limits, idle_seconds)
+
+
+def _fresh_choice(current: PhaseName | None, snapshot: Snapshot, limits: Limits, idle_seconds: float) -> Decision:
+    if snapshot.batch.due:
+        return Decision(PhaseName.STT, "an open batch waits for transcription")
+    if snapshot.evaluation.due:
+        return Decision(PhaseName.EVAL, "transcripts wait for evaluation")
+    if batch_ready(snapshot, limits):
+        return Decision(PhaseName.STT, "uploads wait for transcription")
+    if current and idle_seconds < limits.idle_unload_seconds:
+        return Decision(current, "no work; the model stays loaded for a while")
+    return Decision(None, "no work")
+
+
+def batch_ready(snapshot: Snapshot, limits: Limits) -> bool:
+    """A batch starts when it is full or its first upload has waited long enough for others to join."""
+    waiting = snapshot.unbatched
+    return waiting.due >= limits.batch_size or (waiting.due > 0 and waiting.oldest_seconds >= limits.batch_max_wait_seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class Tries:
+    """What has happened to the current stage so far, and how often each may."""
+
+    failures: int
+    crashes: int
+    max_attempts: int
+    max_crashes: int
+    backoff_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class FailTask:
+    error: StageError
+
+
+@dataclass(frozen=True, slots=True)
+class RetryLater:
+    delay_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class HandBack:
+    delay_seconds: float
+
+
+AfterFailure = FailTask | RetryLater | HandBack
+
+
+def after_failure(error: StageError, tries: Tries, chance: random.Random) -> AfterFailure:
+    """What becomes of a task whose attempt ended with `error`."""
+    if isinstance(error, Interrupted):
+        return HandBack(0)
+    if isinstance(error, Infrastructure):
+        return HandBack(_jittered(tries.backoff_seconds / 2, chance))
+    if isinstance(error, Permanent):
+        return FailTask(error)
+    if isinstance(error, Crashed):
+        if tries.crashes + 1 >= tries.max_crashes:
+            return FailTask(Permanent(f"its worker died {tries.crashes + 1} times: {error}", code="poison"))
+        return RetryLater(_jittered(tries.backoff_seconds / 2, chance))
+    if tries.failures + 1 >= tries.max_attempts:
+        return FailTask(error)
+    return RetryLater(_jittered(tries.backoff_seconds * 2**tries.failures, chance))
+
+
+def _jittered(seconds: float, chance: random.Random) -> float:
+    """±50 %, so that what failed together does not come back together."""
+    return seconds * chance.uniform(0.5, 1.5)

@@ -1,0 +1,220 @@
+"""The loop: look, hand over, claim, run, finish. One worker per node; models run in children and servers, never here.
+
+Three kinds of thread: the main one does the queue's database work, each job computes on one without a database, the heart
+renews leases on its own connection.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Event
+
+import structlog
+from django.db import InterfaceError, OperationalError, close_old_connections, connection
+from django.db.models.functions import Now
+
+from queueing import gpu, jobs, pipelines, policy, upkeep
+from queueing.coordinator import Coordinator
+from queueing.engines.base import Engines
+from queueing.exceptions import Infrastructure
+from queueing.heart import Heart
+from queueing.models import Batch, Task, Worker
+from queueing.states import PhaseName
+
+log = structlog.get_logger()
+
+DATABASE_PAUSE_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How a worker behaves; each figure comes from the setting of the same name."""
+
+    limits: policy.Limits
+    patience: jobs.Patience
+    slots: int  # evaluation requests at once
+    lease_seconds: float
+    heartbeat_seconds: float
+    poll_seconds: float
+    stop_grace_seconds: float
+    lock_dir: Path
+
+
+class PhaseWorker:
+    """Drives one node until told to stop.
+
+    `stop()` once: claim nothing more, finish what runs within the grace period or hand it back. Twice: hand back now.
+    """
+
+    def __init__(self, node: str, engines: Engines, options: Options, *, chance: random.Random | None = None) -> None:
+        self.node, self.engines, self.options = node, engines, options
+        self.chance = chance or random.Random()  # noqa: S311 - jitter, not a secret
+        self.wake, self.stopping, self.hurry, self.lost = Event(), Event(), Event(), Event()
+        self.jobs = jobs.Jobs(
+            engines, options.patience, threads=max(options.slots, 1), wake=self.wake.set, chance=self.chance
+        )
+        self.row: Worker
+        self.coordinator: Coordinator
+        self._next_upkeep = 0.0
+        self._busy_at = time.monotonic()
+        self._engine_died = False
+
+    def run(self, *, until_idle: bool = False) -> None:
+        """Work until stopped; with `until_idle`, also until no task is live.
+
+        Raises:
+            gpu.NodeBusy: another worker holds the node.
+            Infrastructure: it could not renew its leases and stopped itself.
+        """
+        with gpu.node_lock(self.options.lock_dir, self.node), self._registered():
+            while not self.stopping.is_set():
+                if self._guarded(self.run_once):
+                    continue
+                if until_idle and self._guarded(self._nothing_live):
+                    break
+                self._rest()
+            self._wind_down()
+        if self.lost.is_set():
+            raise Infrastructure("the database could not be reached for so long that leases ran out")
+
+    def stop(self) -> None:
+        (self.hurry if self.stopping.is_set() else self.stopping).set()
+        self.wake.set()
+
+    def run_once(self) -> bool:
+        """One round. True: something moved, ask again now."""
+        ended = self.jobs.finish_ended()
+        self._engine_died |= any(jobs.died(job) for job in ended)
+        if self._engine_died and not self.jobs:
+            self.coordinator.engine_died("its process ended under a task")
+            self._engine_died = False
+        self._keep_up()
+        self.jobs.show_progress()
+        handed_over, may_claim = self._follow_policy(Task.objects.snapshot(self.node))
+        claimed = may_claim and not self._engine_died and self._claim_all()
+        return bool(ended) or handed_over or claimed
+
+    def _follow_policy(self, snapshot: policy.Snapshot) -> tuple[bool, bool]:
+        """Move the phase to where the policy wants it. Returns (a hand-over happened, claiming is allowed)."""
+        if self.jobs or snapshot.batch.due or snapshot.unbatched.due or snapshot.evaluation.due:
+            self._busy_at = time.monotonic()
+        phase = self.coordinator
+        idle = time.monotonic() - self._busy_at
+        limits = self.options.limits
+        wanted = policy.next_phase(
+            phase.current, snapshot, limits, dwelt_seconds=phase.dwelt_seconds, idle_seconds=idle
+        )
+        if wanted.phase == phase.current and not phase.blocked:
+            return False, True
+        if self.jobs:
+            phase.drain(wanted.phase, wanted.why)
+            return False, False
+        if phase.current == PhaseName.STT:
+            self._close_batch()
+        return phase.switch(wanted.phase) and not phase.blocked, False
+
+    def _close_batch(self) -> None:
+        for batch in Batch.objects.filter(node=self.node, phase=PhaseName.STT):
+            batch.close_transcription()
+
+    def _claim_all(self) -> bool:
+        claimed = False
+        while not self.stopping.is_set() and len(self.jobs) < self._room():
+            task = self._claim()
+            if task is None:
+                break
+            self.jobs.start(task)
+            claimed = True
+        return claimed
+
+    def _room(self) -> int:
+        if self.coordinator.current == PhaseName.EVAL:
+            return self.options.slots
+        return 1 if self.coordinator.current == PhaseName.STT else 0
+
+    def _claim(self) -> Task | None:
+        phase, lease = self.coordinator.current, self.options.lease_seconds
+        stages = pipelines.stages_of(phase or "")
+        if phase != PhaseName.STT:
+            return Task.objects.claim_next(worker=self.row, stages=stages, lease_seconds=lease)
+        batch = Batch.fill(self.node, self.options.limits.batch_size)
+        if batch is None:
+            return None
+        return Task.objects.claim_next(worker=self.row, stages=stages, lease_seconds=lease, batch=batch)
+
+    def _keep_up(self) -> None:
+        if time.monotonic() < self._next_upkeep:
+            return
+        self._next_upkeep = time.monotonic() + self.options.heartbeat_seconds * self.chance.uniform(0.8, 1.2)
+        upkeep.rescue_expired(self.options.patience.max_crashes)
+        upkeep.release_orphaned_batches(self.options.lease_seconds)
+        upkeep.forget_dead_workers(self.options.lease_seconds)
+
+    def _nothing_live(self) -> bool:
+        return not self.jobs and not Task.objects.live().exists()
+
+    def _rest(self) -> None:
+        self.wake.wait(self.options.poll_seconds * self.chance.uniform(0.8, 1.0))
+        self.wake.clear()
+
+    def _guarded(self, step: Callable[[], bool]) -> bool:
+        """A step that survives a database that went away: nothing is forgotten, the next round tries again."""
+        close_old_connections()
+        try:
+            return step()
+        except (OperationalError, InterfaceError) as error:
+            log.warning("database unavailable", error=str(error).strip())
+            connection.close()
+            self.stopping.wait(DATABASE_PAUSE_SECONDS)
+            return False
+        finally:
+            close_old_connections()
+
+    @contextmanager
+    def _registered(self) -> Iterator[None]:
+        """A worker's row and heart for as long as it runs, engines unloaded on the way in and on the way out."""
+        self.row = Worker.objects.create(node=self.node, pid=os.getpid())
+        heart = Heart(
+            self.row,
+            every_seconds=self.options.heartbeat_seconds,
+            lease_seconds=self.options.lease_seconds,
+            held=self.jobs.held,
+            on_tasks_lost=self.jobs.stop,
+            on_lost=self._fence_itself,
+        )
+        phases = {PhaseName.STT: [self.engines.speech], PhaseName.EVAL: [self.engines.extract, self.engines.rate]}
+        with heart:
+            self.coordinator = Coordinator(self.node, phases)
+            self.coordinator.reconcile()
+            log.info("worker ready", node=self.node, worker=str(self.row.pk))
+            try:
+                yield
+            finally:
+                self._guarded(self._leave)
+
+    def _leave(self) -> bool:
+        self.coordinator.switch(None)
+        return bool(Worker.objects.filter(pk=self.row.pk).update(stopped_at=Now()))
+
+    def _fence_itself(self) -> None:
+        self.lost.set()
+        self.stop()
+        self.stop()
+
+    def _wind_down(self) -> None:
+        """Let running jobs finish within the grace period, then interrupt and hand back the rest."""
+        self._finish_until(time.monotonic() + self.options.stop_grace_seconds, unless=self.hurry)
+        self.jobs.stop(self.jobs.held())
+        self._finish_until(time.monotonic() + self.options.stop_grace_seconds, unless=self.lost)
+
+    def _finish_until(self, deadline: float, *, unless: Event) -> None:
+        while self.jobs and time.monotonic() < deadline and not unless.is_set():
+            self._guarded(lambda: bool(self.jobs.finish_ended()))
+            self.wake.wait(0.1)
+            self.wake.clear()

@@ -1,0 +1,187 @@
+"""PostgreSQL and Valkey from wheels, so that one command is enough on a bare machine.
+
+Every process that needs them is inside `services()` for as long as it does. They start under a start lock, each user
+holds a shared lock on a second file, and whoever leaves and can take that one alone stops both: the last one out. A
+killed process leaves its locks to the kernel, and servers that run on to the next one who enters.
+
+    DATA_DIR/postgres/             the cluster
+    DATA_DIR/services/             start.lock, users.lock, and per server its lock and its log
+    /tmp/introeval-UID/DIGEST/     the sockets, entered by the servers' account only (and root)
+
+`DATABASE_URL` and `REDIS_URL` replace the servers, each its own. Nothing here reads Django's settings: they read this.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import FrameType
+
+from introeval.embedded import postgres, valkey
+from introeval.embedded.errors import EmbeddedError, explained
+from introeval.embedded.locks import FileLock, held
+from introeval.embedded.place import Place
+from introeval.embedded.postgres import Postgres
+from introeval.embedded.server import Server
+from introeval.embedded.valkey import Valkey
+
+__all__ = ["EmbeddedError", "data_dir", "database_url", "redis_url", "services", "services_for", "write_once"]
+
+START_LOCK_SECONDS = 120.0
+
+# They look at code and files only; `doctor` starts the services itself, to report when it can't.
+WITHOUT_SERVICES = frozenset(
+    "check collectstatic compilemessages diffsettings doctor findstatic help makemessages version".split()
+)
+DATA_DIR_COMMANDS = frozenset({"doctor", "up"})
+
+
+def data_dir() -> Path:
+    """DATA_DIR, resolved; `var` beside manage.py unless the environment names another."""
+    return Path(os.environ.get("DATA_DIR", str(Path(__file__).resolve().parent.parent.parent / "var"))).resolve()
+
+
+def database_url(data_dir: Path) -> str:
+    """Where the embedded PostgreSQL of `data_dir` listens, running or not (a Unix socket).
+
+    The host is a directory, so it stands in the path: `env.db_url_config` neither decodes nor keeps the case of a
+    percent-encoded host.
+    """
+    return f"postgresql://{postgres.USER}@/{Place(data_dir.resolve()).sockets}/{postgres.NAME}"
+
+
+def redis_url(data_dir: Path) -> str:
+    """Where the embedded Valkey of `data_dir` listens, running or not (a Unix socket)."""
+    return f"unix://{Place(data_dir.resolve()).sockets / valkey.SOCKET_NAME}"
+
+
+def write_once(path: Path, text: str) -> None:
+    """Write `text` (mode 0600) unless the file exists; atomic, so that two first starts agree on one content."""
+    if path.exists():
+        return
+    fd, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(fd, "w") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(fd)
+            if os.geteuid() == 0:
+                os.fchown(fd, *Place(path.parent).owner.ids)
+        with suppress(FileExistsError):  # somebody else was first: theirs is the content
+            os.link(draft, path)
+    finally:
+        Path(draft).unlink()
+
+
+@contextmanager
+def services_for(argv: Sequence[str]) -> Iterator[None]:
+    """What `manage.py` wraps around a command: the embedded services, when the command needs any and none are given.
+
+    A termination signal unwinds it like Ctrl-C, so that the last one out stops the servers. An `EmbeddedError` ends the
+    process with its words and exit status 1.
+    """
+    _take_data_dir(argv)
+    _unwind_on_termination()
+    try:
+        if needs_services(argv):
+            with services(data_dir()):
+                yield
+        else:
+            yield
+    except EmbeddedError as error:
+        sys.exit(f"introeval: {error}")
+
+
+def needs_services(argv: Sequence[str]) -> bool:
+    """Whether this command line touches the database or the broker."""
+    if len(argv) < 2 or argv[1].startswith("-") or {"-h", "--help", "--version"} & set(argv):
+        return False
+    if argv[1] == "check":
+        return "--database" in argv
+    return argv[1] not in WITHOUT_SERVICES
+
+
+@contextmanager
+def services(data_dir: Path) -> Iterator[None]:
+    """Both servers up, shared by every process that is inside this context for the same `data_dir`.
+
+    Raises:
+        EmbeddedError: they can't run, with what mends it.
+    """
+    place = Place(data_dir.resolve())
+    both: list[Server] = [Postgres(place), Valkey(place)]
+    given = [os.environ.get("DATABASE_URL"), os.environ.get("REDIS_URL")]
+    if all(given):
+        yield
+        return
+    place.prepare()
+    entered = os.getpid()
+    with explained(place.data_dir):
+        users = FileLock(place.services / "users.lock", owner=place.owner.ids)
+    try:
+        _enter(place, users, [server for server, url in zip(both, given, strict=True) if not url])
+        yield
+    finally:
+        if os.getpid() == entered:  # a forked child that unwinds has not left for its parent
+            _leave(place, users, both)
+
+
+def _enter(place: Place, users: FileLock, wanted: list[Server]) -> None:
+    with _starting(place):
+        users.share()
+        for server in wanted:
+            server.ensure_running()
+
+
+def _leave(place: Place, users: FileLock, both: list[Server]) -> None:
+    """Let go; the last one out stops both servers, whichever of them it used itself."""
+    with users, _starting(place):
+        if users.take():
+            for server in reversed(both):
+                server.stop()
+
+
+@contextmanager
+def _starting(place: Place) -> Iterator[None]:
+    """Alone among those who enter and leave."""
+    try:
+        with (
+            explained(place.data_dir),
+            held(place.services / "start.lock", owner=place.owner.ids, seconds=START_LOCK_SECONDS),
+        ):
+            yield
+    except TimeoutError as error:
+        raise EmbeddedError(
+            f"Another process is starting or stopping the services and does not come to an end: {error}.",
+            mend="look at that process, and stop it if it is hung",
+        ) from error
+
+
+def _take_data_dir(argv: Sequence[str]) -> None:
+    """`--data-dir DIR` of `up` and `doctor` becomes DATA_DIR, before any settings are read."""
+    if len(argv) < 2 or argv[1] not in DATA_DIR_COMMANDS:
+        return
+    parser = argparse.ArgumentParser(prog=f"manage.py {argv[1]}", add_help=False, allow_abbrev=False)
+    parser.add_argument("--data-dir")
+    given = parser.parse_known_args(argv[2:])[0].data_dir
+    if given is not None:
+        os.environ["DATA_DIR"] = str(Path(given).resolve())
+
+
+def _unwind_on_termination() -> None:
+    if threading.current_thread() is not threading.main_thread():
+        return
+    for signum in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(signum) is signal.SIG_DFL:
+            signal.signal(signum, _terminate)
+
+
+def _terminate(signum: int, frame: FrameType | None) -> None:
+    raise SystemExit(128 + signum)

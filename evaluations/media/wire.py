@@ -1,0 +1,74 @@
+"""How the decoding child's answer travels through its pipe: frames of a kind, a length and that many bytes.
+
+An answer is any number of SAMPLES frames and then one FACTS, REFUSAL or BROKEN frame. Whatever ends without one of
+these came from a child that died, however much of it arrived.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import struct
+import time
+from typing import Any
+
+SAMPLES = b"S"  # float32, native order
+FACTS = b"F"  # JSON of MediaFacts
+REFUSAL = b"R"  # JSON {code, message}
+BROKEN = b"B"  # JSON {message}: the child met an error that nobody thought of
+
+MAX_FRAME_BYTES = 1024 * 1024
+_HEADER = struct.Struct("=cI")
+
+
+class TornError(Exception):
+    """The answer broke off or is no answer."""
+
+
+class OutOfTimeError(Exception):
+    """The deadline passed before the answer was complete."""
+
+
+def send(descriptor: int, kind: bytes, payload: bytes) -> None:
+    """Write one frame.
+
+    Raises:
+        BrokenPipeError: nobody reads any more.
+    """
+    for part in (_HEADER.pack(kind, len(payload)), payload):
+        view = memoryview(part)
+        while view:
+            view = view[os.write(descriptor, view) :]
+
+
+def send_json(descriptor: int, kind: bytes, value: dict[str, Any]) -> None:
+    send(descriptor, kind, json.dumps(value).encode())
+
+
+def receive(descriptor: int, *, deadline: float) -> tuple[bytes, bytes]:
+    """Read one frame: its kind and payload. `deadline` is on the monotonic clock.
+
+    Raises:
+        TornError: the other end closed early, or sent something else.
+        OutOfTimeError: the deadline passed.
+    """
+    kind, length = _HEADER.unpack(_read_exactly(descriptor, _HEADER.size, deadline))
+    if kind not in (SAMPLES, FACTS, REFUSAL, BROKEN) or length > MAX_FRAME_BYTES:
+        raise TornError(f"a frame of kind {kind!r} and {length} bytes")
+    return kind, _read_exactly(descriptor, length, deadline)
+
+
+def _read_exactly(descriptor: int, size: int, deadline: float) -> bytes:
+    received = bytearray()
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    while len(received) < size:
+        remaining = deadline - time.monotonic()
+        if remaining <= 0 or not poll.poll(remaining * 1000):
+            raise OutOfTimeError
+        chunk = os.read(descriptor, size - len(received))
+        if not chunk:
+            raise TornError(f"{len(received)} of {size} bytes")
+        received += chunk
+    return bytes(received)

@@ -6,14 +6,18 @@ A value that can't be read stops the process with its name: a lab must not run f
 from __future__ import annotations
 
 import hashlib
+import platform
 import secrets
 from pathlib import Path
 
+import django_stubs_ext
 import environ
 from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 
 from introeval import embedded
+
+django_stubs_ext.monkeypatch()  # before any admin class is made
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.Env()
@@ -139,10 +143,13 @@ CHANNEL_LAYERS = {
 }
 
 # The queue
+NODE = env.str("NODE", default=platform.node() or "node")
 BATCH_SIZE = int(positive("BATCH_SIZE", 10))
 BATCH_MAX_WAIT_SECONDS = positive("BATCH_MAX_WAIT_SECONDS", 3)
 PHASE_MIN_DWELL_SECONDS = positive("PHASE_MIN_DWELL_SECONDS", 5)
 PHASE_MAX_WAIT_SECONDS = positive("PHASE_MAX_WAIT_SECONDS", 600)
+IDLE_UNLOAD_SECONDS = positive("IDLE_UNLOAD_SECONDS", 60)
+STOP_GRACE_SECONDS = positive("STOP_GRACE_SECONDS", 10)
 LEASE_SECONDS = positive("LEASE_SECONDS", 30)
 HEARTBEAT_SECONDS = positive("HEARTBEAT_SECONDS", 5)
 POLL_SECONDS = positive("POLL_SECONDS", 0.7)
@@ -156,6 +163,7 @@ STT_MODEL = env.str("STT_MODEL", default="tiny.en")
 STT_DEVICE = one_of("STT_DEVICE", "auto", "cpu", "cuda")
 STT_THREADS = env.int("STT_THREADS", default=0)
 STT_WALL_BUDGET_SECONDS = positive("STT_WALL_BUDGET_SECONDS", 1800)
+SIMULATED_SECONDS = positive("SIMULATED_SECONDS", 1)  # how long a simulated engine pretends to work
 
 # Language models
 LLM_PROTOCOL = one_of("LLM_PROTOCOL", "embedded", "ollama", "openai", "simulated")
@@ -164,7 +172,7 @@ LLM_EXTRACT_MODEL = env.str("LLM_EXTRACT_MODEL", default="smollm2" if LLM_PROTOC
 LLM_RATE_URL = env.str("LLM_RATE_URL", default=LLM_EXTRACT_URL)
 LLM_RATE_MODEL = env.str("LLM_RATE_MODEL", default="smollm2" if LLM_PROTOCOL == "embedded" else "llama3:8b-instruct")
 LLM_SLOTS = int(positive("LLM_SLOTS", 1 if LLM_PROTOCOL == "embedded" else 3))
-LLM_CONTEXT_TOKENS = int(positive("LLM_CONTEXT_TOKENS", 4096))
+LLM_CONTEXT_TOKENS = int(positive("LLM_CONTEXT_TOKENS", 8192))
 LLM_DEADLINE_SECONDS = positive("LLM_DEADLINE_SECONDS", 180)
 LLM_DEMO_QUALITY = env.bool("LLM_DEMO_QUALITY", default=LLM_PROTOCOL in ("embedded", "simulated"))
 

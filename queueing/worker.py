@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
+from typing import Any
 
 import structlog
 from django.db import InterfaceError, OperationalError, close_old_connections, connection
@@ -44,6 +45,25 @@ class Options:
     poll_seconds: float
     stop_grace_seconds: float
     lock_dir: Path
+
+    @classmethod
+    def from_settings(cls, settings: Any) -> Options:
+        return cls(
+            limits=policy.Limits(
+                batch_size=settings.BATCH_SIZE,
+                batch_max_wait_seconds=settings.BATCH_MAX_WAIT_SECONDS,
+                min_dwell_seconds=settings.PHASE_MIN_DWELL_SECONDS,
+                max_wait_seconds=settings.PHASE_MAX_WAIT_SECONDS,
+                idle_unload_seconds=settings.IDLE_UNLOAD_SECONDS,
+            ),
+            patience=jobs.Patience(settings.MAX_ATTEMPTS, settings.MAX_CRASHES, settings.RETRY_BACKOFF_SECONDS),
+            slots=settings.LLM_SLOTS,
+            lease_seconds=settings.LEASE_SECONDS,
+            heartbeat_seconds=settings.HEARTBEAT_SECONDS,
+            poll_seconds=settings.POLL_SECONDS,
+            stop_grace_seconds=settings.STOP_GRACE_SECONDS,
+            lock_dir=settings.DATA_DIR / "locks",
+        )
 
 
 class PhaseWorker:

@@ -1,0 +1,77 @@
+"""The demo class: a teacher, its students, and the videos they hand in."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from django.conf import settings
+from django.contrib.auth.models import Group, User
+
+from evaluations import actions, roles
+from evaluations.models import Classroom, Rubric
+
+HERE = Path(__file__).parent
+CLASSROOM = "Demo class"
+PASSWORD = "demo-introeval"  # noqa: S105 - printed in the READY box
+LOGINS = (("teacher", "teacher", PASSWORD), ("student", "anna", PASSWORD))
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """One sample video, with what was said in it."""
+
+    file: str
+    student: str  # first and last name
+    words: str | None  # the reference text; None when nothing can be heard
+    expect: str  # "completed", or the error code it must end with
+
+    @property
+    def path(self) -> Path:
+        return HERE / "clips" / self.file
+
+    @property
+    def username(self) -> str:
+        return self.student.split()[0].lower()
+
+
+def clips() -> list[Clip]:
+    return [Clip(**row) for row in json.loads((HERE / "scripts.json").read_text())]
+
+
+def load() -> tuple[Classroom, int]:
+    """Make the class and hand every clip in; what is there already stays. Returns the class and the new submissions."""
+    classroom, _ = Classroom.objects.get_or_create(name=CLASSROOM, defaults={"rubric": Rubric.default()})
+    classroom.teachers.add(_teacher())
+    return classroom, sum(_hand_in(classroom, clip) for clip in clips())
+
+
+def _teacher() -> User:
+    teacher = _user("teacher", "Tess Teacher")
+    if not teacher.is_staff:
+        teacher.is_staff = True
+        teacher.save(update_fields=["is_staff"])
+    roles.ensure_groups()
+    teacher.groups.add(Group.objects.get(name=roles.TEACHERS))
+    return teacher
+
+
+def _user(username: str, full_name: str) -> User:
+    first, last = full_name.split(maxsplit=1)
+    user, created = User.objects.get_or_create(username=username, defaults={"first_name": first, "last_name": last})
+    if created:
+        user.set_password(PASSWORD)
+        user.save(update_fields=["password"])
+    return user
+
+
+def _hand_in(classroom: Classroom, clip: Clip) -> bool:
+    student = _user(clip.username, clip.student)
+    classroom.students.add(student)
+    staged = settings.UPLOADS_DIR / f"demo-{clip.file}"
+    staged.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(clip.path, staged)
+    _, created = actions.submit(classroom=classroom, student=student, staged=staged, original_name=clip.file)
+    return created

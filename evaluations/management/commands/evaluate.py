@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandParser
+
+from evaluations import local_files
+from queueing.models import Phase, Task, Worker
+from queueing.states import Step
+
+LOOK_SECONDS = 0.5
+
+
+class Command(BaseCommand):
+    help = "Evaluate video or audio files of this machine and wait for the results. Exit code 0 only if all completed."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("files", nargs="+", metavar="FILE")
+        parser.add_argument("--json", action="store_true", help="print a JSON list, one object per file")
+
+    def handle(self, *args: Any, files: list[str], json: bool, **options: Any) -> None:
+        handed_in = local_files.hand_in(files)
+        with _own_worker() as worker:
+            self._wait(handed_in, worker)
+        results = [local_files.result(file) for file in handed_in]
+        self.stdout.write(_as_json(results) if json else "\n\n".join(_as_text(row) for row in results))
+        if not all(file.completed for file in handed_in):
+            sys.exit(1)
+
+    def _wait(self, files: Sequence[local_files.LocalFile], worker: OwnWorker) -> None:
+        told: dict[str, str] = {}
+        while not local_files.all_ended(files):
+            worker.keep_running()
+            for file in files:
+                self._tell(told, file.name, _progress(file.task))
+            for phase in Phase.objects.filter(step=Step.BLOCKED):
+                self._tell(told, f"node {phase.node}", f"blocked: {phase.reason}")
+            time.sleep(LOOK_SECONDS)
+
+    def _tell(self, told: dict[str, str], what: str, news: str) -> None:
+        """Say each piece of news once, on stderr: stdout is for the results."""
+        if told.get(what) != news:
+            told[what] = news
+            self.stderr.write(f"{what}: {news}")
+
+
+class OwnWorker:
+    """A worker for as long as this command runs, if no other one lives."""
+
+    def __init__(self) -> None:
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def keep_running(self) -> None:
+        ended = self.process is not None and self.process.poll() is not None
+        if (self.process is None or ended) and not Worker.alive(settings.LEASE_SECONDS).exists():
+            command = [sys.executable, sys.argv[0], "run_phase_worker"]
+            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+
+    def stop(self) -> None:
+        if self.process is not None and self.process.poll() is None:
+            self.process.terminate()
+            self.process.wait()
+
+
+@contextmanager
+def _own_worker() -> Iterator[OwnWorker]:
+    worker = OwnWorker()
+    try:
+        yield worker
+    finally:
+        worker.stop()
+
+
+def _progress(task: Task | None) -> str:
+    if task is None:
+        return "refused"
+    seconds = f" {task.progress_done:.0f} of {task.progress_total:.0f} s" if task.progress_total else ""
+    return f"{task.status.label}{seconds}"
+
+
+def _as_json(results: list[dict[str, Any]]) -> str:
+    return json.dumps(results, indent=2, ensure_ascii=False)
+
+
+def _as_text(row: dict[str, Any]) -> str:
+    if row["error"]:
+        return f"{row['file']}: {row['status']}\n  {row['error']['title']} {row['error']['todo']}"
+    if row["overall"] is None:
+        return f"{row['file']}: {row['status']}"
+    scores = "\n".join(f"  {score['title']:<22}{score['score']:>5}" for score in row["scores"])
+    form = "\n".join(f"  {key:<22}{_plain(value)}" for key, value in row["form"].items())
+    tips = "\n".join(f"  - {tip}" for tip in row["suggestions"])
+    return f"{row['file']}: {row['status']}\n  {row['transcript']}\n{form}\n{scores}\n  {row['feedback']}\n{tips}"
+
+
+def _plain(value: object) -> str:
+    if value is None:
+        return "not said"
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -1,0 +1,28 @@
+"""The group that makes a staff user a teacher: what she may see and do in the admin, within her own classes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib.auth.models import Group, Permission
+
+TEACHERS = "Teachers"
+PERMISSIONS = (
+    "view_classroom",
+    "change_classroom",
+    "view_rubric",
+    "view_submission",
+    "view_transcript",
+    "view_form",
+    "view_evaluation",
+    "view_task",
+)
+
+
+def ensure_groups(**_: Any) -> None:
+    """Make the group and its permissions; after every migrate, so that a new permission reaches old installations."""
+    teachers, _created = Group.objects.get_or_create(name=TEACHERS)
+    apps = ("evaluations", "queueing")
+    teachers.permissions.set(
+        Permission.objects.filter(codename__in=PERMISSIONS, content_type__app_label__in=apps)
+    )

@@ -1,0 +1,28 @@
+from __future__ import annotations
+
+import signal
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from queueing.engines import build
+from queueing.exceptions import QueueError
+from queueing.worker import Options, PhaseWorker
+
+
+class Command(BaseCommand):
+    help = "Run the worker of one node: it transcribes and evaluates what is in the queue, phase after phase."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--node", default=settings.NODE, help="the GPU's name; one worker each (default: %(default)s)")
+        parser.add_argument("--until-idle", action="store_true", help="leave when every task has ended")
+
+    def handle(self, *args: Any, node: str, until_idle: bool, **options: Any) -> None:
+        worker = PhaseWorker(node, build.from_settings(settings), Options.from_settings(settings))
+        for name in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(name, lambda *_: worker.stop())
+        try:
+            worker.run(until_idle=until_idle)
+        except QueueError as error:
+            raise CommandError(str(error)) from error

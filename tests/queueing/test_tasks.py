@@ -1,0 +1,262 @@
+"""What a task's verbs promise."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+
+import pytest
+from django.db import IntegrityError, connection, connections, transaction
+from django.db.models.functions import Now
+
+from evaluations.models import Submission
+from queueing.exceptions import ClaimLost, Infrastructure, Permanent, Transient
+from queueing.models import Attempt, Batch, Event, Task, Worker, in_seconds
+from queueing.states import ENDED, LIVE, TRANSITIONS, PhaseName, Stage, State, Status
+from tests.conftest import Cast
+
+Enqueue = Callable[..., Task]
+
+
+def claim(worker: Worker, lease_seconds: float = 30) -> Task:
+    task = Task.objects.claim_next(worker=worker, stages=[*Stage.values], lease_seconds=lease_seconds)
+    assert task is not None
+    return task
+
+
+def let_lease_expire(task: Task) -> None:
+    Task.objects.filter(pk=task.pk).update(lease_until=in_seconds(-1))
+
+
+def in_state(state: State, task: Task, worker: Worker) -> Task:
+    """The task, brought into `state` by its verbs."""
+    if state == State.CANCELLED:
+        task.cancel(by="test")
+    elif state != State.QUEUED:
+        task = claim(worker)
+        if state == State.FAILED:
+            task.fail(Permanent(), took=0)
+        if state == State.DONE:
+            for _ in range(3):
+                task.advance(took=0)
+                task.refresh_from_db()
+                task = claim(worker) if task.state == State.QUEUED else task
+    task.refresh_from_db()
+    assert task.state == state
+    return task
+
+
+VERBS: dict[str, Callable[[Task], object]] = {
+    "advance": lambda task: task.advance(took=0),
+    "retry_later": lambda task: task.retry_later(Transient(), 0, took=0),
+    "hand_back": lambda task: task.hand_back(Infrastructure(), took=0),
+    "fail": lambda task: task.fail(Permanent(), took=0),
+    "cancel": lambda task: task.cancel(by="test"),
+    "retry": lambda task: task.retry(by="test"),
+}
+
+
+@pytest.mark.parametrize("state", State)
+@pytest.mark.parametrize("verb", VERBS)
+def test_a_verb_moves_a_task_only_from_the_states_it_starts_from(
+    enqueue: Enqueue, worker: Worker, verb: str, state: State
+) -> None:
+    task = in_state(state, enqueue(), worker)
+    sources, target = TRANSITIONS[verb]
+    if state in sources:
+        VERBS[verb](task)
+    else:
+        try:
+            assert VERBS[verb](task) is False
+        except ClaimLost:
+            pass
+    task.refresh_from_db()
+    assert task.state == (target if state in sources else state)
+    assert (task.finished_at is not None) == (task.state in ENDED)
+    assert (task.lease_until is not None) == (task.state == State.RUNNING)
+
+
+@pytest.mark.django_db
+def test_a_claim_gives_the_task_a_new_epoch_a_lease_and_an_attempt(enqueue: Enqueue, worker: Worker) -> None:
+    enqueue()
+    first = claim(worker)
+    first.hand_back(Infrastructure(), took=0)
+    second = claim(worker)
+    assert (first.epoch, second.epoch) == (1, 2)
+    assert second.lease_until is not None
+    assert list(Attempt.objects.values_list("epoch", "outcome")) == [(1, "infrastructure"), (2, "")]
+
+
+def test_a_stale_worker_cannot_finish_a_task_that_its_successor_is_running(enqueue: Enqueue, worker: Worker) -> None:
+    enqueue()
+    stale = claim(worker)
+    let_lease_expire(stale)
+    assert Task.objects.get(pk=stale.pk).rescue(Infrastructure())
+    current = claim(Worker.objects.create(node="other", pid=2))
+    with pytest.raises(ClaimLost):
+        stale.advance(took=0)
+    current.refresh_from_db()
+    assert (current.state, current.stage, current.epoch) == (State.RUNNING, Stage.TRANSCRIBE, 2)
+
+
+def test_a_stale_workers_result_is_rolled_back_with_its_claim(enqueue: Enqueue, worker: Worker) -> None:
+    task = enqueue()
+    stale = claim(worker)
+    let_lease_expire(stale)
+    Task.objects.get(pk=stale.pk).rescue(Infrastructure())
+    with pytest.raises(ClaimLost), transaction.atomic():
+        Submission.objects.filter(pk=task.submission_id).update(duration=1.0)
+        stale.advance(took=0)
+    assert Submission.objects.get(pk=task.submission_id).duration is None
+
+
+def test_a_lease_that_was_renewed_meanwhile_is_not_rescued(enqueue: Enqueue, worker: Worker) -> None:
+    enqueue()
+    task = claim(worker)
+    let_lease_expire(task)
+    seen = Task.objects.expired().get()
+    Task.objects.filter(pk=task.pk).update(lease_until=in_seconds(30))
+    assert not seen.rescue(Infrastructure())
+
+
+def test_an_expired_lease_is_not_renewed(enqueue: Enqueue, worker: Worker) -> None:
+    enqueue()
+    task = claim(worker)
+    assert Task.objects.extend_leases(worker, 30) == {task.pk}
+    let_lease_expire(task)
+    assert Task.objects.extend_leases(worker, 30) == set()
+
+
+def test_a_delayed_task_is_not_due_before_its_time(enqueue: Enqueue, worker: Worker) -> None:
+    enqueue()
+    claim(worker).retry_later(Transient(), 60, took=0)
+    assert Task.objects.claim_next(worker=worker, stages=[*Stage.values], lease_seconds=30) is None
+
+
+def test_the_next_student_is_served_after_at_most_one_more_of_a_flood(cast: Cast, enqueue: Enqueue, worker: Worker) -> None:
+    for _ in range(20):
+        enqueue(cast.ada)
+    late = enqueue(cast.bo)
+    assert late.pk in {claim(worker).pk, claim(worker).pk}
+
+
+def test_a_persons_retry_resumes_at_the_failed_stage_and_keeps_the_history(enqueue: Enqueue, worker: Worker) -> None:
+    enqueue()
+    claim(worker).advance(took=0)
+    claim(worker).fail(Permanent("bad", code="invalid_answer"), took=0)
+    task = Task.objects.get()
+    assert task.retry(by="teacher")
+    task.refresh_from_db()
+    assert (task.state, task.stage, task.status) == (State.QUEUED, Stage.EXTRACT, Status.RETRY_QUEUED)
+    assert [row.outcome for row in task.attempts.all()] == ["succeeded", "permanent"]
+
+
+def test_a_submission_has_one_live_task_per_pipeline(enqueue: Enqueue) -> None:
+    task = enqueue()
+    with pytest.raises(IntegrityError), transaction.atomic():
+        Task.objects.enqueue(submission_id=task.submission_id, pipeline="evaluation", owner_key="1")
+
+
+def test_the_database_refuses_a_running_task_without_a_lease(enqueue: Enqueue) -> None:
+    task = enqueue()
+    with pytest.raises(IntegrityError), transaction.atomic():
+        Task.objects.filter(pk=task.pk).update(state=State.RUNNING)
+
+
+def test_every_change_leaves_one_event_and_the_sequence_has_no_gap(enqueue: Enqueue, worker: Worker) -> None:
+    task = enqueue()
+    claim(worker).retry_later(Transient(), 0, took=0)
+    for _ in range(3):
+        claim(worker).advance(took=0)
+    kinds = list(Event.objects.filter(task=task).order_by("sequence").values_list("sequence", "kind", "state"))
+    assert kinds == [
+        (1, "submit", "queued"),
+        (2, "claim", "running"),
+        (3, "retry_later", "queued"),
+        (4, "claim", "running"),
+        (5, "advance", "queued"),
+        (6, "claim", "running"),
+        (7, "advance", "queued"),
+        (8, "claim", "running"),
+        (9, "finish", "done"),
+    ]
+    task.refresh_from_db()
+    assert task.sequence == 9
+
+
+def test_positions_count_those_that_wait(cast: Cast, enqueue: Enqueue, worker: Worker) -> None:
+    first, second, third = enqueue(cast.ada), enqueue(cast.ada), enqueue(cast.bo)
+    running = claim(worker)
+    assert running.pk == first.pk
+    assert Task.objects.positions() == {first.pk: 0, third.pk: 1, second.pk: 2}
+
+
+def test_a_batch_takes_no_more_than_its_size_and_one_node_has_one_open_batch(enqueue: Enqueue) -> None:
+    for _ in range(5):
+        enqueue()
+    batch = Batch.fill("a", 3)
+    assert batch is not None
+    assert batch.tasks.count() == 3
+    again = Batch.fill("a", 3)
+    assert again == batch
+    assert batch.tasks.count() == 3
+    other = Batch.fill("b", 3)
+    assert other is not None
+    assert other.tasks.count() == 2
+
+
+def test_closing_a_batch_frees_who_was_left_waiting(enqueue: Enqueue) -> None:
+    task = enqueue()
+    batch = Batch.fill("a", 3)
+    assert batch is not None
+    batch.close_transcription()
+    task.refresh_from_db()
+    assert task.batch is None
+    assert Batch.objects.get().phase == PhaseName.EVAL
+
+
+@pytest.fixture
+def unindexed_plans(db: None) -> Iterator[None]:
+    """Plans under which PostgreSQL would run a locking subquery more than once."""
+    with connection.cursor() as cursor:
+        for method in ("hashjoin", "mergejoin", "material", "indexscan", "bitmapscan"):
+            cursor.execute(f"SET LOCAL enable_{method} = off")
+    yield
+
+
+def test_a_claim_takes_one_task_under_any_plan(enqueue: Enqueue, worker: Worker, unindexed_plans: None) -> None:
+    for _ in range(50):
+        enqueue()
+    claim(worker)
+    assert Task.objects.filter(state=State.RUNNING).count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_eight_workers_at_once_never_share_a_task(enqueue: Enqueue) -> None:
+    ids = {enqueue().pk for _ in range(40)}
+    workers = [Worker.objects.create(node=f"n{number}", pid=number) for number in range(8)]
+    claimed: list[int] = []
+
+    def drain(worker: Worker) -> None:
+        try:
+            while task := Task.objects.claim_next(worker=worker, stages=[*Stage.values], lease_seconds=30):
+                claimed.append(task.pk)
+        finally:
+            connections.close_all()
+
+    threads = [threading.Thread(target=drain, args=(worker,)) for worker in workers]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(claimed) == sorted(ids)
+
+
+def test_live_and_ended_states_are_all_states() -> None:
+    assert {*LIVE, *ENDED} == {*State}
+
+
+def test_the_clock_of_leases_is_the_databases(enqueue: Enqueue, worker: Worker) -> None:
+    enqueue()
+    claim(worker, lease_seconds=30)
+    assert Task.objects.filter(lease_until__gt=Now()).count() == 1

@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import pytest
+from django.contrib.auth.hashers import make_password
 from django.contrib.auth.models import User
 
 from evaluations.models import Classroom, Rubric
+
+
+PASSWORD = "a-long-passphrase"
+
+
+@cache
+def _password_hash() -> str:
+    return make_password(PASSWORD)  # slow on purpose, so once for all
 
 
 @dataclass(frozen=True)
@@ -26,7 +36,7 @@ class Cast:
 @pytest.fixture
 def cast(db: None) -> Cast:
     teacher, ada, bo, other_teacher, outsider = (
-        User.objects.create_user(name, password="a-long-passphrase")
+        User.objects.create(username=name, password=_password_hash())
         for name in ("teacher", "ada", "bo", "other_teacher", "outsider")
     )
     rubric = Rubric.default()

@@ -10,10 +10,13 @@ def main() -> None:
     from introeval import embedded, logs
 
     logs.configure()
-    with embedded.services_for(sys.argv):
-        from django.core.management import execute_from_command_line
+    try:
+        with embedded.services_for(sys.argv):
+            from django.core.management import execute_from_command_line
 
-        execute_from_command_line(sys.argv)
+            execute_from_command_line(sys.argv)
+    except KeyboardInterrupt:
+        sys.exit(130)
 
 
 if __name__ == "__main__":

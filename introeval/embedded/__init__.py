@@ -37,10 +37,8 @@ __all__ = ["EmbeddedError", "data_dir", "database_url", "redis_url", "services",
 START_LOCK_SECONDS = 120.0
 
 # They look at code and files only; `doctor` starts the services itself, to report when it can't.
-WITHOUT_SERVICES = frozenset(
-    "check collectstatic compilemessages diffsettings doctor findstatic help makemessages version".split()
-)
-DATA_DIR_COMMANDS = frozenset({"doctor", "up"})
+WITHOUT_SERVICES = {"check", "collectstatic", "diffsettings", "doctor", "findstatic", "help", "version"}
+DATA_DIR_COMMANDS = {"doctor", "up"}
 
 
 def data_dir() -> Path:

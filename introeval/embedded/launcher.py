@@ -1,4 +1,4 @@
-"""Become an unprivileged account, leave the terminal, turn into a server.
+"""Change what a process is (account, terminal, bond to its parent), then turn it into another program.
 
 A program of its own (`python -I -S launcher.py …`), not a function called between fork and exec: the process that
 starts a server may have threads, and after a fork nothing but exec is safe in it.
@@ -13,13 +13,14 @@ from __future__ import annotations
 import argparse
 import ctypes
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH = 1, 2  # linux/capability.h
 CAPABILITY_VERSION_3 = 0x20080522
-PR_SET_KEEPCAPS, PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE = 8, 47, 2  # linux/prctl.h
+PR_SET_PDEATHSIG, PR_SET_KEEPCAPS, PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE = 1, 8, 47, 2  # linux/prctl.h
 
 
 def permitted() -> int:
@@ -68,25 +69,35 @@ def _call(function: ctypes._NamedFuncPointer, *arguments: object) -> None:
 def detach(pid_file: int) -> None:
     """Leave the terminal, so as to hear no Ctrl-C, and say which process this is."""
     os.setsid()
+    os.umask(0o077)
+    os.chdir("/")
     os.ftruncate(pid_file, 0)
     os.pwrite(pid_file, b"%d\n" % os.getpid(), 0)
 
 
+def follow(parent: int) -> None:
+    """Have the kernel send SIGTERM when the parent dies, also by SIGKILL; a program can end in order then."""
+    _call(ctypes.CDLL(None, use_errno=True).prctl, PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+    if os.getppid() != parent:  # it died before the kernel was asked
+        sys.exit("launcher: the parent is gone")
+
+
 def main(arguments: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(allow_abbrev=False)
-    parser.add_argument("--uid", type=int, required=True)
-    parser.add_argument("--gid", type=int, required=True)
+    parser.add_argument("--uid", type=int, default=os.geteuid())
+    parser.add_argument("--gid", type=int, default=os.getegid())
     parser.add_argument("--search", action="store_true", help="keep the right to enter any directory")
     parser.add_argument("--detach", type=int, metavar="FD", help="leave the terminal, write the pid to this file")
+    parser.add_argument("--parent", type=int, metavar="PID", help="be terminated when this process, the parent, dies")
     parser.add_argument("command", nargs="+")
     options = parser.parse_args(arguments)
-    os.umask(0o077)
-    os.chdir("/")
     try:
         if os.geteuid() != options.uid:
             become(options.uid, options.gid, search=options.search)
         if options.detach is not None:
             detach(options.detach)
+        if options.parent is not None:
+            follow(options.parent)
         os.execv(options.command[0], options.command)  # noqa: S606 (no shell is the point)
     except OSError as error:
         sys.exit(f"launcher: can't run {options.command[0]} as uid {options.uid}: {error}")

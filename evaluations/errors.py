@@ -1,0 +1,161 @@
+"""The catalogue of everything that can go wrong, in words for people.
+
+A code is what `queueing.exceptions.StageError` and the upload views carry; `explain` turns it into a title, what
+happened and what to do. Technical detail is for staff and lives elsewhere (`Attempt.detail`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """What a person reads about an error."""
+
+    title: str
+    what: str
+    todo: str
+
+
+_SAFE = "Your video is safe."
+_RETRY = f"{_SAFE} Press “Try again”; if it happens twice, tell your teacher."
+_RECORD = "Record it again and check that you can hear yourself when you play it, then upload the new file."
+
+CATALOGUE: Final[dict[str, Explanation]] = {
+    # The file itself
+    "empty_file": Explanation(
+        "The file is empty",
+        "There is not a single byte in it.",
+        "Check the recording on your device and upload it again.",
+    ),
+    "unreadable": Explanation(
+        "The file can’t be read",
+        "It looks like a video or a recording, but it is broken or was cut off.",
+        "Check that it plays on your device, then upload it again.",
+    ),
+    "not_media": Explanation(
+        "This is not a video or a recording",
+        "What is inside is not a kind of file we can read, whatever its name ends in.",
+        "Upload an mp4, mov, webm, m4a, mp3, ogg or wav file.",
+    ),
+    "no_audio": Explanation("There is no sound in it", "The video has a picture but no sound track.", _RECORD),
+    "no_speech": Explanation("Nobody speaks in it", "There is sound, but no words were heard.", _RECORD),
+    "too_long": Explanation(
+        "It is too long", "The recording is longer than your class allows.", "Record a shorter one, then upload it."
+    ),
+    "too_many_pixels": Explanation(
+        "The picture is too large",
+        "The video has more pixels than we can handle.",
+        "Record with a lower resolution, 1080p at most, then upload it.",
+    ),
+    "too_large": Explanation(
+        "The file is too large",
+        "It has more bytes than we accept.",
+        "Record with a lower quality or a shorter one, then upload it.",
+    ),
+    "file_missing": Explanation(
+        "The stored video is gone",
+        "Its file is no longer on the disk of the lab computer.",
+        "Tell your teacher, and upload the video again if you still have it.",
+    ),
+    "file_damaged": Explanation(
+        "The stored video was damaged",
+        "Its file on the lab computer is not what you uploaded any more.",
+        "Tell your teacher, and upload the video again if you still have it.",
+    ),
+    "decoder_crashed": Explanation(
+        "The file crashed the reader", "The program that reads videos stopped while it read this one.", _RETRY
+    ),
+    "decoder_timeout": Explanation(
+        "Reading the file took too long", "The program that reads videos did not get to its end in time.", _RETRY
+    ),
+    # The machine
+    "out_of_memory": Explanation(
+        "The model ran out of memory", "The computer had too little memory for this step.", _RETRY
+    ),
+    "infrastructure": Explanation(
+        "Something the work needs is not there",
+        "A server or a disk of the lab is not answering.",
+        f"{_SAFE} The work goes on by itself when it is back; your teacher can see what is missing.",
+    ),
+    "engine_unavailable": Explanation(
+        "The model’s server is not answering",
+        "The program that does this step could not be reached.",
+        f"{_SAFE} The work goes on by itself when it is back; your teacher can see what is missing.",
+    ),
+    "model_missing": Explanation(
+        "The model is not installed",
+        "The model for this step is not on the lab computer.",
+        f"{_SAFE} Tell your teacher: the model has to be installed first.",
+    ),
+    "disk_full": Explanation(
+        "The disk of the lab computer is full",
+        "There is no room for more videos at the moment.",
+        "Keep your file, tell your teacher, and try again later.",
+    ),
+    "interrupted": Explanation(
+        "The work was interrupted", "The computer had to stop in the middle.", f"{_SAFE} It goes on by itself."
+    ),
+    "crashed": Explanation("The model stopped working", "The program that does this step ended in the middle.", _RETRY),
+    "poison": Explanation(
+        "The work on this video keeps crashing",
+        "The program that does this step crashed more than once with it, so it was set aside for the others’ sake.",
+        f"{_SAFE} Tell your teacher; recording it again in another format often helps.",
+    ),
+    "stalled": Explanation("The work came to a standstill", "This step made no progress for too long.", _RETRY),
+    "too_slow": Explanation("It took too long", "This step did not end within its time.", _RETRY),
+    # The language model
+    "invalid_answer": Explanation(
+        "The model’s answer made no sense", "The language model gave an answer that can’t be used, twice.", _RETRY
+    ),
+    "answer_cut": Explanation("The model’s answer was cut off", "The language model did not come to an end.", _RETRY),
+    "too_long_for_model": Explanation(
+        "There is too much text for the model",
+        "What you said is longer than the language model can read at once.",
+        f"{_SAFE} Record a shorter one, or tell your teacher.",
+    ),
+    # Uploads
+    "too_many_uploads": Explanation(
+        "Too many uploads at once",
+        "You have as many unfinished uploads as one student may have.",
+        "Finish or discard one of them first.",
+    ),
+    "too_many_submissions": Explanation(
+        "You have handed in as many videos as your class allows",
+        "There is a limit on the number of videos per student.",
+        "Ask your teacher if you need one more.",
+    ),
+    "upload_gone": Explanation(
+        "This upload is gone",
+        "It was discarded, or left unfinished for too long.",
+        "Choose the file again to start over.",
+    ),
+    "upload_busy": Explanation(
+        "This upload is being written to", "Another part of it is arriving right now.", "It is tried again by itself."
+    ),
+    "offset_conflict": Explanation(
+        "The parts of the file don’t fit together",
+        "A part arrived that is not the next one.",
+        "It is tried again by itself.",
+    ),
+    "bad_request": Explanation(
+        "The upload was not understood",
+        "The browser sent something unexpected.",
+        "Reload the page and choose the file again.",
+    ),
+    "no_class": Explanation(
+        "You are not in this class", "Only students of a class can hand in for it.", "Ask your teacher."
+    ),
+    "signed_out": Explanation(
+        "You are signed out", "Your session has ended.", "Sign in and choose the same file again."
+    ),
+    # Everything else
+    "unexpected": Explanation("Something went wrong", "An error came up that nobody has a name for yet.", _RETRY),
+}
+
+
+def explain(code: str) -> Explanation:
+    """The words for an error code; unknown codes get those of `unexpected`."""
+    return CATALOGUE.get(code, CATALOGUE["unexpected"])

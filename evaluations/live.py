@@ -1,0 +1,161 @@
+"""News for browsers. The database is the truth; a message only says "look", so a lost one costs nothing but time."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import Any, Final
+
+import structlog
+from asgiref.sync import async_to_sync
+from channels.layers import get_channel_layer
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.contrib.auth.signals import user_logged_out
+from django.template.loader import render_to_string
+
+from evaluations import rows
+from evaluations.models import Submission
+from evaluations.rows import Queue, Row
+from queueing.signals import phase_changed, task_changed
+
+log = structlog.get_logger(__name__)
+
+QUEUE_GROUP: Final = "queue"
+SEND_TIMEOUT_SECONDS: Final = 1.0
+PAUSE_AFTER_FAILURE_SECONDS: Final = 5.0
+
+Message = dict[str, Any]
+
+
+def student_group(user_id: int) -> str:
+    return f"student.{user_id}"
+
+
+# What a socket is told
+
+
+@dataclass
+class Told:
+    """What one socket was last told, so that only what changed is told again."""
+
+    html: dict[int, str] = field(default_factory=dict)
+    live: set[int] = field(default_factory=set)
+    summary: Message = field(default_factory=dict)
+    phases: Message = field(default_factory=dict)
+
+    def remember(self, row: Row, html: str) -> bool:
+        """Whether `html` is news about the row's task."""
+        changed = self.html.get(row.task.pk) != html
+        self.html[row.task.pk] = html
+        (self.live.add if row.is_live else self.live.discard)(row.task.pk)
+        return changed
+
+
+def snapshot(user: User, told: Told | None = None) -> Message:
+    """Everything a dashboard shows: all of the user's rows, and the line."""
+    told = told if told is not None else Told()
+    queue = rows.read_queue()
+    updates = [_update(row, told)[0] for row in rows.of_student(user, queue)]
+    told.summary, told.phases = _summary(queue), _phases(queue)
+    return {"type": "snapshot", "rows": updates, "summary": told.summary, "phase": told.phases}
+
+
+def news(user: User, told: Told) -> list[Message]:
+    """What changed for the user since `told`, which is brought up to date."""
+    queue = rows.read_queue()
+    updates = [_update(row, told) for row in rows.moving(user, queue, also=tuple(told.live))]
+    messages = [message for message, changed in updates if changed]
+    if told.summary != (summary := _summary(queue)):
+        told.summary = summary
+        messages.append(summary)
+    if told.phases != (phases := _phases(queue)):
+        told.phases = phases
+        messages.append(phases)
+    return messages
+
+
+def render(row: Row) -> str:
+    """The fragment that page, push and poll share."""
+    return render_to_string("evaluations/_submission_row.html", {"row": row})
+
+
+def _update(row: Row, told: Told) -> tuple[Message, bool]:
+    html = render(row)
+    message: Message = {
+        "type": "task_update",
+        "task_id": row.task.pk,
+        "submission_id": str(row.submission.pk),
+        "sequence": row.task.sequence,
+        "status": row.task.status.value,
+        "position": row.position,
+        "html": html,
+    }
+    return message, told.remember(row, html)
+
+
+def _summary(queue: Queue) -> Message:
+    return {"type": "tasks_summary", "waiting": queue.waiting, "running": queue.running, "working": bool(queue.workers)}
+
+
+def _phases(queue: Queue) -> Message:
+    nodes = [{"node": phase.node, "phase": phase.name, "step": phase.step} for phase in queue.phases]
+    return {"type": "phase_change", "nodes": nodes, "words": queue.news}
+
+
+def may_stay(user_id: int, session_key: str) -> bool:
+    """Whether a socket's session is still signed in as its user."""
+    session = import_module(settings.SESSION_ENGINE).SessionStore(session_key=session_key)
+    return session.get("_auth_user_id") == str(user_id) and User.objects.filter(pk=user_id, is_active=True).exists()
+
+
+# From the queue to the sockets
+
+
+def connect() -> None:
+    """Relay the queue's news, which arrive after commit, to the sockets."""
+    task_changed.connect(_relay_task, dispatch_uid="live")
+    phase_changed.connect(_relay_phase, dispatch_uid="live")
+    user_logged_out.connect(_relay_logout, dispatch_uid="live")
+
+
+def _relay_task(*, task_id: int, **kwargs: object) -> None:
+    owner = Submission.objects.filter(tasks=task_id).values_list("student", flat=True)
+    _publish({**{student_group(pk): {"type": "look"} for pk in owner}, QUEUE_GROUP: {"type": "queue.moved"}})
+
+
+def _relay_phase(**kwargs: object) -> None:
+    _publish({QUEUE_GROUP: {"type": "queue.moved"}})
+
+
+def _relay_logout(*, user: User | None, **kwargs: object) -> None:
+    if user is not None:
+        _publish({student_group(user.pk): {"type": "session.ended"}})
+
+
+class _Pause:
+    """Remembers a broker that failed, so that its outage costs the work at most one timeout in a while."""
+
+    until: float = 0.0
+
+
+def _publish(messages: Mapping[str, Message]) -> None:
+    """Send to groups. A broker that is away never breaks or holds up the caller: pages find out by looking."""
+    if time.monotonic() < _Pause.until:
+        return
+    try:
+        async_to_sync(_send)(messages.items())
+    except Exception as error:
+        _Pause.until = time.monotonic() + PAUSE_AFTER_FAILURE_SECONDS
+        log.warning("news_not_sent", error=repr(error))
+
+
+async def _send(messages: Iterable[tuple[str, Message]]) -> None:
+    layer = get_channel_layer()
+    assert layer is not None
+    async with asyncio.timeout(SEND_TIMEOUT_SECONDS):
+        for group, message in messages:
+            await layer.group_send(group, message)

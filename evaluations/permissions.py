@@ -1,0 +1,67 @@
+"""Finders whose names are the permission. What a user may not see does not exist for them: 404, never 403."""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING, cast
+
+from django.contrib.auth.models import User
+from django.db.models import QuerySet
+from django.http import Http404, HttpRequest
+from django.shortcuts import get_object_or_404
+
+from evaluations.models import Classroom, Evaluation, Submission, Upload
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
+
+    Someone = AbstractBaseUser | AnonymousUser
+
+
+def signed_in(request: HttpRequest) -> User:
+    """The request's user, known to be signed in: the view is behind `login_required` or answers 401 before."""
+    return cast("User", request.user)
+
+
+def get_visible_submission(request: HttpRequest, pk: uuid.UUID) -> Submission:
+    """A student's own, or one of a class that the user teaches."""
+    rows = Submission.objects.visible_to(request.user).select_related("classroom", "student")
+    return get_object_or_404(rows, pk=pk)
+
+
+def get_own_upload(request: HttpRequest, pk: uuid.UUID, *, nowait: bool = False) -> Upload:
+    """The user's upload, its row locked until the transaction ends.
+
+    Raises:
+        django.db.OperationalError: with `nowait`, when another request holds it.
+    """
+    rows = Upload.objects.filter(student=signed_in(request)).select_for_update(nowait=nowait, of=("self",))
+    return get_object_or_404(rows.select_related("classroom", "student"), pk=pk)
+
+
+def get_attended_classroom(request: HttpRequest, pk: str) -> Classroom:
+    """The class of that key that the user attends; without a key, the only one there is."""
+    rows = Classroom.objects.attended_by(request.user)
+    if not pk:
+        classrooms = list(rows[:2])
+        if len(classrooms) == 1:
+            return classrooms[0]
+        raise Http404("which class?")
+    if not (pk.isascii() and pk.isdigit() and len(pk) < 19):
+        raise Http404("no such class")
+    return get_object_or_404(rows, pk=int(pk))
+
+
+def classrooms_taught(user: User) -> QuerySet[Classroom]:
+    """The classes a user is responsible for; all of them for a superuser."""
+    return Classroom.objects.all() if user.is_superuser else Classroom.objects.taught_by(user)
+
+
+def may_review(user: User, classroom: Classroom) -> bool:
+    """Teachers of the class and superusers see everything at once, released or not."""
+    return classrooms_taught(user).filter(pk=classroom.pk).exists()
+
+
+def may_see(user: User, evaluation: Evaluation, classroom: Classroom) -> bool:
+    """Students see their scores once these are released: at once, or after a teacher's review."""
+    return evaluation.released_at is not None or may_review(user, classroom)

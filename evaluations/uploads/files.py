@@ -1,0 +1,67 @@
+"""The bytes of unfinished uploads, one file per upload. The row's offset is the truth; what lies behind it is scrap."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import uuid
+from pathlib import Path
+
+from django.conf import settings
+
+from evaluations.uploads.protocol import RefusedError
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+
+
+def staged(upload_id: uuid.UUID) -> Path:
+    return Path(settings.UPLOADS_DIR) / str(upload_id)
+
+
+def create(upload_id: uuid.UUID) -> None:
+    try:
+        settings.UPLOADS_DIR.mkdir(parents=True, exist_ok=True)
+        staged(upload_id).touch(mode=0o600, exist_ok=False)
+    except OSError as error:
+        raise _refusal(error) from error
+
+
+def append(upload_id: uuid.UUID, offset: int, chunk: bytes) -> None:
+    """Put `chunk` at `offset` and have it on the disk itself before this returns; scrap of a crash is overwritten.
+
+    Raises:
+        RefusedError: the disk is full (507), or the bytes before `offset` are gone (410).
+    """
+    path = staged(upload_id)
+    try:
+        with path.open("r+b") as file:
+            if os.fstat(file.fileno()).st_size < offset:
+                raise RefusedError(410, "upload_gone")
+            file.truncate(offset)
+            file.seek(offset)
+            file.write(chunk)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise _refusal(error) from error
+
+
+def discard(upload_id: uuid.UUID) -> None:
+    staged(upload_id).unlink(missing_ok=True)
+
+
+def free_bytes() -> int:
+    """Room on the disk that holds the uploads."""
+    folder = Path(settings.UPLOADS_DIR)
+    while not folder.exists():
+        folder = folder.parent
+    return shutil.disk_usage(folder).free
+
+
+def _refusal(error: OSError) -> RefusedError:
+    if error.errno in _NO_ROOM:
+        return RefusedError(507, "disk_full")
+    if isinstance(error, FileNotFoundError):
+        return RefusedError(410, "upload_gone")
+    raise error

@@ -1,0 +1,152 @@
+"""The life of an upload: begin → append … → complete, or discard, or expire.
+
+Each step is one transaction on its locked row. A crash between two steps loses nothing: bytes are on the disk before the
+offset says so, and an upload whose bytes are all there but that was not handed in yet is handed in by the next request
+that touches it, or by `expire_uploads`.
+"""
+
+from __future__ import annotations
+
+import uuid
+from datetime import timedelta
+
+import structlog
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.db import transaction
+from django.db.models import F
+from django.db.models.expressions import CombinedExpression
+from django.db.models.functions import Now
+
+from evaluations import actions
+from evaluations.models import Classroom, Upload
+from evaluations.uploads import files, limits
+from evaluations.uploads.protocol import RefusedError
+from queueing.exceptions import Infrastructure
+
+log = structlog.get_logger(__name__)
+
+
+def begin(*, student: User, classroom: Classroom, name: str, length: int | None) -> Upload:
+    """A new, empty upload.
+
+    Raises:
+        RefusedError: too large, empty, too many, or the disk is full.
+    """
+    limits.check_size(length)
+    upload_id = uuid.uuid4()
+    with transaction.atomic():
+        User.objects.select_for_update().get(pk=student.pk)
+        limits.check_quota(student, classroom)
+        limits.check_room(length or settings.UPLOAD_CHUNK_BYTES)
+        files.create(upload_id)
+        Upload.objects.create(
+            id=upload_id,
+            student=student,
+            classroom=classroom,
+            original_name=name,
+            length=length,
+            expires_at=_expiry(),
+        )
+    return Upload.objects.get(pk=upload_id)
+
+
+def declare_length(upload: Upload, length: int) -> None:
+    """The length that was deferred; once it is known it never changes."""
+    limits.check_size(length)
+    if upload.length not in (None, length) or length < upload.offset:
+        raise RefusedError(400, "bad_request")
+    upload.length = length
+    upload.save(update_fields=["length"])
+
+
+def append(upload: Upload, *, offset: int, chunk: bytes) -> None:
+    """Add `chunk` to a locked upload: to the disk first, then to the row."""
+    if offset != upload.offset:
+        raise RefusedError(409, "offset_conflict", {"Upload-Offset": str(upload.offset)})
+    end = offset + len(chunk)
+    if end > (settings.UPLOAD_MAX_BYTES if upload.length is None else upload.length):
+        raise RefusedError(413, "too_large")
+    if not chunk:
+        return
+    limits.check_room(0 if upload.length else len(chunk))
+    files.append(upload.pk, offset, chunk)
+    Upload.objects.filter(pk=upload.pk).update(offset=end, expires_at=_expiry())
+    upload.refresh_from_db(fields=["offset", "expires_at"])
+
+
+def complete(upload: Upload) -> bool | None:
+    """Hand a locked upload in when all its bytes are there. Returns whether the submission is new, None if it isn't time.
+
+    The submission gets the upload's own id: should this process die between moving the bytes and the commit, the next
+    call finds them where they went.
+
+    Raises:
+        RefusedError: the disk is full (507), and the bytes stay for the next try; or they are gone (410).
+    """
+    if upload.submission_id is not None:
+        return False
+    if upload.length is None or upload.offset < upload.length:
+        return None
+    try:
+        submission, created = actions.submit(
+            classroom=upload.classroom,
+            student=upload.student,
+            staged=files.staged(upload.pk),
+            original_name=upload.original_name,
+            submission_id=upload.pk,
+        )
+    except FileNotFoundError as error:
+        raise RefusedError(410, "upload_gone") from error
+    except Infrastructure as error:
+        raise RefusedError(507, error.code) from error
+    upload.submission = submission
+    upload.save(update_fields=["submission"])
+    return created
+
+
+def discard(upload: Upload) -> None:
+    """The student gave it up. What was handed in already stays."""
+    upload_id = upload.pk
+    upload.delete()
+    transaction.on_commit(lambda: files.discard(upload_id))
+
+
+def expire_uploads() -> int:
+    """Remove what was left unfinished for UPLOAD_EXPIRES_HOURS; returns how many. Complete ones are handed in instead.
+
+    An upload that a request holds is passed over: it is not abandoned.
+    """
+    for upload_id in _complete_but_not_handed_in():
+        _finish(upload_id)
+    with transaction.atomic():
+        gone = Upload.objects.filter(expires_at__lt=Now()).select_for_update(skip_locked=True)
+        ids = list(gone.values_list("pk", flat=True))
+        Upload.objects.filter(pk__in=ids).delete()
+    for upload_id in ids:
+        files.discard(upload_id)
+    return len(ids)
+
+
+def _complete_but_not_handed_in() -> list[uuid.UUID]:
+    return list(Upload.objects.filter(submission=None, offset=F("length")).values_list("pk", flat=True))
+
+
+def _finish(upload_id: uuid.UUID) -> None:
+    try:
+        with transaction.atomic():
+            rows = Upload.objects.select_for_update(skip_locked=True, of=("self",)).select_related(
+                "classroom", "student"
+            )
+            upload = rows.filter(pk=upload_id).first()
+            if upload is not None:
+                complete(upload)
+    except RefusedError as refused:
+        # Its bytes stay: the disk may have room again tomorrow.
+        log.warning("upload_not_handed_in", upload=str(upload_id), code=refused.code)
+        if refused.code != "upload_gone":
+            Upload.objects.filter(pk=upload_id).update(expires_at=_expiry())
+
+
+def _expiry() -> CombinedExpression:
+    return Now() + timedelta(hours=settings.UPLOAD_EXPIRES_HOURS)

@@ -1,0 +1,165 @@
+"""The two addresses of the tus server. Bodies are raw chunks of at most UPLOAD_CHUNK_BYTES.
+
+An ASGI server has the whole body in memory before a view runs, so chunks are small and nothing larger is read.
+"""
+
+from __future__ import annotations
+
+import functools
+import uuid
+from collections.abc import Callable
+
+from django.conf import settings
+from django.core.exceptions import RequestDataTooBig
+from django.db import OperationalError, transaction
+from django.http import Http404, HttpRequest, HttpResponse
+from django.http.request import UnreadablePostError
+from django.urls import reverse
+from django.views.decorators.http import require_http_methods
+from psycopg.errors import LockNotAvailable
+
+from evaluations.models import Upload
+from evaluations.permissions import get_attended_classroom, get_own_upload, signed_in
+from evaluations.uploads import intake, protocol
+from evaluations.uploads.protocol import RefusedError
+
+View = Callable[..., HttpResponse]
+_PIECE = 64 * 1024
+
+
+def tus(view: View) -> View:
+    """Signed in, the right protocol version, and every refusal in words."""
+
+    @functools.wraps(view)
+    def wrapper(request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
+        try:
+            return protocol.seal(_checked(view)(request, *args, **kwargs))
+        except RefusedError as refused:
+            return protocol.seal(protocol.refusal(refused))
+
+    return wrapper
+
+
+def _checked(view: View) -> View:
+    def wrapper(request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
+        if not request.user.is_authenticated:
+            raise RefusedError(401, "signed_out")
+        if request.method == "OPTIONS":
+            return _abilities()
+        if request.headers.get("Tus-Resumable") != protocol.VERSION:
+            raise RefusedError(412, "bad_request", {"Tus-Version": protocol.VERSION})
+        try:
+            return view(request, *args, **kwargs)
+        except OperationalError as error:
+            if isinstance(error.__cause__, LockNotAvailable):
+                raise RefusedError(423, "upload_busy") from error
+            raise
+
+    return wrapper
+
+
+@tus
+@require_http_methods(["POST", "OPTIONS"])
+def uploads(request: HttpRequest) -> HttpResponse:
+    """Creation: `Upload-Length` or `Upload-Defer-Length: 1`; `Upload-Metadata` with filename and classroom."""
+    length = protocol.declared_length(request.headers)
+    said = protocol.metadata(request.headers.get("Upload-Metadata", ""))
+    try:
+        classroom = get_attended_classroom(request, said.get("classroom", ""))
+    except Http404:
+        raise RefusedError(404, "no_class") from None
+    name = protocol.shown_name(said.get("filename", ""))
+    upload = intake.begin(student=signed_in(request), classroom=classroom, name=name, length=length)
+    return HttpResponse(
+        status=201,
+        headers={
+            "Location": reverse("upload", args=[upload.pk]),
+            "Upload-Expires": protocol.http_date(upload.expires_at),
+        },
+    )
+
+
+@tus
+@require_http_methods(["HEAD", "PATCH", "DELETE", "OPTIONS"])
+def upload(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
+    """One upload: where it is (HEAD), its next chunk (PATCH), give it up (DELETE)."""
+    try:
+        if request.method == "PATCH":
+            return _patch(request, pk)
+        return _delete(request, pk) if request.method == "DELETE" else _head(request, pk)
+    except Http404:
+        raise RefusedError(404, "upload_gone") from None
+
+
+def _head(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
+    with transaction.atomic():
+        found = get_own_upload(request, pk)
+        created = intake.complete(found)
+    return _progress(found, created, status=200)
+
+
+def _patch(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
+    if request.content_type != protocol.BODY_TYPE:
+        raise RefusedError(415, "bad_request")
+    offset = protocol.whole_number(request.headers, "Upload-Offset")
+    if offset is None:
+        raise RefusedError(400, "bad_request")
+    length = protocol.whole_number(request.headers, "Upload-Length")
+    chunk = _body(request)
+    with transaction.atomic():
+        found = get_own_upload(request, pk, nowait=True)
+        if length is not None:
+            intake.declare_length(found, length)
+        intake.append(found, offset=offset, chunk=chunk)
+    # In a transaction of its own: bytes that arrived stay arrived, even if handing in fails.
+    with transaction.atomic():
+        found = get_own_upload(request, pk)
+        created = intake.complete(found)
+    return _progress(found, created, status=204)
+
+
+def _delete(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
+    with transaction.atomic():
+        intake.discard(get_own_upload(request, pk, nowait=True))
+    return HttpResponse(status=204)
+
+
+def _body(request: HttpRequest) -> bytes:
+    """The chunk, counted while it is read: Content-Length is only what the client says."""
+    pieces: list[bytes] = []
+    count = 0
+    try:
+        while piece := request.read(_PIECE):
+            count += len(piece)
+            if count > settings.UPLOAD_CHUNK_BYTES:
+                raise RefusedError(413, "too_large")
+            pieces.append(piece)
+    except (UnreadablePostError, RequestDataTooBig):
+        raise RefusedError(400, "bad_request") from None
+    return b"".join(pieces)
+
+
+def _progress(found: Upload, created: bool | None, *, status: int) -> HttpResponse:
+    response = HttpResponse(status=status)
+    response["Upload-Offset"] = str(found.offset)
+    response["Upload-Expires"] = protocol.http_date(found.expires_at)
+    if found.length is None:
+        response["Upload-Defer-Length"] = "1"
+    else:
+        response["Upload-Length"] = str(found.length)
+    if found.submission_id is not None:
+        response["Submission-Id"] = str(found.submission_id)
+        response["Submission-Location"] = reverse("submission", args=[found.submission_id])
+        response["Submission-New"] = str(int(bool(created)))
+    return response
+
+
+def _abilities() -> HttpResponse:
+    return HttpResponse(
+        status=204,
+        headers={
+            "Tus-Version": protocol.VERSION,
+            "Tus-Extension": protocol.EXTENSIONS,
+            "Tus-Max-Size": str(settings.UPLOAD_MAX_BYTES),
+        },
+    )

@@ -1,0 +1,22 @@
+from __future__ import annotations
+
+from django.urls import path
+
+from evaluations.uploads import views as uploads
+from evaluations.views import classes, dashboard, health, submissions
+
+urlpatterns = [
+    path("", dashboard.dashboard, name="dashboard"),
+    path("submissions/fragment/", dashboard.fragment, name="dashboard-fragment"),
+    path("submissions/<uuid:pk>/", submissions.submission, name="submission"),
+    path("submissions/<uuid:pk>/row/", submissions.row, name="submission-row"),
+    path("submissions/<uuid:pk>/results/", submissions.results, name="submission-results"),
+    path("submissions/<uuid:pk>/media", submissions.media, name="submission-media"),
+    path("submissions/<uuid:pk>/retry", submissions.retry, name="submission-retry"),
+    path("submissions/<uuid:pk>/cancel", submissions.cancel, name="submission-cancel"),
+    path("classes/", classes.classes, name="classes"),
+    path("classes/<int:pk>/", classes.classroom, name="classroom"),
+    path("api/uploads/", uploads.uploads, name="uploads"),
+    path("api/uploads/<uuid:pk>", uploads.upload, name="upload"),
+    path("healthz", health.healthz, name="healthz"),
+]

@@ -1,0 +1,53 @@
+"""The teacher's pages: classes, and what the students of a class handed in."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from django.contrib.auth.decorators import login_required
+from django.core.paginator import Paginator
+from django.db.models import Count
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, render
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_safe
+
+from evaluations import rows
+from evaluations.models import Submission
+from evaluations.permissions import classrooms_taught, signed_in
+
+PAGE_SIZE: Final = 100
+
+
+@never_cache
+@login_required
+@require_safe
+def classes(request: HttpRequest) -> HttpResponse:
+    """The classes a user teaches; someone who teaches none sees that in words."""
+    counts = {
+        "student_count": Count("students", distinct=True),
+        "submission_count": Count("submissions", distinct=True),
+        "handed_in": Count("submissions__student", distinct=True),
+    }
+    found = classrooms_taught(signed_in(request)).annotate(**counts).order_by("name")
+    return render(request, "evaluations/classes.html", {"classrooms": found})
+
+
+@never_cache
+@login_required
+@require_safe
+def classroom(request: HttpRequest, pk: int) -> HttpResponse:
+    """One class; for htmx the table alone."""
+    found = get_object_or_404(classrooms_taught(signed_in(request)), pk=pk)
+    submissions = Submission.objects.filter(classroom=found).select_related("evaluation")
+    page = Paginator(submissions, PAGE_SIZE).get_page(request.GET.get("page"))
+    queue = rows.read_queue()
+    context = {
+        "classroom": found,
+        "page": page,
+        "rows": rows.of(submissions.filter(pk__in=[row.pk for row in page.object_list]), queue),
+        "queue": queue,
+        "missing": found.students.exclude(submissions__classroom=found).order_by("username"),
+    }
+    partial = bool(request.headers.get("HX-Request"))
+    return render(request, "evaluations/_classroom.html" if partial else "evaluations/classroom.html", context)

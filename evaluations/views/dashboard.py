@@ -1,0 +1,53 @@
+"""The student's page: what to do, an upload form, and a list that moves."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth.decorators import login_required
+from django.contrib.auth.models import User
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_safe
+
+from evaluations import rows
+from evaluations.models import Classroom
+from evaluations.permissions import classrooms_taught, signed_in
+from evaluations.uploads import limits
+
+
+@never_cache
+@login_required
+@require_safe
+def dashboard(request: HttpRequest) -> HttpResponse:
+    user = signed_in(request)
+    attended = list(Classroom.objects.attended_by(user))
+    if not attended and classrooms_taught(user).exists():
+        return redirect("classes")
+    return render(request, "evaluations/dashboard.html", _context(user, attended))
+
+
+@never_cache
+@login_required
+@require_safe
+def fragment(request: HttpRequest) -> HttpResponse:
+    """The whole list, for pages whose socket is down."""
+    return render(request, "evaluations/_submissions.html", _list(signed_in(request)))
+
+
+def _context(user: User, attended: list[Classroom]) -> dict[str, Any]:
+    return {
+        **_list(user),
+        "classrooms": attended,
+        "unfinished": limits.unfinished().filter(student=user).exclude(offset=0).order_by("created_at"),
+        "max_bytes": settings.UPLOAD_MAX_BYTES,
+        "chunk_bytes": settings.UPLOAD_CHUNK_BYTES,
+        "hours": round(settings.UPLOAD_EXPIRES_HOURS),
+    }
+
+
+def _list(user: User) -> dict[str, Any]:
+    queue = rows.read_queue()
+    return {"rows": rows.of_student(user, queue), "queue": queue}

@@ -1,0 +1,111 @@
+"""One submission: its result, its media, and what a person can do about it."""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from typing import Any
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.http import Http404, HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.shortcuts import redirect, render
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_POST, require_safe
+
+from evaluations import actions, live, permissions, rows
+from evaluations.media import serve, store
+from evaluations.models import Evaluation, Form, Submission, Transcript
+from evaluations.permissions import get_visible_submission, signed_in
+from queueing.exceptions import Permanent
+
+
+@never_cache
+@login_required
+@require_safe
+def submission(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
+    found = get_visible_submission(request, pk)
+    return render(request, "evaluations/submission.html", {**_progress(found), **_results(request, found)})
+
+
+@never_cache
+@login_required
+@require_safe
+def row(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
+    """The submission's row, as in a list. 204 while it looks as it did at `state`."""
+    context = _progress(get_visible_submission(request, pk))
+    if request.GET.get("state") == context["state"]:
+        return HttpResponse(status=204)
+    response = render(request, "evaluations/_progress.html", context)
+    if request.GET.get("sequence") != str(context["row"].task.sequence):
+        response["HX-Trigger"] = "results-changed"
+    return response
+
+
+@never_cache
+@login_required
+@require_safe
+def results(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
+    """What there is so far: transcript, form, scores."""
+    found = get_visible_submission(request, pk)
+    return render(request, "evaluations/_results.html", _results(request, found))
+
+
+@login_required
+@require_safe
+def media(request: HttpRequest, pk: uuid.UUID) -> HttpResponseBase:
+    """The video itself, in ranges."""
+    found = get_visible_submission(request, pk)
+    try:
+        path = store.locate(found.path)
+    except Permanent:
+        raise Http404("the stored file is gone") from None
+    return serve.stream(request, path, serve.content_type(found.container, video=found.has_video is not False))
+
+
+@login_required
+@require_POST
+def retry(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
+    """Try again from the stage that failed."""
+    found = get_visible_submission(request, pk)
+    moved = actions.retry(submission=found, by=signed_in(request))
+    return _after(request, found, "It is tried again." if moved else "There was nothing to try again.")
+
+
+@login_required
+@require_POST
+def cancel(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
+    """Stop the work; the video stays."""
+    found = get_visible_submission(request, pk)
+    moved = actions.cancel(submission=found, by=signed_in(request))
+    return _after(request, found, "It was cancelled. The video is kept." if moved else "There was nothing to cancel.")
+
+
+def _after(request: HttpRequest, found: Submission, said: str) -> HttpResponse:
+    """The new row for a page that asked for it alone; otherwise back to the submission."""
+    if request.headers.get("HX-Request"):
+        return HttpResponse(_progress(found)["row_html"])
+    messages.info(request, said)
+    return redirect("submission", pk=found.pk)
+
+
+def _progress(found: Submission) -> dict[str, Any]:
+    """The row, and a mark that differs whenever the row would look different."""
+    row = rows.of(Submission.objects.filter(pk=found.pk), rows.read_queue())[0]
+    html = live.render(row)
+    return {"row": row, "row_html": html, "state": hashlib.blake2s(html.encode(), digest_size=8).hexdigest()}
+
+
+def _results(request: HttpRequest, found: Submission) -> dict[str, Any]:
+    """The rows of the stages that are there, as far as the viewer may see them."""
+    evaluation = Evaluation.objects.filter(submission=found).first()
+    shown = evaluation is not None and permissions.may_see(signed_in(request), evaluation, found.classroom)
+    return {
+        "submission": found,
+        "transcript": Transcript.objects.filter(submission=found).first(),
+        "form": Form.objects.filter(submission=found).first(),
+        "evaluation": evaluation if shown else None,
+        "is_hidden": evaluation is not None and not shown,
+        "attempts": found.evaluation_task.attempts.order_by("began_at"),
+    }

@@ -1,0 +1,16 @@
+"""The door for an ASGI server: pages by HTTP, news by WebSocket."""
+
+from __future__ import annotations
+
+import os
+
+from channels.routing import ProtocolTypeRouter
+from django.core.asgi import get_asgi_application
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "introeval.settings")
+# Django first: what follows imports models.
+django_application = get_asgi_application()
+
+from introeval.routing import websockets  # noqa: E402
+
+application = ProtocolTypeRouter({"http": django_application, "websocket": websockets})

@@ -1,0 +1,50 @@
+"""Where WebSockets go, and from which pages they may come."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+from urllib.parse import urlsplit
+
+from channels.auth import AuthMiddlewareStack
+from channels.routing import URLRouter
+from channels.security.websocket import WebsocketDenier
+from django.conf import settings
+from django.http.request import validate_host
+from django.urls import path
+
+from evaluations.consumers import DashboardConsumer
+
+Application = Callable[[dict[str, Any], Callable[..., Awaitable[Any]], Callable[..., Awaitable[Any]]], Awaitable[Any]]
+
+urlpatterns = [path("ws/dashboard", DashboardConsumer.as_asgi())]
+
+
+class SameOrigin:
+    """Lets in only sockets opened by this site's own pages: same scheme, host and port.
+
+    Cookies travel with a WebSocket from any page, and no CSRF token does. Channels' validator looks at the host alone.
+    """
+
+    def __init__(self, application: Application) -> None:
+        self.application = application
+
+    async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> Any:
+        headers = {name.decode("latin1"): value.decode("latin1") for name, value in scope.get("headers", [])}
+        wanted = self.application if is_same_origin(headers) else WebsocketDenier()
+        return await wanted(scope, receive, send)
+
+
+def is_same_origin(headers: dict[str, str]) -> bool:
+    """Whether Origin names this site as Host does, with the scheme it is served by, and the host is one of ours."""
+    origin, host = headers.get("origin", ""), headers.get("host", "")
+    if origin in settings.CSRF_TRUSTED_ORIGINS:
+        return True
+    name = urlsplit(f"//{host}").hostname or ""
+    shown = f"[{name}]" if ":" in name else name
+    return origin == f"{'https' if settings.HTTPS else 'http'}://{host}" and validate_host(
+        shown, settings.ALLOWED_HOSTS
+    )
+
+
+websockets = SameOrigin(AuthMiddlewareStack(URLRouter(urlpatterns)))

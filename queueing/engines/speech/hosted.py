@@ -1,0 +1,75 @@
+"""The parent's side of every speech engine: a model in a child process that is killed to free its memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from threading import Event
+from typing import Any, ClassVar
+
+from queueing.engines.base import SAMPLE_RATE, Progress, Resident, Samples, Speech
+from queueing.engines.child import Child, Patience
+from queueing.engines.speech.models import default_cache
+
+STALL_SECONDS = 60.0  # the least time without progress that counts as hung
+STALL_FACTOR = 4.0  # and this many times the audio's length: four times slower than speech is hung as well
+
+
+class HostedSpeech:
+    """A speech engine whose model lives in a child process; what differs between them is the child's factory.
+
+    Args:
+        model: a name that the engine knows, or a path.
+        device: "auto" (CUDA if there is any), "cpu" or "cuda".
+        threads: of the CPU; 0 is one less than the cores that this process may use.
+        wall_budget_seconds: of one call; past it `Transient(code="too_slow")`.
+        cache: a folder for derived model files.
+    """
+
+    name: ClassVar[str]
+    factory: ClassVar[str]
+    simulated: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        model: str,
+        *,
+        device: str = "auto",
+        threads: int = 0,
+        wall_budget_seconds: float = 1800.0,
+        stall_seconds: float = STALL_SECONDS,
+        cache: Path | None = None,
+    ) -> None:
+        self.model = model
+        self.device, self.threads = device, threads
+        self.wall_budget_seconds, self.stall_seconds = wall_budget_seconds, stall_seconds
+        self.cache = cache or default_cache()
+        self._child = Child(self.factory)
+
+    def arguments(self) -> Mapping[str, Any]:
+        """What the child's factory is called with. Raises Infrastructure when the model is not there."""
+        raise NotImplementedError
+
+    def load(self) -> None:
+        if self._child.pid is None:
+            self._child.start(self.arguments())
+
+    def unload(self) -> None:
+        self._child.terminate()
+
+    def resident(self) -> tuple[Resident, ...]:
+        pid, size = self._child.pid, self._child.resident_bytes
+        if pid is None or not size:
+            return ()
+        device = self._child.facts.device if self._child.facts else self.device
+        return (Resident(self.model, size, device, pid),)
+
+    def transcribe(self, samples: Samples, *, progress: Progress, stop: Event) -> Speech:
+        return self._call("transcribe", samples, progress=progress, stop=stop)
+
+    def _call(self, method: str, samples: Samples, *arguments: Any, progress: Progress, stop: Event) -> Speech:
+        still = max(self.stall_seconds, STALL_FACTOR * len(samples) / SAMPLE_RATE)
+        patience = Patience(self.wall_budget_seconds, still)
+        speech = self._child.call(method, samples, *arguments, progress=progress, stop=stop, patience=patience)
+        assert isinstance(speech, Speech)
+        return speech

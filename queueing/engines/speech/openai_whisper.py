@@ -1,0 +1,185 @@
+"""Whisper by openai-whisper (PyTorch): the reference. float32 on a CPU, float16 on CUDA.
+
+It is only ever given samples, never a file: its own loader would start an ffmpeg program on whatever a student sent.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pickle
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from queueing.engines.base import SAMPLE_RATE, Samples, Segment, Word
+from queueing.engines.speech.checkpoint import find_checkpoint
+from queueing.engines.speech.hosted import HostedSpeech
+from queueing.engines.speech.plausible import (
+    LOOP_RATIO,
+    SILENCE_PROBABILITY,
+    UNSURE_LOG_PROBABILITY,
+    compression_ratio,
+)
+from queueing.engines.speech.transcriber import (
+    BEAMS,
+    TEMPERATURES,
+    Decoding,
+    Facts,
+    Transcriber,
+    as_stage_error,
+    default_threads,
+)
+from queueing.exceptions import Infrastructure
+
+FRAMES_PER_SECOND = 100  # of the mel spectrogram, in which openai-whisper counts its progress
+
+
+class OpenAIWhisper(HostedSpeech):
+    """`model` is a packaged name (`tiny.en`, `base`; converted once) or the path of a `.pt` checkpoint."""
+
+    name = "openai-whisper"
+    factory = "queueing.engines.speech.openai_whisper:load"
+
+    def arguments(self) -> Mapping[str, Any]:
+        return {"model": self.model, "cache": str(self.cache), "device": self.device, "threads": self.threads}
+
+
+def load(model: str, cache: str, device: str, threads: int) -> Transcriber:
+    """The child's factory; conversion happens here, so that the parent never holds torch."""
+    return _OpenAIWhisper(find_checkpoint(model, cache=Path(cache)), device, threads)
+
+
+class _OpenAIWhisper(Transcriber):
+    def __init__(self, path: Path, device: str, threads: int) -> None:
+        import torch
+
+        torch.set_num_threads(threads or default_threads())
+        self.cuda = device == "cuda" or (device == "auto" and torch.cuda.is_available())
+        self.facts = Facts("cuda:0" if self.cuda else "cpu", "float16" if self.cuda else "float32")
+        self.model = _read(path, "cuda" if self.cuda else "cpu")
+        self.only_language = None if self.model.is_multilingual else "en"
+        self._warm_up()
+
+    def _warm_up(self) -> None:
+        """Run all that a call runs: the alignment of words is compiled by numba, which takes seconds the first time."""
+        from whisper.audio import N_FRAMES, log_mel_spectrogram, pad_or_trim
+        from whisper.timing import find_alignment
+        from whisper.tokenizer import get_tokenizer
+
+        silence = np.zeros(SAMPLE_RATE, np.float32)
+        tokenizer = get_tokenizer(self.model.is_multilingual, language="en", task="transcribe")
+        window = pad_or_trim(log_mel_spectrogram(silence, self.model.dims.n_mels), N_FRAMES).to(self.model.device)
+        try:
+            self.decode(silence, lambda seconds: None)
+            find_alignment(self.model, tokenizer, tokenizer.encode(" hello"), window, N_FRAMES)
+        except RuntimeError as error:
+            raise as_stage_error(error) from error
+
+    def decode(self, samples: Samples, done: Callable[[float], None]) -> Decoding:
+        module: Any = importlib.import_module(
+            "whisper.transcribe"
+        )  # the package's own attribute of that name is a function
+        language, probability = self._language(samples)
+        module.tqdm = SimpleNamespace(tqdm=_progress_bar(done))  # the only progress that it gives
+        heard = module.transcribe(
+            self.model,
+            samples,
+            verbose=False,
+            language=language,
+            beam_size=BEAMS,
+            best_of=BEAMS,
+            temperature=TEMPERATURES,
+            compression_ratio_threshold=LOOP_RATIO,
+            no_speech_threshold=SILENCE_PROBABILITY,
+            logprob_threshold=UNSURE_LOG_PROBABILITY,
+            condition_on_previous_text=False,
+            word_timestamps=True,
+            fp16=self.cuda,
+        )
+        return Decoding(language, probability, map(_segment, heard["segments"]))
+
+    def _language(self, samples: Samples) -> tuple[str, float]:
+        from whisper.audio import N_FRAMES, log_mel_spectrogram, pad_or_trim
+
+        if self.only_language:
+            return self.only_language, 1.0
+        window = pad_or_trim(log_mel_spectrogram(samples, self.model.dims.n_mels), N_FRAMES)
+        _, probabilities = self.model.detect_language(window.to(self.model.device))
+        language = max(probabilities, key=probabilities.__getitem__)
+        return str(language), float(probabilities[language])
+
+
+def _read(path: Path, device: str) -> Any:
+    """The checkpoint's model on the device. Only tensors and plain values are unpickled, never code.
+
+    Raises:
+        Infrastructure: it is no checkpoint (code `model_tampered`).
+        OutOfMemory: the device can't hold it.
+    """
+    import torch
+    from whisper.model import ModelDimensions, Whisper
+
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        model = Whisper(ModelDimensions(**checkpoint["dims"]))
+        model.load_state_dict(checkpoint["model_state_dict"])
+    except (OSError, EOFError, KeyError, TypeError, RuntimeError, pickle.UnpicklingError) as error:
+        raise Infrastructure(f"{path} is no openai-whisper checkpoint: {error}", code="model_tampered") from error
+    _set_alignment_heads(model, path, checkpoint.get("alignment_heads"))
+    try:
+        return model.to(device)
+    except RuntimeError as error:
+        raise as_stage_error(error) from error
+
+
+def _set_alignment_heads(model: Any, path: Path, heads: list[list[int]] | None) -> None:
+    """Name the attention heads that follow the audio: words' times are read off them."""
+    import torch
+    from whisper import _ALIGNMENT_HEADS
+
+    if heads is not None:
+        mask = torch.zeros(model.dims.n_text_layer, model.dims.n_text_head, dtype=torch.bool)
+        mask[tuple(torch.tensor(heads).T)] = True
+        model.register_buffer("alignment_heads", mask.to_sparse(), persistent=False)
+    elif path.stem in _ALIGNMENT_HEADS:
+        model.set_alignment_heads(_ALIGNMENT_HEADS[path.stem])
+
+
+def _progress_bar(done: Callable[[float], None]) -> type:
+    """A stand-in for tqdm's bar that passes on how far the decoding is."""
+
+    class Bar:
+        def __init__(self, **_: Any) -> None:
+            self.frames = 0
+
+        def __enter__(self) -> Bar:
+            return self
+
+        def __exit__(self, *_: object) -> None: ...
+
+        def update(self, frames: int) -> None:
+            self.frames += frames
+            done(self.frames / FRAMES_PER_SECOND)
+
+    return Bar
+
+
+def _segment(heard: Mapping[str, Any]) -> tuple[Segment, float]:
+    words = [
+        Word(float(word["start"]), float(word["end"]), word["word"].strip(), float(word["probability"]))
+        for word in heard["words"]
+    ]
+    text = heard["text"].strip()
+    segment = Segment(
+        float(heard["start"]),
+        float(heard["end"]),
+        text,
+        tuple(word for word in words if word.text),
+        float(heard["avg_logprob"]),
+        float(heard["no_speech_prob"]),
+        compression_ratio(text),
+    )
+    return segment, float(heard["compression_ratio"])

@@ -1,0 +1,65 @@
+"""Where in the audio somebody speaks, by the Silero model that faster-whisper carries.
+
+Whisper invents fluent sentences over silence, so it is only given the stretches with a voice, joined; the times of what
+it hears are moved back to where they were said.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import accumulate
+
+import numpy as np
+from faster_whisper.vad import VadOptions, get_speech_timestamps
+
+from queueing.engines.base import SAMPLE_RATE, Samples
+
+# Fine enough to count the seconds of speech: a cough is none, a breath between two words is some.
+FINE = VadOptions(min_speech_duration_ms=250, min_silence_duration_ms=300, speech_pad_ms=0)
+PAD_SECONDS = 0.4  # kept on both sides, or Whisper misses a soft first sound
+GAP_SECONDS = 2.0  # a shorter pause stays in: Whisper ends its sentences by them
+
+
+@dataclass(frozen=True)
+class Voice:
+    stretches: tuple[tuple[int, int], ...]  # samples (from, to) to keep, in order, not overlapping
+    speech_seconds: float
+
+    def cut(self, samples: Samples) -> Samples:
+        """Only the stretches, joined."""
+        return np.concatenate([samples[begin:end] for begin, end in self.stretches])
+
+    def original(self, seconds: float, *, within: float) -> float:
+        """Where a time in the joined audio lies in the whole; `within` tells a stretch's end from the next begin."""
+        number = min(bisect_right(self._ends, within), len(self.stretches) - 1)
+        begin, end = self.stretches[number]
+        return min(
+            begin / SAMPLE_RATE + seconds - (self._ends[number] - (end - begin) / SAMPLE_RATE), end / SAMPLE_RATE
+        )
+
+    @cached_property
+    def _ends(self) -> list[float]:
+        return list(accumulate((end - begin) / SAMPLE_RATE for begin, end in self.stretches))
+
+
+def listen(samples: Samples) -> Voice:
+    """Find the speech in the audio; silence has no stretches."""
+    if not len(samples):
+        return Voice((), 0.0)
+    speech = [(chunk["start"], chunk["end"]) for chunk in get_speech_timestamps(samples, FINE)]
+    return Voice(tuple(stretches(speech, len(samples))), sum(end - begin for begin, end in speech) / SAMPLE_RATE)
+
+
+def stretches(speech: Sequence[tuple[int, int]], length: int) -> list[tuple[int, int]]:
+    """The pieces of speech, padded, with those that lie close together made one."""
+    pad, gap = round(PAD_SECONDS * SAMPLE_RATE), round(GAP_SECONDS * SAMPLE_RATE)
+    joined: list[tuple[int, int]] = []
+    for begin, end in speech:
+        if joined and begin - joined[-1][1] < gap:
+            joined[-1] = (joined[-1][0], end)
+        else:
+            joined.append((begin, end))
+    return [(max(0, begin - pad), min(length, end + pad)) for begin, end in joined]

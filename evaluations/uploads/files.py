@@ -5,14 +5,16 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import time
 import uuid
+from collections.abc import Collection
 from pathlib import Path
 
 from django.conf import settings
 
 from evaluations.uploads.protocol import RefusedError
 
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
 
 
 def staged(upload_id: uuid.UUID) -> Path:
@@ -49,6 +51,15 @@ def append(upload_id: uuid.UUID, offset: int, chunk: bytes) -> None:
 
 def discard(upload_id: uuid.UUID) -> None:
     staged(upload_id).unlink(missing_ok=True)
+
+
+def strays(known: Collection[uuid.UUID], older_than_seconds: float) -> list[Path]:
+    """Files that no upload knows and nobody wrote to for a while: a crash came between its row and its bytes."""
+    folder = Path(settings.UPLOADS_DIR)
+    names = {str(upload_id) for upload_id in known}
+    limit = time.time() - older_than_seconds
+    unknown = (path for path in folder.iterdir() if path.name not in names) if folder.is_dir() else ()
+    return [path for path in unknown if path.is_file() and path.stat().st_mtime < limit]
 
 
 def free_bytes() -> int:

@@ -1,8 +1,8 @@
 """The life of an upload: begin → append … → complete, or discard, or expire.
 
-Each step is one transaction on its locked row. A crash between two steps loses nothing: bytes are on the disk before the
-offset says so, and an upload whose bytes are all there but that was not handed in yet is handed in by the next request
-that touches it, or by `expire_uploads`.
+Each step is one transaction on its locked row. A crash between two steps loses nothing: bytes are on the disk before
+the offset says so, and an upload whose bytes are all there but that was not handed in yet is handed in by the next
+request that touches it, or by `expire_uploads`.
 """
 
 from __future__ import annotations
@@ -76,10 +76,10 @@ def append(upload: Upload, *, offset: int, chunk: bytes) -> None:
 
 
 def complete(upload: Upload) -> bool | None:
-    """Hand a locked upload in when all its bytes are there. Returns whether the submission is new, None if it isn't time.
+    """Hand a locked upload in when all its bytes are there.
 
-    The submission gets the upload's own id: should this process die between moving the bytes and the commit, the next
-    call finds them where they went.
+    Returns whether the submission is new; None while bytes are missing. The submission gets the upload's own id:
+    should this process die between moving the bytes and the commit, the next call finds them where they went.
 
     Raises:
         RefusedError: the disk is full (507), and the bytes stay for the next try; or they are gone (410).
@@ -125,6 +125,9 @@ def expire_uploads() -> int:
         Upload.objects.filter(pk__in=ids).delete()
     for upload_id in ids:
         files.discard(upload_id)
+    known = Upload.objects.values_list("pk", flat=True)
+    for path in files.strays(set(known), settings.UPLOAD_EXPIRES_HOURS * 3600):
+        path.unlink(missing_ok=True)
     return len(ids)
 
 

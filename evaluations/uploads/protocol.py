@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import unicodedata
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -76,7 +75,7 @@ def metadata(header: str) -> dict[str, str]:
     pairs = [part.strip().partition(" ") for part in header.split(",") if part.strip()]
     try:
         return {key: base64.b64decode(value.strip(), validate=True).decode(errors="replace") for key, _, value in pairs}
-    except binascii.Error:
+    except ValueError:
         raise RefusedError(400, "bad_request") from None
 
 

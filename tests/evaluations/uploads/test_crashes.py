@@ -1,0 +1,175 @@
+"""A crash between any two steps leaves something that the next request finishes."""
+
+from __future__ import annotations
+
+import os
+import threading
+import uuid
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from django.db import connection, transaction
+from django.utils import timezone
+
+from evaluations import actions
+from evaluations.media import store
+from evaluations.models import Submission, Upload
+from evaluations.uploads import intake
+from queueing.models import Task
+from tests.conftest import Cast
+from tests.evaluations.uploads.conftest import Tus, upload_at
+
+CONTENT = bytes(range(256)) * 40
+
+
+def all_but_handed_in(ada: Tus) -> str:
+    """An upload whose bytes are all there, as a crash right after the last chunk leaves it."""
+    url = ada.start(len(CONTENT))
+    intake.append(upload_at(url), offset=0, chunk=CONTENT)
+    return url
+
+
+def test_the_next_look_hands_in_what_is_complete(ada: Tus, disk: Path) -> None:
+    url = all_but_handed_in(ada)
+    answer = ada.head(url)
+    assert answer["Submission-New"] == "1"
+    assert (disk / "media" / Submission.objects.get().path).read_bytes() == CONTENT
+    assert Task.objects.count() == 1
+
+
+def test_bytes_that_were_moved_but_not_committed_are_found_again(ada: Tus, disk: Path) -> None:
+    url = all_but_handed_in(ada)
+    upload = upload_at(url)
+    store.keep(disk / "uploads" / str(upload.pk), upload.pk)
+    answer = ada.head(url)
+    assert answer["Submission-New"] == "1"
+    assert (disk / "media" / Submission.objects.get().path).read_bytes() == CONTENT
+
+
+def test_a_submission_that_is_known_already_is_found_again(ada: Tus, cast: Cast, disk: Path) -> None:
+    url = all_but_handed_in(ada)
+    copy = disk / "copy"
+    copy.write_bytes(CONTENT)
+    known, _ = actions.submit(classroom=cast.classroom, student=cast.ada, staged=copy, original_name="copy.mp4")
+    assert ada.head(url)["Submission-Id"] == str(known.pk)
+
+
+def test_scrap_behind_the_offset_is_written_over(ada: Tus, disk: Path) -> None:
+    url = ada.start(len(CONTENT))
+    ada.patch(url, 0, CONTENT[:5000])
+    with (disk / "uploads" / str(upload_at(url).pk)).open("ab") as file:
+        file.write(b"a chunk that was written but never committed" * 1000)
+    ada.patch(url, 5000, CONTENT[5000:])
+    assert (disk / "media" / Submission.objects.get().path).read_bytes() == CONTENT
+
+
+def test_a_complete_upload_whose_bytes_are_gone_says_so(ada: Tus, disk: Path) -> None:
+    url = all_but_handed_in(ada)
+    (disk / "uploads" / str(upload_at(url).pk)).unlink()
+    assert ada.head(url).status_code == 410
+    assert not Submission.objects.exists()
+
+
+def expire(url: str) -> uuid.UUID:
+    upload = upload_at(url)
+    Upload.objects.filter(pk=upload.pk).update(expires_at=timezone.now() - timedelta(seconds=1))
+    return upload.pk
+
+
+def test_only_what_was_left_for_too_long_expires(ada: Tus, disk: Path) -> None:
+    old, fresh = ada.start(len(CONTENT)), ada.start(len(CONTENT))
+    ada.patch(old, 0, CONTENT[:10])
+    ada.patch(fresh, 0, CONTENT[:10])
+    expire(old)
+    assert intake.expire_uploads() == 1
+    assert ada.head(old).status_code == 404
+    assert ada.patch(fresh, 10, CONTENT[10:]).status_code == 204
+    assert not list((disk / "uploads").iterdir())
+
+
+def test_an_expired_upload_that_is_complete_is_handed_in_instead(ada: Tus) -> None:
+    expire(all_but_handed_in(ada))
+    intake.expire_uploads()
+    assert Submission.objects.count() == 1
+
+
+def test_expiry_goes_on_after_an_upload_without_bytes(ada: Tus, disk: Path) -> None:
+    broken = expire(all_but_handed_in(ada))
+    (disk / "uploads" / str(broken)).unlink()
+    assert intake.expire_uploads() == 1
+    assert intake.expire_uploads() == 0
+
+
+def test_files_that_no_upload_knows_are_swept_in_time(ada: Tus, disk: Path) -> None:
+    url = ada.start(10)
+    old, fresh = disk / "uploads" / "old", disk / "uploads" / "fresh"
+    old.touch()
+    fresh.touch()
+    for path in (old, disk / "uploads" / str(upload_at(url).pk)):
+        os.utime(path, (0, 0))
+    intake.expire_uploads()
+    assert not old.exists()
+    assert fresh.exists()
+    assert ada.patch(url, 0, b"helloworld").status_code == 204
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_upload_that_is_being_written_to_is_busy(cast: Cast) -> None:
+    ada = Tus(cast.ada)
+    url = ada.start(len(CONTENT))
+    answers: list[int] = []
+    with transaction.atomic():
+        Upload.objects.select_for_update().get()
+        others = [
+            threading.Thread(target=in_thread, args=(lambda: answers.append(ada.patch(url, 0, CONTENT).status_code),)),
+            threading.Thread(target=in_thread, args=(lambda: answers.append(ada.delete(url).status_code),)),
+            threading.Thread(target=in_thread, args=(intake.expire_uploads,)),
+        ]
+        for other in others:
+            other.start()
+        for other in others:
+            other.join()
+    assert answers == [423, 423]
+    assert ada.patch(url, 0, CONTENT).status_code == 204
+
+
+@pytest.mark.django_db(transaction=True)
+def test_parallel_starts_do_not_get_around_the_quota(cast: Cast) -> None:
+    clients = [Tus(cast.ada) for _ in range(8)]
+    answers: list[int] = []
+    starts = [
+        threading.Thread(target=in_thread, args=(lambda c=c: answers.append(c.create(5).status_code),)) for c in clients
+    ]
+    for start in starts:
+        start.start()
+    for start in starts:
+        start.join()
+    assert sorted(answers) == [201] * 5 + [429] * 3
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_same_chunk_sent_twice_at_once_counts_once(cast: Cast, disk: Path) -> None:
+    ada = Tus(cast.ada)
+    url = ada.start(len(CONTENT))
+    answers: list[int] = []
+
+    def send() -> None:
+        answers.append(ada.patch(url, 0, CONTENT).status_code)
+
+    senders = [threading.Thread(target=in_thread, args=(send,)) for _ in range(6)]
+    for sender in senders:
+        sender.start()
+    for sender in senders:
+        sender.join()
+    assert answers.count(204) == 1
+    assert set(answers) <= {204, 409, 423}
+    assert (disk / "media" / Submission.objects.get().path).read_bytes() == CONTENT
+    assert Task.objects.count() == 1
+
+
+def in_thread(work: object) -> None:
+    try:
+        work()  # type: ignore[operator]
+    finally:
+        connection.close()

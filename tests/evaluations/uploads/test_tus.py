@@ -1,0 +1,288 @@
+"""Uploads as a browser makes them, and as somebody with bad intentions does."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pytest
+from django.contrib.auth.models import User
+from pytest_django import Settings
+
+from evaluations.models import Submission, Upload
+from queueing.models import Task
+from tests.conftest import Cast
+from tests.evaluations.uploads.conftest import TUS, Tus, metadata, upload_at
+
+CONTENT = bytes(range(256)) * 40
+
+
+def kept(submission: Submission, disk: Path) -> bytes:
+    return (disk / "media" / submission.path).read_bytes()
+
+
+def test_chunks_become_one_submission_with_a_task(ada: Tus, cast: Cast, disk: Path) -> None:
+    url = ada.start(len(CONTENT))
+    first = ada.patch(url, 0, CONTENT[:4000])
+    assert (first.status_code, first["Upload-Offset"]) == (204, "4000")
+    assert "Submission-Id" not in first
+    last = ada.patch(url, 4000, CONTENT[4000:])
+    submission = Submission.objects.get()
+    assert last.status_code == 204
+    assert last["Submission-Id"] == str(submission.pk)
+    assert last["Submission-Location"] == f"/submissions/{submission.pk}/"
+    assert last["Submission-New"] == "1"
+    assert (submission.student, submission.classroom, submission.original_name) == (
+        cast.ada,
+        cast.classroom,
+        "hello.mp4",
+    )
+    assert kept(submission, disk) == CONTENT
+    assert submission.sha256 == hashlib.sha256(CONTENT).hexdigest()
+    assert Task.objects.get().submission == submission
+    assert not list((disk / "uploads").iterdir())
+
+
+def test_a_finished_upload_still_says_where_its_submission_is(ada: Tus) -> None:
+    url = ada.start(len(CONTENT))
+    ada.patch(url, 0, CONTENT)
+    again = ada.head(url)
+    assert again["Upload-Offset"] == again["Upload-Length"] == str(len(CONTENT))
+    assert again["Submission-Id"] == str(Submission.objects.get().pk)
+    assert again["Submission-New"] == "0"
+    assert again["Cache-Control"] == "no-store"
+
+
+def test_a_length_can_be_told_later(ada: Tus, disk: Path) -> None:
+    url = ada.start()
+    ada.patch(url, 0, CONTENT[:5000])
+    assert ada.head(url)["Upload-Defer-Length"] == "1"
+    last = ada.patch(url, 5000, CONTENT[5000:], Upload_Length=str(len(CONTENT)))
+    assert last["Submission-New"] == "1"
+    assert kept(Submission.objects.get(), disk) == CONTENT
+
+
+def test_a_length_can_be_told_once_only(ada: Tus) -> None:
+    url = ada.start()
+    ada.patch(url, 0, CONTENT[:10], Upload_Length="20")
+    assert ada.patch(url, 10, b"x", Upload_Length="11").status_code == 400
+    assert ada.patch(url, 10, b"x", Upload_Length="5").status_code == 400
+    assert upload_at(url).length == 20
+
+
+def test_a_chunk_that_is_sent_again_changes_nothing(ada: Tus, disk: Path) -> None:
+    url = ada.start(len(CONTENT))
+    ada.patch(url, 0, CONTENT[:4000])
+    again = ada.patch(url, 0, CONTENT[:4000])
+    assert (again.status_code, again["Upload-Offset"]) == (409, "4000")
+    assert ada.patch(url, 9000, b"gap").status_code == 409
+    ada.patch(url, 4000, CONTENT[4000:])
+    assert kept(Submission.objects.get(), disk) == CONTENT
+
+
+def test_the_last_chunk_sent_again_makes_no_second_submission(ada: Tus) -> None:
+    url = ada.start(len(CONTENT))
+    ada.patch(url, 0, CONTENT)
+    assert ada.patch(url, 0, CONTENT).status_code == 409
+    assert ada.patch(url, len(CONTENT), b"").status_code == 204
+    assert (Submission.objects.count(), Task.objects.count()) == (1, 1)
+
+
+def test_the_same_file_twice_is_one_submission(ada: Tus) -> None:
+    first, second = ada.send(CONTENT, "one.mp4"), ada.send(CONTENT, "two.mp4")
+    assert first["Submission-Id"] == second["Submission-Id"]
+    assert second["Submission-New"] == "0"
+    assert (Submission.objects.count(), Task.objects.count()) == (1, 1)
+
+
+def test_the_same_file_of_two_students_is_two_submissions(ada: Tus, bo: Tus) -> None:
+    assert ada.send(CONTENT)["Submission-Id"] != bo.send(CONTENT)["Submission-Id"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_upload_can_be_given_up(ada: Tus, disk: Path) -> None:
+    url = ada.start(len(CONTENT))
+    ada.patch(url, 0, CONTENT[:100])
+    assert ada.delete(url).status_code == 204
+    assert ada.head(url).status_code == 404
+    assert ada.patch(url, 100, b"more").json()["code"] == "upload_gone"
+    assert not list((disk / "uploads").iterdir())
+
+
+def test_giving_up_a_finished_upload_keeps_the_submission(ada: Tus, disk: Path) -> None:
+    url = ada.start(len(CONTENT))
+    ada.patch(url, 0, CONTENT)
+    assert ada.delete(url).status_code == 204
+    assert kept(Submission.objects.get(), disk) == CONTENT
+
+
+def test_the_server_says_what_it_can_do(ada: Tus, settings: Settings) -> None:
+    settings.UPLOAD_MAX_BYTES = 12345
+    answer = ada.client.options("/api/uploads/")
+    assert answer.status_code == 204
+    assert answer["Tus-Version"] == "1.0.0"
+    assert set(answer["Tus-Extension"].split(",")) == {
+        "creation",
+        "creation-defer-length",
+        "termination",
+        "expiration",
+    }
+    assert answer["Tus-Max-Size"] == "12345"
+
+
+def test_more_bytes_than_promised_are_refused(ada: Tus, disk: Path) -> None:
+    url = ada.start(10)
+    assert ada.patch(url, 0, b"x" * 11).status_code == 413
+    assert ada.head(url)["Upload-Offset"] == "0"
+    assert (disk / "uploads" / str(upload_at(url).pk)).stat().st_size == 0
+
+
+def test_a_chunk_above_the_limit_is_refused_by_its_real_size(ada: Tus, settings: Settings) -> None:
+    settings.UPLOAD_CHUNK_BYTES = 1000
+    url = ada.start(5000)
+    assert ada.patch(url, 0, b"x" * 1001).status_code == 413
+    assert ada.patch(url, 0, b"x" * 1000).status_code == 204
+
+
+def test_a_deferred_length_does_not_get_around_the_limit(ada: Tus, settings: Settings) -> None:
+    settings.UPLOAD_MAX_BYTES = 1000
+    url = ada.start()
+    ada.patch(url, 0, b"x" * 600)
+    assert ada.patch(url, 600, b"x" * 600).status_code == 413
+
+
+def test_a_file_that_is_too_large_is_refused_before_its_first_byte(ada: Tus, settings: Settings) -> None:
+    settings.UPLOAD_MAX_BYTES = 1000
+    answer = ada.create(1001)
+    assert answer.status_code == 413
+    assert answer.json()["code"] == "too_large"
+    assert answer.json()["title"] == "The file is too large"
+    assert answer.json()["todo"]
+    assert not Upload.objects.exists()
+
+
+def test_an_empty_file_is_refused_in_words(ada: Tus) -> None:
+    answer = ada.create(0)
+    assert (answer.status_code, answer.json()["code"]) == (400, "empty_file")
+    url = ada.start()
+    assert ada.patch(url, 0, b"", Upload_Length="0").json()["code"] == "empty_file"
+
+
+@pytest.mark.parametrize("version", ["", "0.2.2", "2.0.0"])
+def test_another_protocol_version_is_refused(ada: Tus, version: str) -> None:
+    answer = ada.post({"Tus-Resumable": version, "Upload-Length": "5"})
+    assert (answer.status_code, answer["Tus-Version"]) == (412, "1.0.0")
+
+
+def test_a_chunk_of_another_kind_is_refused(ada: Tus) -> None:
+    url = ada.start(5)
+    answer = ada.client.patch(url, data=b"hello", content_type="text/plain", headers={**TUS, "Upload-Offset": "0"})
+    assert answer.status_code == 415
+
+
+@pytest.mark.parametrize("offset", ["", "-1", "0x0", "1.0", "9" * 400])
+def test_an_offset_that_is_no_number_is_refused(ada: Tus, offset: str) -> None:
+    url = ada.start(5)
+    answer = ada.patch(url, 0, b"hello", Upload_Offset=offset)
+    assert answer.status_code == 400
+
+
+@pytest.mark.parametrize("header", ["filename !!!", "filename " + "A" * 9000, "filename YQ=", "x y,z w\xe9"])
+def test_metadata_that_is_no_base64_is_refused(ada: Tus, header: str) -> None:
+    answer = ada.post({"Upload-Length": "5", "Upload-Metadata": header})
+    assert answer.status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("../../../etc/cron.d/x", "x"),
+        ("a\x00b.mp4", "ab.mp4"),
+        ("-i evil.m3u8", "-i evil.m3u8"),
+        ("<script>alert(1)</script>.mp4", "script>.mp4"),
+        ("x" * 4000, "x" * 255),
+    ],
+)
+def test_a_hostile_name_is_text_and_never_a_path(ada: Tus, disk: Path, name: str, shown: str) -> None:
+    ada.send(CONTENT, name)
+    submission = Submission.objects.get()
+    assert submission.original_name == shown
+    assert submission.path == f"{str(submission.pk)[:2]}/{submission.pk}/original"
+    files = [path for path in disk.rglob("*") if path.is_file()]
+    assert files == [disk / "media" / submission.path]
+
+
+@pytest.mark.parametrize("who", ["bo", "teacher", "outsider"])
+def test_nobody_else_can_touch_an_upload(ada: Tus, cast: Cast, who: str) -> None:
+    url = ada.start(len(CONTENT))
+    ada.patch(url, 0, CONTENT[:100])
+    other = Tus(getattr(cast, who))
+    assert other.head(url).status_code == 404
+    assert other.patch(url, 100, b"evil").status_code == 404
+    assert other.delete(url).status_code == 404
+    assert upload_at(url).offset == 100
+
+
+def test_without_a_login_nothing_works(cast: Cast, ada: Tus) -> None:
+    url = ada.start(5)
+    nobody = Tus(None)
+    answers = [nobody.create(5), nobody.head(url), nobody.patch(url, 0, b"hello"), nobody.delete(url)]
+    assert [answer.status_code for answer in answers] == [401] * 4
+    assert answers[0].json()["code"] == "signed_out"
+
+
+@pytest.mark.parametrize("who", ["outsider", "teacher"])
+def test_only_students_of_a_class_hand_in_for_it(cast: Cast, who: str) -> None:
+    answer = Tus(getattr(cast, who)).create(5, classroom=str(cast.classroom.pk))
+    assert (answer.status_code, answer.json()["code"]) == (404, "no_class")
+
+
+@pytest.mark.parametrize("key", ["0", "-1", "abc", "9" * 30, "1; DROP TABLE", "٣"])
+def test_a_class_that_does_not_exist_is_not_found(ada: Tus, key: str) -> None:
+    assert ada.create(5, classroom=key).status_code == 404
+
+
+def test_a_student_of_two_classes_says_which(cast: Cast, ada: Tus) -> None:
+    cast.other_classroom.students.add(cast.ada)
+    assert ada.create(5).status_code == 404
+    url = ada.start(5, classroom=str(cast.other_classroom.pk))
+    assert upload_at(url).classroom == cast.other_classroom
+
+
+def test_a_page_of_another_site_cannot_upload(cast: Cast) -> None:
+    """Cookies alone are not enough: each unsafe request needs the token."""
+    browser = Tus(cast.ada, enforce_csrf_checks=True)
+    assert browser.create(5).status_code == 403
+    browser.client.get("/")
+    token = browser.client.cookies["csrftoken"].value
+    headers = {"X-CSRFToken": token, "Upload-Length": "5", "Upload-Metadata": metadata(filename="a")}
+    url = str(browser.post(headers)["Location"])
+    assert browser.patch(url, 0, b"hello").status_code == 403
+    assert browser.delete(url).status_code == 403
+    assert browser.patch(url, 0, b"hello", X_CSRFToken=token).status_code == 204
+    assert browser.delete(url, **{"X-CSRFToken": token}).status_code == 204
+
+
+@pytest.mark.parametrize("method", ["get", "put", "delete", "patch"])
+def test_other_methods_are_not_allowed(ada: Tus, method: str) -> None:
+    assert getattr(ada.client, method)("/api/uploads/", headers=TUS).status_code == 405
+
+
+def test_a_student_has_a_few_unfinished_uploads_at_most(ada: Tus, bo: Tus) -> None:
+    urls = [ada.start(5) for _ in range(5)]
+    answer = ada.create(5)
+    assert (answer.status_code, answer.json()["code"]) == (429, "too_many_uploads")
+    assert bo.create(5).status_code == 201
+    ada.delete(urls[0])
+    assert ada.create(5).status_code == 201
+
+
+def test_a_class_limits_how_much_a_student_hands_in(ada: Tus, cast: Cast) -> None:
+    cast.classroom.max_submissions = 2
+    cast.classroom.save()
+    ada.send(b"first")
+    url = ada.start(6)
+    assert ada.create(5).json()["code"] == "too_many_submissions"
+    assert ada.patch(url, 0, b"second").status_code == 204
+    assert ada.create(5).status_code == 429
+    assert Submission.objects.filter(student=User.objects.get(username="ada")).count() == 2

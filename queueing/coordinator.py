@@ -8,7 +8,7 @@ is claimed, and it is tried again after a growing pause.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import structlog
 
@@ -39,7 +39,7 @@ class Coordinator:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.row, _ = Phase.objects.get_or_create(node=node)
-        self.engines = engines
+        self.engines = {phase: _unique(found) for phase, found in engines.items()}
         self.verify_seconds = verify_seconds
         self.clock = clock
         self.current: PhaseName | None = None
@@ -127,5 +127,9 @@ class Coordinator:
         return [one for engine in self._all() for one in engine.resident()]
 
     def _all(self) -> list[Engine]:
-        unique = {id(engine): engine for engines in self.engines.values() for engine in engines}
-        return list(unique.values())
+        return _unique(engine for engines in self.engines.values() for engine in engines)
+
+
+def _unique(engines: Iterable[Engine]) -> list[Engine]:
+    """Each engine once: one model may serve two stages."""
+    return list({id(engine): engine for engine in engines}.values())

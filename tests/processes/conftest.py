@@ -1,0 +1,82 @@
+"""Real processes over the test database."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+from django.contrib.auth.models import User
+
+from evaluations import actions, demo
+from evaluations.models import Submission
+from introeval import embedded
+from queueing.models import Task
+from tests.conftest import Cast
+
+ROOT = Path(__file__).parents[2]
+SIMULATED = {"STT_ENGINE": "simulated", "LLM_PROTOCOL": "simulated", "BATCH_MAX_WAIT_SECONDS": "0.1"}
+QUICK_LEASE = {"LEASE_SECONDS": "2", "HEARTBEAT_SECONDS": "0.33", "POLL_SECONDS": "0.1", "STOP_GRACE_SECONDS": "1"}
+
+Spawn = Callable[..., "subprocess.Popen[bytes]"]
+Submit = Callable[..., Submission]
+
+
+def environment(**more: str) -> dict[str, str]:
+    """What a child process needs to see this test's database and files."""
+    database = embedded.database_url(settings.DATA_DIR).rsplit("/", 1)[0] + "/" + settings.DATABASES["default"]["NAME"]
+    return {**os.environ, "DATABASE_URL": database, "REDIS_URL": settings.REDIS_URL, **more}
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 30) -> None:
+    """Poll until it holds; the bound only ends a broken test."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.05)
+
+
+@pytest.fixture
+def manage(transactional_db: None) -> Iterator[Spawn]:
+    """Start `manage.py …` as a process; it is gone, one way or another, when the test ends."""
+    spawned: list[subprocess.Popen[bytes]] = []
+
+    def spawn(*arguments: str, **env: str) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "manage.py", *arguments]
+        process = subprocess.Popen(command, cwd=ROOT, env=environment(**env))
+        spawned.append(process)
+        return process
+
+    yield spawn
+    for process in spawned:
+        process.kill()
+        process.wait()
+
+
+@pytest.fixture
+def submit(transactional_db: None, cast: Cast) -> Submit:
+    """Hand a demo clip in as Ada, or as the given student."""
+
+    def make(clip: str = "henry.wav", student: User | None = None) -> Submission:
+        staged = settings.UPLOADS_DIR / clip
+        staged.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(demo.HERE / "clips" / clip, staged)
+        submission, _ = actions.submit(
+            classroom=cast.classroom,
+            student=student or cast.ada,
+            staged=staged,
+            original_name=clip,
+        )
+        return submission
+
+    return make
+
+
+def state_of(submission: Submission) -> str:
+    return Task.objects.get(submission=submission).state

@@ -1,0 +1,140 @@
+"""The worker as a process: what it does, and what is left when it dies."""
+
+from __future__ import annotations
+
+import signal
+
+import psutil
+import pytest
+
+from evaluations.models import Evaluation, Form, Transcript
+from queueing.models import Attempt, Phase, Task, Worker
+from queueing.states import PhaseName, Stage, State, Step
+from tests.conftest import Cast
+from tests.processes.conftest import QUICK_LEASE, SIMULATED, Spawn, Submit, state_of, wait_until
+
+pytestmark = pytest.mark.slow
+
+
+def running_stage(stage: Stage) -> bool:
+    return Task.objects.filter(state=State.RUNNING, stage=stage).exists()
+
+
+def test_a_submission_goes_all_the_way_and_the_worker_leaves_nothing_loaded(manage: Spawn, submit: Submit) -> None:
+    submission = submit()
+    worker = manage("run_phase_worker", "--until-idle", **SIMULATED, SIMULATED_SECONDS="0.05")
+    assert worker.wait(60) == 0
+    assert state_of(submission) == State.DONE
+    assert Transcript.objects.filter(submission=submission, simulated=True).exists()
+    assert Form.objects.filter(submission=submission).exists()
+    assert Evaluation.objects.filter(submission=submission).exists()
+    assert Phase.objects.get().step == Step.IDLE
+    assert Worker.objects.get().stopped_at is not None
+    assert list(Attempt.objects.values_list("stage", "outcome")) == [
+        (stage, "succeeded") for stage in ("transcribe", "extract", "rate")
+    ]
+
+
+def test_a_batch_is_transcribed_before_any_of_it_is_evaluated(manage: Spawn, submit: Submit, cast: Cast) -> None:
+    for clip in ("henry.wav", "anna.webm", "emma.m4a"):
+        submit(clip)
+    assert manage("run_phase_worker", "--until-idle", **SIMULATED, SIMULATED_SECONDS="0.05").wait(60) == 0
+    stages = list(Attempt.objects.order_by("began_at").values_list("stage", flat=True))
+    assert stages[:3] == ["transcribe"] * 3
+    assert "transcribe" not in stages[3:]
+
+
+@pytest.mark.parametrize("stage", [Stage.TRANSCRIBE, Stage.EXTRACT, Stage.RATE])
+def test_work_goes_on_after_the_worker_is_killed_in_any_stage(manage: Spawn, submit: Submit, stage: Stage) -> None:
+    submission = submit()
+    first = manage("run_phase_worker", **SIMULATED, **QUICK_LEASE, SIMULATED_SECONDS="1")
+    wait_until(lambda: running_stage(stage))
+    first.kill()
+    first.wait()
+    second = manage("run_phase_worker", "--until-idle", **SIMULATED, **QUICK_LEASE, SIMULATED_SECONDS="0.05")
+    assert second.wait(60) == 0
+    task = Task.objects.get(submission=submission)
+    assert task.state == State.DONE
+    assert task.attempts.filter(stage=stage).count() == 2
+    assert task.attempts.filter(outcome="crashed").count() == 1
+
+
+def test_a_killed_worker_takes_its_children_with_it(manage: Spawn, submit: Submit) -> None:
+    submit()
+    worker = manage("run_phase_worker", **QUICK_LEASE)  # the real engines: they are child processes
+    wait_until(lambda: running_stage(Stage.TRANSCRIBE))
+    children = psutil.Process(worker.pid).children(recursive=True)
+    assert children
+    worker.kill()
+    _, alive = psutil.wait_procs(children, timeout=10)
+    assert alive == []
+
+
+def test_a_worker_told_to_stop_hands_its_task_back_without_burning_an_attempt(manage: Spawn, submit: Submit) -> None:
+    submission = submit()
+    worker = manage("run_phase_worker", **SIMULATED, **QUICK_LEASE, SIMULATED_SECONDS="60")
+    wait_until(lambda: running_stage(Stage.TRANSCRIBE))
+    worker.send_signal(signal.SIGTERM)
+    assert worker.wait(20) == 0
+    task = Task.objects.get(submission=submission)
+    assert (task.state, task.failures, task.crashes) == (State.QUEUED, 0, 0)
+    assert list(task.attempts.values_list("outcome", flat=True)) == ["interrupted"]
+
+
+def test_a_worker_told_to_stop_lets_short_work_finish(manage: Spawn, submit: Submit) -> None:
+    submission = submit()
+    env = QUICK_LEASE | {"STOP_GRACE_SECONDS": "20"}
+    worker = manage("run_phase_worker", **SIMULATED, **env, SIMULATED_SECONDS="2")
+    wait_until(lambda: running_stage(Stage.TRANSCRIBE))
+    worker.send_signal(signal.SIGTERM)
+    assert worker.wait(30) == 0
+    assert Task.objects.get(submission=submission).stage == Stage.EXTRACT
+
+
+def test_a_second_worker_of_the_same_node_is_refused(manage: Spawn) -> None:
+    first = manage("run_phase_worker", "--node", "gpu", **SIMULATED)
+    wait_until(lambda: Phase.objects.filter(node="gpu", step=Step.IDLE).exists())
+    second = manage("run_phase_worker", "--node", "gpu", **SIMULATED)
+    assert second.wait(30) != 0
+    assert first.poll() is None
+
+
+def test_a_cancelled_task_stops_computing_and_the_next_one_gets_its_turn(
+    manage: Spawn, submit: Submit, cast: Cast
+) -> None:
+    long = submit("anna.webm")
+    manage("run_phase_worker", **SIMULATED, **QUICK_LEASE, SIMULATED_SECONDS="3")
+    wait_until(lambda: running_stage(Stage.TRANSCRIBE))
+    assert Task.objects.get(submission=long).cancel(by="test")
+    other = submit("henry.wav", student=cast.bo)
+    wait_until(lambda: Task.objects.get(submission=other).state == State.RUNNING)
+    assert state_of(long) == State.CANCELLED
+    assert not Transcript.objects.filter(submission=long).exists()
+
+
+def test_a_worker_survives_losing_its_connections(manage: Spawn, submit: Submit) -> None:
+    from django.db import connection
+
+    worker = manage("run_phase_worker", **SIMULATED, **QUICK_LEASE, SIMULATED_SECONDS="0.5")
+    wait_until(lambda: Phase.objects.filter(step=Step.IDLE).exists())
+    submission = submit()
+    for _ in range(5):
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+        wait_until(lambda: worker.poll() is None, seconds=1)
+    wait_until(lambda: state_of(submission) == State.DONE, seconds=60)
+    assert worker.poll() is None
+
+
+def test_a_missing_model_blocks_the_phase_with_words_and_burns_nothing(manage: Spawn, submit: Submit) -> None:
+    submission = submit()
+    manage("run_phase_worker", **QUICK_LEASE, STT_MODEL="no-such-model", BATCH_MAX_WAIT_SECONDS="0.1")
+    wait_until(lambda: Phase.objects.filter(step=Step.BLOCKED).exists())
+    phase = Phase.objects.get()
+    assert phase.target == PhaseName.STT
+    assert "no-such-model" in phase.reason
+    assert state_of(submission) == State.QUEUED
+    assert not Attempt.objects.exists()

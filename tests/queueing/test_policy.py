@@ -1,0 +1,107 @@
+"""Decisions, without a clock or a database."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from queueing.exceptions import (
+    Crashed,
+    Infrastructure,
+    Interrupted,
+    OutOfMemory,
+    Permanent,
+    StageError,
+    Transient,
+)
+from queueing.policy import Demand, FailTask, HandBack, Limits, RetryLater, Snapshot, Tries, after_failure, next_phase
+from queueing.states import PhaseName
+
+LIMITS = Limits(
+    batch_size=10, batch_max_wait_seconds=3, min_dwell_seconds=5, max_wait_seconds=600, idle_unload_seconds=60
+)
+NOTHING = Snapshot()
+
+
+def chosen(
+    current: PhaseName | None, snapshot: Snapshot, *, dwelt_seconds: float = 100, idle_seconds: float = 0
+) -> PhaseName | None:
+    return next_phase(current, snapshot, LIMITS, dwelt_seconds=dwelt_seconds, idle_seconds=idle_seconds).phase
+
+
+def test_uploads_wait_for_others_to_join_their_batch() -> None:
+    assert chosen(None, Snapshot(unbatched=Demand(due=1, oldest_seconds=1))) is None
+    assert chosen(None, Snapshot(unbatched=Demand(due=1, oldest_seconds=3))) == PhaseName.STT
+
+
+def test_a_full_batch_starts_at_once() -> None:
+    assert chosen(None, Snapshot(unbatched=Demand(due=10))) == PhaseName.STT
+
+
+def test_a_batch_is_transcribed_to_its_end_before_the_switch() -> None:
+    waiting = Demand(due=9, oldest_seconds=5000)
+    assert chosen(PhaseName.STT, Snapshot(batch=Demand(due=1), evaluation=waiting)) == PhaseName.STT
+    assert chosen(PhaseName.STT, Snapshot(batch=Demand(running=1), evaluation=waiting)) == PhaseName.STT
+    assert chosen(PhaseName.STT, Snapshot(evaluation=waiting)) == PhaseName.EVAL
+
+
+def test_a_transcribed_batch_is_evaluated_before_the_next_one_starts() -> None:
+    snapshot = Snapshot(unbatched=Demand(due=20, oldest_seconds=30), evaluation=Demand(due=3))
+    assert chosen(PhaseName.STT, snapshot) == PhaseName.EVAL
+    assert chosen(PhaseName.EVAL, snapshot) == PhaseName.EVAL
+
+
+def test_uploads_that_waited_too_long_interrupt_evaluation_after_its_dwell() -> None:
+    snapshot = Snapshot(unbatched=Demand(due=1, oldest_seconds=601), evaluation=Demand(due=3))
+    assert chosen(PhaseName.EVAL, snapshot, dwelt_seconds=4) == PhaseName.EVAL
+    assert chosen(PhaseName.EVAL, snapshot, dwelt_seconds=6) == PhaseName.STT
+
+
+def test_an_open_batch_of_a_worker_that_died_is_finished_first() -> None:
+    assert chosen(None, Snapshot(batch=Demand(due=2), evaluation=Demand(due=5))) == PhaseName.STT
+
+
+def test_an_idle_model_stays_loaded_for_a_while_and_goes() -> None:
+    assert chosen(PhaseName.EVAL, NOTHING, idle_seconds=59) == PhaseName.EVAL
+    assert chosen(PhaseName.EVAL, NOTHING, idle_seconds=61) is None
+    assert chosen(None, NOTHING) is None
+
+
+def decide(error: StageError, *, failures: int = 0, crashes: int = 0) -> FailTask | RetryLater | HandBack:
+    tries = Tries(failures, crashes, max_attempts=3, max_crashes=2, backoff_seconds=10)
+    return after_failure(error, tries, random.Random(1))
+
+
+@pytest.mark.parametrize("kind", [Transient, OutOfMemory])
+def test_a_real_failure_gets_three_attempts(kind: type[StageError]) -> None:
+    assert isinstance(decide(kind()), RetryLater)
+    assert isinstance(decide(kind(), failures=1), RetryLater)
+    assert isinstance(decide(kind(), failures=2), FailTask)
+
+
+def test_the_first_retry_comes_within_two_minutes_and_later_ones_later() -> None:
+    tries = Tries(0, 0, max_attempts=3, max_crashes=2, backoff_seconds=10)
+    delays = [after_failure(Transient(), tries, random.Random(seed)) for seed in range(100)]
+    seconds = [delay.delay_seconds for delay in delays if isinstance(delay, RetryLater)]
+    assert len(seconds) == 100
+    assert 5 <= min(seconds) < max(seconds) <= 15
+
+
+def test_a_bad_input_fails_at_once() -> None:
+    failed = decide(Permanent("broken", code="unreadable"))
+    assert isinstance(failed, FailTask)
+    assert failed.error.code == "unreadable"
+
+
+@pytest.mark.parametrize("kind", [Infrastructure, Interrupted])
+def test_what_is_nobodys_fault_burns_no_attempt_however_often(kind: type[StageError]) -> None:
+    assert isinstance(decide(kind(), failures=2, crashes=1), HandBack)
+    assert not kind.burns_attempt
+
+
+def test_a_task_that_kills_its_worker_twice_is_poison() -> None:
+    assert isinstance(decide(Crashed()), RetryLater)
+    second = decide(Crashed(), crashes=1)
+    assert isinstance(second, FailTask)
+    assert second.error.code == "poison"

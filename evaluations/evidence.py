@@ -6,11 +6,15 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import snowballstemmer
+
 from evaluations.speech import Spoken
 
 SENTENCE_END = (".", "!", "?", "…")
 MAX_WORDS = 40  # a transcript without punctuation is cut here, so that a quote stays a quote
 SUPPORT_SHARE = 0.5  # of a claim's content words that must have been said
+
+_stemmer = snowballstemmer.stemmer("english")
 
 _NUMBERS = (
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
@@ -60,8 +64,8 @@ def numbered(found: Sequence[Sentence]) -> str:
 
 def says(text: str, claim: str) -> bool:
     """Whether most of the content words of `claim` were said, in some form."""
-    said = {_stem(word) for word in _words(text)}
-    content = [_stem(word) for word in _words(claim) if word not in _EMPTY_WORDS]
+    said = set(_stemmer.stemWords(_words(text)))
+    content = _stemmer.stemWords([word for word in _words(claim) if word not in _EMPTY_WORDS])
     return bool(content) and sum(word in said for word in content) / len(content) >= SUPPORT_SHARE
 
 
@@ -87,8 +91,3 @@ def _in_words(number: int) -> str:
 
 def _words(text: str) -> list[str]:
     return re.findall(r"[a-z0-9']+", text.lower().replace("-", " "))
-
-
-def _stem(word: str) -> str:
-    """Enough of a stem that "drawing", "draws" and "draw" meet: English endings only."""
-    return re.sub(r"(ing|ies|es|ed|s|y|e)$", "", word) if len(word) > 4 else word

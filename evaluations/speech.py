@@ -54,14 +54,14 @@ def measure(words: Sequence[Spoken], *, speech_seconds: float, duration: float) 
     if not words:
         raise ValueError("no words to measure")
     minutes = max(words[-1].end - words[0].start, 1.0) / 60
-    gaps = [later.start - earlier.end for earlier, later in zip(words, words[1:], strict=False)]
+    gaps = [round(later.start - earlier.end, 2) for earlier, later in zip(words, words[1:], strict=False)]
     fillers = Counter(word for word in (bare(spoken.text) for spoken in words) if word in FILLERS)
     return SpeechFacts(
         words=len(words),
         words_per_minute=round(len(words) / minutes, 1),
         pauses=sum(gap >= PAUSE_SECONDS for gap in gaps),
         long_pauses_per_minute=round(sum(gap >= LONG_PAUSE_SECONDS for gap in gaps) / minutes, 2),
-        longest_pause=round(max(gaps, default=0.0), 2),
+        longest_pause=max(gaps, default=0.0),
         filler_count=fillers.total(),
         fillers=dict(fillers),
         fillers_per_100_words=round(100 * fillers.total() / len(words), 2),

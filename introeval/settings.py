@@ -171,6 +171,7 @@ LLM_EXTRACT_URL = env.str("LLM_EXTRACT_URL", default="http://127.0.0.1:11434")
 LLM_EXTRACT_MODEL = env.str("LLM_EXTRACT_MODEL", default="smollm2" if LLM_PROTOCOL == "embedded" else "mistral:7b-instruct")
 LLM_RATE_URL = env.str("LLM_RATE_URL", default=LLM_EXTRACT_URL)
 LLM_RATE_MODEL = env.str("LLM_RATE_MODEL", default="smollm2" if LLM_PROTOCOL == "embedded" else "llama3:8b-instruct")
+LLM_API_KEY = env.str("LLM_API_KEY", default="")  # for servers of protocol `openai` that ask for one
 LLM_SLOTS = int(positive("LLM_SLOTS", 1 if LLM_PROTOCOL == "embedded" else 3))
 LLM_CONTEXT_TOKENS = int(positive("LLM_CONTEXT_TOKENS", 8192))
 LLM_DEADLINE_SECONDS = positive("LLM_DEADLINE_SECONDS", 180)
@@ -197,6 +198,7 @@ AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]  # a whole class shares o
 AXES_FAILURE_LIMIT = 10
 AXES_COOLOFF_TIME = 0.25  # hours
 AXES_RESET_ON_SUCCESS = True
+AXES_LOCKOUT_TEMPLATE = "registration/locked.html"
 AXES_IPWARE_PROXY_COUNT = env.int("PROXY_COUNT", default=0)
 SESSION_COOKIE_AGE = 8 * 3600
 HTTPS = env.bool("HTTPS", default=False)
@@ -220,7 +222,7 @@ LANGUAGE_CODE = "en"
 USE_TZ = True
 TIME_ZONE = env.str("TIME_ZONE", default="UTC")
 STATIC_URL = "static/"
-STATIC_ROOT = BASE_DIR / "staticfiles"
+STATIC_ROOT = env.str("STATIC_ROOT", default="") or None  # for collectstatic only
 STATICFILES_DIRS = [("vendor", BASE_DIR / "node_modules" / ".introeval")] if (BASE_DIR / "node_modules" / ".introeval").is_dir() else []
 WHITENOISE_USE_FINDERS = True  # assets come straight from packages; nothing to collect before a demo
 

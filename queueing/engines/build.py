@@ -1,15 +1,51 @@
-"""From settings to engines: the one place that knows which adapter a name means."""
+"""From settings to engines: the one place that knows which adapter a name means. A new adapter is one line here."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from queueing.engines.base import Engines, LanguageEngine, SpeechEngine
+from queueing.engines.llm.embedded import EmbeddedLlama
+from queueing.engines.llm.ollama import Ollama
+from queueing.engines.llm.openai_compatible import OpenAICompatible
+from queueing.engines.llm.simulated import SimulatedLanguage
+from queueing.engines.speech.faster_whisper import FasterWhisper
+from queueing.engines.speech.openai_whisper import OpenAIWhisper
+from queueing.engines.speech.simulated import SimulatedSpeech
 
 
 def from_settings(settings: Any) -> Engines:
     """The engines of this node, nothing loaded yet."""
-    extract = _language(settings, settings.LLM_EXTRACT_URL, settings.LLM_EXTRACT_MODEL)
-    same = (settings.LLM_EXTRACT_URL, settings.LLM_EXTRACT_MODEL) == (settings.LLM_RATE_URL, settings.LLM_RATE_MODEL)
-    rate = extract if same else _language(settings, settings.LLM_RATE_URL, settings.LLM_RATE_MODEL)
-    return Engines(_speech(settings), extract, rate, demo_quality=settings.LLM_DEMO_QUALITY)
+    extract = (settings.LLM_EXTRACT_URL, settings.LLM_EXTRACT_MODEL)
+    rate = (settings.LLM_RATE_URL, settings.LLM_RATE_MODEL)
+    extractor = _language(settings, *extract)
+    rater = extractor if rate == extract else _language(settings, *rate)
+    return Engines(_speech(settings), extractor, rater, demo_quality=settings.LLM_DEMO_QUALITY)
+
+
+def _speech(settings: Any) -> SpeechEngine:
+    if settings.STT_ENGINE == "simulated":
+        return SimulatedSpeech(seconds=settings.SIMULATED_SECONDS)
+    adapters: dict[str, type[FasterWhisper | OpenAIWhisper]] = {
+        "faster-whisper": FasterWhisper,
+        "openai-whisper": OpenAIWhisper,
+    }
+    return adapters[settings.STT_ENGINE](
+        settings.STT_MODEL,
+        device=settings.STT_DEVICE,
+        threads=settings.STT_THREADS,
+        wall_budget_seconds=settings.STT_WALL_BUDGET_SECONDS,
+        cache=settings.DATA_DIR / "models",
+    )
+
+
+def _language(settings: Any, url: str, model: str) -> LanguageEngine:
+    slots, context = settings.LLM_SLOTS, settings.LLM_CONTEXT_TOKENS
+    adapters: dict[str, Callable[[], LanguageEngine]] = {
+        "embedded": lambda: EmbeddedLlama(model, slots=slots, context_tokens=context),
+        "ollama": lambda: Ollama(url, model, slots=slots, context_tokens=context),
+        "openai": lambda: OpenAICompatible(url, model, slots=slots, context_tokens=context, key=settings.LLM_API_KEY),
+        "simulated": lambda: SimulatedLanguage(settings.SIMULATED_SECONDS, slots=slots, context_tokens=context),
+    }
+    return adapters[settings.LLM_PROTOCOL]()

@@ -25,7 +25,10 @@ env = environ.Env()
 
 def positive(name: str, default: float) -> float:
     """The variable as a number above zero."""
-    value: float = env.float(name, default=default)
+    try:
+        value: float = env.float(name, default=default)
+    except ValueError as error:
+        raise ImproperlyConfigured(f"{name} must be a number: {error}") from None
     if value <= 0:
         raise ImproperlyConfigured(f"{name} must be above 0, it is {value}")
     return value
@@ -181,7 +184,6 @@ LLM_DEMO_QUALITY = env.bool("LLM_DEMO_QUALITY", default=LLM_PROTOCOL in ("embedd
 UPLOAD_MAX_BYTES = int(positive("UPLOAD_MAX_MB", 300) * 1024 * 1024)
 UPLOAD_CHUNK_BYTES = 4 * 1024 * 1024
 UPLOAD_EXPIRES_HOURS = positive("UPLOAD_EXPIRES_HOURS", 24)
-MAX_DURATION_SECONDS = positive("MAX_DURATION_SECONDS", 600)
 DISK_RESERVE_BYTES = int(positive("DISK_RESERVE_MB", 500) * 1024 * 1024)
 DATA_UPLOAD_MAX_MEMORY_SIZE = UPLOAD_CHUNK_BYTES + 64 * 1024
 

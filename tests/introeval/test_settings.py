@@ -1,0 +1,33 @@
+"""The settings' table in the docs, and loud refusal of what can't be read."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+READERS = r"(?:env(?:\.\w+)?|positive|one_of|_chosen)\(\s*\"([A-Z_]+)\""
+
+
+def test_the_docs_list_every_variable_and_no_other() -> None:
+    sources = [ROOT / "introeval" / name for name in ("settings.py", "logs.py")]
+    read = {name for source in sources for name in re.findall(READERS, source.read_text())}
+    told = set(re.findall(r"^\| `([A-Z_]+)` \|", (ROOT / "docs" / "settings.md").read_text(), re.MULTILINE))
+    assert told == read
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [("BATCH_SIZE", "0"), ("BATCH_SIZE", "ten"), ("LEASE_SECONDS", "-1"), ("STT_ENGINE", "siri"), ("LLM_PROTOCOL", "x")],
+)
+def test_a_bad_value_stops_the_process_and_names_the_variable(variable: str, value: str) -> None:
+    code = "import introeval.settings"
+    env = {**os.environ, variable: value}
+    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=env, capture_output=True, text=True, check=False)
+    assert run.returncode != 0
+    assert variable in run.stderr

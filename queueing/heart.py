@@ -62,7 +62,7 @@ class Heart:
         held = self.held()  # before the renewal: what is claimed in between must not look lost
         try:
             Worker.objects.filter(pk=self.worker.pk).update(last_heartbeat_at=Now())
-            owned = Task.objects.extend_leases(self.worker, self.lease_seconds)
+            owned = Task.objects.extend_leases(self.worker, self.lease_seconds) if held else set()
         except (DatabaseError, InterfaceError) as error:
             log.warning("heartbeat failed", error=str(error).strip())
             connection.close()

@@ -189,8 +189,9 @@ class TaskQuerySet(models.QuerySet["Task"]):
             figures[f"{name}_due"] = Count("pk", filter=group & due)
             figures[f"{name}_running"] = Count("pk", filter=group & Q(state=State.RUNNING))
             figures[f"{name}_oldest"] = Now() - Min("staged_at", filter=group & due)
+        figures["expired"] = Count("pk", filter=Q(state=State.RUNNING, lease_until__lt=Now()))
         found = self.live().aggregate(**figures)
-        return Snapshot(**{name: _demand(found, name) for name in groups})
+        return Snapshot(**{name: _demand(found, name) for name in groups}, expired=found["expired"])
 
     def positions(self) -> dict[int, int]:
         """Each live task's place in line: 0 = being worked on, n = n-th of those that wait."""

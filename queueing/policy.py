@@ -29,6 +29,7 @@ class Snapshot:
     unbatched: Demand = Demand()  # uploads that are in no batch yet
     batch: Demand = Demand()  # transcriptions of this node's open batch
     evaluation: Demand = Demand()
+    expired: int = 0  # running tasks, of any worker, whose lease ran out
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from threading import Event
 from typing import Any
 
 import structlog
-from django.db import InterfaceError, OperationalError, close_old_connections, connection
+from django.db import InterfaceError, OperationalError, connection
 from django.db.models.functions import Now
 
 from queueing import gpu, jobs, pipelines, policy, upkeep
@@ -114,9 +114,12 @@ class PhaseWorker:
         if self._engine_died and not self.jobs:
             self.coordinator.engine_died("its process ended under a task")
             self._engine_died = False
-        self._keep_up()
         self.jobs.show_progress()
-        handed_over, may_claim = self._follow_policy(Task.objects.snapshot(self.node))
+        snapshot = Task.objects.snapshot(self.node)
+        if snapshot.expired:
+            upkeep.rescue_expired(self.options.patience.max_crashes)
+        self._keep_up()
+        handed_over, may_claim = self._follow_policy(snapshot)
         claimed = may_claim and not self._engine_died and self._claim_all()
         return bool(ended) or handed_over or claimed
 
@@ -171,8 +174,7 @@ class PhaseWorker:
     def _keep_up(self) -> None:
         if time.monotonic() < self._next_upkeep:
             return
-        self._next_upkeep = time.monotonic() + self.options.heartbeat_seconds * self.chance.uniform(0.8, 1.2)
-        upkeep.rescue_expired(self.options.patience.max_crashes)
+        self._next_upkeep = time.monotonic() + self.options.lease_seconds / 2 * self.chance.uniform(0.8, 1.2)
         upkeep.release_orphaned_batches(self.options.lease_seconds)
         upkeep.forget_dead_workers(self.options.lease_seconds)
 
@@ -185,7 +187,6 @@ class PhaseWorker:
 
     def _guarded(self, step: Callable[[], bool]) -> bool:
         """A step that survives a database that went away: nothing is forgotten, the next round tries again."""
-        close_old_connections()
         try:
             return step()
         except (OperationalError, InterfaceError) as error:
@@ -193,8 +194,6 @@ class PhaseWorker:
             connection.close()
             self.stopping.wait(DATABASE_PAUSE_SECONDS)
             return False
-        finally:
-            close_old_connections()
 
     @contextmanager
     def _registered(self) -> Iterator[None]:

@@ -1,0 +1,48 @@
+"""The child's side of `embedded`: llama.cpp's server on a loopback port. Nothing here is imported by the parent."""
+
+from __future__ import annotations
+
+import re
+
+import xllamacpp  # type: ignore[import-untyped]  # a Cython wheel without stubs
+
+from queueing.exceptions import Infrastructure, OutOfMemory
+
+_MEMORY = re.compile(r"bad_alloc|failed to allocate|out of memory|cannot allocate", re.IGNORECASE)
+
+
+class Server:
+    """Listens from the moment it exists; ends with its process.
+
+    `facts` is the server's address. Whoever calls it must show `key`: other users of the machine and pages in a browser
+    reach loopback ports too.
+    """
+
+    def __init__(self, *, path: str, name: str, key: str, threads: int, slots: int, context_tokens: int) -> None:
+        params = xllamacpp.CommonParams()
+        params.model.path = path
+        params.model_alias = {name}
+        params.api_keys = [key]
+        params.hostnames = ["127.0.0.1"]
+        params.port = 0
+        params.n_parallel = slots
+        params.n_ctx = context_tokens * slots  # llama.cpp shares it out among the slots
+        params.cpuparams.n_threads = threads
+        params.cpuparams_batch.n_threads = threads
+        params.cache_ram_mib = 0  # else it keeps up to 8 GB of old prompts
+        params.fit_params = False
+        params.endpoint_slots = False
+        params.ui = False
+        params.offline = True
+        params.verbosity = 0
+        self._server = _serve(params)
+        self.facts: str = self._server.listening_address
+
+
+def _serve(params: xllamacpp.CommonParams) -> xllamacpp.Server:
+    try:
+        return xllamacpp.Server(params)
+    except (MemoryError, RuntimeError) as error:
+        message = f"llama.cpp can't load {params.model.path}: {error or type(error).__name__}"
+        out_of_memory = isinstance(error, MemoryError) or _MEMORY.search(str(error))
+        raise OutOfMemory(message) if out_of_memory else Infrastructure(message, code="model_missing") from error

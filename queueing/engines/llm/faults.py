@@ -1,0 +1,59 @@
+"""What a model server's complaint means for the task: one table for all protocols."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from queueing.exceptions import Crashed, Infrastructure, OutOfMemory, Permanent, StageError, Transient
+
+_TOO_LONG = re.compile(
+    r"exceed_context|context_length_exceeded|exceeds the (available|model's|maximum) .*context|maximum context length"
+    r"|input length exceeds|prompt (is )?too long",
+    re.IGNORECASE,
+)
+_MEMORY = re.compile(
+    r"out of memory|requires more (system )?memory|failed to allocate|cudaMalloc|bad_alloc|\bOOM\b", re.IGNORECASE
+)
+_DIED = re.compile(r"runner (process )?(has )?(terminated|crashed|exited)|(engine|process) (is )?dead", re.IGNORECASE)
+
+
+def refusal(status: int, text: str, *, missing: str) -> StageError:
+    """The error for an HTTP status other than 200. `missing` says how to get the model."""
+    said = words(text)
+    if status == 404:
+        return Infrastructure(f"{missing} (The server said: {said})", code="model_missing")
+    if status in (401, 403):
+        return unavailable(f"The language model server refuses us (HTTP {status}): {said}")
+    if status in (408, 429) or status > 500:
+        return unavailable(f"The language model server is busy or not ready (HTTP {status}): {said}")
+    return complaint(said, where=f"HTTP {status}")
+
+
+def complaint(said: str, *, where: str) -> StageError:
+    """The error for a server's words, sent with a status of 400 or 500, or in the middle of an answer."""
+    message = f"The language model server reports an error ({where}): {said}"
+    if _TOO_LONG.search(said):
+        return Permanent(message, code="too_long_for_model")
+    if _MEMORY.search(said):
+        return OutOfMemory(message)
+    if _DIED.search(said):
+        return Crashed(message)
+    return Transient(message)
+
+
+def unavailable(message: str) -> Infrastructure:
+    """The server isn't there, isn't ready or isn't what it should be; no task is to blame."""
+    return Infrastructure(message, code="engine_unavailable")
+
+
+def words(text: str) -> str:
+    """The error's words out of a body: `{"error": "…"}`, `{"error": {"message": "…"}}`, or the text as it is."""
+    try:
+        value: Any = json.loads(text)
+    except (ValueError, RecursionError):
+        value = text
+    while isinstance(value, dict):
+        value = value.get("error") or value.get("message") or value.get("detail") or str(value)
+    return str(value).strip()[:500]

@@ -1,0 +1,112 @@
+"""Any server with OpenAI's chat completions and JSON schemas: llama.cpp, vLLM, LM Studio …"""
+
+from __future__ import annotations
+
+from time import monotonic, sleep
+from typing import Any, ClassVar
+
+import httpx
+
+from queueing.engines.base import JSONSchema, LanguageOptions, Prompt, Resident
+from queueing.engines.llm import faults, transport
+from queueing.engines.llm.served import Piece, ServedModel
+from queueing.exceptions import Infrastructure
+
+LOAD_SECONDS = 300.0  # a server that says "still loading" is waited for this long
+POLL_SECONDS = 0.2
+
+
+class OpenAICompatible(ServedModel):
+    """A model that a server of someone else's keeps in memory.
+
+    Its memory isn't ours: `load` only makes sure that the model is served, `unload` does nothing, `resident` is empty.
+    """
+
+    name: ClassVar[str] = "openai-compatible"
+
+    def __init__(self, url: str, model: str, *, slots: int, context_tokens: int, key: str = "") -> None:
+        # People write the address with and without the version.
+        super().__init__(
+            url.rstrip("/").removesuffix("/v1"), model, slots=slots, context_tokens=context_tokens, key=key
+        )
+
+    def load(self) -> None:
+        self._wait_until_ready()
+        served = self._served()
+        if self.model not in served:
+            known = ", ".join(sorted(served)) or "none"
+            raise Infrastructure(f"{self._missing()} It serves: {known}.", code="model_missing")
+
+    def unload(self) -> None:
+        """Nothing to do: the server decides what stays in its memory."""
+
+    def resident(self) -> tuple[Resident, ...]:
+        """Nothing that is ours."""
+        return ()
+
+    def _wait_until_ready(self) -> None:
+        # llama.cpp and vLLM answer /health with 503 while they load; servers without it say 404.
+        give_up = monotonic() + LOAD_SECONDS
+        while self._reply("GET", "/health")[0] == 503:
+            if monotonic() > give_up:
+                raise faults.unavailable(f"The server at {self.url} has been loading its model for {LOAD_SECONDS:g} s.")
+            sleep(POLL_SECONDS)
+
+    def _served(self) -> set[str]:
+        listed = self._call("GET", "/v1/models").get("data")
+        models = [model for model in listed if isinstance(model, dict)] if isinstance(listed, list) else []
+        return {str(name) for model in models for name in (model.get("id"), *(model.get("aliases") or ())) if name}
+
+    async def _count(self, http: httpx.AsyncClient, prompt: Prompt) -> int | None:
+        # llama.cpp takes `content` and gives `tokens`, vLLM takes `messages` and gives `count`; each skips the rest.
+        question = {
+            "model": self.model,
+            "content": f"{prompt.system}\n{prompt.user}",
+            "messages": self._messages(prompt),
+        }
+        response = await http.post("/tokenize", json=question)
+        if response.status_code != 200:
+            return None
+        counted = transport.json_object(response.content)
+        if isinstance(count := counted.get("count"), int):
+            return count
+        return len(tokens) if isinstance(tokens := counted.get("tokens"), list) else None
+
+    def _question(self, prompt: Prompt, schema: JSONSchema, options: LanguageOptions) -> tuple[str, dict[str, Any]]:
+        return "/v1/chat/completions", {
+            "model": self.model,
+            "messages": self._messages(prompt),
+            "response_format": {
+                "type": "json_schema",
+                "json_schema": {"name": "answer", "strict": True, "schema": schema},
+            },
+            "max_tokens": options.max_tokens,
+            "temperature": options.temperature,
+            "seed": options.seed,
+            "stream": True,
+            "stream_options": {"include_usage": True},
+        }
+
+    def _read(self, line: bytes) -> Piece | None:
+        field, _, data = line.partition(b":")
+        data = data.strip()
+        if field not in (b"data", b"error") or data == b"[DONE]":
+            return None  # a comment that keeps the connection alive, an event's name, or the end
+        event = transport.json_object(data)
+        if field == b"error" or event.get("error"):
+            raise faults.complaint(faults.words(data.decode("utf-8", "replace")), where="in mid-answer")
+        return _piece(event)
+
+    def _missing(self) -> str:
+        return f"The server at {self.url} does not serve the model {self.model!r}."
+
+
+def _piece(event: dict[str, Any]) -> Piece:
+    usage = event.get("usage") or {}
+    choice: dict[str, Any] = next(iter(event.get("choices") or ()), {})
+    return Piece(
+        text=(choice.get("delta") or {}).get("content") or "",
+        finish=choice.get("finish_reason"),
+        prompt_tokens=usage.get("prompt_tokens", 0),
+        output_tokens=usage.get("completion_tokens", 0),
+    )

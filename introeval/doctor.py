@@ -110,7 +110,7 @@ def database() -> Finding:
         major = _server_version() // 10_000
     except psycopg.Error as error:
         mend = "start that server or correct DATABASE_URL; without DATABASE_URL an embedded one is used"
-        return failure("database", f"{_database_name()} does not answer: {_last_line(error)}", mend)
+        return failure("database", f"{_database_name()} does not answer: {_first_line(error)}", mend)
     return ok("database", f"PostgreSQL {major}, {_database_name()}")
 
 
@@ -120,7 +120,7 @@ def migrations() -> Finding:
         executor = MigrationExecutor(connection)
         pending = executor.migration_plan(executor.loader.graph.leaf_nodes())
     except (psycopg.Error, DatabaseError) as error:
-        return warning("migrations", f"unknown: {_last_line(error)}")
+        return warning("migrations", f"unknown: {_first_line(error)}")
     finally:
         connection.close()
     if pending:
@@ -134,8 +134,8 @@ def _server_version() -> int:
         return asked.info.server_version
 
 
-def _last_line(error: Exception) -> str:
-    return (str(error).strip() or repr(error)).splitlines()[-1]
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or repr(error)).splitlines()[0]
 
 
 def broker() -> Finding:
@@ -314,7 +314,7 @@ def _mib(size: int) -> str:
 
 
 def _database_name() -> str:
-    facts = settings.DATABASES["default"]
+    facts = connection.settings_dict
     return f"{facts['NAME']} at {facts['HOST'] or 'the default socket'}{':' if facts['PORT'] else ''}{facts['PORT']}"
 
 

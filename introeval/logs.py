@@ -11,6 +11,7 @@ import os
 import re
 import sys
 from collections.abc import Sequence
+from typing import TextIO
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
@@ -28,8 +29,8 @@ _KEY_VALUE = re.compile(r"(Key \([^)]*\)=)\([^\n]*?\)(?= (?:already|is|conflicts
 QUIETER = {"axes": logging.CRITICAL, "httpx": logging.WARNING, "httpcore": logging.WARNING}
 
 
-def configure() -> None:
-    """Send structlog's and the standard library's lines the same way. Can be called again.
+def configure(stream: TextIO | None = None) -> None:
+    """Send structlog's and the standard library's lines to `stream`, stderr by default. Can be called again.
 
     Raises:
         SystemExit: LOG_FORMAT or LOG_LEVEL can't be read.
@@ -47,8 +48,9 @@ def configure() -> None:
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=False,
     )
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_formatter(shared))
+    stream = stream or sys.stderr
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(_formatter(shared, terminal=stream.isatty()))
     root = logging.getLogger()
     # Earlier plain ones go (ours, or a `basicConfig` of daphne's); what a test runner has put there stays.
     root.handlers = [each for each in root.handlers if type(each) is not logging.StreamHandler] + [handler]
@@ -68,8 +70,7 @@ def _scrubbed(value: object) -> object:
     return _KEY_VALUE.sub(rf"\1({HIDDEN})", _DETAIL.sub(rf"\1: {HIDDEN}", value))
 
 
-def _formatter(shared: list[Processor]) -> logging.Formatter:
-    terminal = sys.stderr.isatty()
+def _formatter(shared: list[Processor], *, terminal: bool) -> logging.Formatter:
     style = _chosen("LOG_FORMAT", "console" if terminal else "json", ["console", "json"])
     renderer: Processor = structlog.processors.JSONRenderer(default=str)
     if style == "console":

@@ -132,6 +132,8 @@ def services(data_dir: Path) -> Iterator[None]:
 
 
 def _enter(place: Place, users: FileLock, wanted: list[Server]) -> None:
+    for server in wanted:
+        server.program()  # a missing one is told before the other is made
     with _starting(place):
         users.share()
         for server in wanted:

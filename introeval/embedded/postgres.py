@@ -48,6 +48,10 @@ class Postgres(Server):
     # Fast (roll back, checkpoint, leave), immediate (recovery at the next start), and for one that is stopped or hung.
     farewell = ((signal.SIGINT, 30.0), (signal.SIGQUIT, 5.0), (signal.SIGKILL, 10.0))
 
+    @property
+    def socket(self) -> Path:
+        return self.place.sockets / SOCKET_NAME
+
     def program(self) -> Path:
         return _binary("postgres")
 
@@ -67,13 +71,9 @@ class Postgres(Server):
 
     def answers(self) -> bool:
         try:
-            return _log_in(self._socket)
+            return _log_in(self.socket)
         except OSError:
             return False
-
-    @property
-    def _socket(self) -> Path:
-        return self.place.sockets / SOCKET_NAME
 
     def _create(self, lock: FileLock) -> None:
         """Make the cluster and its database aside, then rename: a half-made one is never taken for whole."""

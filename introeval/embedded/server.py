@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 from abc import ABC, abstractmethod
@@ -23,6 +24,7 @@ from introeval.embedded.locks import FileLock, wait_until
 from introeval.embedded.place import Place
 
 START_SECONDS = 60.0  # replaying the log after a crash included
+LISTEN_SECONDS = 2.0  # from the start to a socket, behind which it may still be replaying
 FULL_BYTES = 1 << 20
 LOG_KEPT_BYTES = 4 << 20
 LOCK_FD = 100  # of the server's lock, in the server: out of the way of those that any program opens
@@ -39,6 +41,11 @@ class Server(ABC):
     def __init__(self, place: Place) -> None:
         self.place = place
         self._child: int | None = None
+
+    @property
+    @abstractmethod
+    def socket(self) -> Path:
+        """Where it listens."""
 
     @abstractmethod
     def program(self) -> Path:
@@ -106,9 +113,21 @@ class Server(ABC):
 
     def _comes_back(self, lock: FileLock) -> bool:
         """Whether the one that holds the lock serves; one that died meanwhile or is hung leaves the lock to us."""
-        if wait_until(lambda: self.answers() or lock.take(), START_SECONDS) and self.answers():
+
+        def settled() -> bool:
+            return self.answers() or lock.take()
+
+        # Without a socket (a cleaner of /tmp took it) it can't come back, however long anybody waits.
+        comes = wait_until(lambda: settled() or self._listens(), LISTEN_SECONDS) and wait_until(settled, START_SECONDS)
+        if comes and self.answers():
             return True
         self._end(lock)
+        return False
+
+    def _listens(self) -> bool:
+        with suppress(OSError), socket.socket(socket.AF_UNIX) as client:
+            client.connect(str(self.socket))
+            return True
         return False
 
     def _end(self, lock: FileLock) -> None:

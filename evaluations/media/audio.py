@@ -21,10 +21,11 @@ if TYPE_CHECKING:
     from av.container import InputContainer
 
 Sink = Callable[[bytes], None]
-"""Takes mono float32 samples at SAMPLE_RATE."""
+"""Takes mono samples at SAMPLE_RATE, signed 16 bit."""
 
 SLACK_SECONDS = 0.5  # codecs pad their last frame
 LEAST_SECONDS = 1.0  # of a damaged file, to be worth anything
+LOWEST_RATE, HIGHEST_RATE = 1_000, 768_000  # Hz, of any recording
 MAX_ERRORS = 2000  # packets in one file; below that damage is lived with
 
 
@@ -83,8 +84,8 @@ class Reading:
         """Decoded frames, until the end or until there are too many seconds of them."""
         for packet in self._packets(container):
             for frame in self._decoded(packet):
-                if frame.sample_rate <= 0:
-                    raise Permanent("its audio has no sample rate", code="unreadable")
+                if not LOWEST_RATE <= frame.sample_rate <= HIGHEST_RATE:
+                    raise Permanent(f"{frame.sample_rate} samples a second", code="unreadable")
                 self.seconds += frame.samples / frame.sample_rate
                 self.damaged |= frame.is_corrupt
                 if self.seconds > self.max_seconds + SLACK_SECONDS:
@@ -96,7 +97,8 @@ class Reading:
         shape = (frame.format.name, frame.layout.name, frame.sample_rate)
         if self._resampler is None or shape != self._format:
             self.finish(sink)
-            self._resampler = AudioResampler(format="flt", layout="mono", rate=SAMPLE_RATE)
+            # Mixed down to integers the channels' weights add up to one; to floats they would overshoot full scale.
+            self._resampler = AudioResampler(format="s16", layout="mono", rate=SAMPLE_RATE)
             self._format = shape
         frame.pts = None  # gaps and jumps in the clock are no samples
         for out in self._resampler.resample(frame):
@@ -121,16 +123,16 @@ class Reading:
         if not self.seconds:
             raise Permanent("its audio track holds no samples", code="no_audio")
 
-    def _packets(self, container: InputContainer) -> Iterator[av.Packet[AudioStream]]:
+    def _packets(self, container: InputContainer) -> Iterator[av.Packet[AudioStream] | None]:
         try:
             yield from container.demux(self.stream)
         except MemoryError:
             raise
         except av.FFmpegError as error:
             self._note(error)
-            yield av.Packet()  # an empty packet makes the codec give up its last frames
+            yield None  # makes the codec give up its last frames
 
-    def _decoded(self, packet: av.Packet[AudioStream]) -> list[AudioFrame]:
+    def _decoded(self, packet: av.Packet[AudioStream] | None) -> list[AudioFrame]:
         try:
             return [frame for frame in self.stream.decode(packet) if isinstance(frame, AudioFrame)]
         except MemoryError:

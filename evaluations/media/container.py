@@ -60,9 +60,9 @@ def facts_of(path: Path, container: InputContainer, *, audio_codec: str, duratio
         container=_container_name(path, container),
         duration=duration,
         audio_codec=audio_codec,
-        video_codec=_codec_name(video) if video else None,
-        width=video.width or None if video else None,
-        height=video.height or None if video else None,
+        video_codec=video.codec_context.name if video else None,
+        width=video.width if video else None,
+        height=video.height if video else None,
         damaged=damaged,
     )
 
@@ -86,18 +86,18 @@ def _open_descriptor(descriptor: int, head: bytes) -> InputContainer:
     try:
         return av.open(
             "fd:",
-            # The codecs' share: probing decodes a video frame now and then, and a header may claim any size.
+            # Probing decodes a video frame now and then. A larger picture is not; its size reads 0 x 0 then.
             options={"max_pixels": str(MAX_LONG_SIDE * MAX_SHORT_SIDE)},
             container_options={
                 "fd": str(descriptor),
                 "protocol_whitelist": "fd",
                 "format_whitelist": ",".join(CONTAINERS),
-                "max_streams": str(MAX_STREAMS),
+                "max_streams": str(MAX_STREAMS + 1),  # the rest is left out in silence
             },
             metadata_errors="replace",
         )
-    except MemoryError as error:  # also FFmpeg's answer to one stream too many
-        raise Permanent("it has too many streams or needs too much memory", code="unreadable") from error
+    except MemoryError as error:
+        raise Permanent("opening it needs more memory than is allowed", code="unreadable") from error
     except av.FFmpegError as error:
         code = "unreadable" if _looks_like_media(head) else "not_media"
         raise Permanent(f"no container could be read: {error.strerror or error}", code=code) from error
@@ -115,18 +115,18 @@ def _refuse_excess(container: InputContainer) -> None:
     if sum(len(name) + len(value) for each in tags for name, value in each.items()) > MAX_TAG_CHARACTERS:
         raise Permanent("its tags are too long", code="unreadable")
     for video in _moving_pictures(container):
-        sides = sorted((video.width, video.height))
-        if sides[0] > MAX_SHORT_SIDE or sides[1] > MAX_LONG_SIDE:
+        short, long = sorted((video.width, video.height))
+        if not 0 < short <= MAX_SHORT_SIDE or long > MAX_LONG_SIDE:
             raise Permanent(f"{video.width} x {video.height} pixels", code="too_many_pixels")
 
 
 def _moving_pictures(container: InputContainer) -> list[VideoStream]:
-    return [video for video in container.streams.video if not video.disposition & Disposition.attached_pic]
-
-
-def _codec_name(video: VideoStream) -> str:
-    # A codec that this build of FFmpeg doesn't know has no context; the browser may know it.
-    return video.codec_context.name if video.codec_context else "unknown"
+    # A codec that FFmpeg doesn't know has no context and no size: nothing here can be made to decode it.
+    return [
+        video
+        for video in container.streams.video
+        if video.codec_context is not None and not video.disposition & Disposition.attached_pic
+    ]
 
 
 def _container_name(path: Path, container: InputContainer) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 SAMPLE_RATE = 16_000  # Hz, of everything that leaves the decoder; equals queueing.engines.base.SAMPLE_RATE
-SAMPLE_BYTES = 4  # float32
+SAMPLE_BYTES = 2  # of a sample on its way from the child: signed 16 bit, as Whisper's own loader takes them
 
 
 @dataclass(frozen=True, slots=True)

@@ -162,22 +162,32 @@ def _wanted_range(request: HttpRequest, file: _File) -> tuple[int, int] | None:
 
 def _partial(file: _File, first: int, last: int, content_type: str) -> HttpResponse:
     last = min(last, first + MAX_RANGE_BYTES - 1)
-    descriptor = _open(file.path)
-    try:
-        content = os.pread(descriptor, last - first + 1, first)
-    finally:
-        os.close(descriptor)
+    content = _read(file.path, first, last - first + 1)
     headers = {"Content-Range": f"bytes {first}-{last}/{file.size}", "Content-Length": str(last - first + 1)}
     return HttpResponse(content, status=206, content_type=content_type, headers=headers)
 
 
+def _read(path: Path, offset: int, size: int) -> bytes:
+    descriptor = _open(path)
+    try:
+        return os.pread(descriptor, size, offset)
+    finally:
+        os.close(descriptor)
+
+
+# Opened anew for each chunk: a stream that nobody reads to its end has nothing to close, and Django closes no
+# asynchronous iterator.
+
+
 def _chunks(path: Path) -> Iterator[bytes]:
-    with open(path, "rb", opener=lambda name, flags: _open(Path(name))) as file:
-        while chunk := file.read(_STREAM_BYTES):
-            yield chunk
+    offset = 0
+    while chunk := _read(path, offset, _STREAM_BYTES):
+        yield chunk
+        offset += len(chunk)
 
 
 async def _chunks_async(path: Path) -> AsyncIterator[bytes]:
-    with open(path, "rb", opener=lambda name, flags: _open(Path(name))) as file:
-        while chunk := await asyncio.to_thread(file.read, _STREAM_BYTES):
-            yield chunk
+    offset = 0
+    while chunk := await asyncio.to_thread(_read, path, offset, _STREAM_BYTES):
+        yield chunk
+        offset += len(chunk)

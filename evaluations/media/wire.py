@@ -13,7 +13,7 @@ import struct
 import time
 from typing import Any
 
-SAMPLES = b"S"  # float32, native order
+SAMPLES = b"S"  # mono, signed 16 bit, native order, at SAMPLE_RATE
 FACTS = b"F"  # JSON of MediaFacts
 REFUSAL = b"R"  # JSON {code, message}
 BROKEN = b"B"  # JSON {message}: the child met an error that nobody thought of

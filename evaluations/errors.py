@@ -90,6 +90,23 @@ CATALOGUE: Final[dict[str, Explanation]] = {
         "The model for this step is not on the lab computer.",
         f"{_SAFE} Tell your teacher: the model has to be installed first.",
     ),
+    "model_tampered": Explanation(
+        "The model’s files are not what they should be",
+        "The model on the lab computer was changed or damaged, so it is not used.",
+        f"{_SAFE} Tell your teacher: the model has to be installed again.",
+    ),
+    "not_loaded": Explanation("The model was not ready", "This step began before its model was there.", _RETRY),
+    "hung": Explanation("The model stopped answering", "The program that does this step was stopped.", _RETRY),
+    "undead_model": Explanation(
+        "The last model is still in memory",
+        "The computer could not make room for the next step.",
+        f"{_SAFE} The work goes on by itself when there is room; your teacher can see what holds it up.",
+    ),
+    "device_failed": Explanation(
+        "The graphics card stopped working",
+        "The device that does this step is not usable at the moment.",
+        f"{_SAFE} The work goes on by itself when it is back; tell your teacher.",
+    ),
     "disk_full": Explanation(
         "The disk of the lab computer is full",
         "There is no room for more videos at the moment.",

@@ -92,7 +92,7 @@ class Row:
                 if silent
                 else ""
             )
-        return _why_it_waits(self.task, self.queue) if self.task.state == State.QUEUED else ""
+        return _why_it_waits(self.task, self.queue, self.position) if self.task.state == State.QUEUED else ""
 
     @property
     def stages(self) -> list[StageMark]:
@@ -188,7 +188,7 @@ def _phase_words(phase: Phase) -> str:
     }[Step(phase.step)]
 
 
-def _why_it_waits(task: Task, queue: Queue) -> str:
+def _why_it_waits(task: Task, queue: Queue, position: int | None) -> str:
     if not queue.workers:
         return "No worker is running at the moment; it goes on as soon as one does."
     if task.error_code:
@@ -197,5 +197,5 @@ def _why_it_waits(task: Task, queue: Queue) -> str:
     if any(phase.step == Step.BLOCKED for phase in queue.phases):
         return "The GPU is stuck at the moment; it tries again by itself."
     if queue.serves(needed):
-        return "Others are before it."
+        return "It is next." if position == 1 else "Others are before it."
     return f"The GPU does one kind of work at a time; {_DOING[needed]} comes next."

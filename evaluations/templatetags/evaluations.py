@@ -40,12 +40,12 @@ def clock(seconds: float) -> str:
 @register.filter
 def basis_in_words(score: dict[str, Any]) -> str:
     """Where a score comes from, with the parts it was made of."""
-    parts = [Criterion.Basis(score["basis"]).label.capitalize()]
+    parts = []
     if score.get("judged") is not None:
-        parts.append(f"judged: {score['judged']}")
+        parts.append(f"Judged by the model: {score['judged']}.")
     if score.get("measured") is not None:
-        parts.append(f"measured: {score['measured']:.1f}")
-    return "; ".join(parts) + "."
+        parts.append(f"Measured: {score['measured']:.1f}.")
+    return " ".join(parts) or Criterion.Basis(score["basis"]).label.capitalize() + "."
 
 
 @register.filter

@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import uuid
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
@@ -83,11 +85,15 @@ def cancel(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
 
 
 def _after(request: HttpRequest, found: Submission, said: str) -> HttpResponse:
-    """The new row for a page that asked for it alone; otherwise back to the submission."""
+    """The new row for a list that asked for it alone; otherwise back to the submission."""
+    page = reverse("submission", args=[found.pk])
+    if urlsplit(request.headers.get("HX-Current-URL", "")).path == page:
+        # Its page asks for news only while there is work going on: let it begin again.
+        return HttpResponse(headers={"HX-Refresh": "true"})
     if request.headers.get("HX-Request"):
         return HttpResponse(_progress(found)["row_html"])
     messages.info(request, said)
-    return redirect("submission", pk=found.pk)
+    return redirect(page)
 
 
 def _progress(found: Submission) -> dict[str, Any]:

@@ -10,17 +10,6 @@ const page = document.getElementById("dashboard");
 const title = document.title;
 let ready = 0;
 
-if (page) {
-  follow();
-  watchUploads(document.getElementById("upload"), look);
-  document.addEventListener("visibilitychange", () => {
-    if (!document.hidden) {
-      ready = 0;
-      document.title = title;
-    }
-  });
-}
-
 // ---- rows
 
 /** Bring one row up to date. Older news than what is shown is dropped; a row with the focus inside keeps its buttons. */
@@ -154,4 +143,15 @@ function look() {
   else fetchRows();
 }
 
-setInterval(() => page && socket?.readyState === WebSocket.OPEN && look(), SAFETY_MS);
+// ---- begin
+
+if (page) {
+  follow();
+  watchUploads(document.getElementById("upload"), look);
+  setInterval(() => socket?.readyState === WebSocket.OPEN && look(), SAFETY_MS);
+  document.addEventListener("visibilitychange", () => {
+    if (document.hidden) return;
+    ready = 0;
+    document.title = title;
+  });
+}

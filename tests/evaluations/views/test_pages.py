@@ -1,0 +1,368 @@
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import connection
+from django.db.models.functions import Now
+from django.test import Client
+from pytest_django import DjangoAssertNumQueries, Settings
+
+from evaluations.models import Classroom, Submission
+from queueing.exceptions import Permanent, Transient
+from queueing.models import Phase, Worker
+from queueing.states import Stage, State, Step
+from tests.conftest import PASSWORD, Cast
+from tests.evaluations.material import HOSTILE, claim, fail, finish, hand_in, write_results
+from tests.evaluations.views.conftest import signed_in
+
+
+def text_of(client: Client, url: str) -> str:
+    """A page as a person reads it, with single blanks."""
+    html = client.get(url, follow=True).content.decode()
+    return " ".join(re.sub(r"<[^>]+>", " ", html).split())
+
+
+def page_of(submission: Submission) -> str:
+    return f"/submissions/{submission.pk}/"
+
+
+# Signing in
+
+
+def test_a_student_signs_in_and_out(cast: Cast) -> None:
+    client = Client()
+    assert "Sign in" in text_of(client, "/")
+    answer = client.post("/login/", {"username": "ada", "password": PASSWORD}, follow=True)
+    assert "Hand in a video" in answer.content.decode()
+    assert "Sign in" in client.post("/logout/", follow=True).content.decode()
+    assert client.get("/").status_code == 302
+
+
+def test_guessing_locks_the_pair_of_name_and_address_and_says_so(cast: Cast, settings: Settings) -> None:
+    settings.AXES_FAILURE_LIMIT = 3
+    client = Client()
+    for _ in range(2):
+        page = client.post("/login/", {"username": "ada", "password": "wrong"}).content.decode()
+        assert "don’t match" in page
+    assert "Too many tries" in client.post("/login/", {"username": "ada", "password": "wrong"}).content.decode()
+    assert "Too many tries" in client.post("/login/", {"username": "ada", "password": PASSWORD}).content.decode()
+    # The class shares one address: the others still get in.
+    assert client.post("/login/", {"username": "bo", "password": PASSWORD}).status_code == 302
+
+
+def test_signing_in_leads_to_no_other_site(cast: Cast) -> None:
+    given = {"username": "ada", "password": PASSWORD, "next": "https://evil.example/"}
+    assert Client().post("/login/", given)["Location"] == "/"
+
+
+# The student's page
+
+
+def test_a_student_without_a_class_reads_what_to_do(db: None) -> None:
+    user = User.objects.create_user("new")
+    assert "You are not in a class yet" in text_of(signed_in(user), "/")
+
+
+def test_a_student_reads_what_the_class_asks_for(cast: Cast) -> None:
+    assert cast.classroom.prompt in text_of(signed_in(cast.ada), "/")
+
+
+def test_a_student_of_two_classes_chooses_one(cast: Cast) -> None:
+    cast.other_classroom.students.add(cast.ada)
+    html = signed_in(cast.ada).get("/").content.decode()
+    assert re.findall(r'<option value="(\d+)"', html) == [str(cast.classroom.pk), str(cast.other_classroom.pk)]
+
+
+def test_a_student_sees_only_their_own_videos(cast: Cast) -> None:
+    hand_in(cast.ada, cast.classroom, name="of-ada.mp4")
+    hand_in(cast.bo, cast.classroom, name="of-bo.mp4")
+    page = text_of(signed_in(cast.ada), "/")
+    assert "of-ada.mp4" in page
+    assert "of-bo.mp4" not in page
+
+
+def test_waiting_videos_say_their_place_and_why_they_wait(cast: Cast) -> None:
+    Worker.objects.create(node="lab-pc", pid=1)
+    Phase(node="lab-pc").enter(Step.ACTIVE, name="eval")
+    hand_in(cast.bo, cast.classroom)
+    hand_in(cast.ada, cast.classroom)
+    page = text_of(signed_in(cast.ada), "/")
+    assert "2nd in line of 2." in page
+    assert "The GPU is filling in forms and rating." in page
+    assert "transcribing comes next" in page
+
+
+def test_a_running_video_shows_seconds_of_the_recording(cast: Cast) -> None:
+    task = claim(hand_in(cast.ada, cast.classroom))
+    task.note_progress(21.4, 61.0)
+    page = text_of(signed_in(cast.ada), "/")
+    assert "21 of 61 seconds of the recording" in page
+    assert "Being worked on." in page
+
+
+def test_a_worker_that_fell_silent_is_shown_as_such(cast: Cast) -> None:
+    claim(hand_in(cast.ada, cast.classroom))
+    client = signed_in(cast.ada)
+    assert "not been heard of" not in text_of(client, "/")
+    Worker.objects.update(last_heartbeat_at="2020-01-01T00:00Z")
+    assert "has not been heard of" in text_of(client, "/")
+    assert "No worker is running at the moment" in text_of(client, "/")
+
+
+@pytest.mark.parametrize("step", Step)
+def test_every_step_of_the_gpu_has_words(cast: Cast, step: Step) -> None:
+    Worker.objects.create(node="lab-pc", pid=1)
+    Phase(node="lab-pc").enter(step, name="stt", target="eval")
+    assert "The GPU is" in text_of(signed_in(cast.ada), "/")
+
+
+def test_a_failure_says_what_happened_what_to_do_and_that_nothing_is_lost(cast: Cast) -> None:
+    submission = hand_in(cast.ada, cast.classroom)
+    task = fail(submission, Transient("token 71: unexpected }", code="invalid_answer"), at=Stage.RATE)
+    page = text_of(signed_in(cast.ada), "/")
+    assert "The model’s answer made no sense." in page
+    assert "Your video is safe." in page
+    assert "The transcript and the form are ready." in page
+    assert f"Number for your teacher: {task.pk}-" in page
+    assert "token 71" not in page
+
+
+def test_the_number_of_queries_does_not_grow_with_the_list(
+    cast: Cast, django_assert_max_num_queries: DjangoAssertNumQueries
+) -> None:
+    for number in range(12):
+        hand_in(cast.ada, cast.classroom, name=f"{number}.mp4")
+    client = signed_in(cast.ada)
+    with django_assert_max_num_queries(14):
+        client.get("/")
+    with django_assert_max_num_queries(9):
+        client.get("/submissions/fragment/")
+
+
+def test_an_unfinished_upload_is_shown_after_a_reload(cast: Cast) -> None:
+    from evaluations.uploads import intake
+
+    upload = intake.begin(student=cast.ada, classroom=cast.classroom, name="half.mp4", length=10)
+    client = signed_in(cast.ada)
+    assert "half.mp4" not in text_of(client, "/")
+    intake.append(upload, offset=0, chunk=b"hello")
+    assert "Unfinished: half.mp4" in text_of(client, "/")
+
+
+# Retry and cancel
+
+
+def test_a_student_tries_a_failed_video_again_from_the_stage_that_failed(cast: Cast) -> None:
+    submission = hand_in(cast.ada, cast.classroom)
+    fail(submission, Permanent(code="invalid_answer"), at=Stage.RATE)
+    client = signed_in(cast.ada)
+    page = client.post(f"{page_of(submission)}retry", follow=True).content.decode()
+    assert "It is tried again." in page
+    assert (submission.evaluation_task.state, submission.evaluation_task.stage) == (State.QUEUED, Stage.RATE)
+    assert "nothing to try again" in client.post(f"{page_of(submission)}retry", follow=True).content.decode()
+
+
+def test_the_list_gets_the_new_row_back(cast: Cast) -> None:
+    submission = hand_in(cast.ada, cast.classroom)
+    fail(submission, Permanent(code="no_audio"))
+    answer = signed_in(cast.ada).post(f"{page_of(submission)}retry", headers={"HX-Request": "true"})
+    assert f'id="submission-{submission.pk}"' in answer.content.decode()
+    assert 'data-status="retry_queued"' in answer.content.decode()
+
+
+def test_a_result_page_that_has_stopped_asking_is_loaded_again(cast: Cast) -> None:
+    submission = hand_in(cast.ada, cast.classroom)
+    fail(submission, Permanent(code="no_audio"))
+    headers = {"HX-Request": "true", "HX-Current-URL": f"http://testserver{page_of(submission)}"}
+    assert signed_in(cast.ada).post(f"{page_of(submission)}retry", headers=headers)["HX-Refresh"] == "true"
+
+
+def test_a_student_cancels_and_goes_on(cast: Cast) -> None:
+    submission = hand_in(cast.ada, cast.classroom)
+    client = signed_in(cast.ada)
+    client.post(f"{page_of(submission)}cancel")
+    assert submission.evaluation_task.state == State.CANCELLED
+    assert "The video is kept." in text_of(client, "/")
+    client.post(f"{page_of(submission)}retry")
+    assert submission.evaluation_task.state == State.QUEUED
+
+
+# The result
+
+
+def test_a_result_has_everything_that_was_found(cast: Cast) -> None:
+    submission = hand_in(cast.ada, cast.classroom)
+    write_results(submission, text="I like climbing.", demo_quality=True)
+    finish(submission)
+    html = signed_in(cast.ada).get(page_of(submission)).content.decode()
+    page = text_of(signed_in(cast.ada), page_of(submission))
+    for words in ("7.5 of 10", "Demo quality.", "120 words a minute", "93%", "I like climbing.", "not mentioned"):
+        assert words in page
+    # A quote, a segment and a word each lead to the second where they were said.
+    assert html.count('data-seek="1.50"') == 3
+
+
+def test_a_simulated_result_says_that_it_is(cast: Cast) -> None:
+    submission = hand_in(cast.ada, cast.classroom)
+    write_results(submission, simulated=True)
+    assert "Simulated. No model was behind this rating" in text_of(signed_in(cast.ada), page_of(submission))
+
+
+def test_the_transcript_shows_as_soon_as_it_exists(cast: Cast) -> None:
+    submission = hand_in(cast.ada, cast.classroom)
+    write_results(submission, text="Early words.").delete()
+    fail(submission, Permanent(code="invalid_answer"), at=Stage.RATE)
+    page = text_of(signed_in(cast.ada), page_of(submission))
+    assert "Early words." in page
+    assert "The model’s answer made no sense" in page
+
+
+def test_scores_wait_for_the_review_where_the_class_says_so(cast: Cast) -> None:
+    Classroom.objects.update(release=Classroom.Release.AFTER_REVIEW)
+    submission = hand_in(cast.ada, cast.classroom)
+    evaluation = write_results(submission, text="Secret feedback.", released_at=None)
+    evaluation.submission.transcript.delete()
+    evaluation.submission.form.delete()
+    student, teacher = signed_in(cast.ada), signed_in(cast.teacher)
+    for url in (page_of(submission), f"{page_of(submission)}results/"):
+        assert "Secret feedback." not in text_of(student, url)
+        assert "Waiting for your teacher’s review" in text_of(student, url)
+        assert "Secret feedback." in text_of(teacher, url)
+    assert "Not released yet" in text_of(teacher, page_of(submission))
+    evaluation.released_at = Now()
+    evaluation.save()
+    assert "Secret feedback." in text_of(student, page_of(submission))
+
+
+def test_the_strip_is_sent_only_when_it_changed(cast: Cast) -> None:
+    submission = hand_in(cast.ada, cast.classroom)
+    client = signed_in(cast.ada)
+    html = client.get(page_of(submission)).content.decode()
+    state, sequence = re.findall(r'"state": "(\w+)", "sequence": "(\d+)"', html)[0]
+    url = f"{page_of(submission)}row/?state={state}&sequence={sequence}"
+    assert client.get(url).status_code == 204
+    task = claim(submission)
+    answer = client.get(url)
+    assert (answer.status_code, answer["HX-Trigger"]) == (200, "results-changed")
+    state, sequence = re.findall(r'"state": "(\w+)", "sequence": "(\d+)"', answer.content.decode())[0]
+    task.note_progress(1, 5)
+    progressed = client.get(f"{page_of(submission)}row/?state={state}&sequence={sequence}")
+    assert progressed.status_code == 200
+    assert "HX-Trigger" not in progressed
+
+
+def test_media_comes_in_ranges_to_those_who_may(cast: Cast) -> None:
+    content = bytes(range(256)) * 20
+    submission = hand_in(cast.ada, cast.classroom, content=content)
+    url = f"{page_of(submission)}media"
+    answer = signed_in(cast.ada).get(url, headers={"Range": "bytes=100-199"})
+    assert (answer.status_code, answer.content) == (206, content[100:200])
+    assert answer["Content-Range"] == f"bytes 100-199/{len(content)}"
+    assert answer["X-Content-Type-Options"] == "nosniff"
+    assert signed_in(cast.ada).get(url, headers={"Range": "bytes=99999-"}).status_code == 416
+    assert signed_in(cast.bo).get(url, headers={"Range": "bytes=0-1"}).status_code == 404
+
+
+def test_media_whose_file_is_gone_is_not_found(cast: Cast, disk: Path) -> None:
+    submission = hand_in(cast.ada, cast.classroom)
+    (disk / "media" / submission.path).unlink()
+    assert signed_in(cast.ada).get(f"{page_of(submission)}media").status_code == 404
+
+
+@pytest.mark.parametrize("who", ["ada", "teacher"])
+def test_nothing_that_people_or_models_wrote_becomes_markup(cast: Cast, who: str) -> None:
+    User.objects.update(first_name=HOSTILE, last_name="<b>x</b>")
+    Classroom.objects.update(prompt=HOSTILE)
+    Classroom.objects.filter(pk=cast.classroom.pk).update(name=HOSTILE)
+    submission = hand_in(cast.ada, cast.classroom, name=HOSTILE)
+    write_results(submission, text=HOSTILE)
+    fail(submission, Permanent(HOSTILE, code=HOSTILE[:40]))
+    urls = ["/", page_of(submission), f"{page_of(submission)}row/", "/submissions/fragment/"]
+    urls += ["/classes/", f"/classes/{cast.classroom.pk}/"] if who == "teacher" else []
+    for url in urls:
+        html = signed_in(getattr(cast, who)).get(url, follow=True).content.decode()
+        assert "<script>alert" not in html
+        assert "<img src=x" not in html
+        assert "<b>x</b>" not in html
+
+
+def test_no_page_has_inline_scripts_or_styles(cast: Cast) -> None:
+    submission = hand_in(cast.ada, cast.classroom)
+    write_results(submission)
+    for url in ("/", page_of(submission), "/nothing"):
+        html = signed_in(cast.ada).get(url).content.decode()
+        assert not re.search(r"<script(?![^>]*\ssrc=)|<style|\sstyle=|\son\w+=", html)
+
+
+def test_every_page_carries_the_content_security_policy(cast: Cast) -> None:
+    policy = signed_in(cast.ada).get("/")["Content-Security-Policy"]
+    assert "default-src 'self'" in policy
+    assert "unsafe" not in policy
+
+
+# The teacher's pages
+
+
+def test_a_teacher_lands_on_classes_and_finds_the_results(cast: Cast) -> None:
+    submission = hand_in(cast.ada, cast.classroom, name="of-ada.mp4")
+    write_results(submission)
+    client = signed_in(cast.teacher)
+    assert "1 of 2 students" in text_of(client, "/")
+    html = client.get(f"/classes/{cast.classroom.pk}/").content.decode()
+    page = text_of(client, f"/classes/{cast.classroom.pk}/")
+    assert f'href="{page_of(submission)}"' in html
+    assert "of-ada.mp4" in page
+    assert "7.5" in page
+    assert "Not handed in yet bo" in page
+
+
+def test_the_board_alone_is_sent_to_a_page_that_asks_again(cast: Cast) -> None:
+    answer = signed_in(cast.teacher).get(f"/classes/{cast.classroom.pk}/", headers={"HX-Request": "true"})
+    assert answer.content.decode().lstrip().startswith('<div id="board"')
+
+
+def test_the_board_costs_the_same_for_many_as_for_few(
+    cast: Cast, django_assert_max_num_queries: DjangoAssertNumQueries
+) -> None:
+    for number in range(10):
+        hand_in(cast.ada, cast.classroom, name=f"{number}.mp4")
+    client = signed_in(cast.teacher)
+    with django_assert_max_num_queries(16):
+        client.get(f"/classes/{cast.classroom.pk}/")
+
+
+# Health and errors
+
+
+def test_health_is_asked_without_a_login(db: None) -> None:
+    answer = Client().get("/healthz")
+    assert (answer.status_code, answer.content) == (200, b"ok")
+
+
+def test_health_is_bad_without_a_database(db: None) -> None:
+    def refuse(*args: object) -> None:
+        from django.db import OperationalError
+
+        raise OperationalError("gone")
+
+    with connection.execute_wrapper(refuse):
+        assert Client().get("/healthz").status_code == 503
+
+
+def test_what_is_not_there_is_said_in_words(cast: Cast) -> None:
+    assert "There is no such page, or it is not yours to see." in text_of(signed_in(cast.ada), "/nothing")
+    assert "There is no such page" in text_of(Client(), "/nothing")
+
+
+def test_a_mistake_of_the_site_is_said_in_words(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    from evaluations import rows
+
+    monkeypatch.setattr(rows, "read_queue", lambda: 1 / 0)
+    client = signed_in(cast.ada)
+    client.raise_request_exception = False
+    answer = client.get("/")
+    assert answer.status_code == 500
+    assert "What you uploaded is safe." in answer.content.decode()

@@ -105,6 +105,7 @@ class Child:
     _process: subprocess.Popen[bytes] | None = field(default=None, init=False)
     _connection: Connection | None = field(default=None, init=False)
     _lifeline: int | None = field(default=None, init=False)
+    _sender: Thread | None = field(default=None, init=False)
     _lock: Lock = field(default_factory=Lock, init=False)
 
     @property
@@ -180,11 +181,15 @@ class Child:
             except subprocess.TimeoutExpired as error:
                 message = f"The model's process {process.pid} can't be ended; the device may need a restart."
                 raise Infrastructure(message, code="undead_model") from error
+        if self._sender is not None:
+            self._sender.join(
+                DEATH_SECONDS
+            )  # it writes to a dead peer: over at once, and before its descriptor is reused
         if self._connection is not None:
             self._connection.close()
         if self._lifeline is not None:
             os.close(self._lifeline)
-        self._process = self._connection = self._lifeline = None
+        self._process = self._sender = self._connection = self._lifeline = None
 
     def _spawn(self) -> None:
         ours, theirs = socket.socketpair()
@@ -209,8 +214,8 @@ class Child:
         """Send the request and read until it is answered."""
         assert self._connection is not None
         # A minute of audio does not fit into a socket's buffer, and a stopped child reads nothing: `stop` must work.
-        sender = Thread(target=_send, args=(self._connection, request), daemon=True)
-        sender.start()
+        self._sender = Thread(target=_send, args=(self._connection, request), daemon=True)
+        self._sender.start()
         began = moved = time.monotonic()
         while True:
             now = time.monotonic()

@@ -158,11 +158,11 @@ def _layers(weights: Weights, side: str) -> int:
 def state_dict(weights: Weights) -> Iterator[tuple[str, npt.NDArray[np.float32]]]:
     """openai-whisper's parameters, as writable float32 arrays."""
     for name in ("conv1", "conv2"):
-        yield f"encoder.{name}.weight", _float(weights, f"encoder/{name}/weight")
-        yield f"encoder.{name}.bias", _float(weights, f"encoder/{name}/bias")
-    yield "decoder.token_embedding.weight", _float(weights, "decoder/embeddings/weight")
+        yield f"encoder.{name}.weight", stored_as_float(weights, f"encoder/{name}/weight")
+        yield f"encoder.{name}.bias", stored_as_float(weights, f"encoder/{name}/bias")
+    yield "decoder.token_embedding.weight", stored_as_float(weights, "decoder/embeddings/weight")
     for side, norm in (("encoder", "ln_post"), ("decoder", "ln")):
-        yield f"{side}.positional_embedding", _float(weights, f"{side}/position_encodings/encodings")
+        yield f"{side}.positional_embedding", stored_as_float(weights, f"{side}/position_encodings/encodings")
         yield from _norm(weights, f"{side}/layer_norm", f"{side}.{norm}")
         for layer in range(_layers(weights, side)):
             yield from _block(weights, f"{side}/layer_{layer}", f"{side}.blocks.{layer}", cross=side == "decoder")
@@ -182,22 +182,22 @@ def _block(weights: Weights, source: str, target: str, *, cross: bool) -> Iterat
 
 
 def _norm(weights: Weights, source: str, target: str) -> Iterator[tuple[str, npt.NDArray[np.float32]]]:
-    yield f"{target}.weight", _float(weights, f"{source}/gamma")
-    yield f"{target}.bias", _float(weights, f"{source}/beta")
+    yield f"{target}.weight", stored_as_float(weights, f"{source}/gamma")
+    yield f"{target}.bias", stored_as_float(weights, f"{source}/beta")
 
 
 def _split(
     weights: Weights, source: str, target: str, parts: tuple[str, ...]
 ) -> Iterator[tuple[str, npt.NDArray[np.float32]]]:
-    matrices = np.split(_float(weights, f"{source}/weight"), len(parts))
-    biases = np.split(_float(weights, f"{source}/bias"), len(parts))
+    matrices = np.split(stored_as_float(weights, f"{source}/weight"), len(parts))
+    biases = np.split(stored_as_float(weights, f"{source}/bias"), len(parts))
     for part, matrix, bias in zip(parts, matrices, biases, strict=True):
         yield f"{target}.{part}.weight", matrix.copy()
         if part != "key":
             yield f"{target}.{part}.bias", bias.copy()
 
 
-def _float(weights: Weights, name: str) -> npt.NDArray[np.float32]:
+def stored_as_float(weights: Weights, name: str) -> npt.NDArray[np.float32]:
     """The variable in float32. Quantised rows carry the factor that they were multiplied with."""
     array = weights[name].astype(np.float32)
     scale = weights.get(f"{name}_scale")

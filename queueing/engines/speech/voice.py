@@ -13,12 +13,11 @@ from functools import cached_property
 from itertools import accumulate
 
 import numpy as np
-from faster_whisper.vad import VadOptions, get_speech_timestamps
 
 from queueing.engines.base import SAMPLE_RATE, Samples
 
 # Fine enough to count the seconds of speech: a cough is none, a breath between two words is some.
-FINE = VadOptions(min_speech_duration_ms=250, min_silence_duration_ms=300, speech_pad_ms=0)
+FINE = {"min_speech_duration_ms": 250, "min_silence_duration_ms": 300, "speech_pad_ms": 0}
 PAD_SECONDS = 0.4  # kept on both sides, or Whisper misses a soft first sound
 GAP_SECONDS = 2.0  # a shorter pause stays in: Whisper ends its sentences by them
 
@@ -47,9 +46,11 @@ class Voice:
 
 def listen(samples: Samples) -> Voice:
     """Find the speech in the audio; silence has no stretches."""
+    from faster_whisper.vad import VadOptions, get_speech_timestamps  # 150 MB that only a model's process should hold
+
     if not len(samples):
         return Voice((), 0.0)
-    speech = [(chunk["start"], chunk["end"]) for chunk in get_speech_timestamps(samples, FINE)]
+    speech = [(chunk["start"], chunk["end"]) for chunk in get_speech_timestamps(samples, VadOptions(**FINE))]
     return Voice(tuple(stretches(speech, len(samples))), sum(end - begin for begin, end in speech) / SAMPLE_RATE)
 
 

@@ -21,6 +21,7 @@ from queueing.engines.llm.faults import unavailable
 from queueing.exceptions import Interrupted, Transient
 
 CONNECT_SECONDS = 5.0
+MAX_PORT = 65535
 STOP_POLL_SECONDS = 0.05
 MAX_LINE_BYTES = 1024 * 1024
 MAX_BODY_BYTES = 8 * 1024 * 1024  # LM Studio lists every model it has
@@ -69,6 +70,10 @@ def client(url: str, key: str = "") -> httpx.AsyncClient:
 
     It takes no proxy from the environment: what a student said goes to the configured server and nowhere else.
     """
+    if (
+        httpx.URL(url).port or 0
+    ) > MAX_PORT:  # httpx finds out only when it connects, and then not as one of its errors
+        raise httpx.InvalidURL("there is no such port")
     return httpx.AsyncClient(
         base_url=url,
         headers={"Accept-Encoding": "identity"} | ({"Authorization": f"Bearer {key}"} if key else {}),

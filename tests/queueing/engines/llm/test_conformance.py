@@ -1,0 +1,117 @@
+"""The contract of a language engine (queueing.engines.base), the same for all of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from threading import Event
+from typing import Any
+
+import pytest
+
+from queueing.engines.base import LanguageEngine, LanguageOptions, Prompt
+from queueing.engines.llm.answers import check
+from queueing.engines.llm.embedded import EmbeddedLlama
+from queueing.engines.llm.ollama import Ollama
+from queueing.engines.llm.openai_compatible import OpenAICompatible
+from queueing.engines.llm.simulated import SimulatedLanguage
+from queueing.exceptions import Interrupted, Permanent, Transient
+from tests.queueing.engines.llm.servers import OllamaServer, OpenAIServer, serving
+
+PROMPT = Prompt("You fill in forms.", "Hello, I am Ann Miller and I am 17. I like chess.")
+OPTIONS = LanguageOptions(max_tokens=200, deadline_seconds=60)
+SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "name": {"type": ["string", "null"], "maxLength": 40},
+        "age": {"type": ["integer", "null"], "minimum": 5, "maximum": 99},
+        "level": {"enum": ["weak", "fair", "good"]},
+        "evidence": {"type": "array", "items": {"enum": [1, 2]}, "minItems": 1, "maxItems": 2},
+    },
+    "required": ["name", "age", "level", "evidence"],
+    "additionalProperties": False,
+}
+
+
+@pytest.fixture(params=["simulated", "openai-compatible", "ollama", pytest.param("embedded", marks=pytest.mark.slow)])
+def engine(request: pytest.FixtureRequest) -> Iterator[LanguageEngine]:
+    match request.param:
+        case "simulated":
+            yield SimulatedLanguage(slots=2)
+        case "openai-compatible":
+            with serving(OpenAIServer()) as server:
+                yield OpenAICompatible(server.url, server.model, slots=2, context_tokens=4096)
+        case "ollama":
+            with serving(OllamaServer()) as server:
+                yield Ollama(server.url, server.model, slots=2, context_tokens=4096)
+        case "embedded":
+            embedded = EmbeddedLlama("smollm2", slots=2, context_tokens=4096)
+            yield embedded
+            embedded.unload()
+
+
+@pytest.fixture
+def loaded(engine: LanguageEngine) -> LanguageEngine:
+    engine.load()
+    return engine
+
+
+def test_it_names_itself_and_its_model(engine: LanguageEngine) -> None:
+    assert engine.name
+    assert engine.model
+    assert engine.slots == 2
+    assert engine.simulated is (engine.name == "simulated")
+
+
+def test_load_and_unload_are_idempotent_and_unload_leaves_nothing(engine: LanguageEngine) -> None:
+    for _ in range(2):
+        engine.unload()
+        assert engine.resident() == ()
+        engine.load()
+        engine.load()
+        engine.generate(PROMPT, SCHEMA, OPTIONS, stop=Event())
+    engine.unload()
+    engine.unload()
+    assert engine.resident() == ()
+
+
+def test_an_answer_is_valid_and_says_what_it_took(loaded: LanguageEngine) -> None:
+    generation = loaded.generate(PROMPT, SCHEMA, OPTIONS, stop=Event())
+    assert check(json.dumps(generation.value), SCHEMA) == generation.value
+    assert generation.model == loaded.model
+    assert generation.asks in (1, 2)
+    assert generation.prompt_tokens > 0
+    assert generation.output_tokens > 0
+    assert generation.seconds > 0
+
+
+def test_as_many_calls_as_slots_run_at_once(loaded: LanguageEngine) -> None:
+    with ThreadPoolExecutor(loaded.slots) as threads:
+        calls = [
+            threads.submit(loaded.generate, PROMPT, SCHEMA, OPTIONS, stop=Event()) for _ in range(2 * loaded.slots)
+        ]
+        assert all(call.result().value for call in calls)
+
+
+def test_a_call_with_stop_set_is_interrupted(loaded: LanguageEngine) -> None:
+    stop = Event()
+    stop.set()
+    with pytest.raises(Interrupted):
+        loaded.generate(PROMPT, SCHEMA, OPTIONS, stop=stop)
+
+
+def test_a_prompt_beyond_the_context_is_permanent(loaded: LanguageEngine) -> None:
+    with pytest.raises(Permanent) as caught:
+        loaded.generate(Prompt("", "introduce " * 8000), SCHEMA, OPTIONS, stop=Event())
+    assert caught.value.code == "too_long_for_model"
+
+
+def test_a_call_past_its_deadline_is_too_slow(loaded: LanguageEngine) -> None:
+    if isinstance(loaded, SimulatedLanguage):
+        loaded = SimulatedLanguage(60)
+        loaded.load()
+    with pytest.raises(Transient) as caught:
+        loaded.generate(PROMPT, SCHEMA, replace(OPTIONS, deadline_seconds=0.0001), stop=Event())
+    assert caught.value.code == "too_slow"

@@ -1,0 +1,165 @@
+"""The embedded llama.cpp: a real model in a real process, and what becomes of both."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from threading import Event
+
+import httpx
+import psutil
+import pytest
+
+from queueing.engines.base import Generation, LanguageOptions, Prompt
+from queueing.engines.llm.answers import most_tokens
+from queueing.engines.llm.embedded import EmbeddedLlama, processors
+from queueing.exceptions import Crashed, Infrastructure, Interrupted, Permanent
+
+pytestmark = pytest.mark.slow
+
+INTRODUCTION = (
+    "Hello, my name is Maria Lopez. I am nineteen years old and I study computer science in Valencia. In my free time "
+    "I play the violin and go hiking with my sister. I want to become a data engineer in a hospital."
+)
+FORM = {
+    "type": "object",
+    "properties": {
+        "name": {"type": ["string", "null"], "maxLength": 40},
+        "age": {"type": ["integer", "null"], "minimum": 5, "maximum": 99},
+        "hobbies": {"type": "array", "items": {"type": "string", "maxLength": 40}, "maxItems": 3},
+        "career_goals": {"type": ["string", "null"], "maxLength": 80},
+    },
+    "required": ["name", "age", "hobbies", "career_goals"],
+    "additionalProperties": False,
+}
+PROMPT = Prompt("Fill in the form with the words of the student.", f"Speech: {INTRODUCTION}\nForm:")
+TALE = {"type": "array", "items": {"type": "string", "minLength": 500}, "minItems": 20}
+ENDLESS = {"type": "object", "properties": {"tale": TALE}, "required": ["tale"]}
+LONG = LanguageOptions(max_tokens=3000, deadline_seconds=60)
+
+
+@pytest.fixture
+def engine() -> Iterator[EmbeddedLlama]:
+    model = EmbeddedLlama("smollm2", slots=2, context_tokens=4096)
+    yield model
+    model.unload()
+
+
+def wait_until_busy(pid: int, call: Future[Generation]) -> None:
+    process = psutil.Process(pid)
+    while process.cpu_percent(0.1) < 30:
+        assert not call.done(), call.exception()
+
+
+def test_a_real_model_fills_in_a_form_from_an_introduction(engine: EmbeddedLlama) -> None:
+    engine.load()
+    generation = engine.generate(PROMPT, FORM, LanguageOptions(max_tokens=300), stop=Event())
+    assert generation.value["name"] == "Maria Lopez"
+    assert generation.value["hobbies"]
+    assert generation.prompt_tokens > 50
+    assert generation.output_tokens > 10
+    assert generation.model == "smollm2"
+
+
+def test_memory_is_held_by_a_process_from_load_to_unload(engine: EmbeddedLlama) -> None:
+    assert engine.resident() == ()
+    engine.load()
+    engine.load()
+    (resident,) = engine.resident()
+    assert resident.pid is not None
+    assert resident.bytes > 90_000_000
+    engine.unload()
+    assert engine.resident() == ()
+    assert not psutil.pid_exists(resident.pid)
+    engine.unload()
+
+
+def test_a_process_that_dies_crashes_the_calls_in_flight_and_can_be_loaded_again(engine: EmbeddedLlama) -> None:
+    engine.load()
+    (resident,) = engine.resident()
+    assert resident.pid is not None
+    with ThreadPoolExecutor(2) as threads:
+        calls = [threads.submit(engine.generate, PROMPT, ENDLESS, LONG, stop=Event()) for _ in range(2)]
+        wait_until_busy(resident.pid, calls[0])
+        os.kill(resident.pid, signal.SIGKILL)
+        assert [type(call.exception()) for call in calls] == [Crashed, Crashed]
+    assert engine.resident() == ()
+    with pytest.raises(Infrastructure):
+        engine.generate(PROMPT, FORM, LanguageOptions(), stop=Event())
+    engine.load()
+    assert engine.generate(PROMPT, FORM, LanguageOptions(max_tokens=300), stop=Event()).value["name"]
+
+
+def test_stop_interrupts_a_call_and_the_next_one_is_served(engine: EmbeddedLlama) -> None:
+    engine.load()
+    pid = engine.resident()[0].pid
+    assert pid is not None
+    stop = Event()
+    with ThreadPoolExecutor(1) as threads:
+        call = threads.submit(engine.generate, PROMPT, ENDLESS, LONG, stop=stop)
+        wait_until_busy(pid, call)
+        stop.set()
+        assert type(call.exception()) is Interrupted
+    assert engine.generate(PROMPT, FORM, LanguageOptions(max_tokens=300), stop=Event()).value["name"]
+
+
+def test_a_prompt_is_counted_by_the_models_own_tokenizer(engine: EmbeddedLlama) -> None:
+    engine.context_tokens = 1024
+    engine.load()
+    long, too_long = (Prompt("", f"{INTRODUCTION} " * times) for times in (15, 30))
+    assert most_tokens(long) > 1024
+    brief = {"type": "object", "properties": {"ok": {"type": "boolean"}}, "required": ["ok"]}
+    generation = engine.generate(long, brief, LanguageOptions(max_tokens=100), stop=Event())
+    assert 500 < generation.prompt_tokens < 924
+    with pytest.raises(Permanent) as caught:
+        engine.generate(too_long, brief, LanguageOptions(max_tokens=100), stop=Event())
+    assert caught.value.code == "too_long_for_model"
+
+
+def test_nobody_else_can_use_the_server(engine: EmbeddedLlama) -> None:
+    engine.load()
+    (connection,) = (
+        found.laddr for found in psutil.Process(engine.resident()[0].pid).net_connections() if found.status == "LISTEN"
+    )
+    assert connection.ip == "127.0.0.1"
+    url = f"http://127.0.0.1:{connection.port}/v1/chat/completions"
+    assert httpx.post(url, json={"messages": []}, trust_env=False).status_code == 401
+
+
+def test_a_file_that_llama_cpp_cannot_read_is_infrastructure_and_leaves_nothing(tmp_path: Path) -> None:
+    (tmp_path / "broken.gguf").write_bytes(b"GGUF" + b"\0" * 100)
+    engine = EmbeddedLlama(str(tmp_path / "broken.gguf"), slots=1, context_tokens=512)
+    with pytest.raises(Infrastructure, match=r"broken\.gguf"):
+        engine.load()
+    assert engine.resident() == ()
+
+
+def test_the_model_does_not_outlive_a_worker_killed_without_warning() -> None:
+    code = (
+        "import time; from queueing.engines.llm.embedded import EmbeddedLlama\n"
+        "engine = EmbeddedLlama('smollm2', slots=1, context_tokens=512); engine.load()\n"
+        "print(engine.resident()[0].pid, flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as worker:
+        assert worker.stdout is not None
+        model = psutil.Process(int(worker.stdout.readline()))
+        worker.kill()
+    gone, alive = psutil.wait_procs([model], timeout=10)
+    assert (gone, alive) == ([model], [])
+
+
+def test_one_processor_is_left_to_others() -> None:
+    assert EmbeddedLlama("smollm2", slots=1, context_tokens=512).threads == max(1, processors() - 1)
+
+
+def test_the_model_outlives_the_thread_that_loaded_it(engine: EmbeddedLlama) -> None:
+    with ThreadPoolExecutor(1) as threads:
+        threads.submit(engine.load).result()
+    time.sleep(0.2)
+    assert engine.resident()

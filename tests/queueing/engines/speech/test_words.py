@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import jiwer
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from queueing.engines.base import SAMPLE_RATE, Samples
@@ -59,8 +60,8 @@ def white() -> Samples:
 
 
 def brown() -> Samples:
-    walk = np.cumsum(np.random.default_rng(2).standard_normal(len(SECONDS)))
-    return (walk / np.abs(walk).max()).astype(np.float32)
+    walk: npt.NDArray[np.float64] = np.cumsum(np.random.default_rng(2).standard_normal(len(SECONDS)))
+    return (walk / float(np.abs(walk).max())).astype(np.float32)
 
 
 def hum() -> Samples:
@@ -69,7 +70,8 @@ def hum() -> Samples:
 
 def melody() -> Samples:
     pitch = 220 * 2 ** (np.array([0, 4, 7, 12, 7, 4])[(SECONDS * 3).astype(int) % 6] / 12)
-    return (0.3 * np.sin(2 * np.pi * np.cumsum(pitch) / SAMPLE_RATE)).astype(np.float32)
+    wave: npt.NDArray[np.float64] = 0.3 * np.sin(2 * np.pi * np.cumsum(pitch) / SAMPLE_RATE)
+    return wave.astype(np.float32)
 
 
 @pytest.mark.parametrize("sound", [white, brown, hum, melody])

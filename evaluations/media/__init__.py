@@ -10,6 +10,8 @@ The contract of this package (each name lives in the module named beside it):
         locate(relative: str) -> Path         absolute, refuses to leave MEDIA_ROOT and to follow symbolic links
         verify(relative: str, sha256: str)    raises Permanent(code="file_missing" | "file_damaged")
         digest(path: Path) -> str             sha256 of a file, hex
+        require_room(size, *, reserve)        raises Infrastructure(code="disk_full") before the reserve is touched
+        contents() -> Contents                `originals` and `strays`, to be compared with the rows in both directions
 
     decode.py  (parent side: spawns the child, wall clock, reads its answer)
         probe(path: Path) -> MediaFacts       container, duration (seconds, from decoded samples), audio/video codec,

@@ -29,8 +29,8 @@ LOWEST_RATE, HIGHEST_RATE = 1_000, 768_000  # Hz, of any recording
 MAX_ERRORS = 2000  # packets in one file; below that damage is lived with
 
 
-def read_audio(path: Path, *, max_seconds: float, sink: Sink | None) -> MediaFacts:
-    """Decode all of a file's audio into `sink`, or only count it when there is none.
+def read_audio(path: Path, *, max_seconds: float, sink: Sink) -> MediaFacts:
+    """Decode all of a file's audio into `sink`.
 
     Raises:
         Permanent: see `evaluations.media`.
@@ -39,10 +39,8 @@ def read_audio(path: Path, *, max_seconds: float, sink: Sink | None) -> MediaFac
         stream = _audio_stream(container)
         reading = Reading(stream, max_seconds)
         for frame in reading.frames(container):
-            if sink is not None:
-                reading.resample(frame, sink)
-        if sink is not None:
-            reading.finish(sink)
+            reading.resample(frame, sink)
+        reading.finish(sink)
         reading.judge(declared=_declared_seconds(container, stream))
         codec = stream.codec_context.name
         return facts_of(path, container, audio_codec=codec, duration=round(reading.seconds, 6), damaged=reading.damaged)
@@ -101,7 +99,17 @@ class Reading:
             self._resampler = AudioResampler(format="s16", layout="mono", rate=SAMPLE_RATE)
             self._format = shape
         frame.pts = None  # gaps and jumps in the clock are no samples
-        for out in self._resampler.resample(frame):
+        try:
+            resampled = self._resampler.resample(frame)
+        except MemoryError:
+            raise
+        except av.FFmpegError as error:
+            # Damage turned it into channels that can't be mixed. What is not handed on is not counted either.
+            self._note(error)
+            self.seconds -= frame.samples / frame.sample_rate
+            self._resampler = None
+            return
+        for out in resampled:
             sink(_bytes_of(out))
 
     def finish(self, sink: Sink) -> None:

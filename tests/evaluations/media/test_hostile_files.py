@@ -98,6 +98,14 @@ def test_what_can_not_be_read_is_refused_with_its_reason(content: bytes, code: s
     assert refusal(path) == code
 
 
+def test_channels_that_can_not_be_mixed_are_unreadable(tmp_path: Path) -> None:
+    path = tmp_path / "crowd.wav"
+    crowd = bytearray(corpus.wav(bytes(60 * 2 * 32_000)))
+    crowd[22:24], crowd[32:34] = b"\x3c\0", b"\x78\0"  # 60 channels
+    path.write_bytes(crowd)
+    assert refusal(path) == "unreadable"
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_random_bytes_are_refused(seed: int, tmp_path: Path) -> None:
     path = tmp_path / "film.mp4"

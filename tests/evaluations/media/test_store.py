@@ -12,8 +12,9 @@ import stat
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import FrameType
 from uuid import UUID, uuid4
 
 import pytest
@@ -134,22 +135,53 @@ def test_a_staged_link_or_a_file_with_two_names_is_refused(staged: Path, tmp_pat
     assert staged.read_bytes() == CONTENT
 
 
+FILE_CALLS = {"open", "close", "write", "pread", "fsync", "rename", "mkdir", "rmdir", "unlink", "fchmod"}
+
+
+def on_file_calls(act: Callable[[str], None]) -> None:
+    """Call `act` with the name of each of FILE_CALLS, right before this thread makes it."""
+
+    def look(frame: FrameType, event: str, called: object) -> None:
+        name = getattr(called, "__name__", "")
+        if event == "c_call" and name in FILE_CALLS:
+            act(name)
+
+    sys.setprofile(look)
+
+
 def killed_at(step: int, staged: Path, submission: UUID, root: Path) -> bool:
-    """Keep in a process that is killed -9 at its `step`-th system call on files; False when it ended before."""
+    """Keep in a process that is killed -9 before its `step`-th call on files; False when it ended before."""
     child = os.fork()
     if child == 0:
         remaining = iter(range(step))
 
-        def count(event: str, _: object) -> None:
-            touches_files = event == "open" or (event.startswith("os.") and event != "os.kill")
-            if touches_files and next(remaining, None) is None:
+        def count_down(_: str) -> None:
+            if next(remaining, None) is None:
                 os.kill(os.getpid(), signal.SIGKILL)
 
-        sys.addaudithook(count)
+        on_file_calls(count_down)
         with contextlib.suppress(BaseException):
             store.keep(staged, submission, root=root)
         os._exit(0)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+
+
+@pytest.mark.parametrize("across_file_systems", [False, True])
+def test_bytes_are_durable_before_they_get_their_name_and_the_name_before_the_answer(
+    across_file_systems: bool, elsewhere: Path, tmp_path: Path, root: Path
+) -> None:
+    staged = (elsewhere if across_file_systems else tmp_path) / "staged"
+    staged.write_bytes(CONTENT)
+    calls: list[str] = []
+    on_file_calls(calls.append)
+    try:
+        store.keep(staged, uuid4(), root=root)
+    finally:
+        sys.setprofile(None)
+    order = [name for name in calls if name in {"fsync", "write", "rename"}]
+    renamed = len(order) - order[::-1].index("rename") - 1
+    assert order[:renamed][-1:] == ["fsync"]
+    assert order[renamed + 1 : renamed + 4] == ["fsync"] * 3  # its folder, and the two that may be new
 
 
 @pytest.mark.parametrize("across_file_systems", [False, True])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -222,8 +223,6 @@ def test_a_tokenizer_is_asked_when_the_bound_is_in_doubt() -> None:
 
 
 def test_a_call_leaves_no_thread_and_no_connection_behind(start: Start) -> None:
-    import threading
-
     _, engine = start(servers.drip)
     before = threading.active_count()
     failure(engine, IMPATIENT)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from threading import Event
 from typing import Any
 
@@ -47,8 +48,6 @@ def loaded(**options: Any) -> SimulatedLanguage:
 
 @pytest.mark.parametrize("seed", range(20))
 def test_its_answers_are_valid_against_every_part_of_the_subset(seed: int) -> None:
-    import json
-
     assert check(json.dumps(example(SCHEMA, str(seed))), SCHEMA)
 
 

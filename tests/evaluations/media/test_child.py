@@ -139,7 +139,11 @@ def test_the_child_dies_with_its_parent_even_when_it_is_stuck(bomb: Path) -> Non
     with subprocess.Popen([sys.executable, "-c", work, str(bomb)], cwd=_ROOT) as parent:
         child = confined_child_of(parent.pid)
         parent.kill()
-    assert is_gone(child)
+    try:
+        assert is_gone(child)
+    finally:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            child.kill()
 
 
 def test_the_child_ends_when_its_lifeline_is_cut(bomb: Path) -> None:

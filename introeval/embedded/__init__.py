@@ -26,7 +26,7 @@ from types import FrameType
 
 from introeval.embedded import postgres, valkey
 from introeval.embedded.errors import EmbeddedError, explained
-from introeval.embedded.locks import FileLock, held
+from introeval.embedded.locks import FileLock, held, wait_until
 from introeval.embedded.place import Place
 from introeval.embedded.postgres import Postgres
 from introeval.embedded.server import Server
@@ -35,6 +35,7 @@ from introeval.embedded.valkey import Valkey
 __all__ = ["EmbeddedError", "data_dir", "database_url", "redis_url", "services", "services_for", "write_once"]
 
 START_LOCK_SECONDS = 120.0
+PARENT_SECONDS = 2.0
 
 # They look at code and files only; `doctor` starts the services itself, to report when it can't.
 WITHOUT_SERVICES = {"check", "collectstatic", "diffsettings", "doctor", "findstatic", "help", "version"}
@@ -120,7 +121,7 @@ def services(data_dir: Path) -> Iterator[None]:
         yield
         return
     place.prepare()
-    entered = os.getpid()
+    entered, parent = os.getpid(), os.getppid()
     with explained(place.data_dir):
         users = FileLock(place.services / "users.lock", owner=place.owner.ids)
     try:
@@ -128,7 +129,7 @@ def services(data_dir: Path) -> Iterator[None]:
         yield
     finally:
         if os.getpid() == entered:  # a forked child that unwinds has not left for its parent
-            _leave(place, users, both)
+            _leave(place, users, both, parent)
 
 
 def _enter(place: Place, users: FileLock, wanted: list[Server]) -> None:
@@ -140,12 +141,27 @@ def _enter(place: Place, users: FileLock, wanted: list[Server]) -> None:
             server.ensure_running()
 
 
-def _leave(place: Place, users: FileLock, both: list[Server]) -> None:
+def _leave(place: Place, users: FileLock, both: list[Server], parent: int) -> None:
     """Let go; the last one out stops both servers, whichever of them it used itself."""
     with users, _starting(place):
-        if users.take():
+        last = users.take()
+        if not last and _is_dying(parent):
+            # We leave because it was killed, and the kernel signals children before it closes the parent's files.
+            last = wait_until(users.take, PARENT_SECONDS)
+        if last:
             for server in reversed(both):
                 server.stop()
+
+
+def _is_dying(parent: int) -> bool:
+    """Whether the process that started this one has ended, or its main thread has and the others are about to."""
+    if os.getppid() != parent:
+        return True
+    try:
+        facts = Path(f"/proc/{parent}/stat").read_text()
+    except OSError:
+        return False
+    return facts.rpartition(")")[2].split()[0] in "ZX"
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import io
 import json
 import logging
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import structlog
@@ -25,8 +26,8 @@ def lines(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
     logs.configure()
 
 
-def last(lines: io.StringIO) -> dict[str, str]:
-    found: dict[str, str] = json.loads(lines.getvalue().splitlines()[-1])
+def last(lines: io.StringIO) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(lines.getvalue().splitlines()[-1])
     return found
 
 

@@ -12,7 +12,7 @@ from evaluations.speech import Spoken
 
 SENTENCE_END = (".", "!", "?", "…")
 MAX_WORDS = 40  # a transcript without punctuation is cut here, so that a quote stays a quote
-SUPPORT_SHARE = 0.5  # of a claim's content words that must have been said
+SUPPORT_SHARE = 0.6  # of a claim's content words that must have been said: two of three, but not one of two
 
 _stemmer = snowballstemmer.stemmer("english")
 

@@ -11,29 +11,9 @@ from django.conf import settings
 
 from evaluations import evidence
 from evaluations.models import Form, Transcript
-from queueing.engines.base import Engines, JSONSchema, LanguageOptions, Progress, Prompt
+from evaluations.stages import prompts
+from queueing.engines.base import Engines, LanguageOptions, Progress
 from queueing.models import Task
-
-SYSTEM = (
-    "You fill in a form from what a student said. Copy the student's own words. "
-    "Use null when the student did not say it. Never guess."
-)
-
-_TEXT: Final = {"type": ["string", "null"], "maxLength": 200}
-_LIST: Final = {"type": "array", "items": {"type": "string", "minLength": 2, "maxLength": 60}, "maxItems": 5}
-SCHEMA: Final[JSONSchema] = {
-    "type": "object",
-    "properties": {
-        "name": {"type": ["string", "null"], "maxLength": 60},
-        "age": {"type": ["integer", "null"], "minimum": 3, "maximum": 120},
-        "hobbies": _LIST,
-        "career_goals": _TEXT,
-        "strengths": _LIST,
-        "experience": _TEXT,
-    },
-    "required": ["name", "age", "hobbies", "career_goals", "strengths", "experience"],
-    "additionalProperties": False,
-}
 
 _SAID: Final[dict[str, Callable[[str, Any], bool]]] = {
     "name": evidence.says_name,
@@ -61,7 +41,7 @@ class Extract:
     def compute(self, work: str, engines: Engines, progress: Progress, stop: Event) -> Result:
         options = LanguageOptions(max_tokens=400, deadline_seconds=settings.LLM_DEADLINE_SECONDS)
         engine = engines.extract
-        answer = engine.generate(prompt(work), SCHEMA, options, stop=stop)
+        answer = engine.generate(prompts.form_prompt(work), prompts.FORM_SCHEMA, options, stop=stop)
         fields, unsupported = supported(answer.value, work, trust=engine.simulated)
         return Result(fields, engine.name, answer.model, engine.simulated, unsupported)
 
@@ -76,10 +56,6 @@ class Extract:
                 "simulated": result.simulated,
             },
         )
-
-
-def prompt(transcript: str) -> Prompt:
-    return Prompt(SYSTEM, f'The student said:\n"""\n{transcript}\n"""\nFill in the form.')
 
 
 def supported(answer: dict[str, Any], transcript: str, *, trust: bool) -> tuple[dict[str, Any], list[dict[str, Any]]]:

@@ -45,7 +45,8 @@ def test_a_name_must_be_said_in_full() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "number"), [("I am 16.", 16), ("I am sixteen", 16), ("twenty-one years", 21), ("twenty one", 21), ("I am forty", 40)]
+    ("text", "number"),
+    [("I am 16.", 16), ("I am sixteen", 16), ("twenty-one years", 21), ("twenty one", 21), ("I am forty", 40)],
 )
 def test_a_number_counts_in_digits_and_in_words(text: str, number: int) -> None:
     assert says_number(text, number)

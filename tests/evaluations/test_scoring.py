@@ -19,7 +19,9 @@ def test_a_measurement_is_always_on_the_scale(value: float, worst: float, best: 
         assert 1 <= scoring.between(value, worst=worst, best=best) <= 10
 
 
-@pytest.mark.parametrize(("pace", "articulation", "score"), [(140, 0.95, 10), (40, 0.5, 1), (260, 0.5, 1), (140, 0.5, 5.5)])
+@pytest.mark.parametrize(
+    ("pace", "articulation", "score"), [(140, 0.95, 10), (40, 0.5, 1), (260, 0.5, 1), (140, 0.5, 5.5)]
+)
 def test_delivery_rates_pace_and_articulation_alike(pace: float, articulation: float, score: float) -> None:
     facts = dataclasses.replace(FACTS, words_per_minute=pace, articulation=articulation)
     assert scoring.delivery(facts) == pytest.approx(score)

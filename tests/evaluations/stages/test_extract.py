@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+from typing import Any
+
+from evaluations.stages.extract import supported
+
+SAID = "Hi, I am Ada Lovelace, I am sixteen. I like drawing horses. I want to be an engineer."
+ANSWER: dict[str, Any] = {
+    "name": "Ada Lovelace",
+    "age": 16,
+    "hobbies": ["draw horses", "chess", "draw horses"],
+    "career_goals": "be a nurse",
+    "strengths": [],
+    "experience": None,
+}
+
+
+def test_what_the_transcript_does_not_say_is_left_out_and_kept_as_unsupported() -> None:
+    fields, unsupported = supported(ANSWER, SAID, trust=False)
+    assert fields == {
+        "name": "Ada Lovelace",
+        "age": 16,
+        "hobbies": ["draw horses"],
+        "career_goals": "",
+        "strengths": [],
+        "experience": "",
+    }
+    assert unsupported == [{"field": "hobbies", "value": "chess"}, {"field": "career_goals", "value": "be a nurse"}]
+
+
+def test_an_invented_name_and_age_are_not_believed() -> None:
+    fields, unsupported = supported({**ANSWER, "name": "Maria Lopez", "age": 15}, SAID, trust=False)
+    assert (fields["name"], fields["age"]) == ("", None)
+    assert {"field": "age", "value": 15} in unsupported
+
+
+def test_nothing_said_makes_an_empty_form() -> None:
+    nothing = {"name": None, "age": None, "hobbies": [], "career_goals": None, "strengths": [], "experience": None}
+    fields, unsupported = supported(nothing, "Hello.", trust=False)
+    assert not any(fields.values())
+    assert unsupported == []

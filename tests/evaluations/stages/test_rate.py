@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+from typing import Any
+
+import jsonschema
+import pytest
+
+from evaluations import evidence, speech
+from evaluations.models import Criterion
+from evaluations.speech import Spoken
+from evaluations.stages.rate import Rated, Work, advise, scores
+
+WORDS = [Spoken(word, at * 0.4, at * 0.4 + 0.3, 0.95) for at, word in enumerate("I am Ada. I draw horses.".split())]
+ANSWERS: dict[str, object] = {"name": "Ada", "age": None, "hobbies": ["draw horses"]}
+CRITERIA = (
+    Rated("overall_rating", "Overall", "All.", Criterion.Basis.COMPUTED, "", 1),
+    Rated("clarity", "Clarity", "Clear.", Criterion.Basis.BOTH, Criterion.Measure.DELIVERY, 1),
+    Rated("humour", "Humour", "Funny.", Criterion.Basis.JUDGED, "", 3),
+    Rated("complete", "Complete", "All said.", Criterion.Basis.MEASURED, Criterion.Measure.COMPLETENESS, 1),
+)
+
+
+@pytest.fixture
+def work() -> Work:
+    facts = speech.measure(WORDS, speech_seconds=2.0, duration=3.0)
+    return Work(CRITERIA, tuple(evidence.sentences(WORDS)), ANSWERS, facts)
+
+
+@pytest.fixture
+def answer() -> dict[str, Any]:
+    return {
+        "clarity": {"level": "good", "sentences": [2, 1, 2]},
+        "humour": {"level": "weak", "sentences": [1]},
+        "feedback": ["You draw horses.", "You are good at physics."],
+        "suggestions": ["Tell us a joke.", "Say more next time."],
+    }
+
+
+def test_the_schema_admits_known_levels_and_sentences_only(work: Work, answer: dict[str, Any]) -> None:
+    jsonschema.validate(answer, work.schema())
+    for bad in ({"level": "superb", "sentences": [1]}, {"level": "good", "sentences": [3]}, {"level": "good"}):
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate({**answer, "clarity": bad}, work.schema())
+
+
+def test_measured_and_computed_criteria_are_not_asked_of_the_model(work: Work) -> None:
+    assert set(work.rubric) == {"clarity", "humour"}
+    assert "complete" not in work.prompt().user
+
+
+def test_scores_come_in_the_rubrics_order_and_the_overall_is_their_weighted_mean(
+    work: Work, answer: dict[str, Any]
+) -> None:
+    rows = scores(work, answer, judged_share=0.6)
+    by_key = {row["key"]: row for row in rows}
+    assert list(by_key) == ["overall_rating", "clarity", "humour", "complete"]
+    assert by_key["humour"]["score"] == 3.0
+    assert by_key["complete"]["score"] == 7.0  # two of three fields
+    weighted = (by_key["clarity"]["score"] + 3 * 3.0 + 7.0) / 5
+    assert by_key["overall_rating"]["score"] == pytest.approx(weighted, abs=0.05)
+
+
+def test_each_judged_score_quotes_the_transcript_with_times(work: Work, answer: dict[str, Any]) -> None:
+    rows = {row["key"]: row for row in scores(work, answer, judged_share=0.6)}
+    assert [quote["quote"] for quote in rows["clarity"]["evidence"]] == ["I am Ada.", "I draw horses."]
+    assert rows["clarity"]["evidence"][1]["start"] == pytest.approx(1.2)
+
+
+def test_a_real_models_feedback_is_passed_on_as_it_is(work: Work, answer: dict[str, Any]) -> None:
+    told, suggestions = advise(work, answer, demo_quality=False)
+    assert told == "You draw horses. You are good at physics."
+    assert suggestions == ["Tell us a joke.", "Say more next time."]
+
+
+def test_a_demo_models_inventions_are_replaced_by_what_was_measured(work: Work, answer: dict[str, Any]) -> None:
+    told, suggestions = advise(work, answer, demo_quality=True)
+    assert told.startswith("You draw horses. You told us your name and your hobbies.")
+    assert "physics" not in told
+    assert "Say how old you are." in suggestions

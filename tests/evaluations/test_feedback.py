@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from evaluations import feedback
+from evaluations.speech import Spoken, measure
+
+FACTS = measure([Spoken("Hi", 0, 0.5, 1.0), Spoken("there", 0.5, 60.0, 1.0)], speech_seconds=2, duration=60)
+EVERYTHING: dict[str, object] = {
+    "name": "Ada",
+    "age": 16,
+    "hobbies": ["chess"],
+    "career_goals": "engineer",
+    "strengths": ["patience"],
+    "experience": "a job",
+}
+NOTHING: dict[str, object] = dict.fromkeys(EVERYTHING)
+
+
+def test_a_demo_models_sentence_is_kept_only_if_it_speaks_of_what_was_said() -> None:
+    said = "I am Ada. I play chess and build bridges."
+    told = ["You play chess.", "You are good at physics.", "You play chess.", "You build bridges and"]
+    assert feedback.grounded(told, said) == ["You play chess."]
+
+
+@pytest.mark.parametrize("answers", [EVERYTHING, NOTHING, {**NOTHING, "name": "Ada"}])
+def test_there_are_always_remarks_and_advice_enough(answers: dict[str, object]) -> None:
+    assert len(feedback.remarks(FACTS, answers)) >= 2
+    assert len(feedback.advice(FACTS, answers)) >= 2
+
+
+def test_advice_asks_for_what_was_not_said() -> None:
+    advice = feedback.advice(FACTS, {**EVERYTHING, "age": None})
+    assert advice[0] == "Say how old you are."
+    assert not any("age" in tip or "old" in tip for tip in feedback.advice(FACTS, EVERYTHING))
+
+
+@pytest.mark.parametrize(("pace", "word"), [(200, "fast"), (140, "easy"), (60, "slow")])
+def test_the_pace_is_named_with_its_figure(pace: float, word: str) -> None:
+    facts = dataclasses.replace(FACTS, words_per_minute=pace)
+    remark = next(one for one in feedback.remarks(facts, EVERYTHING) if "words a minute" in one)
+    assert str(pace) in remark
+    assert word in remark
+
+
+def test_nobody_is_told_that_they_used_no_fillers() -> None:
+    """Speech recognition leaves most of them out, so their absence is not known."""
+    assert not any("filler" in one for one in feedback.remarks(FACTS, EVERYTHING))
+    halting = dataclasses.replace(FACTS, filler_count=4, fillers_per_100_words=8.0)
+    assert any("4 filler" in one for one in feedback.remarks(halting, EVERYTHING))

@@ -43,7 +43,7 @@ class Told:
     """What one socket was last told, so that only what changed is told again."""
 
     html: dict[int, str] = field(default_factory=dict)
-    live: set[int] = field(default_factory=set)
+    sequences: dict[int, int] = field(default_factory=dict)
     summary: Message = field(default_factory=dict)
     phases: Message = field(default_factory=dict)
 
@@ -51,7 +51,7 @@ class Told:
         """Whether `html` is news about the row's task."""
         changed = self.html.get(row.task.pk) != html
         self.html[row.task.pk] = html
-        (self.live.add if row.is_live else self.live.discard)(row.task.pk)
+        self.sequences[row.task.pk] = row.task.sequence
         return changed
 
 
@@ -67,7 +67,7 @@ def snapshot(user: User, told: Told | None = None) -> Message:
 def news(user: User, told: Told) -> list[Message]:
     """What changed for the user since `told`, which is brought up to date."""
     queue = rows.read_queue()
-    updates = [_update(row, told) for row in rows.moving(user, queue, also=tuple(told.live))]
+    updates = [_update(row, told) for row in rows.moving(user, queue, told.sequences)]
     messages = [message for message, changed in updates if changed]
     if told.summary != (summary := _summary(queue)):
         told.summary = summary
@@ -124,33 +124,36 @@ def connect() -> None:
 
 def _relay_task(*, task_id: int, **kwargs: object) -> None:
     owner = Submission.objects.filter(tasks=task_id).values_list("student", flat=True)
-    _publish({**{student_group(pk): {"type": "look"} for pk in owner}, QUEUE_GROUP: {"type": "queue.moved"}})
+    broker.publish({**{student_group(pk): {"type": "look"} for pk in owner}, QUEUE_GROUP: {"type": "queue.moved"}})
 
 
 def _relay_phase(**kwargs: object) -> None:
-    _publish({QUEUE_GROUP: {"type": "queue.moved"}})
+    broker.publish({QUEUE_GROUP: {"type": "queue.moved"}})
 
 
 def _relay_logout(*, user: User | None, **kwargs: object) -> None:
     if user is not None:
-        _publish({student_group(user.pk): {"type": "session.ended"}})
+        broker.publish({student_group(user.pk): {"type": "session.ended"}})
 
 
-class _Pause:
-    """Remembers a broker that failed, so that its outage costs the work at most one timeout in a while."""
+class Broker:
+    """Sends to groups. One that is away never breaks the caller, and holds it up at most once in a while."""
 
-    until: float = 0.0
+    def __init__(self) -> None:
+        self.quiet_until = 0.0  # of the monotonic clock
+
+    def publish(self, messages: Mapping[str, Message]) -> None:
+        """Group → message; whatever does not get through is found by those who look."""
+        if time.monotonic() < self.quiet_until:
+            return
+        try:
+            async_to_sync(_send)(messages.items())
+        except Exception as error:
+            self.quiet_until = time.monotonic() + PAUSE_AFTER_FAILURE_SECONDS
+            log.warning("news_not_sent", error=repr(error))
 
 
-def _publish(messages: Mapping[str, Message]) -> None:
-    """Send to groups. A broker that is away never breaks or holds up the caller: pages find out by looking."""
-    if time.monotonic() < _Pause.until:
-        return
-    try:
-        async_to_sync(_send)(messages.items())
-    except Exception as error:
-        _Pause.until = time.monotonic() + PAUSE_AFTER_FAILURE_SECONDS
-        log.warning("news_not_sent", error=repr(error))
+broker = Broker()
 
 
 async def _send(messages: Iterable[tuple[str, Message]]) -> None:

@@ -6,12 +6,12 @@ Page, push and poll are made from the same rows; reading them costs a handful of
 from __future__ import annotations
 
 import uuid
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from django.contrib.auth.models import User
-from django.db.models import Max, Prefetch, Q, QuerySet, Sum
+from django.db.models import Max, Prefetch, QuerySet, Sum
 
 from evaluations import errors
 from evaluations.models import Submission
@@ -141,10 +141,14 @@ def of_student(user: User, queue: Queue) -> list[Row]:
     return of(Submission.objects.of_student(user), queue)
 
 
-def moving(user: User, queue: Queue, *, also: Collection[int] = ()) -> list[Row]:
-    """Those of a student's rows that may have changed: live ones, and the tasks `also` that were live a moment ago."""
-    recent = Task.objects.filter(Q(state__in=LIVE) | Q(pk__in=also), submission__student=user)
-    return of(Submission.objects.of_student(user).filter(pk__in=recent.values("submission")), queue)
+def moving(user: User, queue: Queue, known: Mapping[int, int]) -> list[Row]:
+    """Those of a student's rows that may have changed: live ones, and tasks whose sequence is not the `known` one.
+
+    A live row moves without its own sequence: by its progress and by its place in the line.
+    """
+    mine = Task.objects.filter(submission__student=user).values_list("submission", "pk", "sequence", "state")
+    changed = {row for row, pk, sequence, state in mine if state in LIVE or known.get(pk) != sequence}
+    return of(Submission.objects.filter(pk__in=changed), queue)
 
 
 def of(submissions: QuerySet[Submission], queue: Queue) -> list[Row]:

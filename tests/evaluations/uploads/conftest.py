@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import base64
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.contrib.auth.models import User
-from django.http import HttpResponse
 from django.test import Client
 from pytest_django import Settings
 
 from evaluations.models import Upload
 from tests.conftest import Cast
+
+if TYPE_CHECKING:
+    from django.test.client import _MonkeyPatchedWSGIResponse as Answer
 
 TUS = {"Tus-Resumable": "1.0.0"}
 
@@ -22,6 +24,7 @@ TUS = {"Tus-Resumable": "1.0.0"}
 def disk(settings: Settings, tmp_path: Path) -> Path:
     settings.UPLOADS_DIR = tmp_path / "uploads"
     settings.MEDIA_ROOT = tmp_path / "media"
+    settings.WHITENOISE_AUTOREFRESH = True  # a new client would read all static files anew
     settings.DISK_RESERVE_BYTES = 0
     return tmp_path
 
@@ -34,20 +37,20 @@ class Tus:
         if user is not None:
             self.client.force_login(user)
 
-    def create(self, length: int | None = None, name: str = "hello.mp4", **said: str) -> HttpResponse:
+    def create(self, length: int | None = None, name: str = "hello.mp4", **said: str) -> Answer:
         size = {"Upload-Defer-Length": "1"} if length is None else {"Upload-Length": str(length)}
         return self.post({**size, "Upload-Metadata": metadata(filename=name, **said)})
 
-    def post(self, headers: dict[str, str]) -> HttpResponse:
+    def post(self, headers: dict[str, str]) -> Answer:
         return self.client.post("/api/uploads/", content_type="application/octet-stream", headers={**TUS, **headers})
 
-    def head(self, url: str) -> HttpResponse:
+    def head(self, url: str) -> Answer:
         return self.client.head(url, headers=TUS)
 
-    def delete(self, url: str, **headers: str) -> HttpResponse:
+    def delete(self, url: str, **headers: str) -> Answer:
         return self.client.delete(url, headers={**TUS, **headers})
 
-    def patch(self, url: str, offset: int, chunk: bytes, **headers: str) -> HttpResponse:
+    def patch(self, url: str, offset: int, chunk: bytes, **headers: str) -> Answer:
         return self.client.patch(
             url,
             data=chunk,
@@ -64,7 +67,7 @@ class Tus:
         assert answer.status_code == 201, answer.content
         return str(answer["Location"])
 
-    def send(self, content: bytes, name: str = "hello.mp4") -> HttpResponse:
+    def send(self, content: bytes, name: str = "hello.mp4") -> Answer:
         return self.patch(self.start(len(content), name=name), 0, content)
 
 

@@ -12,6 +12,7 @@ from pytest_django import Settings
 def disk(settings: Settings, tmp_path: Path) -> Path:
     settings.UPLOADS_DIR = tmp_path / "uploads"
     settings.MEDIA_ROOT = tmp_path / "media"
+    settings.WHITENOISE_AUTOREFRESH = True  # a new client would read all static files anew
     return tmp_path
 
 

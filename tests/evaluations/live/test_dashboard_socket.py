@@ -1,0 +1,247 @@
+"""The socket on the real broker: what it says, to whom, and that it is right when messages are lost."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+
+import pytest
+from channels.testing import WebsocketCommunicator
+from django.conf import settings as django_settings
+from django.contrib.auth.models import User
+from django.db import connection, transaction
+from django.test import Client
+
+from evaluations import live
+from evaluations.models import Submission
+from introeval.asgi import application
+from queueing.exceptions import Permanent
+from queueing.models import Phase, Task, Worker
+from queueing.states import Step
+from tests.conftest import Cast
+from tests.evaluations.material import claim, fail, hand_in
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+T = TypeVar("T")
+Message = dict[str, Any]
+PATIENCE_SECONDS = 10
+
+
+async def elsewhere(work: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+    """Run `work` in a thread with a database connection of its own, as a worker or a request would."""
+
+    def run() -> T:
+        try:
+            return work(*args, **kwargs)
+        finally:
+            connection.close()
+
+    return await asyncio.to_thread(run)
+
+
+def cookie_of(client: Client) -> bytes:
+    return f"{django_settings.SESSION_COOKIE_NAME}={client.cookies[django_settings.SESSION_COOKIE_NAME].value}".encode()
+
+
+def socket_for(client: Client | None, origin: str = "http://testserver") -> WebsocketCommunicator:
+    headers = [(b"host", b"testserver"), (b"origin", origin.encode())]
+    if client is not None:
+        headers.append((b"cookie", cookie_of(client)))
+    return WebsocketCommunicator(application, "/ws/dashboard", headers=headers)
+
+
+async def login(user: User) -> Client:
+    client = Client()
+    await elsewhere(client.force_login, user)
+    return client
+
+
+@asynccontextmanager
+async def dashboard(user: User) -> AsyncIterator[WebsocketCommunicator]:
+    """A connected socket that has had its snapshot."""
+    socket = socket_for(await login(user))
+    connected, _ = await socket.connect(timeout=PATIENCE_SECONDS)
+    assert connected
+    socket.snapshot = await socket.receive_json_from(timeout=PATIENCE_SECONDS)
+    try:
+        yield socket
+    finally:
+        await socket.disconnect()
+
+
+async def until(socket: WebsocketCommunicator, wanted: Callable[[Message], bool]) -> list[Message]:
+    """Everything the socket says up to the first message that is `wanted`."""
+    heard: list[Message] = []
+    while not heard or not wanted(heard[-1]):
+        heard.append(await socket.receive_json_from(timeout=PATIENCE_SECONDS))
+    return heard
+
+
+async def test_nobody_listens_without_a_login(cast: Cast) -> None:
+    socket = socket_for(None)
+    assert await socket.connect() == (False, 4401)
+
+
+async def test_a_page_of_another_site_is_refused(cast: Cast) -> None:
+    socket = socket_for(await login(cast.ada), origin="http://evil.example")
+    connected, _ = await socket.connect()
+    assert not connected
+
+
+async def test_the_first_message_is_everything_there_is(cast: Cast) -> None:
+    mine = await elsewhere(hand_in, cast.ada, cast.classroom, name="mine.mp4")
+    await elsewhere(hand_in, cast.bo, cast.classroom, name="of-bo.mp4")
+    async with dashboard(cast.ada) as socket:
+        snapshot = socket.snapshot
+    assert snapshot["type"] == "snapshot"
+    assert [row["submission_id"] for row in snapshot["rows"]] == [str(mine.pk)]
+    assert (snapshot["rows"][0]["status"], snapshot["rows"][0]["position"]) == ("uploaded", 1)
+    assert "mine.mp4" in snapshot["rows"][0]["html"]
+    assert (snapshot["summary"]["waiting"], snapshot["summary"]["running"]) == (2, 0)
+
+
+async def test_a_move_of_a_task_is_told(cast: Cast) -> None:
+    submission = await elsewhere(hand_in, cast.ada, cast.classroom)
+    async with dashboard(cast.ada) as socket:
+        task = await elsewhere(claim, submission)
+        update = (await until(socket, lambda message: message["type"] == "task_update"))[-1]
+    assert (update["task_id"], update["submission_id"]) == (task.pk, str(submission.pk))
+    assert (update["status"], update["position"]) == ("stt_processing", 0)
+    assert update["sequence"] == task.sequence
+    assert 'data-status="stt_processing"' in update["html"]
+
+
+async def test_a_new_submission_and_its_end_are_told(cast: Cast) -> None:
+    async with dashboard(cast.ada) as socket:
+        submission = await elsewhere(hand_in, cast.ada, cast.classroom)
+        await until(socket, lambda message: message.get("status") == "uploaded")
+        await elsewhere(fail, submission, Permanent(code="no_audio"))
+        update = (await until(socket, lambda message: message.get("status") == "failed"))[-1]
+    assert update["position"] is None
+    assert "There is no sound in it" in update["html"]
+
+
+async def test_work_that_began_and_ended_between_two_looks_is_told(cast: Cast) -> None:
+    @transaction.atomic
+    def at_once() -> None:
+        fail(hand_in(cast.ada, cast.classroom), Permanent(code="no_audio"))
+
+    async with dashboard(cast.ada) as socket:
+        await elsewhere(at_once)
+        update = (await until(socket, lambda message: message["type"] == "task_update"))[-1]
+    assert update["status"] == "failed"
+
+
+async def test_what_others_hand_in_is_never_told(cast: Cast) -> None:
+    async with dashboard(cast.bo) as socket:
+        submission = await elsewhere(hand_in, cast.ada, cast.classroom, name="secret-name.mp4")
+        await elsewhere(claim, submission)
+        heard = await until(socket, lambda message: message.get("running") == 1)
+    assert {message["type"] for message in heard} == {"tasks_summary"}
+    assert "secret-name" not in str(heard)
+
+
+async def test_everybody_hears_when_the_line_moves(cast: Cast) -> None:
+    first = await elsewhere(hand_in, cast.ada, cast.classroom)
+    mine = await elsewhere(hand_in, cast.bo, cast.classroom)
+    async with dashboard(cast.bo) as socket:
+        assert socket.snapshot["rows"][0]["position"] == 2
+        await elsewhere(claim, first)
+        update = (await until(socket, lambda message: message["type"] == "task_update"))[-1]
+    assert (update["submission_id"], update["position"]) == (str(mine.pk), 1)
+    assert "1st in line of 1" in update["html"]
+
+
+async def test_a_change_of_phase_is_told(cast: Cast) -> None:
+    await elsewhere(Worker.objects.create, node="lab-pc", pid=1)
+    async with dashboard(cast.ada) as socket:
+        await elsewhere(lambda: Phase(node="lab-pc").enter(Step.ACTIVE, name="eval"))
+        change = (await until(socket, lambda message: message["type"] == "phase_change"))[-1]
+    assert change["nodes"] == [{"node": "lab-pc", "phase": "eval", "step": "active"}]
+    assert change["words"] == "The GPU is filling in forms and rating."
+
+
+def progress(task: Task, steps: int) -> None:
+    for done in range(1, steps + 1):
+        task.note_progress(done, steps)
+
+
+async def test_a_burst_becomes_a_few_messages_and_the_last_one_is_right(cast: Cast) -> None:
+    submission = await elsewhere(hand_in, cast.ada, cast.classroom)
+    task = await elsewhere(claim, submission)
+    async with dashboard(cast.ada) as socket:
+        await elsewhere(progress, task, 200)
+        heard = await until(socket, lambda message: "200 of 200 seconds" in message.get("html", ""))
+    assert len(heard) < 50
+
+
+async def test_lost_messages_cost_a_moment_and_nothing_else(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    submission = await elsewhere(hand_in, cast.ada, cast.classroom)
+    async with dashboard(cast.ada) as socket:
+        monkeypatch.setattr(live.broker, "quiet_until", float("inf"))
+        await elsewhere(fail, submission, Permanent(code="no_audio"))
+        update = (await until(socket, lambda message: message["type"] == "task_update"))[-1]
+    assert update["status"] == "failed"
+
+
+async def test_a_page_can_ask_for_everything_again(cast: Cast) -> None:
+    submission = await elsewhere(hand_in, cast.ada, cast.classroom)
+    async with dashboard(cast.ada) as socket:
+        await socket.send_to(text_data="snapshot")
+        again = await socket.receive_json_from(timeout=PATIENCE_SECONDS)
+    assert again["type"] == "snapshot"
+    assert again["rows"][0]["submission_id"] == str(submission.pk)
+
+
+@pytest.mark.parametrize("text", ["{}", "not json", '{"type": "look", "task_id": 1}', "snapshot " * 1000])
+async def test_anything_else_a_page_says_is_ignored(cast: Cast, text: str) -> None:
+    async with dashboard(cast.ada) as socket:
+        await socket.send_to(text_data=text)
+        await socket.send_to(bytes_data=b"\x00\xff")
+        await elsewhere(hand_in, cast.ada, cast.classroom)
+        heard = await until(socket, lambda message: message["type"] == "task_update")
+    assert "snapshot" not in [message["type"] for message in heard]
+
+
+async def test_signing_out_closes_the_socket(cast: Cast) -> None:
+    client = await login(cast.ada)
+    socket = socket_for(client)
+    await socket.connect(timeout=PATIENCE_SECONDS)
+    await socket.receive_json_from(timeout=PATIENCE_SECONDS)
+    await elsewhere(client.logout)
+    assert await socket.receive_output(timeout=PATIENCE_SECONDS) == {"type": "websocket.close", "code": 4401}
+    await socket.disconnect()
+
+
+async def test_signing_out_elsewhere_leaves_other_sessions_open(cast: Cast) -> None:
+    async with dashboard(cast.ada) as socket:
+        await elsewhere((await login(cast.ada)).logout)
+        await elsewhere(hand_in, cast.ada, cast.classroom)
+        assert await until(socket, lambda message: message["type"] == "task_update")
+
+
+async def test_a_user_who_was_switched_off_may_not_stay(cast: Cast) -> None:
+    client = await login(cast.ada)
+    key = client.cookies[django_settings.SESSION_COOKIE_NAME].value
+    assert await elsewhere(live.may_stay, cast.ada.pk, key)
+    assert not await elsewhere(live.may_stay, cast.bo.pk, key)
+    await elsewhere(User.objects.filter(pk=cast.ada.pk).update, is_active=False)
+    assert not await elsewhere(live.may_stay, cast.ada.pk, key)
+
+
+def test_a_broker_that_is_away_breaks_no_work(
+    cast: Cast, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from channels.layers import channel_layers
+    from channels_redis.pubsub import RedisPubSubChannelLayer
+
+    away = RedisPubSubChannelLayer(hosts=["redis://127.0.0.1:1"])
+    monkeypatch.setitem(channel_layers.backends, "default", away)
+    submission = hand_in(cast.ada, cast.classroom)
+    assert Submission.objects.filter(pk=submission.pk).exists()
+    assert live.broker.quiet_until > 0
+    claim(submission).advance(took=1.0)
+    assert submission.evaluation_task.stage == "extract"

@@ -13,7 +13,6 @@ from queueing.admin import TaskAdmin
 from queueing.models import Task
 
 
-
 class OwnClasses:
     """Rows of the classes that the user teaches; everything for a superuser. `teachers` is the path to them."""
 
@@ -21,7 +20,7 @@ class OwnClasses:
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         rows: QuerySet[Any] = super().get_queryset(request)  # type: ignore[misc]  # a mixin of ModelAdmin
-        if request.user.is_superuser:  # type: ignore[union-attr]  # the admin lets in no anonymous user
+        if request.user.is_superuser:
             return rows
         return rows.filter(Q(**{self.teachers: request.user.pk})).distinct()
 

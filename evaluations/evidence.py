@@ -1,4 +1,4 @@
-"""Quotes that can't be invented: a model points at numbered sentences, and what it claims is looked up in the words said."""
+"""Quotes that can't be invented: a model points at numbered sentences; its claims are looked up in the words said."""
 
 from __future__ import annotations
 
@@ -17,13 +17,84 @@ SUPPORT_SHARE = 0.6  # of a claim's content words that must have been said: two 
 _stemmer = snowballstemmer.stemmer("english")
 
 _NUMBERS = (
-    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
-    "eighteen nineteen"
-).split()
+    "zero",
+    "one",
+    "two",
+    "three",
+    "four",
+    "five",
+    "six",
+    "seven",
+    "eight",
+    "nine",
+    "ten",
+    "eleven",
+    "twelve",
+    "thirteen",
+    "fourteen",
+    "fifteen",
+    "sixteen",
+    "seventeen",
+    "eighteen",
+    "nineteen",
+)
 _TENS = {"twenty": 20, "thirty": 30, "forty": 40, "fifty": 50, "sixty": 60, "seventy": 70, "eighty": 80, "ninety": 90}
 _EMPTY_WORDS = frozenset(
-    "a an and are as at be been but by for from had has have he her his i in into is it its me my of on or our she so "
-    "that the their them they this to was we were will with would you your am can like about become want".split()
+    {
+        "a",
+        "about",
+        "am",
+        "an",
+        "and",
+        "are",
+        "as",
+        "at",
+        "be",
+        "become",
+        "been",
+        "but",
+        "by",
+        "can",
+        "for",
+        "from",
+        "had",
+        "has",
+        "have",
+        "he",
+        "her",
+        "his",
+        "i",
+        "in",
+        "into",
+        "is",
+        "it",
+        "its",
+        "like",
+        "me",
+        "my",
+        "of",
+        "on",
+        "or",
+        "our",
+        "she",
+        "so",
+        "that",
+        "the",
+        "their",
+        "them",
+        "they",
+        "this",
+        "to",
+        "want",
+        "was",
+        "we",
+        "were",
+        "will",
+        "with",
+        "would",
+        "you",
+        "your",
+    }
 )
 
 

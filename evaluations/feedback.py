@@ -62,7 +62,11 @@ def advice(facts: SpeechFacts, answers: Mapping[str, object]) -> list[str]:
         tips.append("Speak a little slower, so that each word can be heard.")
     if facts.words_per_minute < SLOW:
         tips.append("Practise once or twice, so that you need fewer pauses.")
-    return [*tips, "Add one detail or example that only you could tell.", "Look into the camera and smile at the start."]
+    return [
+        *tips,
+        "Add one detail or example that only you could tell.",
+        "Look into the camera and smile at the start.",
+    ]
 
 
 def _pace(facts: SpeechFacts) -> str:

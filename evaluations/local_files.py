@@ -56,9 +56,7 @@ def _hand_in(name: str, classroom: Classroom, student: User) -> LocalFile:
     staged.parent.mkdir(parents=True, exist_ok=True)
     try:
         shutil.copyfile(path, staged)
-        submission, new = actions.submit(
-            classroom=classroom, student=student, staged=staged, original_name=path.name
-        )
+        submission, new = actions.submit(classroom=classroom, student=student, staged=staged, original_name=path.name)
     finally:
         staged.unlink(missing_ok=True)
     if not new:
@@ -99,7 +97,21 @@ def result(file: LocalFile) -> dict[str, Any]:
 
 
 _EMPTY: dict[str, Any] = dict.fromkeys(
-    "file status error transcript language form scores overall feedback suggestions speech timings attempts".split()
+    (
+        "file",
+        "status",
+        "error",
+        "transcript",
+        "language",
+        "form",
+        "scores",
+        "overall",
+        "feedback",
+        "suggestions",
+        "speech",
+        "timings",
+        "attempts",
+    )
 )
 
 

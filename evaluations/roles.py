@@ -23,6 +23,4 @@ def ensure_groups(**_: Any) -> None:
     """Make the group and its permissions; after every migrate, so that a new permission reaches old installations."""
     teachers, _created = Group.objects.get_or_create(name=TEACHERS)
     apps = ("evaluations", "queueing")
-    teachers.permissions.set(
-        Permission.objects.filter(codename__in=PERMISSIONS, content_type__app_label__in=apps)
-    )
+    teachers.permissions.set(Permission.objects.filter(codename__in=PERMISSIONS, content_type__app_label__in=apps))

@@ -1,7 +1,7 @@
-"""From levels and measurements to scores: arithmetic only, so that a score can always be recomputed and explained.
+"""From levels and measurements to scores: arithmetic only, so that a score can be recomputed and explained.
 
-The pace, pause and filler bounds are IntroEval's own, chosen for fluent spoken English by school students; a class whose
-students speak otherwise changes the weight of the measured part by choosing `judged` as a criterion's basis.
+The pace, pause and filler bounds are IntroEval's own, chosen for fluent spoken English by school students; a class
+whose students speak otherwise changes the weight of the measured part by choosing `judged` as a criterion's basis.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from typing import Any
 
 FILLERS = frozenset({"um", "umm", "uhm", "uh", "uhh", "er", "erm", "hmm", "mm", "eh", "ah"})
@@ -54,7 +55,7 @@ def measure(words: Sequence[Spoken], *, speech_seconds: float, duration: float) 
     if not words:
         raise ValueError("no words to measure")
     minutes = max(words[-1].end - words[0].start, 1.0) / 60
-    gaps = [round(later.start - earlier.end, 2) for earlier, later in zip(words, words[1:], strict=False)]
+    gaps = [round(later.start - earlier.end, 2) for earlier, later in pairwise(words)]
     fillers = Counter(word for word in (bare(spoken.text) for spoken in words) if word in FILLERS)
     return SpeechFacts(
         words=len(words),

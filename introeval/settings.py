@@ -171,7 +171,9 @@ SIMULATED_SECONDS = positive("SIMULATED_SECONDS", 1)  # how long a simulated eng
 # Language models
 LLM_PROTOCOL = one_of("LLM_PROTOCOL", "embedded", "ollama", "openai", "simulated")
 LLM_EXTRACT_URL = env.str("LLM_EXTRACT_URL", default="http://127.0.0.1:11434")
-LLM_EXTRACT_MODEL = env.str("LLM_EXTRACT_MODEL", default="smollm2" if LLM_PROTOCOL == "embedded" else "mistral:7b-instruct")
+LLM_EXTRACT_MODEL = env.str(
+    "LLM_EXTRACT_MODEL", default="smollm2" if LLM_PROTOCOL == "embedded" else "mistral:7b-instruct"
+)
 LLM_RATE_URL = env.str("LLM_RATE_URL", default=LLM_EXTRACT_URL)
 LLM_RATE_MODEL = env.str("LLM_RATE_MODEL", default="smollm2" if LLM_PROTOCOL == "embedded" else "llama3:8b-instruct")
 LLM_API_KEY = env.str("LLM_API_KEY", default="")  # for servers of protocol `openai` that ask for one
@@ -225,7 +227,11 @@ USE_TZ = True
 TIME_ZONE = env.str("TIME_ZONE", default="UTC")
 STATIC_URL = "static/"
 STATIC_ROOT = env.str("STATIC_ROOT", default="") or None  # for collectstatic only
-STATICFILES_DIRS = [("vendor", BASE_DIR / "node_modules" / ".introeval")] if (BASE_DIR / "node_modules" / ".introeval").is_dir() else []
+STATICFILES_DIRS = (
+    [("vendor", BASE_DIR / "node_modules" / ".introeval")]
+    if (BASE_DIR / "node_modules" / ".introeval").is_dir()
+    else []
+)
 WHITENOISE_USE_FINDERS = True  # assets come straight from packages; nothing to collect before a demo
 
 LOGGING_CONFIG = None  # introeval/logs.py

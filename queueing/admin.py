@@ -37,7 +37,17 @@ class EventInline(ReadOnly, admin.TabularInline[Event, Task]):
 
 @admin.register(Task)
 class TaskAdmin(ReadOnly, admin.ModelAdmin[Task]):
-    list_display = ("id", "pipeline", "stage", "state", "status_word", "failures", "crashes", "error_code", "created_at")
+    list_display = (
+        "id",
+        "pipeline",
+        "stage",
+        "state",
+        "status_word",
+        "failures",
+        "crashes",
+        "error_code",
+        "created_at",
+    )
     list_filter = ("state", "stage", "pipeline", "error_code")
     list_select_related = ("batch",)
     search_fields = ("=id", "=submission__id")
@@ -50,7 +60,12 @@ class TaskAdmin(ReadOnly, admin.ModelAdmin[Task]):
 
     @admin.action(description="Retry from the stage that failed")
     def retry(self, request: HttpRequest, queryset: QuerySet[Task]) -> None:
-        self._report(request, "queued again", "not failed or cancelled", [t.retry(by=f"admin:{request.user.pk}") for t in queryset])
+        self._report(
+            request,
+            "queued again",
+            "not failed or cancelled",
+            [t.retry(by=f"admin:{request.user.pk}") for t in queryset],
+        )
 
     @admin.action(description="Cancel")
     def cancel(self, request: HttpRequest, queryset: QuerySet[Task]) -> None:

@@ -1,8 +1,8 @@
-"""The hand-over of a node's GPU from one phase to the other: drain → unload → verify → load, written down at every step.
+"""The hand-over of a node's GPU from one phase to the other: drain, unload, verify, load; written down at every step.
 
-The row is the intent; the truth is what the engines report as resident. So a coordinator that starts assumes nothing: it
-unloads everything, verifies, and begins from idle. A step that fails leaves the phase `blocked` with its reason, nothing
-is claimed, and it is tried again after a growing pause.
+The row is the intent; the truth is what the engines report as resident. So a coordinator that starts assumes nothing:
+it unloads everything, verifies, and begins from idle. A step that fails leaves the phase `blocked` with its reason,
+nothing is claimed, and it is tried again after a growing pause.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """Everything that can go wrong in the queue, in one tree.
 
     QueueError
-    ├── TransitionRefused       a verb met a state it does not start from
     ├── ClaimLost               someone else owns the task now
     └── StageError              how an attempt ended, when it did not end well
         ├── Permanent           no retry can help: the input is at fault
@@ -22,10 +21,6 @@ from typing import ClassVar
 
 class QueueError(Exception):
     """The base of all of the queue's errors."""
-
-
-class TransitionRefused(QueueError):
-    """This move does not start from the state the task is in."""
 
 
 class ClaimLost(QueueError):

@@ -19,8 +19,8 @@ class Heart:
     """Beats every `every_seconds` until stopped.
 
     After `trust_seconds` without a successful beat (two thirds of a lease) the leases can't be relied on any more:
-    `on_lost` is called once, and the worker must stop by itself before anybody else takes its tasks over. Tasks it holds
-    but no longer owns (cancelled, or rescued from it) go to `on_tasks_lost`.
+    `on_lost` is called once, and the worker must stop by itself before anybody else takes its tasks over. Tasks it
+    holds but no longer owns (cancelled, or rescued from it) go to `on_tasks_lost`.
     """
 
     def __init__(

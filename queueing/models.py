@@ -1,7 +1,7 @@
 """The queue's tables, and the verbs that are the only way to change them.
 
-`Task._move` is the one writer of `state`. Every verb returns whether it moved the row: False means that someone else was
-first, and the caller drops what it holds.
+`Task._move` is the one writer of `state`. Every verb returns whether it moved the row: False means that someone else
+was first, and the caller drops what it holds.
 """
 
 from __future__ import annotations
@@ -68,7 +68,9 @@ class Phase(models.Model):
         changes: dict[str, Any] = {"step": step, "name": name, "target": target, "reason": reason, "since": Now()}
         with transaction.atomic():
             Phase.objects.update_or_create(node=self.node, defaults=changes)
-            Event.objects.create(node=self.node, kind=f"phase_{step}", detail={"name": name, "target": target, "reason": reason})
+            Event.objects.create(
+                node=self.node, kind=f"phase_{step}", detail={"name": name, "target": target, "reason": reason}
+            )
             transaction.on_commit(partial(phase_changed.send, sender=Phase, node=self.node))
         self.refresh_from_db()
 
@@ -104,7 +106,7 @@ class Batch(models.Model):
         return batch
 
     def close_transcription(self) -> None:
-        """From here on the batch is evaluated; nobody joins it any more, and who was left waiting is free for the next."""
+        """From here on the batch is evaluated; nobody joins it any more; who was left waiting is free for the next."""
         with transaction.atomic():
             Batch.objects.filter(pk=self.pk).update(phase=PhaseName.EVAL)
             self.tasks.filter(stage=Stage.TRANSCRIBE, state=State.QUEUED).update(batch=None)
@@ -130,8 +132,8 @@ class TaskQuerySet(models.QuerySet["Task"]):
     def enqueue(self, *, submission_id: uuid.UUID, pipeline: str, owner_key: str) -> Task:
         """A new task at its pipeline's first stage.
 
-        `turn` is start-time fair queueing: an owner's next task comes one turn after the owner's last, so whoever hands in
-        two hundred at once waits behind everybody else's first.
+        `turn` is start-time fair queueing: an owner's next task comes one turn after the owner's last, so whoever hands
+        in two hundred at once waits behind everybody else's first.
         """
         floor = self.live().filter(state=State.QUEUED).aggregate(turn=Coalesce(Min("turn"), 0))["turn"]
         last = self.live().filter(owner_key=owner_key).aggregate(turn=Coalesce(Max("turn"), -1))["turn"]
@@ -351,7 +353,7 @@ class Task(models.Model):
         took: float | None = None,
         **changes: Any,
     ) -> bool:
-        """The one writer of `state`: the compare-and-set, its companion fields, its event and news, in one transaction."""
+        """The one writer of `state`: compare-and-set, companion fields, event and news, in one transaction."""
         sources, target = TRANSITIONS[verb]
         companions: dict[str, Any] = {"finished_at": Now() if target in ENDED else None}
         if verb != "claim":
@@ -404,7 +406,9 @@ class Attempt(models.Model):
     outcome = models.CharField(max_length=20, blank=True, help_text="Empty while it runs.")
     error_code = models.CharField(max_length=40, blank=True)
     detail = models.TextField(blank=True)
-    compute_seconds = models.FloatField(null=True, blank=True, help_text="Time in the stage's own work, without the queue.")
+    compute_seconds = models.FloatField(
+        null=True, blank=True, help_text="Time in the stage's own work, without the queue."
+    )
 
     class Meta:
         ordering = ("began_at",)
@@ -429,7 +433,9 @@ class Event(models.Model):
     class Meta:
         ordering = ("at", "pk")
         constraints = (
-            models.UniqueConstraint(fields=("task", "sequence"), condition=Q(task__isnull=False), name="one_event_per_change"),
+            models.UniqueConstraint(
+                fields=("task", "sequence"), condition=Q(task__isnull=False), name="one_event_per_change"
+            ),
         )
 
     def __str__(self) -> str:

@@ -69,5 +69,3 @@ def get(name: str) -> Pipeline:
 def stages_of(phase: str) -> tuple[str, ...]:
     """The names of all stages that need `phase`."""
     return tuple(stage.name for pipeline in _registry.values() for stage in pipeline.stages if stage.phase == phase)
-
-

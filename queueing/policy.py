@@ -1,4 +1,4 @@
-"""Decisions, pure: a snapshot and limits in, a decision out. The worker, the rehearsal and the estimate call the same ones."""
+"""Decisions, pure: a snapshot and limits in, a decision out. Whoever has to know calls the same ones."""
 
 from __future__ import annotations
 
@@ -81,7 +81,9 @@ def _fresh_choice(current: PhaseName | None, snapshot: Snapshot, limits: Limits,
 def batch_ready(snapshot: Snapshot, limits: Limits) -> bool:
     """A batch starts when it is full or its first upload has waited long enough for others to join."""
     waiting = snapshot.unbatched
-    return waiting.due >= limits.batch_size or (waiting.due > 0 and waiting.oldest_seconds >= limits.batch_max_wait_seconds)
+    return waiting.due >= limits.batch_size or (
+        waiting.due > 0 and waiting.oldest_seconds >= limits.batch_max_wait_seconds
+    )
 
 
 @dataclass(frozen=True, slots=True)

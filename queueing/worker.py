@@ -1,7 +1,7 @@
 """The loop: look, hand over, claim, run, finish. One worker per node; models run in children and servers, never here.
 
-Three kinds of thread: the main one does the queue's database work, each job computes on one without a database, the heart
-renews leases on its own connection.
+Three kinds of thread: the main one does the queue's database work, each job computes on one without a database, the
+heart renews leases on its own connection.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from django.db.models.functions import Now
 
 from queueing import gpu, jobs, pipelines, policy, upkeep
 from queueing.coordinator import Coordinator
-from queueing.engines.base import Engines
+from queueing.engines.base import Engine, Engines
 from queueing.exceptions import Infrastructure
 from queueing.heart import Heart
 from queueing.models import Batch, Task, Worker
@@ -207,7 +207,10 @@ class PhaseWorker:
             on_tasks_lost=self.jobs.stop,
             on_lost=self._fence_itself,
         )
-        phases = {PhaseName.STT: [self.engines.speech], PhaseName.EVAL: [self.engines.extract, self.engines.rate]}
+        phases: dict[PhaseName, list[Engine]] = {
+            PhaseName.STT: [self.engines.speech],
+            PhaseName.EVAL: [self.engines.extract, self.engines.rate],
+        }
         with heart:
             self.coordinator = Coordinator(self.node, phases)
             self.coordinator.reconcile()

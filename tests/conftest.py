@@ -11,7 +11,6 @@ from django.contrib.auth.models import User
 
 from evaluations.models import Classroom, Rubric
 
-
 PASSWORD = "a-long-passphrase"
 
 

@@ -1,5 +1,8 @@
-"""PostgreSQL and Valkey of the test session's own. A plugin (`-p tests.services`), because pytest-django reads the settings
-before any conftest.py is imported, and the settings read DATA_DIR."""
+"""PostgreSQL and Valkey of the test session's own.
+
+A plugin (`-p tests.services`), because pytest-django reads the settings before any conftest.py is imported, and the
+settings read DATA_DIR.
+"""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ class Transcript(models.Model):
     duration = models.FloatField(help_text="Seconds.")
     speech_seconds = models.FloatField()
     segments = models.JSONField(
-        help_text="[{start, end, text, no_speech_probability, words: [{start, end, text, probability}]}], times in seconds."
+        help_text="[{start, end, text, no_speech_probability, words: [{start, end, text, probability}]}], in seconds."
     )
     engine = models.CharField(max_length=40)
     model = models.CharField(max_length=100)
@@ -57,7 +57,7 @@ class Evaluation(models.Model):
     submission = models.OneToOneField("evaluations.Submission", on_delete=models.CASCADE, related_name="evaluation")
     overall = models.FloatField(help_text="1–10, the weighted mean of the criteria.")
     scores = models.JSONField(
-        help_text="[{key, title, basis, score, judged, measured, weight, why, evidence: [{sentence, quote, start, end}]}]"
+        help_text="[{key, title, basis, score, judged, measured, weight, evidence: [{sentence, quote, start, end}]}]"
     )
     feedback = models.TextField()
     suggestions = models.JSONField(default=list)

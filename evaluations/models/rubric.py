@@ -18,7 +18,8 @@ class Rubric(models.Model):
         rubric, created = cls.objects.get_or_create(name="Self-introduction")
         if created:
             Criterion.objects.bulk_create(
-                Criterion(rubric=rubric, position=position, **fields) for position, fields in enumerate(_DEFAULT_CRITERIA)
+                Criterion(rubric=rubric, position=position, **fields)
+                for position, fields in enumerate(_DEFAULT_CRITERIA)
             )
         return rubric
 
@@ -77,7 +78,7 @@ _DEFAULT_CRITERIA = (
     {
         "key": "content_quality",
         "title": "Content quality",
-        "description": "Says who they are, what they like, what they are good at and where they want to go, with details.",
+        "description": "Says who they are, what they like, what they are good at and what they want, with details.",
         "basis": Criterion.Basis.BOTH,
         "measure": Criterion.Measure.COMPLETENESS,
     },

@@ -45,7 +45,9 @@ class Submission(models.Model):
     class Meta:
         ordering = ("-created_at",)
         constraints = (
-            models.UniqueConstraint(fields=("classroom", "student", "sha256"), name="same_file_twice_is_one_submission"),
+            models.UniqueConstraint(
+                fields=("classroom", "student", "sha256"), name="same_file_twice_is_one_submission"
+            ),
         )
 
     def __str__(self) -> str:

@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from threading import Event
 from typing import Any, Final
 
-from django.conf import settings
-
 from evaluations import evidence
 from evaluations.models import Form, Transcript
 from evaluations.stages import prompts
-from queueing.engines.base import Engines, LanguageOptions, Progress
+from queueing.engines.base import Engines, Progress
 from queueing.models import Task
+
+MAX_TOKENS = 500  # of a filled form
 
 _SAID: Final[dict[str, Callable[[str, Any], bool]]] = {
     "name": evidence.says_name,
@@ -34,15 +34,21 @@ class Result:
     unsupported: list[dict[str, Any]] = field(default_factory=list)
 
 
-class Extract:
-    def prepare(self, task: Task) -> str:
-        return Transcript.objects.values_list("text", flat=True).get(submission=task.submission_id)
+@dataclass(frozen=True, slots=True)
+class Work:
+    transcript: str
+    tries: int  # that failed so far
 
-    def compute(self, work: str, engines: Engines, progress: Progress, stop: Event) -> Result:
-        options = LanguageOptions(max_tokens=400, deadline_seconds=settings.LLM_DEADLINE_SECONDS)
+
+class Extract:
+    def prepare(self, task: Task) -> Work:
+        return Work(Transcript.objects.get(submission=task.submission_id).text, task.failures)
+
+    def compute(self, work: Work, engines: Engines, progress: Progress, stop: Event) -> Result:
+        prompt, options = prompts.form_prompt(work.transcript), prompts.options(MAX_TOKENS, work.tries)
         engine = engines.extract
-        answer = engine.generate(prompts.form_prompt(work), prompts.FORM_SCHEMA, options, stop=stop)
-        fields, unsupported = supported(answer.value, work, trust=engine.simulated)
+        answer = engine.generate(prompt, prompts.FORM_SCHEMA, options, stop=stop)
+        fields, unsupported = supported(answer.value, work.transcript, trust=engine.simulated)
         return Result(fields, engine.name, answer.model, engine.simulated, unsupported)
 
     def save(self, task: Task, result: Result) -> None:
@@ -61,10 +67,17 @@ class Extract:
 def supported(answer: dict[str, Any], transcript: str, *, trust: bool) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Split a model's answer into what was said and what was not.
 
-    Returns the form's fields, empty where nothing was said, and `[{field, value}]` of what the transcript doesn't support.
+    Returns the form's fields, empty where nothing was said, and `[{field, value}]` of what the transcript doesn't say.
     `trust` skips the look-up: a simulated engine says so on every result and quotes nothing.
     """
-    fields: dict[str, Any] = {"name": "", "age": None, "hobbies": [], "career_goals": "", "strengths": [], "experience": ""}
+    fields: dict[str, Any] = {
+        "name": "",
+        "age": None,
+        "hobbies": [],
+        "career_goals": "",
+        "strengths": [],
+        "experience": "",
+    }
     unsupported: list[dict[str, Any]] = []
     for name, was_said in _SAID.items():
         for value in _values(answer[name]):

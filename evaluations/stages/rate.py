@@ -9,14 +9,16 @@ from dataclasses import dataclass
 from threading import Event
 from typing import Any
 
-from django.conf import settings
 from django.db.models.functions import Now
 
 from evaluations import evidence, feedback, scoring, speech
 from evaluations.models import Classroom, Criterion, Evaluation, Form, Transcript
 from evaluations.stages import prompts
-from queueing.engines.base import Engines, JSONSchema, LanguageOptions, Progress, Prompt
+from queueing.engines.base import Engines, JSONSchema, Progress, Prompt
 from queueing.models import Task
+
+MAX_TOKENS = 900  # of a rating
+
 
 @dataclass(frozen=True, slots=True)
 class Rated:
@@ -44,6 +46,7 @@ class Work:
     sentences: tuple[evidence.Sentence, ...]
     answers: dict[str, object]  # the form's
     facts: speech.SpeechFacts
+    tries: int = 0  # that failed so far
 
     @property
     def transcript(self) -> str:
@@ -85,11 +88,11 @@ class Rate:
             sentences=tuple(evidence.sentences(words)),
             answers=form.answers(),
             facts=speech.measure(words, speech_seconds=transcript.speech_seconds, duration=transcript.duration),
+            tries=task.failures,
         )
 
     def compute(self, work: Work, engines: Engines, progress: Progress, stop: Event) -> Result:
-        options = LanguageOptions(max_tokens=700, deadline_seconds=settings.LLM_DEADLINE_SECONDS)
-        engine = engines.rate
+        engine, options = engines.rate, prompts.options(MAX_TOKENS, work.tries)
         answer = engine.generate(work.prompt(), work.schema(), options, stop=stop)
         share = scoring.JUDGED_SHARE_DEMO if engines.demo_quality else scoring.JUDGED_SHARE
         rows = scores(work, answer.value, judged_share=share)
@@ -150,7 +153,11 @@ def _row(one: Rated, work: Work, answer: dict[str, Any], judged_share: float) ->
     judgement = answer[one.key] if one.judged else {"level": None, "sentences": []}
     part = scoring.Part(one.key, one.weight, judged=judgement["level"], measured=_measured(one, work))
     quotes = [work.sentences[number - 1].as_quote() for number in sorted(set(judgement["sentences"]))]
-    return _as_row(one, part.score(judged_share)) | {"judged": part.judged, "measured": part.measured, "evidence": quotes}
+    return _as_row(one, part.score(judged_share)) | {
+        "judged": part.judged,
+        "measured": part.measured,
+        "evidence": quotes,
+    }
 
 
 def _as_row(one: Rated, score: float) -> dict[str, Any]:

@@ -10,8 +10,8 @@ arrives as an argument, everything leaves as a frozen value or as a `queueing.ex
 - `Interrupted`: `stop` was set while it worked.
 - `Crashed`: the engine's process died under this task.
 
-Life of an engine: `load()` → any number of calls → `unload()`. Both are idempotent. After `unload()` returns no memory of
-the model is held by any process that this engine started, and `resident()` is empty. An engine whose process died
+Life of an engine: `load()` → any number of calls → `unload()`. Both are idempotent. After `unload()` returns, no memory
+of the model is held by any process that this engine started, and `resident()` is empty. An engine whose process died
 reports nothing resident and can be loaded again.
 
 Threads: `load` and `unload` are called from one thread, with no call under way; calls may come from several threads at

@@ -299,7 +299,7 @@ def _serve(connection: Connection, model: Any, call: Call) -> None:
     connection.send(Answer(answer))
 
 
-class _Doomed(Exception):  # noqa: N818 (a state, not an error of its own)
+class _Doomed(Exception):
     """The failure was sent; the model's state is in doubt, so the process ends."""
 
 

@@ -1,4 +1,4 @@
-"""The demo class through the real worker: time per stage, the queue's own time, memory of each process, cost of idling."""
+"""The demo class through the real worker: time per stage, the queue's own time, memory, cost of idling."""
 
 from __future__ import annotations
 

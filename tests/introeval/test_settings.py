@@ -23,7 +23,13 @@ def test_the_docs_list_every_variable_and_no_other() -> None:
 
 @pytest.mark.parametrize(
     ("variable", "value"),
-    [("BATCH_SIZE", "0"), ("BATCH_SIZE", "ten"), ("LEASE_SECONDS", "-1"), ("STT_ENGINE", "siri"), ("LLM_PROTOCOL", "x")],
+    [
+        ("BATCH_SIZE", "0"),
+        ("BATCH_SIZE", "ten"),
+        ("LEASE_SECONDS", "-1"),
+        ("STT_ENGINE", "siri"),
+        ("LLM_PROTOCOL", "x"),
+    ],
 )
 def test_a_bad_value_stops_the_process_and_names_the_variable(variable: str, value: str) -> None:
     code = "import introeval.settings"

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 from django.db import IntegrityError, connection, connections, transaction
@@ -66,10 +67,8 @@ def test_a_verb_moves_a_task_only_from_the_states_it_starts_from(
     if state in sources:
         VERBS[verb](task)
     else:
-        try:
+        with contextlib.suppress(ClaimLost):
             assert VERBS[verb](task) is False
-        except ClaimLost:
-            pass
     task.refresh_from_db()
     assert task.state == (target if state in sources else state)
     assert (task.finished_at is not None) == (task.state in ENDED)
@@ -104,9 +103,14 @@ def test_a_stale_workers_result_is_rolled_back_with_its_claim(enqueue: Enqueue, 
     stale = claim(worker)
     let_lease_expire(stale)
     Task.objects.get(pk=stale.pk).rescue(Infrastructure())
-    with pytest.raises(ClaimLost), transaction.atomic():
-        Submission.objects.filter(pk=task.submission_id).update(duration=1.0)
-        stale.advance(took=0)
+
+    def finish() -> None:
+        with transaction.atomic():
+            Submission.objects.filter(pk=task.submission_id).update(duration=1.0)
+            stale.advance(took=0)
+
+    with pytest.raises(ClaimLost):
+        finish()
     assert Submission.objects.get(pk=task.submission_id).duration is None
 
 
@@ -133,7 +137,9 @@ def test_a_delayed_task_is_not_due_before_its_time(enqueue: Enqueue, worker: Wor
     assert Task.objects.claim_next(worker=worker, stages=[*Stage.values], lease_seconds=30) is None
 
 
-def test_the_next_student_is_served_after_at_most_one_more_of_a_flood(cast: Cast, enqueue: Enqueue, worker: Worker) -> None:
+def test_the_next_student_is_served_after_at_most_one_more_of_a_flood(
+    cast: Cast, enqueue: Enqueue, worker: Worker
+) -> None:
     for _ in range(20):
         enqueue(cast.ada)
     late = enqueue(cast.bo)
@@ -216,12 +222,11 @@ def test_closing_a_batch_frees_who_was_left_waiting(enqueue: Enqueue) -> None:
 
 
 @pytest.fixture
-def unindexed_plans(db: None) -> Iterator[None]:
+def unindexed_plans(db: None) -> None:
     """Plans under which PostgreSQL would run a locking subquery more than once."""
     with connection.cursor() as cursor:
         for method in ("hashjoin", "mergejoin", "material", "indexscan", "bitmapscan"):
             cursor.execute(f"SET LOCAL enable_{method} = off")
-    yield
 
 
 def test_a_claim_takes_one_task_under_any_plan(enqueue: Enqueue, worker: Worker, unindexed_plans: None) -> None:

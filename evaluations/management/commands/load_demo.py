@@ -8,7 +8,7 @@ from evaluations import demo
 
 
 class Command(BaseCommand):
-    help = "Make the demo class: a teacher, eight students and more, and their sample videos. Running it again adds nothing."
+    help = "Make the demo class: a teacher, eight students and their sample videos. Running it again adds nothing."
 
     def handle(self, *args: Any, **options: Any) -> None:
         classroom, new = demo.load()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-import xllamacpp  # type: ignore[import-untyped]  # a Cython wheel without stubs
+import xllamacpp
 
 from queueing.exceptions import Infrastructure, OutOfMemory
 

@@ -15,7 +15,9 @@ class Command(BaseCommand):
     help = "Run the worker of one node: it transcribes and evaluates what is in the queue, phase after phase."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--node", default=settings.NODE, help="the GPU's name; one worker each (default: %(default)s)")
+        parser.add_argument(
+            "--node", default=settings.NODE, help="the GPU's name; one worker each (default: %(default)s)"
+        )
         parser.add_argument("--until-idle", action="store_true", help="leave when every task has ended")
 
     def handle(self, *args: Any, node: str, until_idle: bool, **options: Any) -> None:

@@ -35,7 +35,14 @@ def test_an_invented_name_and_age_are_not_believed() -> None:
 
 
 def test_nothing_said_makes_an_empty_form() -> None:
-    nothing = {"name": None, "age": None, "hobbies": [], "career_goals": None, "strengths": [], "experience": None}
+    nothing: dict[str, Any] = {
+        "name": None,
+        "age": None,
+        "hobbies": [],
+        "career_goals": None,
+        "strengths": [],
+        "experience": None,
+    }
     fields, unsupported = supported(nothing, "Hello.", trust=False)
     assert not any(fields.values())
     assert unsupported == []

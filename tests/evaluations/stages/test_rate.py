@@ -10,7 +10,9 @@ from evaluations.models import Criterion
 from evaluations.speech import Spoken
 from evaluations.stages.rate import Rated, Work, advise, scores
 
-WORDS = [Spoken(word, at * 0.4, at * 0.4 + 0.3, 0.95) for at, word in enumerate("I am Ada. I draw horses.".split())]
+WORDS = [
+    Spoken(word, at * 0.4, at * 0.4 + 0.3, 0.95) for at, word in enumerate(["I", "am", "Ada.", "I", "draw", "horses."])
+]
 ANSWERS: dict[str, object] = {"name": "Ada", "age": None, "hobbies": ["draw horses"]}
 CRITERIA = (
     Rated("overall_rating", "Overall", "All.", Criterion.Basis.COMPUTED, "", 1),

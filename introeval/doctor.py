@@ -24,6 +24,7 @@ from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 
 from introeval import checks, embedded
+from introeval.embedded.errors import DISK_FULL
 
 OLLAMA_FLOOR = (0, 17, 1)  # CVE-2026-7482: below, its memory can be read without a login
 FORMAT_LIBRARY_FLOOR = (62, 12)  # of FFmpeg 8.1: CVE-2026-40962
@@ -88,6 +89,8 @@ def data_dir() -> Finding:
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:
+        if error.errno in DISK_FULL:
+            return failure("data directory", f"{where} takes no more: {error.strerror}", f"du -xsh {where}/*")
         mend = f'sudo chown -R "$(id -un)" {where}, or choose another place with DATA_DIR=DIR'
         return failure("data directory", f"{where} can't be written to: {error.strerror}", mend)
     made = "" if where == settings.DATA_DIR else " (made at the first start)"

@@ -137,6 +137,7 @@ def _enter(place: Place, users: FileLock, wanted: list[Server]) -> None:
         server.program()  # a missing one is told before the other is made
     with _starting(place):
         users.share()
+        place.open_sockets()
         for server in wanted:
             server.ensure_running()
 
@@ -151,6 +152,7 @@ def _leave(place: Place, users: FileLock, both: list[Server], parent: int) -> No
         if last:
             for server in reversed(both):
                 server.stop()
+            place.close_sockets()
 
 
 def _is_dying(parent: int) -> bool:

@@ -54,7 +54,7 @@ def _owner_of(path: Path) -> Account | None:
 
 @dataclass(frozen=True)
 class Place:
-    """The directories and accounts of one DATA_DIR. Looking at it touches nothing; `prepare` makes the directories."""
+    """The directories and accounts of one DATA_DIR. Looking at it touches nothing."""
 
     data_dir: Path  # resolved
 
@@ -92,10 +92,10 @@ class Place:
         return SOCKETS_BASE / f"introeval-{self.owner.uid}" / digest
 
     def prepare(self) -> None:
-        """Make the directories.
+        """Make the directories below DATA_DIR.
 
         Raises:
-            EmbeddedError: DATA_DIR is unusable, or somebody else was first in the sockets' place.
+            EmbeddedError: DATA_DIR is unusable.
         """
         with explained(self.data_dir):
             # 0711: the servers' account must get through, nobody else need see what is in it.
@@ -103,9 +103,23 @@ class Place:
             _make(self.services, owner=self.owner, mode=0o700)
             if not os.access(self.data_dir, os.W_OK | os.X_OK):
                 raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(self.data_dir))
+
+    def open_sockets(self) -> None:
+        """Make the sockets' directory.
+
+        Raises:
+            EmbeddedError: somebody else was first in its place.
+        """
         with explained(self.sockets):
             _make(self.sockets.parent, owner=self.owner, mode=0o711)
             _make(self.sockets, owner=self.account, mode=0o700)
+
+    def close_sockets(self) -> None:
+        """Leave nothing in /tmp, except what is not empty or somebody else's."""
+        with suppress(OSError):
+            if self.sockets.lstat().st_uid == self.account.uid:
+                self.sockets.rmdir()
+                self.sockets.parent.rmdir()
 
 
 def _service_account() -> Account:

@@ -219,6 +219,9 @@ class Server(ABC):
         free = shutil.disk_usage(self.place.data_dir).free
         if "No space left on device" in said or free < FULL_BYTES:
             return disk_full(self.place.data_dir)
+        if "launcher: can't run" in said and os.geteuid() == 0:
+            mend = "start it as an ordinary user, or name servers of your own in DATABASE_URL and REDIS_URL"
+            return EmbeddedError(f"{self.name} can't run as root, nor may root start it as anybody else.", mend=mend)
         last = "\n".join(f"    {line}" for line in said.strip().splitlines()[-5:])
         return EmbeddedError(
             f"{self.name}: {what}. It said:\n{last}",

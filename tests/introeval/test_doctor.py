@@ -1,5 +1,7 @@
 """What the doctor finds on machines that are well, and on others."""
 
+# ruff: noqa: N802 (the GPU driver's binding and the standard library's server have names of their own)
+
 from __future__ import annotations
 
 import json

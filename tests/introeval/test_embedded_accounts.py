@@ -16,6 +16,8 @@ from introeval import embedded
 from introeval.embedded.place import Account, Place
 from tests.introeval.conftest import ROOT, Hold, as_user, ask, copied, environment, postmaster
 
+pytestmark = pytest.mark.slow
+
 IS_ROOT = os.geteuid() == 0
 
 

@@ -9,9 +9,13 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from introeval.embedded import launcher
 from introeval.embedded.place import Place
 from tests.introeval.conftest import Hold, ask, connect, is_down, postmaster, started_at
+
+pytestmark = pytest.mark.slow
 
 
 def test_the_servers_of_a_killed_process_are_used_and_stopped_by_the_next(data_dir: Path, hold: Hold) -> None:

@@ -7,10 +7,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import redis
 
 from introeval import embedded
+from introeval.embedded.place import Place
 from tests.introeval.conftest import ROOT, Hold, ask, copied, environment, is_down, started_at
+
+pytestmark = pytest.mark.slow
 
 
 def test_the_database_takes_queries_at_its_url(data_dir: Path, hold: Hold) -> None:
@@ -47,6 +51,7 @@ def test_a_second_process_shares_the_servers_and_the_last_one_out_stops_them(dat
 
     second.leave()
     assert is_down(data_dir)
+    assert not Place(data_dir).sockets.exists()
 
 
 def test_processes_that_make_a_new_data_directory_together_agree_on_one_server(tmp_path: Path, hold: Hold) -> None:

@@ -66,6 +66,11 @@ def explained(data_dir: Path) -> Iterator[None]:
         where = Path(os.fsdecode(error.filename)) if error.filename else data_dir
         if error.errno in DISK_FULL:
             raise disk_full(data_dir) from error
+        if data_dir not in (where, *where.parents) and where not in data_dir.parents:
+            raise EmbeddedError(
+                f"{user_name(os.geteuid())} can't use {where}: {error.strerror}.",
+                mend=f"look at its permissions (`namei -l {where}`), or install where this user may read",
+            ) from error
         if error.errno in NOT_WRITABLE:
             raise not_writable(where) from error
         raise EmbeddedError(

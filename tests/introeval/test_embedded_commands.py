@@ -120,6 +120,14 @@ def test_a_full_disk_is_told_as_such(tmp_path: Path) -> None:
     assert "du -xsh" in caught.value.mend
 
 
+def test_a_file_that_is_not_the_data_directorys_is_not_blamed_on_it(tmp_path: Path) -> None:
+    with pytest.raises(embedded.EmbeddedError) as caught, explained(tmp_path / "var"):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), "/opt/python/bin/python")
+
+    assert "can't use /opt/python/bin/python" in str(caught.value)
+    assert "DATA_DIR" not in str(caught.value)
+
+
 def test_a_secret_is_written_once_however_many_write_it(tmp_path: Path) -> None:
     path = tmp_path / "secret_key"
     with ThreadPoolExecutor(8) as pool:

@@ -78,6 +78,7 @@ class DashboardConsumer(AsyncJsonWebsocketConsumer):  # type: ignore[misc]  # ch
         self._snapshot_wanted = True
         self._looked_at = loop.time()
         self._session_checked_at = loop.time()
+        self._is_signed_out = False
         self._pump = asyncio.create_task(self._serve())
         watch.join(self)
         self.wake()
@@ -111,8 +112,9 @@ class DashboardConsumer(AsyncJsonWebsocketConsumer):  # type: ignore[misc]  # ch
             self._later = loop.call_at(max(self._looked_at + QUEUE_PAUSE_SECONDS, loop.time()), self.wake)
 
     async def session_ended(self, event: dict[str, Any]) -> None:
-        self._session_checked_at = float("-inf")
-        self.wake()
+        if event["session"] == live.session_mark(self.scope["session"].session_key):
+            self._is_signed_out = True
+            self.wake()
 
     def wake(self) -> None:
         self._later = None
@@ -147,7 +149,7 @@ class DashboardConsumer(AsyncJsonWebsocketConsumer):  # type: ignore[misc]  # ch
 
     async def _may_stay(self) -> bool:
         now = asyncio.get_running_loop().time()
-        if now - self._session_checked_at < SESSION_CHECK_SECONDS:
-            return True
+        if self._is_signed_out or now - self._session_checked_at < SESSION_CHECK_SECONDS:
+            return not self._is_signed_out
         self._session_checked_at = now
         return bool(await database_sync_to_async(live.may_stay)(self._user.pk, self.scope["session"].session_key))

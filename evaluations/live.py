@@ -15,7 +15,9 @@ from channels.layers import get_channel_layer
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.contrib.auth.signals import user_logged_out
+from django.http import HttpRequest
 from django.template.loader import render_to_string
+from django.utils.crypto import salted_hmac
 
 from evaluations import rows
 from evaluations.models import Submission
@@ -106,6 +108,11 @@ def _phases(queue: Queue) -> Message:
     return {"type": "phase_change", "nodes": nodes, "words": queue.news}
 
 
+def session_mark(session_key: str) -> str:
+    """Names a session to others without giving away its key."""
+    return salted_hmac("evaluations.live", session_key).hexdigest()
+
+
 def may_stay(user_id: int, session_key: str) -> bool:
     """Whether a socket's session is still signed in as its user."""
     session = import_module(settings.SESSION_ENGINE).SessionStore(session_key=session_key)
@@ -131,9 +138,11 @@ def _relay_phase(**kwargs: object) -> None:
     broker.publish({QUEUE_GROUP: {"type": "queue.moved"}})
 
 
-def _relay_logout(*, user: User | None, **kwargs: object) -> None:
-    if user is not None:
-        broker.publish({student_group(user.pk): {"type": "session.ended"}})
+def _relay_logout(*, request: HttpRequest, user: User | None, **kwargs: object) -> None:
+    # Django sends this before it drops the session: asking the session store now could still find it.
+    if user is not None and request.session.session_key:
+        ended = session_mark(request.session.session_key)
+        broker.publish({student_group(user.pk): {"type": "session.ended", "session": ended}})
 
 
 class Broker:

@@ -44,7 +44,6 @@ def _context(user: User, attended: list[Classroom]) -> dict[str, Any]:
         "unfinished": limits.unfinished().filter(student=user).exclude(offset=0).order_by("created_at"),
         "max_bytes": settings.UPLOAD_MAX_BYTES,
         "chunk_bytes": settings.UPLOAD_CHUNK_BYTES,
-        "hours": round(settings.UPLOAD_EXPIRES_HOURS),
     }
 
 

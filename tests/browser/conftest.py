@@ -20,7 +20,7 @@ import pytest
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import connection
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Dialog, Page, sync_playwright
 
 from tests.conftest import PASSWORD, Cast
 
@@ -144,6 +144,12 @@ class Visit:
         self.page.get_by_role("button", name="Sign in").click()
         self.page.wait_for_url("**/")
 
+    def answer(self, dialog: Dialog) -> None:
+        """Yes to questions; alerts are none of ours."""
+        if dialog.type == "alert":
+            self.complaints.append(dialog.message)
+        dialog.accept()
+
     def row(self, name: str) -> Any:
         return self.page.locator("#submissions .row").filter(has_text=name)
 
@@ -160,12 +166,7 @@ def visit(chromium: Browser, site: str, transactional_db: None, request: pytest.
     visit = Visit(context, page)
     page.on("console", lambda message: visit.complaints.append(message.text) if message.type == "error" else None)
     page.on("pageerror", lambda error: visit.complaints.append(str(error)))
-    page.on(
-        "dialog",
-        lambda dialog: (
-            visit.complaints.append(dialog.message) or dialog.dismiss() if dialog.type == "alert" else dialog.accept()
-        ),
-    )
+    page.on("dialog", visit.answer)
     yield visit
     context.close()
     assert visit.complaints == []

@@ -1,7 +1,7 @@
 """Feedback that needs no judgement: said from what was measured and what the form holds.
 
-A model that can judge writes its own feedback. Of a demo model only what the transcript supports is kept, and these
-sentences make up for the rest.
+A model that can judge writes its own feedback and suggestions. Of a demo model one sentence of feedback is kept, if the
+transcript supports it, and what is written here makes up for the rest.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ def missing(answers: Mapping[str, object]) -> list[str]:
 
 
 def grounded(sentences: Sequence[str], transcript: str) -> list[str]:
-    """Those that speak of what was said and come to their end, each once."""
-    whole = [one for one in sentences if one.endswith(evidence.SENTENCE_END)]
+    """Those that tell the student what was said and come to their end, each once."""
+    whole = [one for one in sentences if one.startswith("You ") and one.endswith(evidence.SENTENCE_END)]
     return list(dict.fromkeys(one for one in whole if evidence.says(transcript, one)))
 
 

@@ -129,14 +129,12 @@ class Rate:
 
 
 def advise(work: Work, answer: dict[str, list[str]], *, demo_quality: bool) -> tuple[str, list[str]]:
-    """Feedback and suggestions: the model's, or of a demo model's only what holds, completed by what was measured."""
+    """Feedback and suggestions: the model's own, or a demo model's only where it holds, and what was measured."""
     if not demo_quality:
         return " ".join(answer["feedback"]), answer["suggestions"]
-    told = feedback.grounded(answer["feedback"], work.transcript)
-    tips = feedback.grounded(answer["suggestions"], work.transcript)
-    remarks = [*told[:1], *feedback.remarks(work.facts, work.answers)]
-    advice = [*tips[:1], *feedback.advice(work.facts, work.answers)]
-    return " ".join(remarks[: feedback.MOST]), advice[: feedback.MOST]
+    told = feedback.grounded(answer["feedback"], work.transcript)[:1]
+    remarks = [*told, *feedback.remarks(work.facts, work.answers)]
+    return " ".join(remarks[: feedback.MOST]), feedback.advice(work.facts, work.answers)[: feedback.MOST]
 
 
 def scores(work: Work, answer: dict[str, Any], *, judged_share: float) -> list[dict[str, Any]]:

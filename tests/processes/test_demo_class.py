@@ -1,0 +1,56 @@
+"""The demo class, with the models that come as packages: what `make demo` shows must be true."""
+
+from __future__ import annotations
+
+import jiwer
+import pytest
+
+from evaluations import demo
+from evaluations.models import Evaluation, Submission
+from queueing.models import Attempt, Phase, Task
+from queueing.states import State, Step
+from tests.processes.conftest import Spawn
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+
+WORDS_WRONG_AT_MOST = 0.10
+
+plain = jiwer.Compose(
+    [
+        jiwer.ToLowerCase(),
+        jiwer.RemovePunctuation(),
+        jiwer.RemoveMultipleSpaces(),
+        jiwer.Strip(),
+        jiwer.ReduceToListOfListOfWords(),
+    ]
+)
+
+
+def test_every_good_sample_is_completed_and_the_bad_ones_fail_with_their_reasons(
+    transactional_db: None, manage: Spawn
+) -> None:
+    classroom, new = demo.load()
+    assert new == len(demo.clips())
+    assert manage("run_phase_worker", "--until-idle", BATCH_MAX_WAIT_SECONDS="0.1").wait(360) == 0
+
+    ends: dict[str, str] = {}
+    for submission in Submission.objects.filter(classroom=classroom):
+        task = submission.evaluation_task
+        ends[submission.original_name] = "completed" if task.state == State.DONE else task.error_code
+    assert ends == {clip.file: clip.expect for clip in demo.clips()}
+
+    for clip in demo.clips():
+        if clip.words is not None:
+            submission = Submission.objects.get(original_name=clip.file)
+            wrong = jiwer.wer(clip.words, submission.transcript.text, plain, plain)
+            assert wrong <= WORDS_WRONG_AT_MOST, clip.file
+            assert clip.student.split()[0] in submission.transcript.text
+            assert not submission.transcript.simulated
+
+    assert not Evaluation.objects.filter(simulated=True).exists()
+    assert all(row.demo_quality for row in Evaluation.objects.all())
+    assert Phase.objects.get().step == Step.IDLE
+    assert not Task.objects.live().exists()
+    # One model per phase, loaded once each: the whole class is one batch.
+    stages = list(Attempt.objects.filter(outcome="succeeded").order_by("began_at").values_list("stage", flat=True))
+    assert stages.index("extract") == stages.count("transcribe")

@@ -55,6 +55,9 @@ CATALOGUE: Final[dict[str, Explanation]] = {
         "It has more bytes than we accept.",
         "Record with a lower quality or a shorter one, then upload it.",
     ),
+    "no_such_file": Explanation(
+        "There is no such file", "Nothing, or no regular file, has this name.", "Check the name and the folder."
+    ),
     "file_missing": Explanation(
         "The stored video is gone",
         "Its file is no longer on the disk of the lab computer.",
@@ -121,7 +124,6 @@ CATALOGUE: Final[dict[str, Explanation]] = {
         "The program that does this step crashed more than once with it, so it was set aside for the others’ sake.",
         f"{_SAFE} Tell your teacher; recording it again in another format often helps.",
     ),
-    "stalled": Explanation("The work came to a standstill", "This step made no progress for too long.", _RETRY),
     "too_slow": Explanation("It took too long", "This step did not end within its time.", _RETRY),
     # The language model
     "invalid_answer": Explanation(

@@ -100,7 +100,13 @@ def _update(row: Row, told: Told) -> tuple[Message, bool]:
 
 
 def _summary(queue: Queue) -> Message:
-    return {"type": "tasks_summary", "waiting": queue.waiting, "running": queue.running, "working": bool(queue.workers)}
+    return {
+        "type": "tasks_summary",
+        "waiting": queue.waiting,
+        "running": queue.running,
+        "working": bool(queue.workers),
+        "words": queue.counts,
+    }
 
 
 def _phases(queue: Queue) -> Message:

@@ -44,7 +44,16 @@ class Queue:
         """What the machine is doing, in one sentence."""
         if not self.workers:
             return "No worker is running at the moment. Videos are safe and wait."
-        return " ".join(_phase_words(phase) for phase in self.phases) or "The GPU is waiting for work."
+        if not self.positions:
+            return "The GPU is waiting for work."
+        return " ".join(_phase_words(phase) for phase in self.phases)
+
+    @property
+    def counts(self) -> str:
+        """How many are in line, in one sentence."""
+        if not self.positions:
+            return "Nobody is waiting."
+        return f"{self.running} being worked on, {self.waiting} waiting."
 
     def serves(self, phase: PhaseName) -> bool:
         return any(row.name == phase and row.step == Step.ACTIVE for row in self.phases)

@@ -125,6 +125,7 @@ DATABASES = {
         **env.db_url_config(DATABASE_URL),
         # Under ASGI a kept connection belongs to a thread that may never come back: a bounded pool, no persistence.
         "CONN_MAX_AGE": 0,
+        "CONN_HEALTH_CHECKS": True,  # the pool hands out no connection that died meanwhile
         "OPTIONS": {
             "pool": {"min_size": 0, "max_size": int(positive("DATABASE_POOL_SIZE", 8)), "timeout": 10},
             "connect_timeout": 5,

@@ -4,3 +4,4 @@ from django.dispatch import Signal
 
 task_changed = Signal()  # task_id: int
 phase_changed = Signal()  # node: str
+upkeep_due = Signal()  # a worker tidies up; whoever keeps something of their own does the same

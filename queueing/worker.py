@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 import random
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
@@ -26,6 +26,7 @@ from queueing.engines.base import Engine, Engines
 from queueing.exceptions import Infrastructure
 from queueing.heart import Heart
 from queueing.models import Batch, Task, Worker
+from queueing.signals import upkeep_due
 from queueing.states import PhaseName
 
 log = structlog.get_logger()
@@ -79,6 +80,7 @@ class PhaseWorker:
         self.jobs = jobs.Jobs(
             engines, options.patience, threads=max(options.slots, 1), wake=self.wake.set, chance=self.chance
         )
+        self.id = uuid.uuid4()
         self.row: Worker
         self.coordinator: Coordinator
         self._next_upkeep = 0.0
@@ -92,16 +94,24 @@ class PhaseWorker:
             gpu.NodeBusy: another worker holds the node.
             Infrastructure: it could not renew its leases and stopped itself.
         """
-        with gpu.node_lock(self.options.lock_dir, self.node), self._registered():
-            while not self.stopping.is_set():
-                if self._guarded(self.run_once):
-                    continue
-                if until_idle and self._guarded(self._nothing_live):
-                    break
-                self._rest()
-            self._wind_down()
+        with gpu.node_lock(self.options.lock_dir, self.node):
+            while not self._guarded(self._register):
+                if self.stopping.is_set():
+                    return
+            with self._heart():
+                self._work(until_idle)
+                self._wind_down()
+                self._guarded(self._leave)
         if self.lost.is_set():
             raise Infrastructure("the database could not be reached for so long that leases ran out")
+
+    def _work(self, until_idle: bool) -> None:
+        while not self.stopping.is_set():
+            if self._guarded(self.run_once):
+                continue
+            if until_idle and self._guarded(self._nothing_live):
+                break
+            self._rest()
 
     def stop(self) -> None:
         (self.hurry if self.stopping.is_set() else self.stopping).set()
@@ -177,6 +187,9 @@ class PhaseWorker:
         self._next_upkeep = time.monotonic() + self.options.lease_seconds / 2 * self.chance.uniform(0.8, 1.2)
         upkeep.release_orphaned_batches(self.options.lease_seconds)
         upkeep.forget_dead_workers(self.options.lease_seconds)
+        for receiver, failure in upkeep_due.send_robust(sender=PhaseWorker):
+            if isinstance(failure, Exception):
+                log.error("upkeep failed", duty=getattr(receiver, "__name__", ""), error=str(failure))
 
     def _nothing_live(self) -> bool:
         return not self.jobs and not Task.objects.live().exists()
@@ -195,11 +208,20 @@ class PhaseWorker:
             self.stopping.wait(DATABASE_PAUSE_SECONDS)
             return False
 
-    @contextmanager
-    def _registered(self) -> Iterator[None]:
-        """A worker's row and heart for as long as it runs, engines unloaded on the way in and on the way out."""
-        self.row = Worker.objects.create(node=self.node, pid=os.getpid())
-        heart = Heart(
+    def _register(self) -> bool:
+        """Be known, and take over the node as it was left. Can be tried again from any point of it."""
+        self.row, _ = Worker.objects.get_or_create(pk=self.id, defaults={"node": self.node, "pid": os.getpid()})
+        phases: dict[PhaseName, list[Engine]] = {
+            PhaseName.STT: [self.engines.speech],
+            PhaseName.EVAL: [self.engines.extract, self.engines.rate],
+        }
+        self.coordinator = Coordinator(self.node, phases)
+        self.coordinator.reconcile()
+        log.info("worker ready", node=self.node, worker=str(self.id))
+        return True
+
+    def _heart(self) -> Heart:
+        return Heart(
             self.row,
             every_seconds=self.options.heartbeat_seconds,
             lease_seconds=self.options.lease_seconds,
@@ -207,18 +229,6 @@ class PhaseWorker:
             on_tasks_lost=self.jobs.stop,
             on_lost=self._fence_itself,
         )
-        phases: dict[PhaseName, list[Engine]] = {
-            PhaseName.STT: [self.engines.speech],
-            PhaseName.EVAL: [self.engines.extract, self.engines.rate],
-        }
-        with heart:
-            self.coordinator = Coordinator(self.node, phases)
-            self.coordinator.reconcile()
-            log.info("worker ready", node=self.node, worker=str(self.row.pk))
-            try:
-                yield
-            finally:
-                self._guarded(self._leave)
 
     def _leave(self) -> bool:
         self.coordinator.switch(None)

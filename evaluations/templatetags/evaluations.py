@@ -85,7 +85,8 @@ def _text(value: object) -> str:
 
 def _fillers(counts: dict[str, int]) -> str:
     return (
-        ", ".join(f"“{word}” {count}×" for word, count in sorted(counts.items(), key=lambda item: -item[1])) or "none"
+        ", ".join(f"“{word}” {count}×" for word, count in sorted(counts.items(), key=lambda item: -item[1]))
+        or "none heard"
     )
 
 

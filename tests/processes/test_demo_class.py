@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import jiwer
 import pytest
 
@@ -15,15 +17,10 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
 WORDS_WRONG_AT_MOST = 0.10
 
-plain = jiwer.Compose(
-    [
-        jiwer.ToLowerCase(),
-        jiwer.RemovePunctuation(),
-        jiwer.RemoveMultipleSpaces(),
-        jiwer.Strip(),
-        jiwer.ReduceToListOfListOfWords(),
-    ]
-)
+
+def plain(text: str) -> str:
+    """The words alone, as a listener counts them."""
+    return " ".join(re.findall(r"[\w']+", text.lower()))
 
 
 def test_every_good_sample_is_completed_and_the_bad_ones_fail_with_their_reasons(
@@ -42,7 +39,7 @@ def test_every_good_sample_is_completed_and_the_bad_ones_fail_with_their_reasons
     for clip in demo.clips():
         if clip.words is not None:
             submission = Submission.objects.get(original_name=clip.file)
-            wrong = jiwer.wer(clip.words, submission.transcript.text, plain, plain)
+            wrong = jiwer.wer(plain(clip.words), plain(submission.transcript.text))
             assert wrong <= WORDS_WRONG_AT_MOST, clip.file
             assert clip.student.split()[0] in submission.transcript.text
             assert not submission.transcript.simulated

@@ -17,7 +17,9 @@ from tests.processes.conftest import ROOT, SIMULATED, environment
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 
 CLIPS = demo.HERE / "clips"
-FIELDS = "file status error transcript language form scores overall feedback suggestions speech timings attempts".split()
+FIELDS = (
+    "file status error transcript language form scores overall feedback suggestions speech timings attempts".split()
+)
 
 
 def evaluate(*arguments: str | Path, **env: str) -> tuple[int, str]:

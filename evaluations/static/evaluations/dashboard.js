@@ -83,7 +83,7 @@ const heard = {
     heard.phase_change(message.phase);
   },
   task_update: (message) => applyRow(rowOf(message.html)),
-  tasks_summary: (message) => sayQueue(undefined, `${message.running} being worked on, ${message.waiting} waiting.`),
+  tasks_summary: (message) => sayQueue(undefined, message.words),
   phase_change: (message) => sayQueue(message.words),
 };
 

@@ -156,6 +156,7 @@ async def test_everybody_hears_when_the_line_moves(cast: Cast) -> None:
 
 
 async def test_a_change_of_phase_is_told(cast: Cast) -> None:
+    await elsewhere(hand_in, cast.bo, cast.classroom)
     await elsewhere(Worker.objects.create, node="lab-pc", pid=1)
     async with dashboard(cast.ada) as socket:
         await elsewhere(lambda: Phase(node="lab-pc").enter(Step.ACTIVE, name="eval"))

@@ -10,6 +10,7 @@ from django.db import transaction
 
 from evaluations.media import store
 from evaluations.models import Classroom, Submission
+from queueing.exceptions import Permanent
 from queueing.models import Task
 
 EVALUATION = "evaluation"
@@ -21,7 +22,8 @@ def submit(
     """Keep a complete file and enqueue its evaluation. Returns the submission and whether it is new.
 
     Acknowledge only what this returned: the bytes are fsynced and renamed before the row and its task are committed
-    together. The same file of the same student in the same class is one submission, however often it arrives.
+    together. The same file of the same student in the same class is one submission, however often it arrives; one whose
+    stored file was lost or damaged meanwhile gets it back, and is tried again.
 
     Args:
         submission_id: name it to be able to call again after a crash: a file that was taken already is then found.
@@ -33,7 +35,7 @@ def submit(
     if staged.exists():
         known = Submission.objects.filter(classroom=classroom, student=student, sha256=store.digest(staged)).first()
         if known is not None:
-            staged.unlink(missing_ok=True)
+            _take_again(known, staged, student)
             return known, False
     submission_id = submission_id or uuid.uuid4()
     stored = store.keep(staged, submission_id)
@@ -47,6 +49,20 @@ def submit(
         if created:
             Task.objects.enqueue(submission_id=submission.pk, pipeline=EVALUATION, owner_key=str(student.pk))
     return submission, created
+
+
+def _take_again(known: Submission, staged: Path, student: User) -> None:
+    """The bytes of a known submission arrived once more: they are needed only if the stored ones are gone."""
+    with transaction.atomic():
+        # One at a time: two arrivals must not move each other's good file aside.
+        Submission.objects.select_for_update(no_key=True).get(pk=known.pk)
+        try:
+            store.verify(known.path, known.sha256)
+        except Permanent:
+            store.replace(staged, known.pk)
+            retry(submission=known, by=student)
+        else:
+            staged.unlink(missing_ok=True)
 
 
 def retry(*, submission: Submission, by: User) -> bool:

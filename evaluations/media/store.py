@@ -14,6 +14,7 @@ import shutil
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from uuid import UUID
 
@@ -67,6 +68,22 @@ def keep(staged: Path, submission_id: UUID, *, root: Path | None = None) -> Stor
     return Stored(relative, size, sha256)
 
 
+def replace(staged: Path, submission_id: UUID, *, root: Path | None = None) -> Stored:
+    """Keep `staged` in the place of a file that was lost or damaged.
+
+    What lies there is never deleted: it stays beside the new file as `original.damaged-<n>`.
+
+    Raises:
+        As `keep`. What was moved aside stays there.
+    """
+    root = root or _media_root()
+    target = root / _relative(submission_id)
+    with _disk_errors():
+        if os.path.lexists(target):
+            target.rename(_aside(target))
+    return keep(staged, submission_id, root=root)
+
+
 def locate(relative: str, *, root: Path | None = None) -> Path:
     """The absolute path of a kept file.
 
@@ -90,8 +107,12 @@ def verify(relative: str, sha256: str, *, root: Path | None = None) -> None:
 
     Raises:
         Permanent: `file_missing` or `file_damaged`.
-        Infrastructure: the disk can't be read.
+        Infrastructure: the disk can't be read, or MEDIA_ROOT is not there.
     """
+    root = root or _media_root()
+    if not root.is_dir():
+        # Not mounted: it is the store that is missing, not this one file.
+        raise Infrastructure(f"MEDIA_ROOT is not there: {root} is not a folder")
     path = locate(relative, root=root)
     try:
         found = digest(path)
@@ -166,6 +187,12 @@ def _make_folders(root: Path, folder: Path) -> None:
         with contextlib.suppress(FileExistsError):
             each.mkdir(mode=0o700)
         _refuse_link(each)
+
+
+def _aside(target: Path) -> Path:
+    """The first name of its kind that is free."""
+    names = (target.with_name(f"{target.name}.damaged-{number}") for number in count(1))
+    return next(name for name in names if not os.path.lexists(name))
 
 
 def _take(staged: Path, target: Path, sha256: str) -> None:

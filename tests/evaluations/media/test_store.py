@@ -261,6 +261,14 @@ def test_a_torn_or_missing_file_is_noticed(staged: Path, root: Path) -> None:
     assert code_of(Permanent, store.locate, stored.path, root=root) == "file_missing"
 
 
+def test_a_store_that_is_not_mounted_is_not_taken_for_a_lost_file(staged: Path, root: Path, tmp_path: Path) -> None:
+    stored = store.keep(staged, uuid4(), root=root)
+    root.rename(tmp_path / "unmounted")
+    with pytest.raises(Infrastructure, match=f"MEDIA_ROOT is not there: {root}") as caught:
+        store.verify(stored.path, SHA256, root=root)
+    assert caught.value.code == "infrastructure"
+
+
 @pytest.mark.parametrize("depth", [0, 1, 2])
 def test_no_link_on_the_way_is_followed(depth: int, staged: Path, tmp_path: Path, root: Path) -> None:
     stored = store.keep(staged, uuid4(), root=root)

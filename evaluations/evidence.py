@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -39,6 +40,11 @@ _NUMBERS = (
     "nineteen",
 )
 _TENS = {"twenty": 20, "thirty": 30, "forty": 40, "fifty": 50, "sixty": 60, "seventy": 70, "eighty": 80, "ninety": 90}
+# Whole words, as many as belong together: `twenty one` is 21, and neither 20 nor 1.
+_NUMBER = re.compile(
+    rf"(?<!\S)(?:(?P<digits>\d{{1,9}})|(?P<tens>{'|'.join(_TENS)})(?: (?P<ones>{'|'.join(_NUMBERS[1:10])}))?"
+    rf"|(?P<small>{'|'.join(_NUMBERS)}))(?!\S)"
+)
 _EMPTY_WORDS = frozenset(
     {
         "a",
@@ -149,16 +155,17 @@ def says_name(text: str, name: str) -> bool:
 
 def says_number(text: str, number: int) -> bool:
     """Whether a number was said, in digits or in words."""
-    words = _words(text)
-    return str(number) in words or _in_words(number) in " ".join(words)
+    return any(_value(said) == number for said in _NUMBER.finditer(" ".join(_words(text))))
 
 
-def _in_words(number: int) -> str:
-    if number < len(_NUMBERS):
-        return _NUMBERS[number]
-    tens = next((word for word, value in _TENS.items() if value == number - number % 10), str(number))
-    return tens if number % 10 == 0 else f"{tens} {_NUMBERS[number % 10]}"
+def _value(said: re.Match[str]) -> int:
+    if digits := said["digits"]:
+        return int(digits)
+    if tens := said["tens"]:
+        return _TENS[tens] + _NUMBERS.index(said["ones"] or "zero")
+    return _NUMBERS.index(said["small"])
 
 
 def _words(text: str) -> list[str]:
-    return re.findall(r"[a-z0-9']+", text.lower().replace("-", " "))
+    """The words of any script, alike however they were typed: `Zoë` has one spelling, not two."""
+    return re.findall(r"[^\W_](?:[^\W_]|')*", unicodedata.normalize("NFKC", text).casefold())

@@ -44,14 +44,40 @@ def test_a_name_must_be_said_in_full() -> None:
     assert not says_name(TEXT, "")
 
 
+@pytest.mark.parametrize("name", ["Zoë", "ZOE\u0308", "Łukasz", "李", "Müller-Öz", "Straße"])
+def test_a_name_is_found_in_any_script_however_it_is_typed(name: str) -> None:
+    assert says_name("Hi, we are Zoë, łukasz, 李, Strasse and MÜLLER-ÖZ.", name)
+    assert not says_name("Hi, we are Zo, ukasz, M and ller.", name)
+
+
 @pytest.mark.parametrize(
     ("text", "number"),
-    [("I am 16.", 16), ("I am sixteen", 16), ("twenty-one years", 21), ("twenty one", 21), ("I am forty", 40)],
+    [
+        ("I am 16.", 16),
+        ("I am sixteen", 16),
+        ("twenty-one years", 21),
+        ("twenty one", 21),
+        ("I am forty", 40),
+        ("Twenty, oneself", 20),
+        ("I'm １６", 16),
+    ],
 )
 def test_a_number_counts_in_digits_and_in_words(text: str, number: int) -> None:
     assert says_number(text, number)
 
 
-@pytest.mark.parametrize(("text", "number"), [("I am 16.", 6), ("room 161", 16), ("sixteen", 17)])
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("I am 16.", 6),
+        ("room 161", 16),
+        ("sixteen", 17),
+        ("I often paint", 10),
+        ("seventeen", 7),
+        ("twenty one", 20),
+        ("twenty-five", 5),
+        ("9" * 5000, 9),
+    ],
+)
 def test_another_number_does_not_count(text: str, number: int) -> None:
     assert not says_number(text, number)

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import structlog
+from django.db import InterfaceError, OperationalError
 
 from queueing.engines.base import Engine, Resident
 from queueing.exceptions import StageError
@@ -55,6 +56,11 @@ class Coordinator:
     def blocked(self) -> bool:
         return self.row.step == Step.BLOCKED
 
+    @property
+    def blocked_target(self) -> PhaseName | None:
+        """The phase that could not be loaded the last time."""
+        return PhaseName(self.row.target) if self.blocked and self.row.target else None
+
     def reconcile(self) -> None:
         """Whatever a previous process left behind: unload both kinds and start from idle."""
         self._attempt(None)
@@ -64,17 +70,31 @@ class Coordinator:
         if self.row.step != Step.DRAINING:
             self.row.enter(Step.DRAINING, name=self.current or "", target=target or "", reason=why)
 
+    def stay(self) -> None:
+        """The policy wants the current phase: take back a draining that is no longer wanted."""
+        if self.row.step == Step.DRAINING:
+            self.row.enter(Step.ACTIVE, name=self.current or "")
+
     def switch(self, target: PhaseName | None) -> bool:
         """Hand over to `target`, with nothing running. Returns whether anything was tried."""
-        if self.clock() < self._not_before or (target == self.current and not self.blocked):
+        if target == self.current and not self.blocked:
+            return False
+        if target and target == self.blocked_target and self.clock() < self._not_before:
             return False
         self._attempt(target)
         return True
 
-    def engine_died(self, reason: str) -> None:
-        """A model's process is gone: load it again before more is claimed."""
-        log.warning("engine died", node=self.row.node, phase=self.current, reason=reason)
-        self._attempt(self.current)
+    def mend(self) -> None:
+        """Load the current phase's models again if one of them is gone. With nothing running."""
+        if self.current and not self._intact():
+            log.warning("engine gone", node=self.row.node, phase=self.current)
+            self._attempt(self.current)
+
+    def _intact(self) -> bool:
+        try:
+            return all(engine.resident() for engine in self.engines[self.current]) if self.current else True
+        except StageError:
+            return False
 
     def _attempt(self, target: PhaseName | None) -> None:
         try:
@@ -83,7 +103,11 @@ class Coordinator:
             if target:
                 self._load(target)
             self._settle(target)
-        except (StageError, StillResident) as error:
+        except (OperationalError, InterfaceError):
+            raise  # not the GPU's fault: the worker's loop waits for the database and comes back
+        except Exception as error:
+            if not isinstance(error, (StageError, StillResident)):
+                log.exception("an engine raised what it should not")
             self._block(target, error)
 
     def _unload_all(self) -> None:
@@ -118,7 +142,7 @@ class Coordinator:
         self._tries += 1
         pause = min(BLOCKED_PAUSE_SECONDS * 2 ** (self._tries - 1), BLOCKED_PAUSE_MAX_SECONDS)
         self._not_before = self.clock() + pause
-        if self.row.step != Step.BLOCKED or self.row.reason != str(error):
+        if (self.row.step, self.row.target, self.row.reason) != (Step.BLOCKED, target or "", str(error)):
             log.error("phase blocked", node=self.row.node, target=target, reason=str(error))
             self.row.enter(Step.BLOCKED, target=target or "", reason=str(error))
 

@@ -61,8 +61,9 @@ class Heart:
     def _beat(self) -> bool:
         held = self.held()  # before the renewal: what is claimed in between must not look lost
         try:
-            Worker.objects.filter(pk=self.worker.pk).update(last_heartbeat_at=Now())
-            owned = Task.objects.extend_leases(self.worker, self.lease_seconds) if held else set()
+            # A beat also takes back that others had given the worker up for dead.
+            Worker.objects.filter(pk=self.worker.pk).update(last_heartbeat_at=Now(), stopped_at=None)
+            owned = Task.objects.extend_leases(self.worker, held, self.lease_seconds) if held else set()
         except (DatabaseError, InterfaceError) as error:
             log.warning("heartbeat failed", error=str(error).strip())
             connection.close()

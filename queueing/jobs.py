@@ -5,10 +5,10 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field
-from threading import Event
+from threading import Event, Thread
 from typing import Any
 
 import structlog
@@ -16,7 +16,7 @@ from django.db import InterfaceError, OperationalError, connection, transaction
 
 from queueing import pipelines, policy
 from queueing.engines.base import Engines
-from queueing.exceptions import ClaimLost, Crashed, Permanent, StageError
+from queueing.exceptions import ClaimLost, Infrastructure, Interrupted, Permanent, StageError, Transient
 from queueing.models import Task
 
 log = structlog.get_logger()
@@ -53,10 +53,9 @@ class Jobs:
     """The jobs of one worker. Used by its main thread only; `wake` is called, from any thread, when one has ended."""
 
     def __init__(
-        self, engines: Engines, patience: Patience, *, threads: int, wake: Callable[[], None], chance: random.Random
+        self, engines: Engines, patience: Patience, *, wake: Callable[[], None], chance: random.Random
     ) -> None:
         self.engines, self.patience, self.wake, self.chance = engines, patience, wake, chance
-        self.pool = ThreadPoolExecutor(threads, thread_name_prefix="job")
         self.running: dict[int, Job] = {}
         self._next_progress = 0.0
 
@@ -73,15 +72,19 @@ class Jobs:
             job.outcome.set_exception(error)  # the task steps aside; the loop goes on
             return
         assert not connection.in_atomic_block, "no transaction may be open while a model runs"
-        job.outcome = self.pool.submit(self._compute, job, work)
         job.outcome.add_done_callback(lambda _: self.wake())
+        Thread(target=self._compute, args=(job, work), name=f"task-{task.pk}", daemon=True).start()
 
-    def _compute(self, job: Job, work: Any) -> Any:
+    def _compute(self, job: Job, work: Any) -> None:
         began = time.perf_counter()
         try:
-            return job.spec.handler.compute(work, self.engines, job.note, job.stop)
-        finally:
+            result = job.spec.handler.compute(work, self.engines, job.note, job.stop)
+        except BaseException as error:
             job.took = time.perf_counter() - began
+            job.outcome.set_exception(error)
+        else:
+            job.took = time.perf_counter() - began
+            job.outcome.set_result(result)
 
     def finish_ended(self) -> list[Job]:
         """Record every outcome that is there; returns the jobs that ended.
@@ -142,6 +145,21 @@ class Jobs:
                 job.shown = job.progress
                 job.task.note_progress(*job.progress)
 
+    def alone(self) -> bool:
+        """Whether a task runs here that a worker died on: nothing is put beside it, lest it dies too."""
+        return any(job.task.crashes for job in self.running.values())
+
+    def abandon(self) -> bool:
+        """Hand back what could not be interrupted; its epoch keeps a late result out."""
+        for job in self.running.values():
+            with suppress(ClaimLost):
+                job.task.hand_back(Interrupted(), took=job.took)
+        self.running.clear()
+        return True
+
+    def any_in_doubt(self) -> bool:
+        return any(job.outcome.done() and casts_doubt(job) for job in self.running.values())
+
     def held(self) -> set[int]:
         """The ids of the tasks that compute here; safe from any thread."""
         return set(self.running.copy())
@@ -153,13 +171,22 @@ class Jobs:
                 job.stop.set()
 
 
-def died(job: Job) -> bool:
-    """Whether this job took its engine's process with it."""
-    return isinstance(job.outcome.exception(), Crashed)
+# The model answered, only badly: there is nothing wrong with its engine.
+ANSWERED = ("invalid_answer", "answer_cut")
+
+
+def casts_doubt(job: Job) -> bool:
+    """Whether the way this job ended may have cost its engine's process, or came of its being gone."""
+    error = job.outcome.exception()
+    return isinstance(error, StageError) and not isinstance(error, Permanent) and error.code not in ANSWERED
 
 
 def as_stage_error(error: BaseException) -> StageError:
     if isinstance(error, StageError):
         return error
+    if isinstance(error, (OperationalError, InterfaceError)):
+        return Infrastructure(f"the database: {str(error).strip()}")
+    if isinstance(error, (OSError, MemoryError)):
+        return Transient(f"{type(error).__name__}: {error}", code="unexpected")
     log.error("a stage raised what it should not", exc_info=error)
     return Permanent(f"{type(error).__name__}: {error}", code="unexpected")

@@ -17,7 +17,7 @@ from django.db.models import Count, F, Max, Min, Q, Subquery
 from django.db.models.functions import Coalesce, Now
 
 from queueing import pipelines
-from queueing.exceptions import ClaimLost, StageError
+from queueing.exceptions import ClaimLost, Crashed, StageError
 from queueing.policy import Demand, Snapshot
 from queueing.signals import phase_changed, task_changed
 from queueing.states import ENDED, LIVE, TRANSITIONS, PhaseName, Stage, State, Status, Step, status_of
@@ -71,7 +71,7 @@ class Phase(models.Model):
             Event.objects.create(
                 node=self.node, kind=f"phase_{step}", detail={"name": name, "target": target, "reason": reason}
             )
-            transaction.on_commit(partial(phase_changed.send, sender=Phase, node=self.node))
+            transaction.on_commit(partial(phase_changed.send_robust, sender=Phase, node=self.node))
         self.refresh_from_db()
 
 
@@ -95,7 +95,11 @@ class Batch(models.Model):
     def fill(cls, node: str, size: int) -> Batch | None:
         """Put waiting uploads into the node's open batch, up to `size`, opening one if there is need. None: no work."""
         with transaction.atomic():
-            batch = cls.objects.filter(node=node, phase=PhaseName.STT).first()
+            # Locked: another node's upkeep may be closing it, and nobody may join a closed batch.
+            batch = cls.objects.select_for_update().filter(node=node, phase=PhaseName.STT).first()
+            if batch and batch.is_spent(size):
+                batch.close_transcription()
+                batch = None
             room = size - (batch.tasks.count() if batch else 0)
             waiting = Task.objects.due().unbatched().in_turn()
             ids = [task.pk for task in waiting.select_for_update(skip_locked=True, of=("self",))[: max(room, 0)]]
@@ -104,6 +108,11 @@ class Batch(models.Model):
                 for task in Task.objects.filter(pk__in=ids):
                     task.join(batch)
         return batch
+
+    def is_spent(self, size: int) -> bool:
+        """Full, with nobody left to transcribe: what failed keeps its place, and must not block those after it."""
+        live = self.tasks.filter(stage=Stage.TRANSCRIBE, state__in=LIVE)
+        return self.tasks.count() >= size and not live.exists()
 
     def close_transcription(self) -> None:
         """From here on the batch is evaluated; nobody joins it any more; who was left waiting is free for the next."""
@@ -149,15 +158,26 @@ class TaskQuerySet(models.QuerySet["Task"]):
         return task
 
     def claim_next(
-        self, *, worker: Worker, stages: Collection[str], lease_seconds: float, batch: Batch | None = None
+        self,
+        *,
+        worker: Worker,
+        stages: Collection[str],
+        lease_seconds: float,
+        batch: Batch | None = None,
+        beside: Collection[int] = (),
     ) -> Task | None:
         """Take the next due task for `worker`: two statements in one transaction, lock first, then update by key.
+
+        `beside` are the ids of the tasks that the worker computes already. They are not taken again while the old
+        computation still stops, and a task that a worker died on is taken only when nothing else would die with it.
 
         A single UPDATE with a locking subquery may claim every row: under another plan PostgreSQL runs it again.
         """
         waiting = self.due().filter(stage__in=stages)
         if batch is not None:
             waiting = waiting.filter(batch=batch)
+        if beside:
+            waiting = waiting.filter(crashes=0).exclude(pk__in=beside)
         with transaction.atomic():
             task = waiting.in_turn().select_for_update(skip_locked=True, of=("self",)).first()
             if task is None:
@@ -169,10 +189,13 @@ class TaskQuerySet(models.QuerySet["Task"]):
             Attempt.objects.create(task=task, stage=task.stage, epoch=task.epoch, worker=worker)
         return task
 
-    def extend_leases(self, worker: Worker, seconds: float) -> set[int]:
-        """Prolong what `worker` still owns; returns the ids. An expired lease is not brought back to life."""
+    def extend_leases(self, worker: Worker, held: Collection[int], seconds: float) -> set[int]:
+        """Prolong those of `held` that `worker` still owns; returns their ids. An expired lease stays expired.
+
+        A claim that the worker does not know of, because its commit was lost on the way back, is left to expire.
+        """
         with transaction.atomic():
-            owned = self.filter(worker=worker, state=State.RUNNING, lease_until__gte=Now())
+            owned = self.filter(pk__in=held, worker=worker, state=State.RUNNING, lease_until__gte=Now())
             ids = set(owned.select_for_update().values_list("pk", flat=True))
             self.filter(pk__in=ids).update(lease_until=in_seconds(seconds))
         return ids
@@ -189,7 +212,7 @@ class TaskQuerySet(models.QuerySet["Task"]):
         figures: dict[str, Any] = {}
         for name, group in groups.items():
             figures[f"{name}_due"] = Count("pk", filter=group & due)
-            figures[f"{name}_running"] = Count("pk", filter=group & Q(state=State.RUNNING))
+            figures[f"{name}_running"] = Count("pk", filter=group & Q(state=State.RUNNING, worker__node=node))
             figures[f"{name}_oldest"] = Now() - Min("staged_at", filter=group & due)
         figures["expired"] = Count("pk", filter=Q(state=State.RUNNING, lease_until__lt=Now()))
         found = self.live().aggregate(**figures)
@@ -295,7 +318,7 @@ class Task(models.Model):
 
     def retry_later(self, error: StageError, delay_seconds: float, *, took: float) -> None:
         """A failure that counts, with tries left."""
-        burned = "crashes" if error.outcome == "crashed" else "failures"
+        burned = "crashes" if isinstance(error, Crashed) else "failures"
         changes = {"not_before": in_seconds(delay_seconds), burned: F(burned) + 1, **self._leave_batch()}
         self._own("retry_later", error, took=took, **changes)
 
@@ -307,14 +330,14 @@ class Task(models.Model):
         """Publish how far the current stage is; that the claim is lost shows at the next heartbeat."""
         owned = Task.objects.filter(pk=self.pk, epoch=self.epoch, state=State.RUNNING)
         if owned.update(progress_done=done, progress_total=total):
-            task_changed.send(sender=Task, task_id=self.pk)
+            task_changed.send_robust(sender=Task, task_id=self.pk)
 
     # Upkeep's and people's verbs. They return whether the task moved.
 
     def rescue(self, error: StageError) -> bool:
-        """Its lease ran out: back into the queue. Guarded by the epoch that was seen expired."""
-        changes = {"crashes": F("crashes") + 1, **self._leave_batch()}
-        return self._move("rescue", error, Q(lease_until__lt=Now()), **changes)
+        """Its lease ran out: back into the queue. Counts if it `Crashed`. Guarded by the epoch that was seen."""
+        crashes = F("crashes") + (1 if isinstance(error, Crashed) else 0)
+        return self._move("rescue", error, Q(lease_until__lt=Now()), crashes=crashes, **self._leave_batch())
 
     def give_up(self, error: StageError) -> bool:
         """Its lease ran out once too often."""
@@ -387,7 +410,8 @@ class Task(models.Model):
             state=Subquery(row.values("state")),
             detail={key: value for key, value in detail.items() if value},
         )
-        transaction.on_commit(partial(task_changed.send, sender=Task, task_id=self.pk))
+        # Robust: whoever listens must not be able to undo, in the worker's eyes, what is committed.
+        transaction.on_commit(partial(task_changed.send_robust, sender=Task, task_id=self.pk))
 
 
 _NO_ERROR: dict[str, Any] = {"error_code": "", "error_detail": ""}

@@ -36,8 +36,7 @@ class Snapshot:
 class Limits:
     batch_size: int
     batch_max_wait_seconds: float
-    min_dwell_seconds: float
-    max_wait_seconds: float
+    max_dwell_seconds: float
     idle_unload_seconds: float
 
 
@@ -48,21 +47,33 @@ class Decision:
 
 
 def next_phase(
-    current: PhaseName | None, snapshot: Snapshot, limits: Limits, *, dwelt_seconds: float, idle_seconds: float
+    current: PhaseName | None,
+    snapshot: Snapshot,
+    limits: Limits,
+    *,
+    dwelt_seconds: float,
+    idle_seconds: float,
+    blocked: PhaseName | None = None,
 ) -> Decision:
     """What the node's GPU should be for.
 
-    A phase goes on while it has work, unless the other one has waited too long; it is left only after its minimum dwell
-    unless it has nothing to do. Nothing to do for long enough unloads the model.
+    A phase goes on while it has work: transcription for one batch, evaluation until uploads have waited for all of its
+    maximum dwell. Nothing to do for long enough unloads the model. While one phase is `blocked`, the other one works if
+    it can.
     """
+    if blocked == PhaseName.EVAL and (snapshot.batch.due or batch_ready(snapshot, limits)):
+        return Decision(PhaseName.STT, "evaluation is blocked")
+    if blocked == PhaseName.STT and snapshot.evaluation.due:
+        return Decision(PhaseName.EVAL, "transcription is blocked")
     if current == PhaseName.STT and snapshot.batch.any:
         # Batches are small, so transcription can't hold up evaluation for long: a batch is always finished.
         return Decision(current, "the batch is being transcribed")
     if current == PhaseName.EVAL and snapshot.evaluation.any:
-        waited = max(snapshot.unbatched.oldest_seconds, snapshot.batch.oldest_seconds)
-        if waited < limits.max_wait_seconds or dwelt_seconds < limits.min_dwell_seconds:
-            return Decision(current, "the batch is being evaluated")
-        return Decision(PhaseName.STT, "transcription has waited too long")
+        # By its own time, not by how long uploads waited: under a long backlog all of them waited too long, and the two
+        # phases would only take turns unloading each other.
+        if dwelt_seconds < limits.max_dwell_seconds or not (snapshot.batch.due or batch_ready(snapshot, limits)):
+            return Decision(current, "transcripts are being evaluated")
+        return Decision(PhaseName.STT, "uploads have waited for a whole evaluation phase")
     return _fresh_choice(current, snapshot, limits, idle_seconds)
 
 

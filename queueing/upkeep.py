@@ -2,26 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import structlog
 from django.db.models.functions import Now
 
-from queueing.exceptions import Crashed, Permanent
+from queueing.exceptions import Crashed, Interrupted, Permanent
 from queueing.models import Batch, Task, Worker, in_seconds
 from queueing.states import PhaseName
 
 log = structlog.get_logger()
 
 
-def rescue_expired(max_crashes: int) -> int:
-    """Put tasks whose worker stopped renewing its lease back into the queue; a task that does this twice is poison."""
+def rescue_expired(max_crashes: int, lease_seconds: float, spare: Collection[int] = ()) -> int:
+    """Put tasks whose lease ran out back into the queue; a task whose worker died on it once too often is poison.
+
+    A worker that lives, or that said goodbye, did not die: a machine that slept, or a database that was away for longer
+    than a lease, costs a task nothing. `spare` are tasks that the caller itself still computes: its own heart notices.
+    """
+    alive = set(Worker.alive(lease_seconds).values_list("pk", flat=True))
     rescued = 0
-    for task in Task.objects.expired():
-        if task.crashes + 1 >= max_crashes:
+    for task in Task.objects.expired().exclude(pk__in=spare).select_related("worker"):
+        assert task.worker is not None
+        died = task.worker.stopped_at is None and task.worker.pk not in alive
+        if died and task.crashes + 1 >= max_crashes:
             moved = task.give_up(Permanent(f"its worker died {task.crashes + 1} times", code="poison"))
         else:
-            moved = task.rescue(Crashed("its worker stopped answering"))
+            moved = task.rescue(Crashed("its worker stopped answering") if died else Interrupted("its lease ran out"))
         if moved:
-            log.warning("task rescued", task=task.pk, stage=task.stage, crashes=task.crashes + 1)
+            log.warning("task rescued", task=task.pk, stage=task.stage, died=died)
         rescued += moved
     return rescued
 

@@ -53,8 +53,7 @@ class Options:
             limits=policy.Limits(
                 batch_size=settings.BATCH_SIZE,
                 batch_max_wait_seconds=settings.BATCH_MAX_WAIT_SECONDS,
-                min_dwell_seconds=settings.PHASE_MIN_DWELL_SECONDS,
-                max_wait_seconds=settings.PHASE_MAX_WAIT_SECONDS,
+                max_dwell_seconds=settings.PHASE_MAX_DWELL_SECONDS,
                 idle_unload_seconds=settings.IDLE_UNLOAD_SECONDS,
             ),
             patience=jobs.Patience(settings.MAX_ATTEMPTS, settings.MAX_CRASHES, settings.RETRY_BACKOFF_SECONDS),
@@ -77,15 +76,13 @@ class PhaseWorker:
         self.node, self.engines, self.options = node, engines, options
         self.chance = chance or random.Random()  # noqa: S311 - jitter, not a secret
         self.wake, self.stopping, self.hurry, self.lost = Event(), Event(), Event(), Event()
-        self.jobs = jobs.Jobs(
-            engines, options.patience, threads=max(options.slots, 1), wake=self.wake.set, chance=self.chance
-        )
+        self.jobs = jobs.Jobs(engines, options.patience, wake=self.wake.set, chance=self.chance)
         self.id = uuid.uuid4()
         self.row: Worker
         self.coordinator: Coordinator
         self._next_upkeep = 0.0
         self._busy_at = time.monotonic()
-        self._engine_died = False
+        self._in_doubt = False
 
     def run(self, *, until_idle: bool = False) -> None:
         """Work until stopped; with `until_idle`, also until no task is live.
@@ -119,18 +116,19 @@ class PhaseWorker:
 
     def run_once(self) -> bool:
         """One round. True: something moved, ask again now."""
+        # Asked before they are recorded: a database that goes away meanwhile must not make it forgotten.
+        self._in_doubt |= self.jobs.any_in_doubt()
         ended = self.jobs.finish_ended()
-        self._engine_died |= any(jobs.died(job) for job in ended)
-        if self._engine_died and not self.jobs:
-            self.coordinator.engine_died("its process ended under a task")
-            self._engine_died = False
+        if self._in_doubt and not self.jobs:
+            self.coordinator.mend()
+            self._in_doubt = False
         self.jobs.show_progress()
         snapshot = Task.objects.snapshot(self.node)
         if snapshot.expired:
-            upkeep.rescue_expired(self.options.patience.max_crashes)
+            upkeep.rescue_expired(self.options.patience.max_crashes, self.options.lease_seconds, self.jobs.held())
         self._keep_up()
         handed_over, may_claim = self._follow_policy(snapshot)
-        claimed = may_claim and not self._engine_died and self._claim_all()
+        claimed = may_claim and not self._in_doubt and self._claim_all()
         return bool(ended) or handed_over or claimed
 
     def _follow_policy(self, snapshot: policy.Snapshot) -> tuple[bool, bool]:
@@ -141,16 +139,24 @@ class PhaseWorker:
         idle = time.monotonic() - self._busy_at
         limits = self.options.limits
         wanted = policy.next_phase(
-            phase.current, snapshot, limits, dwelt_seconds=phase.dwelt_seconds, idle_seconds=idle
+            phase.current,
+            snapshot,
+            limits,
+            dwelt_seconds=phase.dwelt_seconds,
+            idle_seconds=idle,
+            blocked=phase.blocked_target,
         )
         if wanted.phase == phase.current and not phase.blocked:
+            phase.stay()
             return False, True
         if self.jobs:
             phase.drain(wanted.phase, wanted.why)
             return False, False
-        if phase.current == PhaseName.STT:
+        if wanted.phase != PhaseName.STT:
             self._close_batch()
-        return phase.switch(wanted.phase) and not phase.blocked, False
+        # Claim in the same round: a phase entered for waiting uploads must take them before the policy looks again.
+        switched = phase.switch(wanted.phase) and not phase.blocked
+        return switched, switched
 
     def _close_batch(self) -> None:
         for batch in Batch.objects.filter(node=self.node, phase=PhaseName.STT):
@@ -158,7 +164,7 @@ class PhaseWorker:
 
     def _claim_all(self) -> bool:
         claimed = False
-        while not self.stopping.is_set() and len(self.jobs) < self._room():
+        while not self.stopping.is_set() and len(self.jobs) < self._room() and not self.jobs.alone():
             task = self._claim()
             if task is None:
                 break
@@ -172,14 +178,18 @@ class PhaseWorker:
         return 1 if self.coordinator.current == PhaseName.STT else 0
 
     def _claim(self) -> Task | None:
-        phase, lease = self.coordinator.current, self.options.lease_seconds
-        stages = pipelines.stages_of(phase or "")
-        if phase != PhaseName.STT:
-            return Task.objects.claim_next(worker=self.row, stages=stages, lease_seconds=lease)
-        batch = Batch.fill(self.node, self.options.limits.batch_size)
-        if batch is None:
-            return None
-        return Task.objects.claim_next(worker=self.row, stages=stages, lease_seconds=lease, batch=batch)
+        phase, batch = self.coordinator.current, None
+        if phase == PhaseName.STT:
+            batch = Batch.fill(self.node, self.options.limits.batch_size)
+            if batch is None:
+                return None
+        return Task.objects.claim_next(
+            worker=self.row,
+            stages=pipelines.stages_of(phase or ""),
+            lease_seconds=self.options.lease_seconds,
+            batch=batch,
+            beside=self.jobs.held(),
+        )
 
     def _keep_up(self) -> None:
         if time.monotonic() < self._next_upkeep:
@@ -244,6 +254,8 @@ class PhaseWorker:
         self._finish_until(time.monotonic() + self.options.stop_grace_seconds, unless=self.hurry)
         self.jobs.stop(self.jobs.held())
         self._finish_until(time.monotonic() + self.options.stop_grace_seconds, unless=self.lost)
+        if not self.lost.is_set():
+            self._guarded(self.jobs.abandon)
 
     def _finish_until(self, deadline: float, *, unless: Event) -> None:
         while self.jobs and time.monotonic() < deadline and not unless.is_set():

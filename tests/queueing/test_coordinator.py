@@ -144,6 +144,6 @@ def test_a_new_coordinator_unloads_what_the_last_one_left(
 def test_a_dead_engine_is_loaded_again_in_the_same_phase(coordinator: Coordinator, whisper: Model) -> None:
     coordinator.switch(PhaseName.STT)
     whisper.loaded = False
-    coordinator.engine_died("killed")
+    coordinator.mend()
     assert whisper.loaded
     assert step() == (Step.ACTIVE, PhaseName.STT)

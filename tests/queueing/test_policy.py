@@ -18,9 +18,7 @@ from queueing.exceptions import (
 from queueing.policy import Demand, FailTask, HandBack, Limits, RetryLater, Snapshot, Tries, after_failure, next_phase
 from queueing.states import PhaseName
 
-LIMITS = Limits(
-    batch_size=10, batch_max_wait_seconds=3, min_dwell_seconds=5, max_wait_seconds=600, idle_unload_seconds=60
-)
+LIMITS = Limits(batch_size=10, batch_max_wait_seconds=3, max_dwell_seconds=600, idle_unload_seconds=60)
 NOTHING = Snapshot()
 
 
@@ -52,10 +50,39 @@ def test_a_transcribed_batch_is_evaluated_before_the_next_one_starts() -> None:
     assert chosen(PhaseName.EVAL, snapshot) == PhaseName.EVAL
 
 
-def test_uploads_that_waited_too_long_interrupt_evaluation_after_its_dwell() -> None:
-    snapshot = Snapshot(unbatched=Demand(due=1, oldest_seconds=601), evaluation=Demand(due=3))
-    assert chosen(PhaseName.EVAL, snapshot, dwelt_seconds=4) == PhaseName.EVAL
-    assert chosen(PhaseName.EVAL, snapshot, dwelt_seconds=6) == PhaseName.STT
+def test_waiting_uploads_interrupt_evaluation_after_its_maximum_dwell_only() -> None:
+    snapshot = Snapshot(unbatched=Demand(due=1, oldest_seconds=5000), evaluation=Demand(due=3))
+    assert chosen(PhaseName.EVAL, snapshot, dwelt_seconds=599) == PhaseName.EVAL
+    assert chosen(PhaseName.EVAL, snapshot, dwelt_seconds=600) == PhaseName.STT
+    assert chosen(PhaseName.EVAL, Snapshot(evaluation=Demand(due=3)), dwelt_seconds=5000) == PhaseName.EVAL
+
+
+def test_a_long_backlog_of_both_kinds_does_not_make_the_phases_flap() -> None:
+    """Sixty old uploads, simulated: 10 s each to transcribe, 13 s to evaluate, 15 s for a hand-over."""
+    now, unbatched, batch, evaluation, entered = 700.0, 60, 0, 0, 0.0
+    current: PhaseName | None = None
+    backlogs: list[int] = []
+    while unbatched + batch + evaluation:
+        snapshot = Snapshot(Demand(unbatched, 0, now), Demand(batch, 0, now), Demand(evaluation, 0, 5.0))
+        wanted = chosen(current, snapshot, dwelt_seconds=now - entered)
+        if wanted != current:
+            current, now, entered = wanted, now + 15, now + 15
+            backlogs.append(evaluation)
+        elif current == PhaseName.STT and not batch:
+            batch = min(10, unbatched)
+            unbatched -= batch
+        elif current == PhaseName.STT:
+            batch, evaluation, now = batch - 1, evaluation + 1, now + 10
+        else:
+            evaluation, now = evaluation - 1, now + 13
+    assert max(backlogs) <= 10
+    assert len(backlogs) <= 12
+
+
+@pytest.mark.parametrize(("blocked", "other"), [(PhaseName.EVAL, PhaseName.STT), (PhaseName.STT, PhaseName.EVAL)])
+def test_while_one_phase_is_blocked_the_other_one_works(blocked: PhaseName, other: PhaseName) -> None:
+    both = Snapshot(unbatched=Demand(due=10), evaluation=Demand(due=3))
+    assert next_phase(None, both, LIMITS, dwelt_seconds=0, idle_seconds=0, blocked=blocked).phase == other
 
 
 def test_an_open_batch_of_a_worker_that_died_is_finished_first() -> None:

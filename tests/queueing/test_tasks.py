@@ -11,7 +11,7 @@ from django.db import IntegrityError, connection, connections, transaction
 from django.db.models.functions import Now
 
 from evaluations.models import Submission
-from queueing.exceptions import ClaimLost, Infrastructure, Permanent, Transient
+from queueing.exceptions import ClaimLost, Crashed, Infrastructure, Permanent, Transient
 from queueing.models import Attempt, Batch, Event, Task, Worker, in_seconds
 from queueing.states import ENDED, LIVE, TRANSITIONS, PhaseName, Stage, State, Status
 from tests.conftest import Cast
@@ -90,7 +90,7 @@ def test_a_stale_worker_cannot_finish_a_task_that_its_successor_is_running(enque
     enqueue()
     stale = claim(worker)
     let_lease_expire(stale)
-    assert Task.objects.get(pk=stale.pk).rescue(Infrastructure())
+    assert Task.objects.get(pk=stale.pk).rescue(Crashed())
     current = claim(Worker.objects.create(node="other", pid=2))
     with pytest.raises(ClaimLost):
         stale.advance(took=0)
@@ -126,9 +126,9 @@ def test_a_lease_that_was_renewed_meanwhile_is_not_rescued(enqueue: Enqueue, wor
 def test_an_expired_lease_is_not_renewed(enqueue: Enqueue, worker: Worker) -> None:
     enqueue()
     task = claim(worker)
-    assert Task.objects.extend_leases(worker, 30) == {task.pk}
+    assert Task.objects.extend_leases(worker, {task.pk}, 30) == {task.pk}
     let_lease_expire(task)
-    assert Task.objects.extend_leases(worker, 30) == set()
+    assert Task.objects.extend_leases(worker, {task.pk}, 30) == set()
 
 
 def test_a_delayed_task_is_not_due_before_its_time(enqueue: Enqueue, worker: Worker) -> None:

@@ -10,6 +10,7 @@ from queueing.engines.base import JSONSchema, LanguageOptions, Prompt, Resident
 from queueing.engines.llm import faults, transport
 from queueing.engines.llm.faults import unavailable
 from queueing.engines.llm.served import CONTROL_SECONDS, Piece, ServedModel
+from queueing.exceptions import Infrastructure
 
 OLDEST = (0, 17, 1)  # below it, anyone who reaches the port can read the server's memory (CVE-2026-7482)
 LOAD_SECONDS = 300.0
@@ -30,13 +31,23 @@ class Ollama(ServedModel):
         self._must_have_room()
 
     def unload(self) -> None:
-        if self._loaded():
+        if self._held():
             self._keep_alive(0)
             # The reply comes before the memory is free: only the list of what is loaded tells.
             self._wait_until(loaded=False, seconds=self.unload_seconds)
 
     def resident(self) -> tuple[Resident, ...]:
-        return tuple(_resident(entry) for entry in self._loaded())
+        return tuple(_resident(entry) for entry in self._held())
+
+    def _held(self) -> list[dict[str, Any]]:
+        """What the server keeps in memory. One that is not running keeps nothing, so that others may load; one that
+        can't be asked for any other reason is an error: it may well hold the GPU."""
+        try:
+            return self._loaded()
+        except Infrastructure as error:
+            if transport.refused(error):
+                return []
+            raise
 
     def _must_be_safe(self) -> None:
         version = str(self._call("GET", "/api/version").get("version", ""))

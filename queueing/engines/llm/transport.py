@@ -7,6 +7,7 @@ runs in an event loop of its own, where a deadline and the caller's `stop` can e
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import ssl
 from collections.abc import AsyncIterator, Coroutine, Iterator
@@ -100,6 +101,19 @@ def naming_faults(url: str) -> Iterator[None]:
         raise unavailable(f"{url!r} is not the address of a server: {fault}.") from fault
     except httpx.TransportError as fault:
         raise unavailable(f"The language model server at {url} broke off ({_reason(fault)}).") from fault
+
+
+def refused(error: BaseException) -> bool:
+    """Whether, at the bottom of it, nobody listens at the address: the server is not running."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ConnectionRefusedError) or getattr(cause, "errno", None) == errno.ECONNREFUSED:
+            return True
+        inner = getattr(cause, "exceptions", ())
+        if inner:
+            return all(refused(one) for one in inner)
+        cause = cause.__cause__ or cause.__context__
+    return False
 
 
 def _reason(fault: Exception) -> str:

@@ -106,3 +106,20 @@ def test_a_context_smaller_than_asked_for_is_refused_at_loading(server: OllamaSe
     server.context = 2048
     with pytest.raises(Infrastructure, match="LLM_CONTEXT_TOKENS to 2048"):
         engine(server).load()
+
+
+def test_a_server_that_is_not_running_holds_nothing() -> None:
+    """Else a stopped Ollama would keep speech recognition from loading, too."""
+    fake = OllamaServer()
+    with serving(fake):
+        model = engine(fake)
+    model.unload()
+    assert model.resident() == ()
+    with pytest.raises(Infrastructure):
+        model.load()
+
+
+def test_a_server_that_cannot_be_reached_may_still_hold_the_gpu() -> None:
+    unknown = Ollama("http://no-such-host.invalid:11434", "tiny", slots=1, context_tokens=4096)
+    with pytest.raises(Infrastructure):
+        unknown.unload()

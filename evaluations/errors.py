@@ -58,6 +58,11 @@ CATALOGUE: Final[dict[str, Explanation]] = {
     "no_such_file": Explanation(
         "There is no such file", "Nothing, or no regular file, has this name.", "Check the name and the folder."
     ),
+    "no_permission": Explanation(
+        "The file may not be read",
+        "The account that runs the command may not read it, or not write where uploads are kept.",
+        "Change the file’s permissions, or run the command as somebody who may.",
+    ),
     "file_missing": Explanation(
         "The stored video is gone",
         "Its file is no longer on the disk of the lab computer.",
@@ -134,6 +139,12 @@ CATALOGUE: Final[dict[str, Explanation]] = {
         "There is too much text for the model",
         "What you said is longer than the language model can read at once.",
         f"{_SAFE} Record a shorter one, or tell your teacher.",
+    ),
+    # The class
+    "bad_rubric": Explanation(
+        "The rubric of the class can’t be scored",
+        "A criterion has nothing to be measured by, or there is none that is judged or measured.",
+        f"{_SAFE} Tell your teacher: the rubric has to be corrected first. Then press “Try again”.",
     ),
     # Uploads
     "too_many_uploads": Explanation(

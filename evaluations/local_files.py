@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 import uuid
 from collections.abc import Sequence
@@ -14,16 +16,24 @@ from django.contrib.auth.models import User
 
 from evaluations import actions, errors
 from evaluations.models import Classroom, Evaluation, Form, Rubric, Submission, Transcript
+from queueing.exceptions import Permanent, StageError
 from queueing.models import Attempt, Task
 from queueing.states import LIVE, State
 
 CLASSROOM = "Command line"
 USERNAME = "command-line"
+_REFUSED = {
+    errno.ENOENT: "no_such_file",
+    errno.ENAMETOOLONG: "no_such_file",
+    errno.EACCES: "no_permission",
+    errno.EPERM: "no_permission",
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG), "disk_full"),
+}
 
 
 @dataclass(frozen=True, slots=True)
 class LocalFile:
-    """A file as it was named, and its submission or the code of why there is none."""
+    """A file as it was named (what no Unicode can say is replaced), and its submission or why there is none: a code."""
 
     name: str
     submission: Submission | None = None
@@ -47,21 +57,37 @@ def hand_in(names: Sequence[str]) -> list[LocalFile]:
 
 
 def _hand_in(name: str, classroom: Classroom, student: User) -> LocalFile:
-    path = Path(name)
+    try:
+        return LocalFile(_in_unicode(name), _submit(Path(name), classroom, student))
+    except StageError as error:
+        return LocalFile(_in_unicode(name), refused=error.code)
+    except OSError as error:
+        return LocalFile(_in_unicode(name), refused=_REFUSED.get(error.errno or 0, "unreadable"))
+
+
+def _submit(path: Path, classroom: Classroom, student: User) -> Submission:
     if not path.is_file():
-        return LocalFile(name, refused="no_such_file")
+        raise Permanent(code="no_such_file")
     if path.stat().st_size > settings.UPLOAD_MAX_BYTES:
-        return LocalFile(name, refused="too_large")
+        raise Permanent(code="too_large")
     staged = settings.UPLOADS_DIR / f"local-{uuid.uuid4().hex}"
     staged.parent.mkdir(parents=True, exist_ok=True)
+    original_name = _in_unicode(path.name)
     try:
         shutil.copyfile(path, staged)
-        submission, new = actions.submit(classroom=classroom, student=student, staged=staged, original_name=path.name)
+        submission, new = actions.submit(
+            classroom=classroom, student=student, staged=staged, original_name=original_name
+        )
     finally:
         staged.unlink(missing_ok=True)
     if not new:
         actions.retry(submission=submission, by=student)
-    return LocalFile(name, submission)
+    return submission
+
+
+def _in_unicode(name: str) -> str:
+    """A file's name may hold any bytes; the database and JSON take text only."""
+    return os.fsencode(name).decode(errors="replace")
 
 
 def all_ended(files: Sequence[LocalFile]) -> bool:

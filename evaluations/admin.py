@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
+from django.core.exceptions import ValidationError
 from django.db.models import Model, Q, QuerySet
+from django.forms import BaseInlineFormSet, ModelForm
 from django.http import HttpRequest
 
 from evaluations.models import Classroom, Criterion, Evaluation, Form, Rubric, Submission, Transcript, Upload
-from queueing.admin import TaskAdmin
-from queueing.models import Task
+from queueing.admin import AttemptAdmin, EventAdmin, TaskAdmin
+from queueing.models import Attempt, Event, Task
 
 
 class OwnClasses:
@@ -43,10 +45,28 @@ class ClassroomAdmin(OwnClasses, admin.ModelAdmin[Classroom]):
     teachers = "teachers"
     list_display = ("name", "release", "rubric")
     filter_horizontal = ("teachers", "students")
+    # A widget for people would list every user of the site; names, people and limits are the operator's.
+    of_operators = ("name", "teachers", "students", "max_duration_seconds", "max_submissions")
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Classroom | None = None) -> tuple[str, ...]:
+        return () if request.user.is_superuser else self.of_operators
+
+
+class CriteriaFormSet(BaseInlineFormSet[Criterion, Rubric, ModelForm[Criterion]]):
+    """A rubric that can be scored: the mean of nothing is no score."""
+
+    def clean(self) -> None:
+        super().clean()
+        if any(self.errors):
+            return  # said beside the criterion already
+        kept = [form.cleaned_data for form in self.forms if not form.cleaned_data.get("DELETE")]
+        if all(each.get("basis", Criterion.Basis.COMPUTED) == Criterion.Basis.COMPUTED for each in kept):
+            raise ValidationError("At least one criterion must be judged or measured.")
 
 
 class CriterionInline(admin.StackedInline[Criterion, Rubric]):
     model = Criterion
+    formset = CriteriaFormSet
     extra = 0
 
 
@@ -59,7 +79,7 @@ class RubricAdmin(admin.ModelAdmin[Rubric]):
 class SubmissionAdmin(Result, admin.ModelAdmin[Submission]):
     teachers = "classroom__teachers"
     list_display = ("id", "classroom", "student", "original_name", "size", "duration", "created_at")
-    list_filter = ("classroom",)
+    list_filter = (("classroom", admin.RelatedOnlyFieldListFilter),)
     list_select_related = ("classroom", "student")
     search_fields = ("=id", "student__username", "original_name")
 
@@ -85,9 +105,21 @@ class UploadAdmin(Result, admin.ModelAdmin[Upload]):
     list_display = ("id", "student", "classroom", "offset", "length", "submission", "created_at")
 
 
-admin.site.unregister(Task)
+admin.site.unregister((Task, Attempt, Event))
 
 
 @admin.register(Task)
 class ClassTaskAdmin(OwnClasses, TaskAdmin):
     """The queue's own admin, narrowed to the teacher's classes."""
+
+
+@admin.register(Attempt)
+class ClassAttemptAdmin(OwnClasses, AttemptAdmin):
+    teachers = "task__submission__classroom__teachers"
+
+
+@admin.register(Event)
+class ClassEventAdmin(OwnClasses, EventAdmin):
+    """Of tasks; what happened to a node is for superusers."""
+
+    teachers = "task__submission__classroom__teachers"

@@ -11,16 +11,22 @@ PERMISSIONS = (
     "view_classroom",
     "change_classroom",
     "view_rubric",
+    "view_criterion",
     "view_submission",
     "view_transcript",
     "view_form",
     "view_evaluation",
     "view_task",
+    "view_attempt",
+    "view_event",
 )
 
 
 def ensure_groups(**_: Any) -> None:
-    """Make the group and its permissions; after every migrate, so that a new permission reaches old installations."""
+    """Make the group and its permissions; after every migrate, so that a new permission reaches old installations.
+
+    What an operator gave the group besides stays.
+    """
     teachers, _created = Group.objects.get_or_create(name=TEACHERS)
     apps = ("evaluations", "queueing")
-    teachers.permissions.set(Permission.objects.filter(codename__in=PERMISSIONS, content_type__app_label__in=apps))
+    teachers.permissions.add(*Permission.objects.filter(codename__in=PERMISSIONS, content_type__app_label__in=apps))

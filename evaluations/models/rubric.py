@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from django.core.exceptions import ValidationError
 from django.core.validators import MinValueValidator
 from django.db import models
 
@@ -59,6 +60,10 @@ class Criterion(models.Model):
 
     def __str__(self) -> str:
         return self.title
+
+    def clean(self) -> None:
+        if self.basis in (self.Basis.MEASURED, self.Basis.BOTH) and not self.measure:
+            raise ValidationError({"measure": "Choose what is measured."})
 
 
 _DEFAULT_CRITERIA = (

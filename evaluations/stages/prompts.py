@@ -133,7 +133,7 @@ class _RatedExample:
     def answer(self, keys: Sequence[str]) -> dict[str, Any]:
         turns = zip(keys, cycle(self.judgements), strict=False)
         rated = {key: {"level": level, "sentences": sentences} for key, (level, sentences) in turns}
-        return {**rated, "feedback": self.feedback, "suggestions": self.suggestions}
+        return {**({"criteria": rated} if rated else {}), "feedback": self.feedback, "suggestions": self.suggestions}
 
 
 # The good one first and the weak one last: the other way round SmolLM2 calls everything good.
@@ -157,7 +157,10 @@ _RATED_EXAMPLES: Final = (
 
 
 def rating_schema(keys: Sequence[str], sentences: Sequence[Sentence]) -> JSONSchema:
-    """Levels and sentence numbers are enumerations, so a model can invent neither a level nor a quote."""
+    """Levels and sentence numbers are enumerations, so a model can invent neither a level nor a quote.
+
+    The criteria have an object of their own, so a teacher may name one `feedback`; without any it is left out.
+    """
     pointer = {"enum": [sentence.number for sentence in sentences]}
     judgement = _object(
         {
@@ -165,7 +168,19 @@ def rating_schema(keys: Sequence[str], sentences: Sequence[Sentence]) -> JSONSch
             "sentences": {"type": "array", "items": pointer, "minItems": 1, "maxItems": 3},
         }
     )
-    return _object({**dict.fromkeys(keys, judgement), "feedback": _ADVICE, "suggestions": _ADVICE})
+    criteria = _object(dict.fromkeys(keys, judgement))
+    return _object({**({"criteria": criteria} if keys else {}), "feedback": _ADVICE, "suggestions": _ADVICE})
+
+
+def _judging(rubric: Mapping[str, str]) -> str:
+    """What to do with the criteria; nothing when all of them are measured."""
+    if not rubric:
+        return ""
+    lines = "\n".join(f"- {key}: {description}" for key, description in rubric.items())
+    return (
+        f"Rubric:\n{lines}\nLevels: {', '.join(LEVELS)}.\n"
+        "For each criterion give a level and the numbers of the sentences that show it. "
+    )
 
 
 def rating_prompt(rubric: Mapping[str, str], sentences: Sequence[Sentence], missing: Sequence[str]) -> Prompt:
@@ -173,16 +188,14 @@ def rating_prompt(rubric: Mapping[str, str], sentences: Sequence[Sentence], miss
 
     The transcript comes last but one and the question last: a server that cuts a long prompt cuts its head.
     """
-    lines = "\n".join(f"- {key}: {description}" for key, description in rubric.items())
     examples = "".join(
         f"Transcript:\n{one.transcript}\nNot said: {one.missing}\nRating: {json.dumps(one.answer(list(rubric)))}\n\n"
         for one in _RATED_EXAMPLES
     )
     return Prompt(
         _RATING_SYSTEM,
-        f"Rubric:\n{lines}\nLevels: {', '.join(LEVELS)}.\n"
-        "For each criterion give a level and the numbers of the sentences that show it. Then give two or three "
-        "sentences of feedback to the student about what was said, and two or three suggestions.\n\n"
+        f"{_judging(rubric)}Give two or three sentences of feedback to the student about what was said, and two or "
+        "three suggestions.\n\n"
         f"{examples}Transcript:\n{numbered(sentences)}\n"
         f"Not said: {', '.join(missing) or 'nothing is missing'}\nRating:",
     )

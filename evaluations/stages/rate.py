@@ -5,6 +5,7 @@ The model picks a level and points at sentences; numbers come from `evaluations.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from threading import Event
 from typing import Any
@@ -15,6 +16,7 @@ from evaluations import evidence, feedback, scoring, speech
 from evaluations.models import Classroom, Criterion, Evaluation, Form, Transcript
 from evaluations.stages import prompts
 from queueing.engines.base import Engines, JSONSchema, Progress, Prompt
+from queueing.exceptions import Permanent
 from queueing.models import Task
 
 MAX_TOKENS = 900  # of a rating
@@ -83,8 +85,10 @@ class Rate:
         form = Form.objects.get(submission=task.submission_id)
         classroom = Classroom.objects.get(submissions=task.submission_id)
         words = speech.words_of(transcript.segments)
+        criteria = tuple(_rated(criterion) for criterion in classroom.rubric.criteria.all())
+        _require_scorable(criteria)
         return Work(
-            criteria=tuple(_rated(criterion) for criterion in classroom.rubric.criteria.all()),
+            criteria=criteria,
             sentences=tuple(evidence.sentences(words)),
             answers=form.answers(),
             facts=speech.measure(words, speech_seconds=transcript.speech_seconds, duration=transcript.duration),
@@ -148,7 +152,7 @@ def scores(work: Work, answer: dict[str, Any], *, judged_share: float) -> list[d
 
 
 def _row(one: Rated, work: Work, answer: dict[str, Any], judged_share: float) -> dict[str, Any]:
-    judgement = answer[one.key] if one.judged else {"level": None, "sentences": []}
+    judgement = answer["criteria"][one.key] if one.judged else {"level": None, "sentences": []}
     part = scoring.Part(one.key, one.weight, judged=judgement["level"], measured=_measured(one, work))
     quotes = [work.sentences[number - 1].as_quote() for number in sorted(set(judgement["sentences"]))]
     return _as_row(one, part.score(judged_share)) | {
@@ -187,6 +191,20 @@ def _measured(one: Rated, work: Work) -> float | None:
 def _overall(rows: list[dict[str, Any]]) -> float:
     parts = [(row["score"], row["weight"]) for row in rows if row["basis"] != Criterion.Basis.COMPUTED]
     return scoring.overall(parts)
+
+
+def _require_scorable(criteria: Sequence[Rated]) -> None:
+    """Refuse before the model is asked: the admin checks rubrics, but they can be made elsewhere.
+
+    Raises:
+        Permanent: `bad_rubric`.
+    """
+    scored = [one for one in criteria if not one.computed]
+    if not scored:
+        raise Permanent("no criterion of the rubric is judged or measured", code="bad_rubric")
+    for one in scored:
+        if not one.judged and not one.measure:
+            raise Permanent(f"nothing is chosen to measure {one.key} by", code="bad_rubric")
 
 
 def _rated(criterion: Criterion) -> Rated:

@@ -1,0 +1,173 @@
+"""The admin as a teacher sees it: her own classes, and what is hers to change; and rubrics that can be scored."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Group, Permission, User
+from django.test import Client
+from django.urls import reverse
+
+from evaluations import roles
+from evaluations.models import Classroom, Rubric, Submission
+from queueing.exceptions import Permanent
+from queueing.models import Attempt, Event, Task
+from tests.conftest import Cast
+from tests.evaluations.material import fail, hand_in
+from tests.evaluations.views.conftest import disk, signed_in
+
+__all__ = ["disk"]
+
+FOREIGN = ("other_teacher", "outsider", "7b")
+
+
+@pytest.fixture
+def teacher(cast: Cast) -> Client:
+    roles.ensure_groups()
+    cast.teacher.is_staff = True
+    cast.teacher.save()
+    cast.teacher.groups.add(Group.objects.get(name=roles.TEACHERS))
+    return signed_in(cast.teacher)
+
+
+@pytest.fixture
+def operator(db: None) -> Client:
+    return signed_in(User.objects.create_superuser("root", password="a-long-passphrase"))
+
+
+@pytest.fixture
+def ours(cast: Cast) -> Submission:
+    """Failed once; and another class's submission that failed too."""
+    fail(hand_in(cast.outsider, cast.other_classroom, name="theirs.mp4"), Permanent("their secret", code="no_audio"))
+    submission = hand_in(cast.ada, cast.classroom, name="ours.mp4")
+    fail(submission, Permanent("our reason", code="no_speech"))
+    return submission
+
+
+def page(client: Client, name: str, *arguments: object) -> str:
+    response = client.get(reverse(f"admin:{name}", args=arguments))
+    assert response.status_code == 200
+    return response.content.decode()
+
+
+def test_a_teacher_changes_prompt_release_and_rubric_of_her_class_and_nothing_else(cast: Cast, teacher: Client) -> None:
+    other = Rubric.objects.create(name="Other")
+    asked = {
+        "name": "8a",
+        "teachers": [cast.other_teacher.pk],
+        "students": [cast.outsider.pk],
+        "max_duration_seconds": 10**6,
+        "max_submissions": 10**6,
+        "prompt": "Say hello.",
+        "release": Classroom.Release.AFTER_REVIEW,
+        "rubric": other.pk,
+    }
+    address = reverse("admin:evaluations_classroom_change", args=[cast.classroom.pk])
+    assert teacher.post(address, asked).status_code == 302
+    after = Classroom.objects.get(pk=cast.classroom.pk)
+    assert (after.prompt, after.release, after.rubric) == ("Say hello.", "after_review", other)
+    assert (after.name, after.max_duration_seconds, after.max_submissions) == ("7a", 600, 20)
+    assert (set(after.teachers.all()), set(after.students.all())) == ({cast.teacher}, {cast.ada, cast.bo})
+
+
+def test_an_operator_changes_the_people_of_a_class(cast: Cast, operator: Client) -> None:
+    text = page(operator, "evaluations_classroom_change", cast.classroom.pk)
+    assert 'name="students"' in text
+    assert "outsider" in text
+
+
+@pytest.mark.usefixtures("ours")
+def test_no_page_of_a_teacher_names_other_classes_or_their_people(cast: Cast, teacher: Client) -> None:
+    shared = Classroom.objects.create(name="7c", rubric=Rubric.default())
+    shared.teachers.add(cast.teacher)  # with two classes of one's own, lists offer a filter
+    hand_in(cast.bo, shared)
+    lists = [
+        *(f"evaluations_{model}_changelist" for model in ("classroom", "submission", "rubric", "transcript")),
+        *(f"queueing_{model}_changelist" for model in ("task", "attempt", "event")),
+    ]
+    pages = [page(teacher, name) for name in lists]
+    pages.append(page(teacher, "evaluations_classroom_change", cast.classroom.pk))
+    for text in pages:
+        assert not [name for name in (*FOREIGN, "theirs.mp4", "their secret") if name in text]
+    assert "7c" in pages[1]
+
+
+def test_a_teacher_reads_the_attempts_and_events_of_her_tasks_and_the_criteria(
+    teacher: Client, ours: Submission
+) -> None:
+    task = ours.evaluation_task
+    response = teacher.get(reverse("admin:queueing_task_change", args=[task.pk]))
+    shown = {each.opts.model: each.formset.queryset.count() for each in response.context["inline_admin_formsets"]}
+    assert shown == {Attempt: task.attempts.count(), Event: task.events.count()}
+    assert "our reason" in response.content.decode()
+    assert "clarity_of_speech" in page(teacher, "evaluations_rubric_change", Rubric.default().pk)
+
+
+@pytest.mark.parametrize("model", ["attempt", "event"])
+def test_attempts_and_events_are_narrowed_to_the_teachers_classes(
+    model: str, teacher: Client, operator: Client, ours: Submission
+) -> None:
+    Event.objects.create(node="lab-pc", kind="phase")
+    theirs = Task.objects.exclude(submission=ours).get()
+    foreign = getattr(theirs, f"{model}s").first()
+    assert teacher.get(reverse(f"admin:queueing_{model}_change", args=[foreign.pk])).status_code == 302
+    counts = [
+        client.get(reverse(f"admin:queueing_{model}_changelist")).context["cl"].result_count
+        for client in (teacher, operator)
+    ]
+    assert counts[0] == getattr(ours.evaluation_task, f"{model}s").count()
+    assert counts[0] < counts[1]
+
+
+@pytest.mark.parametrize("model", ["phase", "batch", "worker"])
+def test_the_machinery_is_for_operators(model: str, teacher: Client) -> None:
+    assert teacher.get(reverse(f"admin:queueing_{model}_changelist")).status_code == 403
+
+
+def test_what_an_operator_gave_the_teachers_besides_survives_the_next_migration(cast: Cast) -> None:
+    roles.ensure_groups()
+    group, extra = Group.objects.get(name=roles.TEACHERS), Permission.objects.get(codename="add_rubric")
+    group.permissions.add(extra)
+    roles.ensure_groups()
+    assert set(group.permissions.values_list("codename", flat=True)) == {*roles.PERMISSIONS, "add_rubric"}
+
+
+def add_rubric(client: Client, *criteria: dict[str, str]) -> str:
+    """Fill in the admin's form; returns what it complains about, or nothing."""
+    fields: dict[str, Any] = {"name": "Mine", "criteria-TOTAL_FORMS": len(criteria), "criteria-INITIAL_FORMS": 0}
+    for number, criterion in enumerate(criteria):
+        filled = {"key": f"k{number}", "title": "T", "description": "D", "weight": "1", "position": "0", **criterion}
+        fields |= {f"criteria-{number}-{name}": value for name, value in filled.items()}
+    response = client.post(reverse("admin:evaluations_rubric_add"), fields)
+    return "" if response.status_code == 302 else response.content.decode()
+
+
+@pytest.mark.parametrize(
+    "criteria",
+    [
+        [{"basis": "judged"}],
+        [{"basis": "both", "measure": "fluency"}, {"basis": "computed"}],
+        [{"basis": "measured", "measure": "delivery", "key": "feedback"}],
+    ],
+)
+def test_a_rubric_that_can_be_scored_is_saved(criteria: list[dict[str, str]], operator: Client) -> None:
+    assert not add_rubric(operator, *criteria)
+    assert Rubric.objects.get(name="Mine").criteria.count() == len(criteria)
+
+
+@pytest.mark.parametrize(
+    ("criteria", "complaint"),
+    [
+        ([], "At least one criterion must be judged or measured."),
+        ([{"basis": "computed"}], "At least one criterion must be judged or measured."),
+        ([{"basis": "judged", "DELETE": "on"}], "At least one criterion must be judged or measured."),
+        ([{"basis": "measured"}], "Choose what is measured."),
+        ([{"basis": "judged"}, {"basis": "both"}], "Choose what is measured."),
+    ],
+)
+def test_a_rubric_that_can_not_be_scored_is_refused(
+    criteria: list[dict[str, str]], complaint: str, operator: Client
+) -> None:
+    assert complaint in add_rubric(operator, *criteria)
+    assert not Rubric.objects.filter(name="Mine").exists()

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from django.conf import settings
 from django.contrib.auth.models import Group, User
+from django.db import transaction
+from django.db.models import QuerySet
 
 from evaluations import actions, roles
 from evaluations.models import Classroom, Rubric
@@ -17,6 +19,10 @@ HERE = Path(__file__).parent
 CLASSROOM = "Demo class"
 PASSWORD = "demo-introeval"  # noqa: S105 - printed in the READY box
 LOGINS = (("teacher", "teacher", PASSWORD), ("student", "anna", PASSWORD))
+
+
+class AccountTakenError(Exception):
+    """An account of this name exists and is none of the demo class."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +48,20 @@ def clips() -> list[Clip]:
 
 
 def load() -> tuple[Classroom, int]:
-    """Make the class and hand every clip in; what is there already stays. Returns the class and the new submissions."""
-    classroom, _ = Classroom.objects.get_or_create(name=CLASSROOM, defaults={"rubric": Rubric.default()})
-    classroom.teachers.add(_teacher())
-    return classroom, sum(_hand_in(classroom, clip) for clip in clips())
+    """Make the class and hand every clip in; what is there already stays. Returns the class and the new submissions.
+
+    Raises:
+        AccountTakenError: somebody else has one of the demo's user names. Nothing was made.
+    """
+    with transaction.atomic():
+        classroom, _ = Classroom.objects.get_or_create(name=CLASSROOM, defaults={"rubric": Rubric.default()})
+        classroom.teachers.add(_teacher(classroom))
+        students = [_student(classroom, clip) for clip in clips()]
+    return classroom, sum(_hand_in(classroom, *each) for each in zip(students, clips(), strict=True))
 
 
-def _teacher() -> User:
-    teacher = _user("teacher", "Tess Teacher")
+def _teacher(classroom: Classroom) -> User:
+    teacher = _user("teacher", "Tess Teacher", classroom.teachers.all())
     if not teacher.is_staff:
         teacher.is_staff = True
         teacher.save(update_fields=["is_staff"])
@@ -58,18 +70,25 @@ def _teacher() -> User:
     return teacher
 
 
-def _user(username: str, full_name: str) -> User:
+def _student(classroom: Classroom, clip: Clip) -> User:
+    student = _user(clip.username, clip.student, classroom.students.all())
+    classroom.students.add(student)
+    return student
+
+
+def _user(username: str, full_name: str, ours: QuerySet[User]) -> User:
+    """The demo's user of that name. Anybody else's account is left alone: the demo's password is public."""
     first, last = full_name.split(maxsplit=1)
     user, created = User.objects.get_or_create(username=username, defaults={"first_name": first, "last_name": last})
     if created:
         user.set_password(PASSWORD)
         user.save(update_fields=["password"])
+    elif not ours.contains(user):
+        raise AccountTakenError(f"The user {username!r} was not made by the demo class; rename that account first.")
     return user
 
 
-def _hand_in(classroom: Classroom, clip: Clip) -> bool:
-    student = _user(clip.username, clip.student)
-    classroom.students.add(student)
+def _hand_in(classroom: Classroom, student: User, clip: Clip) -> bool:
     staged = settings.UPLOADS_DIR / f"demo-{clip.file}"
     staged.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(clip.path, staged)

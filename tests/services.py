@@ -17,6 +17,8 @@ import pytest
 
 DATA_DIR = Path(tempfile.mkdtemp(prefix="introeval-tests-"))
 os.environ["DATA_DIR"] = str(DATA_DIR)
+for _own in ("DATABASE_URL", "REDIS_URL"):
+    os.environ.pop(_own, None)  # a developer's servers are not for tests
 os.environ.setdefault("SECRET_KEY", "tests-only-" + "k" * 40)
 # Playwright's synchronous driver runs an event loop in this thread, and Django would then refuse the ORM.
 os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"

@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any, Self
 
 from django.db import models, transaction
-from django.db.models import Count, F, Max, Min, Q, Subquery
+from django.db.models import Case, Count, F, Max, Min, Q, Subquery, When
 from django.db.models.functions import Coalesce, Now
 
 from queueing import pipelines
@@ -135,8 +135,14 @@ class TaskQuerySet(models.QuerySet["Task"]):
         return self.filter(stage=Stage.TRANSCRIBE, batch=None)
 
     def in_turn(self) -> Self:
-        """The order of service."""
-        return self.order_by("turn", "pk")
+        """The order of service: batch by batch, stage by stage, and round-robin by owner within a stage.
+
+        By stage, so that a server with room for one language model changes it once per batch, and a prompt's beginning
+        stays in its cache.
+        """
+        stages = (When(stage=stage, then=rank) for rank, stage in enumerate(Stage))
+        rank = Case(*stages, default=len(Stage))
+        return self.order_by(F("batch_id").asc(nulls_last=True), rank, "turn", "pk")
 
     def enqueue(self, *, submission_id: uuid.UUID, pipeline: str, owner_key: str) -> Task:
         """A new task at its pipeline's first stage.
@@ -220,10 +226,9 @@ class TaskQuerySet(models.QuerySet["Task"]):
 
     def positions(self) -> dict[int, int]:
         """Each live task's place in line: 0 = being worked on, n = n-th of those that wait."""
-        live = self.live().order_by(F("batch_id").asc(nulls_last=True), "turn", "pk")
         places: dict[int, int] = {}
         waiting = 0
-        for pk, state in live.values_list("pk", "state"):
+        for pk, state in self.live().in_turn().values_list("pk", "state"):
             waiting += state == State.QUEUED
             places[pk] = waiting if state == State.QUEUED else 0
         return places

@@ -46,7 +46,7 @@ def demo_class() -> None:
     _print_overhead()
     print("\npeak resident memory")
     for name, size in sorted(peaks.items()):
-        print(f"  {name:<28}{size / 2**20:>8.0f} MiB")
+        print(f"  {name:<36}{size / 2**20:>8.0f} MiB")
 
 
 def _print_stages() -> None:
@@ -114,19 +114,25 @@ def _transactions() -> int:
 
 @contextmanager
 def _peaks(worker: subprocess.Popen[bytes]) -> Iterator[dict[str, int]]:
-    """The largest resident size of the worker and of each kind of child, in bytes, while the block runs."""
+    """The largest resident size of the worker and of each kind of child in each phase, in bytes."""
+    from django.db import connection
+
+    from queueing.models import Phase
+
     peaks: dict[str, int] = {}
     done = threading.Event()
 
     def sample() -> None:
         root = psutil.Process(worker.pid)
         while not done.wait(SAMPLE_SECONDS):
+            phase = Phase.objects.values_list("name", flat=True).first() or "idle"
             try:
                 for process in [root, *root.children(recursive=True)]:
-                    name = _name(process.cmdline())
+                    name = f"{_name(process.cmdline())} ({phase})"
                     peaks[name] = max(peaks.get(name, 0), process.memory_info().rss)
             except psutil.Error:
                 continue
+        connection.close()
 
     thread = threading.Thread(target=sample)
     thread.start()

@@ -197,6 +197,22 @@ def test_positions_count_those_that_wait(cast: Cast, enqueue: Enqueue, worker: W
     assert Task.objects.positions() == {first.pk: 0, third.pk: 1, second.pk: 2}
 
 
+def test_a_batch_is_extracted_before_any_of_it_is_rated(enqueue: Enqueue, worker: Worker) -> None:
+    tasks = [enqueue() for _ in range(2)]
+    Batch.fill("a", 10)
+    Task.objects.filter(pk=tasks[0].pk).update(stage=Stage.RATE)
+    Task.objects.filter(pk=tasks[1].pk).update(stage=Stage.EXTRACT)
+    assert [claim(worker).stage for _ in range(2)] == [Stage.EXTRACT, Stage.RATE]
+
+
+def test_an_earlier_batch_is_rated_before_a_later_one_is_extracted(enqueue: Enqueue, worker: Worker) -> None:
+    early, late = enqueue(), enqueue()
+    for task, stage in ((early, Stage.RATE), (late, Stage.EXTRACT)):
+        batch = Batch.objects.create(node="a", phase=PhaseName.EVAL)
+        Task.objects.filter(pk=task.pk).update(batch=batch, stage=stage)
+    assert claim(worker).pk == early.pk
+
+
 def test_a_batch_takes_no_more_than_its_size_and_one_node_has_one_open_batch(enqueue: Enqueue) -> None:
     for _ in range(5):
         enqueue()

@@ -16,11 +16,13 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH = 1, 2  # linux/capability.h
 CAPABILITY_VERSION_3 = 0x20080522
-PR_SET_PDEATHSIG, PR_SET_KEEPCAPS, PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE = 1, 8, 47, 2  # linux/prctl.h
+PR_SET_PDEATHSIG, PR_SET_KEEPCAPS, PR_SET_SECUREBITS, PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE = 1, 8, 28, 47, 2
+SECBIT_NO_SETUID_FIXUP = 1 << 2  # linux/securebits.h
 
 
 def permitted() -> int:
@@ -42,6 +44,10 @@ def become(uid: int, gid: int, *, search: bool) -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     capability = search_capability() if search else None
     if capability is not None:
+        # access(2), which initdb asks whether its programs are there, heeds capabilities of others than root only so.
+        # A container may forbid it; then only programs below a closed directory are out of reach.
+        with suppress(OSError):
+            _call(libc.prctl, PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP, 0, 0, 0)
         _call(libc.prctl, PR_SET_KEEPCAPS, 1, 0, 0, 0)
     os.setgroups([])
     os.setresgid(gid, gid, gid)

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from introeval import embedded
+from introeval.embedded import launcher
 from introeval.embedded.place import Account, Place
 from tests.introeval.conftest import ROOT, Hold, as_user, ask, copied, environment, postmaster
 
@@ -102,6 +103,18 @@ if IS_ROOT:
 
         kept = effective_capabilities(postmaster(data_dir))
         assert kept in (1 << 1, 1 << 2)  # CAP_DAC_OVERRIDE or, where root has it, CAP_DAC_READ_SEARCH
+
+    def test_a_program_below_a_closed_directory_is_there_when_it_is_looked_for(tmp_path: Path) -> None:
+        """As initdb looks for `postgres` in a checkout below root's own home: by access(2), which heeds little."""
+        closed = tmp_path / "closed"
+        closed.mkdir(mode=0o700)
+        program = closed / "program"
+        shutil.copy(shutil.which("true") or "", program)
+        nobody = pwd.getpwnam("nobody")
+        account = ["--uid", str(nobody.pw_uid), "--gid", str(nobody.pw_gid), "--search"]
+        command = ["/bin/sh", "-c", f"test -x {program}"]
+        run = subprocess.run([sys.executable, "-I", "-S", launcher.__file__, *account, "--", *command], check=False)
+        assert run.returncode == 0
 
     def test_roots_help_in_a_users_directory_does_not_lock_the_user_out(
         users_dir: Path, user: Account, hold: Hold

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import signal
+from threading import Thread
 from typing import Any
 
 from django.conf import settings
@@ -23,7 +24,8 @@ class Command(BaseCommand):
     def handle(self, *args: Any, node: str, until_idle: bool, **options: Any) -> None:
         worker = PhaseWorker(node, build.from_settings(settings), Options.from_settings(settings))
         for name in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(name, lambda *_: worker.stop())
+            # From a thread: the main one may be inside the very lock that setting an event takes.
+            signal.signal(name, lambda *_: Thread(target=worker.stop).start())
         try:
             worker.run(until_idle=until_idle)
         except QueueError as error:

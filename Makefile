@@ -1,5 +1,6 @@
 # Everything a newcomer or CI runs. `make` alone prints this list.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
+LANES ?= 2
 VENV := .venv
 RUN := $(VENV)/bin/python
 STAMPS := $(VENV)/.stamps
@@ -47,10 +48,10 @@ chromium:
 	  || { echo "the browser tests need Debian's chromium: sudo apt-get install chromium" >&2; exit 1; }
 
 test-fast: setup $(STAMPS)/test  ## the tests that take seconds, on every save
-	@$(RUN) -m pytest -q -m "not slow"
+	@$(RUN) -m pytest -q -n $(LANES) -m "not slow"
 
 test: test-setup check  ## all tests: real processes, models and browser included
-	@$(RUN) -m pytest -q
+	@$(RUN) -m pytest -q -n $(LANES)
 
 check: setup $(STAMPS)/test  ## linters, types, layers, templates, migrations
 	@$(RUN) -m ruff check .

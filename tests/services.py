@@ -1,4 +1,4 @@
-"""PostgreSQL and Valkey of the test session's own.
+"""PostgreSQL and Valkey of the test session's own; of each process, when pytest-xdist shares the tests out.
 
 A plugin (`-p tests.services`), because pytest-django reads the settings before any conftest.py is imported, and the
 settings read DATA_DIR.
@@ -19,6 +19,7 @@ DATA_DIR = Path(tempfile.mkdtemp(prefix="introeval-tests-"))
 os.environ["DATA_DIR"] = str(DATA_DIR)
 for _own in ("DATABASE_URL", "REDIS_URL"):
     os.environ.pop(_own, None)  # a developer's servers are not for tests
+os.environ["DATABASE_POOL_SIZE"] = "30"  # for tests that race many threads of this process against each other
 os.environ.setdefault("SECRET_KEY", "tests-only-" + "k" * 40)
 # Playwright's synchronous driver runs an event loop in this thread, and Django would then refuse the ORM.
 os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
@@ -29,7 +30,8 @@ _services = ExitStack()
 def pytest_sessionstart(session: pytest.Session) -> None:
     from introeval import embedded
 
-    if not session.config.option.collectonly:
+    shares_out = not hasattr(session.config, "workerinput") and session.config.getoption("numprocesses", None)
+    if not session.config.option.collectonly and not shares_out:
         _services.enter_context(embedded.services(DATA_DIR))
 
 

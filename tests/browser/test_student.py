@@ -256,11 +256,12 @@ def test_only_changes_of_state_are_announced(ada: Visit, cast: Cast) -> None:
 
 
 def test_the_line_and_the_gpu_are_live_too(ada: Visit, cast: Cast) -> None:
+    expect(ada.page.locator("#queue")).to_contain_text("Nobody is waiting.")
+    elsewhere(hand_in, cast.bo, cast.classroom)
+    expect(ada.page.locator("#queue")).to_contain_text("1 waiting")
     elsewhere(Worker.objects.create, node="lab-pc", pid=1)
     elsewhere(lambda: Phase(node="lab-pc").enter(Step.ACTIVE, name="stt"))
     expect(ada.page.locator("#queue")).to_contain_text("The GPU is transcribing.")
-    elsewhere(hand_in, cast.bo, cast.classroom)
-    expect(ada.page.locator("#queue")).to_contain_text("1 waiting")
 
 
 def test_signing_out_in_one_window_signs_out_the_other(ada: Visit) -> None:

@@ -19,7 +19,7 @@ from tests.evaluations.views.conftest import disk, signed_in
 
 __all__ = ["disk"]
 
-FOREIGN = ("other_teacher", "outsider", "7b")
+FOREIGN = ("other_teacher", "outsider", "Group of somebody else")
 
 
 @pytest.fixture
@@ -67,7 +67,7 @@ def test_a_teacher_changes_prompt_release_and_rubric_of_her_class_and_nothing_el
     assert teacher.post(address, asked).status_code == 302
     after = Classroom.objects.get(pk=cast.classroom.pk)
     assert (after.prompt, after.release, after.rubric) == ("Say hello.", "after_review", other)
-    assert (after.name, after.max_duration_seconds, after.max_submissions) == ("7a", 600, 20)
+    assert (after.name, after.max_duration_seconds, after.max_submissions) == ("Group of Ms Teacher", 600, 20)
     assert (set(after.teachers.all()), set(after.students.all())) == ({cast.teacher}, {cast.ada, cast.bo})
 
 
@@ -79,7 +79,7 @@ def test_an_operator_changes_the_people_of_a_class(cast: Cast, operator: Client)
 
 @pytest.mark.usefixtures("ours")
 def test_no_page_of_a_teacher_names_other_classes_or_their_people(cast: Cast, teacher: Client) -> None:
-    shared = Classroom.objects.create(name="7c", rubric=Rubric.default())
+    shared = Classroom.objects.create(name="Her second group", rubric=Rubric.default())
     shared.teachers.add(cast.teacher)  # with two classes of one's own, lists offer a filter
     hand_in(cast.bo, shared)
     lists = [
@@ -90,7 +90,7 @@ def test_no_page_of_a_teacher_names_other_classes_or_their_people(cast: Cast, te
     pages.append(page(teacher, "evaluations_classroom_change", cast.classroom.pk))
     for text in pages:
         assert not [name for name in (*FOREIGN, "theirs.mp4", "their secret") if name in text]
-    assert "7c" in pages[1]
+    assert "Her second group" in pages[1]
 
 
 def test_a_teacher_reads_the_attempts_and_events_of_her_tasks_and_the_criteria(

@@ -120,6 +120,7 @@ TEMPLATES = [
 # Database and broker: given ones, or the embedded ones of DATA_DIR (introeval/embedded.py).
 DATABASE_URL = env.str("DATABASE_URL", default="") or embedded.database_url(DATA_DIR)
 REDIS_URL = env.str("REDIS_URL", default="") or embedded.redis_url(DATA_DIR)
+DATABASE_POOL_SIZE = env.int("DATABASE_POOL_SIZE", default=8)
 DATABASES = {
     "default": {
         **env.db_url_config(DATABASE_URL),
@@ -127,7 +128,7 @@ DATABASES = {
         "CONN_MAX_AGE": 0,
         "CONN_HEALTH_CHECKS": True,  # the pool hands out no connection that died meanwhile
         "OPTIONS": {
-            "pool": {"min_size": 0, "max_size": int(positive("DATABASE_POOL_SIZE", 8)), "timeout": 10},
+            **({"pool": {"min_size": 0, "max_size": DATABASE_POOL_SIZE, "timeout": 10}} if DATABASE_POOL_SIZE else {}),
             "connect_timeout": 5,
             "keepalives_idle": 5,
             "keepalives_interval": 2,

@@ -19,7 +19,9 @@ DATA_DIR = Path(tempfile.mkdtemp(prefix="introeval-tests-"))
 os.environ["DATA_DIR"] = str(DATA_DIR)
 for _own in ("DATABASE_URL", "REDIS_URL"):
     os.environ.pop(_own, None)  # a developer's servers are not for tests
-os.environ["DATABASE_POOL_SIZE"] = "30"  # for tests that race many threads of this process against each other
+# Tests race threads against each other, end their connections and drop databases under them; the processes that they
+# start have their pools (tests/processes/conftest.py).
+os.environ["DATABASE_POOL_SIZE"] = "0"
 os.environ.setdefault("SECRET_KEY", "tests-only-" + "k" * 40)
 # Playwright's synchronous driver runs an event loop in this thread, and Django would then refuse the ORM.
 os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"

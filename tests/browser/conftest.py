@@ -66,6 +66,7 @@ def environment() -> dict[str, str]:
     url = urlunsplit(parts._replace(path=path)) if parts.hostname else f"{parts.scheme}://{parts.netloc}{path}"
     return {
         **os.environ,
+        "DATABASE_POOL_SIZE": "8",
         "DATABASE_URL": url,
         "REDIS_URL": settings.REDIS_URL,
         "DJANGO_SETTINGS_MODULE": "introeval.settings",

@@ -31,7 +31,8 @@ Submit = Callable[..., Submission]
 def environment(**more: str) -> dict[str, str]:
     """What a child process needs to see this test's database and files."""
     database = embedded.database_url(settings.DATA_DIR).rsplit("/", 1)[0] + "/" + settings.DATABASES["default"]["NAME"]
-    return {**os.environ, "DATABASE_URL": database, "REDIS_URL": settings.REDIS_URL, **more}
+    pooled = {"DATABASE_POOL_SIZE": "8"}
+    return {**os.environ, **pooled, "DATABASE_URL": database, "REDIS_URL": settings.REDIS_URL, **more}
 
 
 def wait_until(condition: Callable[[], bool], seconds: float = 30) -> None:

@@ -25,6 +25,7 @@ PORTS_TRIED = 50
 READY_SECONDS = 120.0
 TEND_SECONDS = 0.2
 WEBSOCKET_MESSAGE_BYTES = 65_536
+DEFAULT_THREADS = 8  # where no pool bounds the site's connections
 
 
 class Command(BaseCommand):
@@ -141,7 +142,7 @@ def children(site: Site) -> list[Child]:
     if sys.stderr.isatty():
         env.setdefault("LOG_FORMAT", "console")
     # A thread of daphne's holds a database connection while it works: no more threads than the pool has.
-    env.setdefault("ASGI_THREADS", str(settings.DATABASES["default"]["OPTIONS"]["pool"]["max_size"]))
+    env.setdefault("ASGI_THREADS", str(settings.DATABASE_POOL_SIZE or DEFAULT_THREADS))
     listen = ["-b", site.host, "-p", str(site.port), "-v", "0"]
     limits = ["--websocket-max-message-size", str(WEBSOCKET_MESSAGE_BYTES), "--no-server-name"]
     web = [sys.executable, "-m", "daphne", *listen, *limits, "introeval.asgi:application"]

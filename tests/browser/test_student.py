@@ -278,6 +278,8 @@ def test_signing_out_in_one_window_signs_out_the_other(ada: Visit) -> None:
     other.goto("/")
     other.get_by_role("button", name="Sign out").click()
     ada.page.wait_for_url("**/login/**")
+    # A socket that reconnects in between is refused, rightly, and Chromium says so.
+    ada.complaints[:] = [one for one in ada.complaints if "response code: 403" not in one]
 
 
 def test_hostile_names_and_words_run_nothing(ada: Visit, cast: Cast) -> None:

@@ -18,6 +18,9 @@ from evaluations.media.decode import probe
 from tests.evaluations.media import corpus
 from tests.evaluations.media.conftest import Clips
 
+# Closing a response closes old database connections, and an earlier test may have left one.
+pytestmark = pytest.mark.django_db
+
 MIB = 1024 * 1024
 
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
+from threading import Condition, Thread
 from typing import Any, Final
 
 import structlog
-from asgiref.sync import async_to_sync
 from channels.layers import get_channel_layer
 from django.conf import settings
 from django.contrib.auth.models import User
@@ -20,7 +21,6 @@ from django.template.loader import render_to_string
 from django.utils.crypto import salted_hmac
 
 from evaluations import rows
-from evaluations.models import Submission
 from evaluations.rows import Queue, Row
 from queueing.signals import phase_changed, task_changed
 
@@ -33,7 +33,7 @@ PAUSE_AFTER_FAILURE_SECONDS: Final = 5.0
 Message = dict[str, Any]
 
 
-def student_group(user_id: int) -> str:
+def student_group(user_id: int | str) -> str:
     return f"student.{user_id}"
 
 
@@ -135,40 +135,73 @@ def connect() -> None:
     user_logged_out.connect(_relay_logout, dispatch_uid="live")
 
 
-def _relay_task(*, task_id: int, **kwargs: object) -> None:
-    owner = Submission.objects.filter(tasks=task_id).values_list("student", flat=True)
-    broker.publish({**{student_group(pk): {"type": "look"} for pk in owner}, QUEUE_GROUP: {"type": "queue.moved"}})
+def _relay_task(*, owner_key: str, **kwargs: object) -> None:
+    broker.publish(student_group(owner_key), {"type": "look"})
+    broker.publish(QUEUE_GROUP, {"type": "queue.moved"})
 
 
 def _relay_phase(**kwargs: object) -> None:
-    broker.publish({QUEUE_GROUP: {"type": "queue.moved"}})
+    broker.publish(QUEUE_GROUP, {"type": "queue.moved"})
 
 
 def _relay_logout(*, request: HttpRequest, user: User | None, **kwargs: object) -> None:
     # Django sends this before it drops the session: asking the session store now could still find it.
     if user is not None and request.session.session_key:
         ended = session_mark(request.session.session_key)
-        broker.publish({student_group(user.pk): {"type": "session.ended", "session": ended}})
+        broker.publish(student_group(user.pk), {"type": "session.ended", "session": ended})
 
 
 class Broker:
-    """Sends to groups. One that is away never breaks the caller, and holds it up at most once in a while."""
+    """Sends to groups, on a thread of its own: neither the queue nor a request waits for a broker.
+
+    What is said again before it was sent is sent once: a message only asks to look.
+    """
 
     def __init__(self) -> None:
         self.quiet_until = 0.0  # of the monotonic clock
+        self._waiting: dict[tuple[str, str], Message] = {}
+        self._news = Condition()
+        self._thread: Thread | None = None
 
-    def publish(self, messages: Mapping[str, Message]) -> None:
-        """Group → message; whatever does not get through is found by those who look."""
+    def publish(self, group: str, message: Message) -> None:
+        """Whatever does not get through is found by those who look."""
+        with self._news:
+            self._waiting[group, str(sorted(message.items()))] = message
+            if self._thread is None or not self._thread.is_alive():
+                self._thread = Thread(target=self._send_on, name="live", daemon=True)
+                self._thread.start()
+            self._news.notify_all()
+
+    def flush(self, seconds: float = SEND_TIMEOUT_SECONDS) -> None:
+        """Wait until all that was said is sent, or given up."""
+        with self._news:
+            self._news.wait_for(lambda: not self._waiting, seconds)
+
+    def _send_on(self) -> None:
+        with asyncio.Runner() as runner:
+            while True:
+                with self._news:
+                    self._news.wait_for(lambda: bool(self._waiting))
+                    batch = dict(self._waiting)
+                self._send(runner, batch)
+                with self._news:
+                    for key, message in batch.items():
+                        if self._waiting[key] is message:
+                            del self._waiting[key]
+                    self._news.notify_all()
+
+    def _send(self, runner: asyncio.Runner, batch: Mapping[tuple[str, str], Message]) -> None:
         if time.monotonic() < self.quiet_until:
             return
         try:
-            async_to_sync(_send)(messages.items())
+            runner.run(_send([(group, message) for (group, _), message in batch.items()]))
         except Exception as error:
             self.quiet_until = time.monotonic() + PAUSE_AFTER_FAILURE_SECONDS
             log.warning("news_not_sent", error=repr(error))
 
 
 broker = Broker()
+atexit.register(lambda: broker.flush())
 
 
 async def _send(messages: Iterable[tuple[str, Message]]) -> None:

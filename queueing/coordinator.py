@@ -15,6 +15,7 @@ from django.db import InterfaceError, OperationalError
 
 from queueing.engines.base import Engine, Resident
 from queueing.exceptions import StageError
+from queueing.failpoints import failpoint
 from queueing.models import Phase
 from queueing.states import PhaseName, Step
 
@@ -68,6 +69,7 @@ class Coordinator:
     def drain(self, target: PhaseName | None, why: str) -> None:
         """Say that running work is being finished before the switch."""
         if self.row.step != Step.DRAINING:
+            failpoint("switch.draining")
             self.row.enter(Step.DRAINING, name=self.current or "", target=target or "", reason=why)
 
     def stay(self) -> None:
@@ -112,11 +114,13 @@ class Coordinator:
 
     def _unload_all(self) -> None:
         # All kinds, not only the current one: after a crash nobody knows what is loaded.
+        failpoint("switch.unloading")
         if self.current:
             self.row.enter(Step.UNLOADING, name=self.current)
         self.current = None
         for engine in self._all():
             engine.unload()
+        failpoint("switch.unloaded")
 
     def _verify(self) -> None:
         deadline = self.clock() + self.verify_seconds
@@ -124,19 +128,24 @@ class Coordinator:
             if self.clock() > deadline:
                 raise StillResident(f"still in memory: {', '.join(one.model for one in held)}")
             if self.row.step != Step.VERIFYING:
+                failpoint("switch.verifying")
                 self.row.enter(Step.VERIFYING)
             time.sleep(0.1)
+        failpoint("switch.verified")
 
     def _load(self, target: PhaseName) -> None:
+        failpoint("switch.loading")
         self.row.enter(Step.LOADING, name=target)
         began = self.clock()
         for engine in self.engines[target]:
             engine.load()
+        failpoint("switch.loaded")
         log.info("phase loaded", node=self.row.node, phase=target, seconds=round(self.clock() - began, 3))
 
     def _settle(self, target: PhaseName | None) -> None:
         self.current, self.since, self._tries = target, self.clock(), 0
         self.row.enter(Step.ACTIVE if target else Step.IDLE, name=target or "")
+        failpoint("switch.settled")
 
     def _block(self, target: PhaseName | None, error: Exception) -> None:
         self._tries += 1
@@ -144,7 +153,8 @@ class Coordinator:
         self._not_before = self.clock() + pause
         if (self.row.step, self.row.target, self.row.reason) != (Step.BLOCKED, target or "", str(error)):
             log.error("phase blocked", node=self.row.node, target=target, reason=str(error))
-            self.row.enter(Step.BLOCKED, target=target or "", reason=str(error))
+            self.row.enter(Step.BLOCKED, target=target or "", reason=str(error) or type(error).__name__)
+            failpoint("switch.blocked")
 
     def resident(self) -> list[Resident]:
         """Every model in memory on this node, as its holder reports it."""

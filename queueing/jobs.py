@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterable
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import groupby
 from threading import Event, Thread
 from typing import Any
 
@@ -15,8 +17,9 @@ import structlog
 from django.db import InterfaceError, OperationalError, connection, transaction
 
 from queueing import pipelines, policy
-from queueing.engines.base import Engines
+from queueing.engines.base import Engine, Engines
 from queueing.exceptions import ClaimLost, Infrastructure, Interrupted, Permanent, StageError, Transient
+from queueing.failpoints import failpoint
 from queueing.models import Task
 
 log = structlog.get_logger()
@@ -48,6 +51,11 @@ class Job:
     def note(self, done: float, total: float) -> None:
         self.progress = (done, total)
 
+    @property
+    def error(self) -> BaseException | None:
+        """Why it ended badly; None when it ended well. Only of a job that has ended."""
+        return self.outcome.exception()
+
 
 class Jobs:
     """The jobs of one worker. Used by its main thread only; `wake` is called, from any thread, when one has ended."""
@@ -71,6 +79,7 @@ class Jobs:
         except Exception as error:
             job.outcome.set_exception(error)  # the task steps aside; the loop goes on
             return
+        failpoint("run.prepared")
         assert not connection.in_atomic_block, "no transaction may be open while a model runs"
         job.outcome.add_done_callback(lambda _: self.wake())
         Thread(target=self._compute, args=(job, work), name=f"task-{task.pk}", daemon=True).start()
@@ -84,6 +93,7 @@ class Jobs:
             job.outcome.set_exception(error)
         else:
             job.took = time.perf_counter() - began
+            failpoint("run.computed")
             job.outcome.set_result(result)
 
     def finish_ended(self) -> list[Job]:
@@ -93,33 +103,52 @@ class Jobs:
             OperationalError, InterfaceError: the database is away; what was not recorded is still here.
         """
         ended = [job for job in self.running.values() if job.outcome.done()]
+        good = [job for job in ended if job.error is None]
+        for _, group in groupby(sorted(good, key=_kind), key=_kind):
+            self._record(list(group), self._succeed)
         for job in ended:
-            self._record(job)
-            del self.running[job.task.pk]
+            if job.error is not None:
+                self._record([job], self._fail_each)
         return ended
 
-    def _record(self, job: Job) -> None:
+    def _record(self, jobs: list[Job], how: Callable[[list[Job]], None]) -> None:
+        failpoint("finish")
         try:
-            error = job.outcome.exception()
-            if error is None:
-                self._succeed(job)
-            else:
-                self._fail(job, as_stage_error(error))
-        except ClaimLost:
-            log.warning("claim lost, outcome dropped", task=job.task.pk, epoch=job.task.epoch)
+            how(jobs)
         except (OperationalError, InterfaceError):
             raise
         except Exception as unexpected:
-            log.exception("an outcome could not be saved", task=job.task.pk)
+            if len(jobs) > 1:
+                # One of them can't be saved: it must not take the others with it.
+                for job in jobs:
+                    self._record([job], how)
+                return
+            log.exception("an outcome could not be saved", task=jobs[0].task.pk)
             with suppress(ClaimLost):
-                self._fail(job, as_stage_error(unexpected))
+                self._fail(jobs[0], as_stage_error(unexpected))
+        failpoint("finish.committed")
+        self._forget(jobs)
 
-    def _succeed(self, job: Job) -> None:
+    def _succeed(self, jobs: list[Job]) -> None:
+        """Jobs of one kind ended well: one transaction for all, each with its own claim to keep or to lose."""
         with transaction.atomic():
             # The guarded move comes first, so that a worker that lost its claim writes nothing at all.
-            job.task.advance(took=job.took)
-            job.spec.handler.save(job.task, job.outcome.result())
-        log.info("finished", task=job.task.pk, stage=job.spec.name, seconds=round(job.took, 3))
+            moved = Task.objects.advance([job.task for job in jobs], took=[job.took for job in jobs])
+            failpoint("finish.moved")
+            for job in jobs:
+                if job.task.pk in moved:
+                    job.spec.handler.save(job.task, job.outcome.result())
+            failpoint("finish.saved")
+        for job in jobs:
+            _tell(job, kept=job.task.pk in moved)
+
+    def _fail_each(self, jobs: list[Job]) -> None:
+        for job in jobs:
+            assert job.error is not None
+            try:
+                self._fail(job, as_stage_error(job.error))
+            except ClaimLost:
+                _tell(job, kept=False)
 
     def _fail(self, job: Job, error: StageError) -> None:
         task, patience = job.task, self.patience
@@ -145,6 +174,14 @@ class Jobs:
                 job.shown = job.progress
                 job.task.note_progress(*job.progress)
 
+    def engine_of(self, spec: pipelines.StageSpec) -> Engine:
+        engine: Engine = getattr(self.engines, spec.engine)
+        return engine
+
+    def per_engine(self) -> Counter[Hashable]:
+        """How many jobs keep each engine busy."""
+        return Counter(id(self.engine_of(job.spec)) for job in self.running.values())
+
     def alone(self) -> bool:
         """Whether a task runs here that a worker died on: nothing is put beside it, lest it dies too."""
         return any(job.task.crashes for job in self.running.values())
@@ -164,11 +201,27 @@ class Jobs:
         """The ids of the tasks that compute here; safe from any thread."""
         return set(self.running.copy())
 
-    def stop(self, ids: set[int]) -> None:
+    def stop(self, ids: Iterable[int]) -> None:
         """Interrupt the computation of these tasks; safe from any thread."""
+        lost = set(ids)
         for pk, job in self.running.copy().items():
-            if pk in ids:
+            if pk in lost:
                 job.stop.set()
+
+    def _forget(self, jobs: list[Job]) -> None:
+        for job in jobs:
+            self.running.pop(job.task.pk, None)
+
+
+def _kind(job: Job) -> tuple[str, str]:
+    return job.task.pipeline, job.task.stage
+
+
+def _tell(job: Job, *, kept: bool) -> None:
+    if kept:
+        log.info("finished", task=job.task.pk, stage=job.spec.name, seconds=round(job.took, 3))
+    else:
+        log.warning("claim lost, outcome dropped", task=job.task.pk, epoch=job.task.epoch)
 
 
 # The model answered, only badly: there is nothing wrong with its engine.
@@ -177,7 +230,7 @@ ANSWERED = ("invalid_answer", "answer_cut")
 
 def casts_doubt(job: Job) -> bool:
     """Whether the way this job ended may have cost its engine's process, or came of its being gone."""
-    error = job.outcome.exception()
+    error = job.error
     return isinstance(error, StageError) and not isinstance(error, Permanent) and error.code not in ANSWERED
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from threading import Event
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from queueing.states import PhaseName
 
@@ -37,6 +37,7 @@ class Handler(Protocol):
 class StageSpec:
     name: str
     phase: PhaseName
+    engine: Literal["speech", "extract", "rate"]  # the one of `Engines` that does the work; its slots are the limit
     handler: Handler
 
 
@@ -66,6 +67,11 @@ def get(name: str) -> Pipeline:
     return _registry[name]
 
 
-def stages_of(phase: str) -> tuple[str, ...]:
-    """The names of all stages that need `phase`."""
-    return tuple(stage.name for pipeline in _registry.values() for stage in pipeline.stages if stage.phase == phase)
+def specs_of(phase: PhaseName) -> tuple[StageSpec, ...]:
+    """All stages that need `phase`, in the order of the pipelines and of their stages."""
+    return tuple(stage for pipeline in _registry.values() for stage in pipeline.stages if stage.phase == phase)
+
+
+def stages_of(phase: PhaseName) -> tuple[str, ...]:
+    """Their names, each once."""
+    return tuple(dict.fromkeys(stage.name for stage in specs_of(phase)))

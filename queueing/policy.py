@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from queueing.exceptions import Crashed, Infrastructure, Interrupted, Permanent, StageError
 from queueing.states import PhaseName
@@ -30,6 +31,11 @@ class Snapshot:
     batch: Demand = Demand()  # transcriptions of this node's open batch
     evaluation: Demand = Demand()
     expired: int = 0  # running tasks, of any worker, whose lease ran out
+    live: int = 0  # tasks that have not ended, all of them
+    owned: frozenset[int] = frozenset()  # the running tasks of the worker that looks
+    paused: frozenset[PhaseName] = frozenset()  # nothing of these may begin
+    drained: bool = False  # and nothing may stay loaded
+    wanted: PhaseName | None = None  # a person asked for this phase, and its time is not over
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +64,14 @@ def next_phase(
     """What the node's GPU should be for.
 
     A phase goes on while it has work: transcription for one batch, evaluation until uploads have waited for all of its
-    maximum dwell. Nothing to do for long enough unloads the model. While one phase is `blocked`, the other one works if
-    it can.
+    maximum dwell. Nothing to do for long enough unloads the model. While one phase is `blocked` or paused, the other
+    one works if it can. What a person asked for comes before all of that.
     """
+    if snapshot.drained:
+        return Decision(None, "drained")
+    if snapshot.wanted:
+        return Decision(snapshot.wanted, "a person asked for it")
+    snapshot = _without_paused(snapshot)
     if blocked == PhaseName.EVAL and (snapshot.batch.due or batch_ready(snapshot, limits)):
         return Decision(PhaseName.STT, "evaluation is blocked")
     if blocked == PhaseName.STT and snapshot.evaluation.due:
@@ -75,6 +86,16 @@ def next_phase(
             return Decision(current, "transcripts are being evaluated")
         return Decision(PhaseName.STT, "uploads have waited for a whole evaluation phase")
     return _fresh_choice(current, snapshot, limits, idle_seconds)
+
+
+def _without_paused(snapshot: Snapshot) -> Snapshot:
+    """What waits for a paused phase is no work; what runs already is."""
+    if PhaseName.STT in snapshot.paused:
+        unbatched, batch = replace(snapshot.unbatched, due=0), replace(snapshot.batch, due=0)
+        snapshot = replace(snapshot, unbatched=unbatched, batch=batch)
+    if PhaseName.EVAL in snapshot.paused:
+        snapshot = replace(snapshot, evaluation=replace(snapshot.evaluation, due=0))
+    return snapshot
 
 
 def _fresh_choice(current: PhaseName | None, snapshot: Snapshot, limits: Limits, idle_seconds: float) -> Decision:
@@ -95,6 +116,29 @@ def batch_ready(snapshot: Snapshot, limits: Limits) -> bool:
     return waiting.due >= limits.batch_size or (
         waiting.due > 0 and waiting.oldest_seconds >= limits.batch_max_wait_seconds
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """Stages that one engine serves, and how many of their tasks it works on at once."""
+
+    engine: Hashable
+    stages: tuple[str, ...]
+    slots: int
+
+
+def rooms(lanes: Sequence[Lane], running: Mapping[Hashable, int], *, together: bool) -> list[tuple[Lane, int]]:
+    """How many more tasks each lane may take, given how many run on each engine; lanes without room are left out.
+
+    The lanes of a phase work side by side: while one task is rated, the next one is extracted. Engines that can't be
+    loaded `together` take turns instead: the one that works keeps the turn, and when nothing runs, whoever is first in
+    line says whose turn it is.
+    """
+    if not together:
+        busy = [lane for lane in lanes if running.get(lane.engine)]
+        lanes = busy[:1] or [Lane(None, tuple(stage for lane in lanes for stage in lane.stages), 1)]
+    free = [(lane, lane.slots - running.get(lane.engine, 0)) for lane in lanes]
+    return [(lane, room) for lane, room in free if room > 0]
 
 
 @dataclass(frozen=True, slots=True)

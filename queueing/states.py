@@ -29,6 +29,7 @@ ENDED: Final = (State.DONE, State.FAILED, State.CANCELLED)
 
 TRANSITIONS: Final[dict[str, tuple[tuple[State, ...], State]]] = {
     # verb: (from, to)
+    "join": ((State.QUEUED,), State.QUEUED),  # it got a place in a batch
     "claim": ((State.QUEUED,), State.RUNNING),
     "advance": ((State.RUNNING,), State.QUEUED),  # this stage is done, the next one waits
     "finish": ((State.RUNNING,), State.DONE),
@@ -37,6 +38,7 @@ TRANSITIONS: Final[dict[str, tuple[tuple[State, ...], State]]] = {
     "rescue": ((State.RUNNING,), State.QUEUED),  # its worker died
     "fail": ((State.RUNNING,), State.FAILED),
     "cancel": ((State.QUEUED, State.RUNNING), State.CANCELLED),
+    "requeue": ((State.QUEUED, State.RUNNING), State.QUEUED),  # a person took it from its worker, or from its pause
     "retry": ((State.FAILED, State.CANCELLED), State.QUEUED),  # a person asked; resumes at the stage that failed
 }
 

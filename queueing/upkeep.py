@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from datetime import datetime
 
 import structlog
+from django.db import connection
 from django.db.models.functions import Now
 
 from queueing.exceptions import Crashed, Interrupted, Permanent
+from queueing.failpoints import failpoint
 from queueing.models import Batch, Task, Worker, in_seconds
 from queueing.states import PhaseName
 
@@ -17,14 +20,17 @@ log = structlog.get_logger()
 def rescue_expired(max_crashes: int, lease_seconds: float, spare: Collection[int] = ()) -> int:
     """Put tasks whose lease ran out back into the queue; a task whose worker died on it once too often is poison.
 
-    A worker that lives, or that said goodbye, did not die: a machine that slept, or a database that was away for longer
-    than a lease, costs a task nothing. `spare` are tasks that the caller itself still computes: its own heart notices.
+    A worker that lives, or that said goodbye, did not die, nor did one that could not be heard because the database
+    itself was down: a machine that slept, or a database that was away for longer than a lease, costs a task nothing.
+    `spare` are tasks that the caller itself still computes: its own heart notices.
     """
-    alive = set(Worker.alive(lease_seconds).values_list("pk", flat=True))
+    silent = Worker.objects.filter(stopped_at=None).exclude(pk__in=Worker.alive(lease_seconds).values("pk"))
+    dead = set(silent.filter(last_heartbeat_at__gt=database_started_at()).values_list("pk", flat=True))
     rescued = 0
-    for task in Task.objects.expired().exclude(pk__in=spare).select_related("worker"):
-        assert task.worker is not None
-        died = task.worker.stopped_at is None and task.worker.pk not in alive
+    expired = list(Task.objects.expired().exclude(pk__in=spare))
+    failpoint("rescue.read")
+    for task in expired:
+        died = task.worker_id in dead
         if died and task.crashes + 1 >= max_crashes:
             moved = task.give_up(Permanent(f"its worker died {task.crashes + 1} times", code="poison"))
         else:
@@ -33,6 +39,14 @@ def rescue_expired(max_crashes: int, lease_seconds: float, spare: Collection[int
             log.warning("task rescued", task=task.pk, stage=task.stage, died=died)
         rescued += moved
     return rescued
+
+
+def database_started_at() -> datetime:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_postmaster_start_time()")
+        (started,) = cursor.fetchone()
+    assert isinstance(started, datetime)
+    return started
 
 
 def release_orphaned_batches(lease_seconds: float) -> int:

@@ -12,6 +12,7 @@ import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -20,18 +21,19 @@ import structlog
 from django.db import InterfaceError, OperationalError, connection
 from django.db.models.functions import Now
 
-from queueing import gpu, jobs, pipelines, policy, upkeep
+from queueing import gpu, jobs, pipelines, policy, schema, upkeep
 from queueing.coordinator import Coordinator
 from queueing.engines.base import Engine, Engines
 from queueing.exceptions import Infrastructure
 from queueing.heart import Heart
-from queueing.models import Batch, Task, Worker
+from queueing.models import Batch, Pause, Task, Worker
 from queueing.signals import upkeep_due
 from queueing.states import PhaseName
 
 log = structlog.get_logger()
 
 DATABASE_PAUSE_SECONDS = 1.0
+DISK_PAUSE_SECONDS = 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,6 @@ class Options:
 
     limits: policy.Limits
     patience: jobs.Patience
-    slots: int  # evaluation requests at once
     lease_seconds: float
     heartbeat_seconds: float
     poll_seconds: float
@@ -57,7 +58,6 @@ class Options:
                 idle_unload_seconds=settings.IDLE_UNLOAD_SECONDS,
             ),
             patience=jobs.Patience(settings.MAX_ATTEMPTS, settings.MAX_CRASHES, settings.RETRY_BACKOFF_SECONDS),
-            slots=settings.LLM_SLOTS,
             lease_seconds=settings.LEASE_SECONDS,
             heartbeat_seconds=settings.HEARTBEAT_SECONDS,
             poll_seconds=settings.POLL_SECONDS,
@@ -80,15 +80,16 @@ class PhaseWorker:
         self.id = uuid.uuid4()
         self.row: Worker
         self.coordinator: Coordinator
-        self._next_upkeep = 0.0
+        self._next_look = self._next_upkeep = 0.0
         self._busy_at = time.monotonic()
-        self._in_doubt = False
+        self._in_doubt = self._outdated = False
 
     def run(self, *, until_idle: bool = False) -> None:
         """Work until stopped; with `until_idle`, also until no task is live.
 
         Raises:
             gpu.NodeBusy: another worker holds the node.
+            schema.WrongSchema: the database is not, or no longer, of this version of the code.
             Infrastructure: it could not renew its leases and stopped itself.
         """
         with gpu.node_lock(self.options.lock_dir, self.node):
@@ -101,12 +102,14 @@ class PhaseWorker:
                 self._guarded(self._leave)
         if self.lost.is_set():
             raise Infrastructure("the database could not be reached for so long that leases ran out")
+        if self._outdated:
+            raise schema.WrongSchema("the database was migrated by a newer version; this worker has stopped for it")
 
     def _work(self, until_idle: bool) -> None:
         while not self.stopping.is_set():
             if self._guarded(self.run_once):
                 continue
-            if until_idle and self._guarded(self._nothing_live):
+            if until_idle and self._guarded(self._nothing_to_wait_for):
                 break
             self._rest()
 
@@ -119,17 +122,29 @@ class PhaseWorker:
         # Asked before they are recorded: a database that goes away meanwhile must not make it forgotten.
         self._in_doubt |= self.jobs.any_in_doubt()
         ended = self.jobs.finish_ended()
+        self._heed_full_disk(ended)
         if self._in_doubt and not self.jobs:
             self.coordinator.mend()
             self._in_doubt = False
         self.jobs.show_progress()
-        snapshot = Task.objects.snapshot(self.node)
+        if time.monotonic() < self._next_look and self._claim_all():
+            return True  # the phase goes on as it was decided a moment ago
+        handed_over, may_claim = self._look()
+        claimed = may_claim and self._claim_all()
+        # Without work there is nothing to be quick about: the rest decides when to look again.
+        self._next_look = time.monotonic() + self.options.poll_seconds if claimed else 0.0
+        return bool(ended) or handed_over or claimed
+
+    def _look(self) -> tuple[bool, bool]:
+        """Rescue, tidy up, and follow the policy. Returns (a hand-over happened, claiming is allowed)."""
+        held = self.jobs.held()
+        snapshot = Task.objects.snapshot(self.node, self.row)
+        self.jobs.stop(held - snapshot.owned)  # cancelled, or taken from it
         if snapshot.expired:
-            upkeep.rescue_expired(self.options.patience.max_crashes, self.options.lease_seconds, self.jobs.held())
+            upkeep.rescue_expired(self.options.patience.max_crashes, self.options.lease_seconds, held)
         self._keep_up()
         handed_over, may_claim = self._follow_policy(snapshot)
-        claimed = may_claim and not self._in_doubt and self._claim_all()
-        return bool(ended) or handed_over or claimed
+        return handed_over, may_claim and self.coordinator.current not in snapshot.paused
 
     def _follow_policy(self, snapshot: policy.Snapshot) -> tuple[bool, bool]:
         """Move the phase to where the policy wants it. Returns (a hand-over happened, claiming is allowed)."""
@@ -148,6 +163,8 @@ class PhaseWorker:
         )
         if wanted.phase == phase.current and not phase.blocked:
             phase.stay()
+            if phase.current == PhaseName.STT and snapshot.unbatched.due:
+                self._fill_batch()  # who came meanwhile joins while there is room
             return False, True
         if self.jobs:
             phase.drain(wanted.phase, wanted.why)
@@ -158,38 +175,65 @@ class PhaseWorker:
         switched = phase.switch(wanted.phase) and not phase.blocked
         return switched, switched
 
+    def _heed_full_disk(self, ended: list[jobs.Job]) -> None:
+        """A full disk is everybody's trouble: the phase rests, and tries again by itself."""
+        for job in ended:
+            if isinstance(job.error, Infrastructure) and job.error.code == "disk_full":
+                what = Pause.What(job.spec.phase)
+                Pause.objects.place(
+                    what, node=self.node, by="system", reason=str(job.error), seconds=DISK_PAUSE_SECONDS
+                )
+
     def _close_batch(self) -> None:
         for batch in Batch.objects.filter(node=self.node, phase=PhaseName.STT):
             batch.close_transcription()
 
+    def _fill_batch(self) -> Batch | None:
+        return Task.objects.fill_batch(self.node, self.options.limits.batch_size)
+
     def _claim_all(self) -> bool:
+        """Take what there is room for. Returns whether anything was taken."""
+        if self._in_doubt:
+            return False
         claimed = False
-        while not self.stopping.is_set() and len(self.jobs) < self._room() and not self.jobs.alone():
-            task = self._claim()
-            if task is None:
-                break
-            self.jobs.start(task)
+        while taken := [task for lane, room in self._rooms() for task in self._claim(lane, room)]:
             claimed = True
+            for task in taken:
+                self.jobs.start(task)
         return claimed
 
-    def _room(self) -> int:
-        if self.coordinator.current == PhaseName.EVAL:
-            return self.options.slots
-        return 1 if self.coordinator.current == PhaseName.STT else 0
+    def _rooms(self) -> list[tuple[policy.Lane, int]]:
+        phase = self.coordinator.current
+        if phase is None or self.stopping.is_set() or self.jobs.alone():
+            return []
+        return policy.rooms(self._lanes(phase), self.jobs.per_engine(), together=self.engines.together)
 
-    def _claim(self) -> Task | None:
-        phase, batch = self.coordinator.current, None
-        if phase == PhaseName.STT:
-            batch = Batch.fill(self.node, self.options.limits.batch_size)
+    def _lanes(self, phase: PhaseName) -> list[policy.Lane]:
+        """The stages of a phase, by the engine that serves them."""
+        found: dict[int, tuple[Engine, list[str]]] = {}
+        for spec in pipelines.specs_of(phase):
+            engine = self.jobs.engine_of(spec)
+            found.setdefault(id(engine), (engine, []))[1].append(spec.name)
+        return [policy.Lane(key, tuple(dict.fromkeys(names)), engine.slots) for key, (engine, names) in found.items()]
+
+    def _claim(self, lane: policy.Lane, room: int) -> list[Task]:
+        batch = None
+        if self.coordinator.current == PhaseName.STT:
+            batch = Batch.objects.filter(node=self.node, phase=PhaseName.STT).first() or self._fill_batch()
             if batch is None:
-                return None
-        return Task.objects.claim_next(
+                return []
+        claim = partial(
+            Task.objects.claim,
             worker=self.row,
-            stages=pipelines.stages_of(phase or ""),
+            stages=lane.stages,
+            limit=room,
             lease_seconds=self.options.lease_seconds,
-            batch=batch,
             beside=self.jobs.held(),
         )
+        claimed = claim(batch=batch)
+        if not claimed and batch and (batch := self._fill_batch()):
+            claimed = claim(batch=batch)
+        return claimed
 
     def _keep_up(self) -> None:
         if time.monotonic() < self._next_upkeep:
@@ -197,11 +241,14 @@ class PhaseWorker:
         self._next_upkeep = time.monotonic() + self.options.lease_seconds / 2 * self.chance.uniform(0.8, 1.2)
         upkeep.release_orphaned_batches(self.options.lease_seconds)
         upkeep.forget_dead_workers(self.options.lease_seconds)
+        if schema.is_ahead():
+            self._outdated = True
+            self.stop()
         for receiver, failure in upkeep_due.send_robust(sender=PhaseWorker):
             if isinstance(failure, Exception):
                 log.error("upkeep failed", duty=getattr(receiver, "__name__", ""), error=str(failure))
 
-    def _nothing_live(self) -> bool:
+    def _nothing_to_wait_for(self) -> bool:
         return not self.jobs and not Task.objects.live().exists()
 
     def _rest(self) -> None:
@@ -220,6 +267,7 @@ class PhaseWorker:
 
     def _register(self) -> bool:
         """Be known, and take over the node as it was left. Can be tried again from any point of it."""
+        schema.ensure_current()
         self.row, _ = Worker.objects.get_or_create(pk=self.id, defaults={"node": self.node, "pid": os.getpid()})
         phases: dict[PhaseName, list[Engine]] = {
             PhaseName.STT: [self.engines.speech],

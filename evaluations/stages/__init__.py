@@ -10,8 +10,8 @@ from queueing.states import PhaseName, Stage
 EVALUATION = Pipeline(
     NAME,
     (
-        StageSpec(Stage.TRANSCRIBE, PhaseName.STT, Transcribe()),
-        StageSpec(Stage.EXTRACT, PhaseName.EVAL, Extract()),
-        StageSpec(Stage.RATE, PhaseName.EVAL, Rate()),
+        StageSpec(Stage.TRANSCRIBE, PhaseName.STT, "speech", Transcribe()),
+        StageSpec(Stage.EXTRACT, PhaseName.EVAL, "extract", Extract()),
+        StageSpec(Stage.RATE, PhaseName.EVAL, "rate", Rate()),
     ),
 )

@@ -125,6 +125,10 @@ class Engine(Protocol):
     def simulated(self) -> bool:
         """True when no model is behind it; pages and results say so."""
 
+    @property
+    def slots(self) -> int:
+        """How many calls it serves at once."""
+
     def load(self) -> None:
         """Bring the model into memory; returns when a call would be answered at once.
 
@@ -151,10 +155,6 @@ class SpeechEngine(Engine, Protocol):
 
 
 class LanguageEngine(Engine, Protocol):
-    @property
-    def slots(self) -> int:
-        """How many calls it serves at once."""
-
     def generate(self, prompt: Prompt, schema: JSONSchema, options: LanguageOptions, *, stop: Event) -> Generation:
         """Answer the prompt with one JSON object that is valid against `schema`.
 
@@ -176,3 +176,4 @@ class Engines:
     extract: LanguageEngine
     rate: LanguageEngine
     demo_quality: bool = field(default=False)  # the language model is too small to be trusted with a judgement
+    together: bool = field(default=True)  # whether `extract` and `rate` can be in memory at the same time

@@ -21,7 +21,9 @@ def from_settings(settings: Any) -> Engines:
     rate = (settings.LLM_RATE_URL, settings.LLM_RATE_MODEL)
     extractor = _language(settings, *extract)
     rater = extractor if rate == extract else _language(settings, *rate)
-    return Engines(_speech(settings), extractor, rater, demo_quality=settings.LLM_DEMO_QUALITY)
+    return Engines(
+        _speech(settings), extractor, rater, demo_quality=settings.LLM_DEMO_QUALITY, together=settings.LLM_TOGETHER
+    )
 
 
 def _speech(settings: Any) -> SpeechEngine:

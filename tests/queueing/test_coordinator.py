@@ -26,6 +26,7 @@ class Model:
     stuck: bool = False
     model: str = field(init=False)
     simulated: bool = True
+    slots: int = 1
 
     def __post_init__(self) -> None:
         self.model = self.name

@@ -73,7 +73,6 @@ def node(tmp_path: Path) -> Callable[..., PhaseWorker]:
         options = Options(
             limits=limits,
             patience=jobs.Patience(max_attempts=3, max_crashes=2, backoff_seconds=0.1),
-            slots=SLOTS,
             lease_seconds=10,
             heartbeat_seconds=1,
             poll_seconds=0.05,
@@ -151,7 +150,7 @@ def test_nobody_joins_a_batch_that_another_node_is_closing(enqueue: Enqueue, wor
     thread = threading.Thread(target=close_slowly)
     thread.start()
     locked.wait(5)
-    joined = Batch.fill("n", 10)
+    joined = Task.objects.fill_batch("n", 10)
     thread.join()
     assert joined is not None
     assert joined.phase == PhaseName.STT
@@ -317,13 +316,8 @@ def heart(worker: Worker, held: set[int]) -> Heart:
 
 def test_a_beat_renews_what_is_held_and_nothing_else(enqueue: Enqueue, worker: Worker) -> None:
     """A claim whose commit was lost on the way back is nobody's work; it must expire."""
-    claimed = []
-    for _ in range(2):
-        enqueue()
-        claimed.append(Task.objects.claim_next(worker=worker, stages=[*Stage.values], lease_seconds=1))
-    held, orphan = claimed
-    assert held is not None
-    assert orphan is not None
+    enqueue(), enqueue()
+    held, orphan = Task.objects.claim(worker=worker, stages=[*Stage.values], lease_seconds=1, limit=2)
     heart(worker, {held.pk})._beat()
     assert Task.objects.get(pk=orphan.pk).lease_until == orphan.lease_until
     assert Task.objects.get(pk=held.pk).lease_until != held.lease_until
@@ -340,8 +334,7 @@ def test_a_worker_given_up_for_dead_is_alive_again_with_its_next_beat(worker: Wo
 def test_a_lease_that_ran_out_under_a_living_worker_counts_as_no_crash(enqueue: Enqueue, worker: Worker) -> None:
     enqueue()
     for _ in range(4):
-        task = Task.objects.claim_next(worker=worker, stages=[*Stage.values], lease_seconds=-1)
-        assert task is not None
+        assert Task.objects.claim(worker=worker, stages=[*Stage.values], lease_seconds=-1)
         assert upkeep.rescue_expired(max_crashes=2, lease_seconds=30) == 1
     task = Task.objects.get()
     assert (task.state, task.crashes) == (State.QUEUED, 0)
@@ -349,8 +342,7 @@ def test_a_lease_that_ran_out_under_a_living_worker_counts_as_no_crash(enqueue: 
 
 def test_a_worker_does_not_rescue_its_own_running_tasks(enqueue: Enqueue, worker: Worker) -> None:
     enqueue()
-    task = Task.objects.claim_next(worker=worker, stages=[*Stage.values], lease_seconds=-1)
-    assert task is not None
+    (task,) = Task.objects.claim(worker=worker, stages=[*Stage.values], lease_seconds=-1)
     assert upkeep.rescue_expired(max_crashes=2, lease_seconds=30, spare={task.pk}) == 0
 
 
@@ -358,6 +350,6 @@ def test_what_another_node_runs_does_not_hold_this_nodes_phase(enqueue: Enqueue,
     ready_to(Stage.RATE)
     enqueue()
     elsewhere = Worker.objects.create(node="other", pid=1)
-    Task.objects.claim_next(worker=elsewhere, stages=[Stage.RATE], lease_seconds=30)
+    Task.objects.claim(worker=elsewhere, stages=[Stage.RATE], lease_seconds=30)
     assert Task.objects.snapshot("this").evaluation.running == 0
     assert Task.objects.snapshot("other").evaluation.running == 1

@@ -20,8 +20,7 @@ Enqueue = Callable[..., Task]
 
 
 def claim(worker: Worker, lease_seconds: float = 30) -> Task:
-    task = Task.objects.claim_next(worker=worker, stages=[*Stage.values], lease_seconds=lease_seconds)
-    assert task is not None
+    (task,) = Task.objects.claim(worker=worker, stages=[*Stage.values], lease_seconds=lease_seconds)
     return task
 
 
@@ -54,6 +53,7 @@ VERBS: dict[str, Callable[[Task], object]] = {
     "fail": lambda task: task.fail(Permanent(), took=0),
     "cancel": lambda task: task.cancel(by="test"),
     "retry": lambda task: task.retry(by="test"),
+    "requeue": lambda task: task.requeue(by="test"),
 }
 
 
@@ -134,7 +134,7 @@ def test_an_expired_lease_is_not_renewed(enqueue: Enqueue, worker: Worker) -> No
 def test_a_delayed_task_is_not_due_before_its_time(enqueue: Enqueue, worker: Worker) -> None:
     enqueue()
     claim(worker).retry_later(Transient(), 60, took=0)
-    assert Task.objects.claim_next(worker=worker, stages=[*Stage.values], lease_seconds=30) is None
+    assert Task.objects.claim(worker=worker, stages=[*Stage.values], lease_seconds=30) == []
 
 
 def test_the_next_student_is_served_after_at_most_one_more_of_a_flood(
@@ -199,7 +199,7 @@ def test_positions_count_those_that_wait(cast: Cast, enqueue: Enqueue, worker: W
 
 def test_a_batch_is_extracted_before_any_of_it_is_rated(enqueue: Enqueue, worker: Worker) -> None:
     tasks = [enqueue() for _ in range(2)]
-    Batch.fill("a", 10)
+    Task.objects.fill_batch("a", 10)
     Task.objects.filter(pk=tasks[0].pk).update(stage=Stage.RATE)
     Task.objects.filter(pk=tasks[1].pk).update(stage=Stage.EXTRACT)
     assert [claim(worker).stage for _ in range(2)] == [Stage.EXTRACT, Stage.RATE]
@@ -216,20 +216,20 @@ def test_an_earlier_batch_is_rated_before_a_later_one_is_extracted(enqueue: Enqu
 def test_a_batch_takes_no_more_than_its_size_and_one_node_has_one_open_batch(enqueue: Enqueue) -> None:
     for _ in range(5):
         enqueue()
-    batch = Batch.fill("a", 3)
+    batch = Task.objects.fill_batch("a", 3)
     assert batch is not None
     assert batch.tasks.count() == 3
-    again = Batch.fill("a", 3)
+    again = Task.objects.fill_batch("a", 3)
     assert again == batch
     assert batch.tasks.count() == 3
-    other = Batch.fill("b", 3)
+    other = Task.objects.fill_batch("b", 3)
     assert other is not None
     assert other.tasks.count() == 2
 
 
 def test_closing_a_batch_frees_who_was_left_waiting(enqueue: Enqueue) -> None:
     task = enqueue()
-    batch = Batch.fill("a", 3)
+    batch = Task.objects.fill_batch("a", 3)
     assert batch is not None
     batch.close_transcription()
     task.refresh_from_db()
@@ -260,8 +260,8 @@ def test_eight_workers_at_once_never_share_a_task(enqueue: Enqueue) -> None:
 
     def drain(worker: Worker) -> None:
         try:
-            while task := Task.objects.claim_next(worker=worker, stages=[*Stage.values], lease_seconds=30):
-                claimed.append(task.pk)
+            while tasks := Task.objects.claim(worker=worker, stages=[*Stage.values], lease_seconds=30, limit=3):
+                claimed.extend(task.pk for task in tasks)
         finally:
             connections.close_all()
 
@@ -281,3 +281,59 @@ def test_the_clock_of_leases_is_the_databases(enqueue: Enqueue, worker: Worker) 
     enqueue()
     claim(worker, lease_seconds=30)
     assert Task.objects.filter(lease_until__gt=Now()).count() == 1
+
+
+@pytest.mark.parametrize("before", State)
+@pytest.mark.parametrize("after", State)
+def test_the_database_refuses_every_move_that_the_table_does_not_have(
+    enqueue: Enqueue, worker: Worker, before: State, after: State
+) -> None:
+    task = in_state(before, enqueue(), worker)
+    allowed = {(source, target) for sources, target in TRANSITIONS.values() for source in sources}
+    fields = {
+        "epoch": task.epoch + 1,
+        "lease_until": Now() if after == State.RUNNING else None,
+        "finished_at": Now() if after in ENDED else None,
+        "error_code": "x" if after == State.FAILED else "",
+    }
+    move = Task.objects.filter(pk=task.pk)
+    if before == after or (before, after) in allowed:
+        assert move.update(state=after, **fields) == 1
+    else:
+        with pytest.raises(IntegrityError, match="does not go"), transaction.atomic():
+            move.update(state=after, **fields)
+
+
+@pytest.mark.parametrize("change", [{"epoch": 0}, {"sequence": 0}])
+def test_the_database_refuses_an_epoch_or_a_sequence_that_shrinks(
+    enqueue: Enqueue, worker: Worker, change: dict[str, int]
+) -> None:
+    enqueue()
+    claim(worker)
+    with pytest.raises(IntegrityError, match="only grow"), transaction.atomic():
+        Task.objects.update(**change)
+
+
+def test_the_database_refuses_a_claim_without_a_new_epoch(enqueue: Enqueue) -> None:
+    task = enqueue()
+    with pytest.raises(IntegrityError, match="new epoch"), transaction.atomic():
+        Task.objects.filter(pk=task.pk).update(state=State.RUNNING, lease_until=Now())
+
+
+def test_an_event_is_never_changed(enqueue: Enqueue) -> None:
+    enqueue()
+    with pytest.raises(IntegrityError, match="only added"), transaction.atomic():
+        Event.objects.update(kind="forged")
+
+
+def test_a_running_task_that_a_person_requeues_is_due_again_and_its_worker_loses_it(
+    enqueue: Enqueue, worker: Worker
+) -> None:
+    enqueue()
+    task = claim(worker)
+    assert Task.objects.get().requeue(by="teacher", reason="it hangs")
+    with pytest.raises(ClaimLost):
+        task.advance(took=1)
+    again = claim(worker)
+    assert (again.epoch, again.failures, again.crashes) == (2, 0, 0)
+    assert Event.objects.get(kind="requeue").detail == {"by": "teacher", "reason": "it hangs"}

@@ -29,6 +29,7 @@ class HostedSpeech:
     name: ClassVar[str]
     factory: ClassVar[str]
     simulated: ClassVar[bool] = False
+    slots: ClassVar[int] = 1  # one model in one process works on one file at a time
 
     def __init__(
         self,

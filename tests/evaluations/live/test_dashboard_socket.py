@@ -243,6 +243,7 @@ def test_a_broker_that_is_away_breaks_no_work(
     monkeypatch.setitem(channel_layers.backends, "default", away)
     submission = hand_in(cast.ada, cast.classroom)
     assert Submission.objects.filter(pk=submission.pk).exists()
+    live.broker.flush(10)
     assert live.broker.quiet_until > 0
     claim(submission).advance(took=1.0)
     assert submission.evaluation_task.stage == "extract"

@@ -115,7 +115,7 @@ def test_a_worker_that_fell_silent_is_shown_as_such(cast: Cast) -> None:
 @pytest.mark.parametrize("step", Step)
 def test_every_step_of_the_gpu_has_words(cast: Cast, step: Step) -> None:
     Worker.objects.create(node="lab-pc", pid=1)
-    Phase(node="lab-pc").enter(step, name="stt", target="eval")
+    Phase(node="lab-pc").enter(step, name="stt", target="eval", reason="it hangs")
     assert "The GPU is" in text_of(signed_in(cast.ada), "/")
 
 

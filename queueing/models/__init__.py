@@ -1,0 +1,10 @@
+"""The queue's tables, and the verbs that are the only way to change them; one file per noun."""
+
+from queueing.models.batch import Batch
+from queueing.models.clock import in_seconds
+from queueing.models.history import Attempt, Event
+from queueing.models.phase import Pause, Phase
+from queueing.models.task import Task
+from queueing.models.worker import Worker
+
+__all__ = ["Attempt", "Batch", "Event", "Pause", "Phase", "Task", "Worker", "in_seconds"]

@@ -1,0 +1,125 @@
+"""What the GPU of a node is for, and what people (or a full disk) say against it."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any, Self
+
+from django.db import models, transaction
+from django.db.models import F, Q
+from django.db.models.functions import Now
+
+from queueing.models.clock import in_seconds
+from queueing.models.history import Event
+from queueing.signals import phase_changed
+from queueing.states import PhaseName, Step
+
+
+class Phase(models.Model):
+    """What the GPU of one node is for, and where it is in handing over. The row is the intent, never the proof."""
+
+    node = models.CharField(max_length=100, primary_key=True)
+    name = models.CharField(max_length=10, choices=PhaseName.choices, blank=True)
+    step = models.CharField(max_length=10, choices=Step.choices, default=Step.IDLE)
+    target = models.CharField(max_length=10, choices=PhaseName.choices, blank=True)
+    reason = models.TextField(blank=True)
+    since = models.DateTimeField(db_default=Now())
+    wanted = models.CharField(
+        max_length=10, choices=PhaseName.choices, blank=True, help_text="The phase that a person asked for."
+    )
+    wanted_until = models.DateTimeField(null=True, blank=True, help_text="Up to then it is not left by itself.")
+
+    class Meta:
+        constraints = (
+            models.CheckConstraint(condition=~Q(step="blocked") | ~Q(reason=""), name="blocked_means_reason"),
+            models.CheckConstraint(
+                condition=Q(wanted="", wanted_until=None) | (~Q(wanted="") & Q(wanted_until__isnull=False)),
+                name="wanted_means_until",
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.node}: {self.get_step_display()} {self.name}"
+
+    def enter(self, step: Step, *, name: str = "", target: str = "", reason: str = "") -> None:
+        """Write the next step of a hand-over. Only the node's own coordinator calls this; it holds the node's lock."""
+        changes: dict[str, Any] = {"step": step, "name": name, "target": target, "reason": reason, "since": Now()}
+        with transaction.atomic():
+            Phase.objects.update_or_create(node=self.node, defaults=changes)
+            _note(self.node, f"phase_{step}", name=name, target=target, reason=reason)
+        self.refresh_from_db()
+
+    @classmethod
+    def ask_for(cls, phase: PhaseName, *, node: str, hold_seconds: float, by: str, reason: str = "") -> bool:
+        """A person wants `phase` on `node` now, and kept for `hold_seconds`; False when the node is not known."""
+        with transaction.atomic():
+            asked = cls.objects.filter(node=node).update(wanted=phase, wanted_until=in_seconds(hold_seconds))
+            if asked:
+                _note(node, "phase_wanted", name=phase, by=by, reason=reason)
+        return bool(asked)
+
+
+class PauseQuerySet(models.QuerySet["Pause"]):
+    def active(self) -> Self:
+        return self.filter(lifted_at=None).exclude(until__lte=Now())
+
+    def place(
+        self, what: str, *, node: str = "", drain: bool = False, by: str, reason: str, seconds: float | None = None
+    ) -> Pause:
+        """Pause `what` from now on, for `seconds` or until it is lifted. One that stands takes the new words."""
+        until = in_seconds(seconds) if seconds is not None else None
+        words: dict[str, Any] = {"drain": drain, "by": by, "reason": reason, "until": until, "since": Now()}
+        with transaction.atomic():
+            pause, _ = self.update_or_create(what=what, node=node, lifted_at=None, defaults=words)
+            _note(node, "drain" if drain else "pause", what=what, by=by, reason=reason)
+        pause.refresh_from_db()
+        return pause
+
+    def lift(self, *, by: str) -> int:
+        """End these pauses; returns how many were still on."""
+        lifted = 0
+        with transaction.atomic():
+            for pause in self.filter(lifted_at=None).select_for_update():
+                # One whose time ran out has ended by itself; only its row is closed.
+                lifted += self.model.objects.active().filter(pk=pause.pk).exists()
+                self.model.objects.filter(pk=pause.pk).update(lifted_at=Now(), lifted_by=by)
+                _note(pause.node, "resume", what=pause.what, by=by)
+        return lifted
+
+
+class Pause(models.Model):
+    """Somebody, or the system itself, says that certain work must not begin for now. What runs is finished."""
+
+    class What(models.TextChoices):
+        EVERYTHING = "everything", "everything"
+        STT = PhaseName.STT.value, PhaseName.STT.label
+        EVAL = PhaseName.EVAL.value, PhaseName.EVAL.label
+
+    what = models.CharField(max_length=10, choices=What.choices, default=What.EVERYTHING)
+    node = models.CharField(max_length=100, blank=True, help_text="Empty: on all nodes.")
+    drain = models.BooleanField(default=False, help_text="Also unload the models.")
+    reason = models.TextField()
+    by = models.CharField(max_length=100)
+    since = models.DateTimeField(db_default=Now())
+    until = models.DateTimeField(null=True, blank=True, help_text="Empty: until it is lifted.")
+    lifted_at = models.DateTimeField(null=True, blank=True)
+    lifted_by = models.CharField(max_length=100, blank=True)
+
+    objects = PauseQuerySet.as_manager()
+
+    class Meta:
+        ordering = ("-since",)
+        constraints = (
+            models.UniqueConstraint(fields=("what", "node"), condition=Q(lifted_at=None), name="one_pause_of_a_kind"),
+            models.CheckConstraint(condition=Q(until=None) | Q(until__gt=F("since")), name="pause_ends_after_it_began"),
+        )
+
+    def __str__(self) -> str:
+        where = f" on {self.node}" if self.node else ""
+        return f"{'drain' if self.drain else 'pause'} of {self.get_what_display()}{where}: {self.reason} ({self.by})"
+
+
+def _note(node: str, kind: str, **detail: str) -> None:
+    """An event of a node, and the news of it after the commit."""
+    Event.objects.create(node=node, kind=kind, detail={key: value for key, value in detail.items() if value})
+    transaction.on_commit(partial(phase_changed.send_robust, sender=Phase, node=node))

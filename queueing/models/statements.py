@@ -1,0 +1,183 @@
+"""The SQL of the hot path: a claim, a move, a look. Everything else goes through the ORM.
+
+Each is one statement that changes the task, closes or opens its attempt and writes its event, so that no crash can
+come between them and a stage costs few round trips. Values are parameters; what is put into the text are only the
+column names and expressions written in this package.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from queueing.exceptions import StageError
+from queueing.states import PhaseName, State
+
+
+@dataclass(frozen=True, slots=True)
+class Sql:
+    """An expression among plain values."""
+
+    text: str
+    params: tuple[Any, ...] = ()
+
+
+Query = tuple[str, Sequence[Any] | Mapping[str, Any]]
+
+NOW = Sql("statement_timestamp()")
+EXPIRED = Sql("lease_until < statement_timestamp()")
+
+
+def from_now(seconds: float) -> Sql:
+    """The database's clock, `seconds` from now."""
+    return Sql("statement_timestamp() + make_interval(secs => %s)", (seconds,))
+
+
+def plus_one(column: str) -> Sql:
+    return Sql(f"{column} + 1")
+
+
+def pick(*, stages: Sequence[str], limit: int, batch: int | None = None, beside: Collection[int] = ()) -> Query:
+    """Lock up to `limit` due tasks in the order of service, passing over those that others have locked: (id, crashes).
+
+    The order is that of `TaskQuerySet.in_turn`. For one stage it is the order of the index `queued_in_turn`. With tasks
+    `beside` it, one that a worker died on is not taken, lest they die too.
+    """
+    where: list[str] = ["state = 'queued'", "not_before <= statement_timestamp()"]
+    params: list[Any] = []
+    if len(stages) == 1:
+        where, params, rank = [*where, "stage = %s"], [stages[0]], ""
+    else:
+        where, params, rank = [*where, "stage = ANY(%s)"], [list(stages)], "array_position(%s::varchar[], stage), "
+    if batch is not None:
+        where, params = [*where, "batch_id = %s"], [*params, batch]
+    if beside:
+        where, params = [*where, "id <> ALL(%s)", "crashes = 0"], [*params, list(beside)]
+    order = [list(stages)] if rank else []
+    text = f"""
+        SELECT id, crashes FROM queueing_task WHERE {" AND ".join(where)}
+         ORDER BY batch_id, {rank}turn, id LIMIT %s FOR UPDATE SKIP LOCKED
+    """  # noqa: S608 - see above
+    return text, [*params, *order, limit]
+
+
+def claim(ids: Sequence[int], *, worker: Any, lease_seconds: float) -> Query:
+    """Make the locked tasks `worker`'s: a new epoch, a lease, an attempt and an event each. Returns the rows.
+
+    By primary key: a locking subquery in its place may run twice under another plan, and claimed 200 rows for one.
+    """
+    return (
+        """
+        WITH moved AS (
+            UPDATE queueing_task
+               SET state = 'running', epoch = epoch + 1, sequence = sequence + 1, worker_id = %s,
+                   lease_until = statement_timestamp() + make_interval(secs => %s), claimed_at = statement_timestamp(),
+                   error_code = '', error_detail = ''
+             WHERE id = ANY(%s) AND state = 'queued'
+         RETURNING *
+        ), tried AS (
+            INSERT INTO queueing_attempt (task_id, stage, epoch, worker_id, outcome, error_code, detail)
+            SELECT id, stage, epoch, worker_id, '', '', '' FROM moved
+        ), noted AS (
+            INSERT INTO queueing_event (task_id, node, sequence, kind, stage, state, detail)
+            SELECT id, '', sequence, 'claim', stage, state, '{}' FROM moved
+        )
+        SELECT * FROM moved
+        """,
+        [worker, lease_seconds, list(ids)],
+    )
+
+
+def move(
+    ids: Sequence[int],
+    epochs: Sequence[int],
+    *,
+    verb: str,
+    sources: Sequence[State],
+    changes: Mapping[str, Any],
+    guard: Sql | None = None,
+    error: StageError | None = None,
+    took: Sequence[float | None] = (),
+    detail: Mapping[str, str] | None = None,
+) -> Query:
+    """Compare-and-set on (id, epoch, state) of each task; closes its attempt, notes its event. Returns the ids moved.
+
+    Args:
+        took: seconds computed, per task.
+        guard: a further condition on the row.
+    """
+    values = {**changes, "sequence": plus_one("sequence")}
+    pairs = {column: value if isinstance(value, Sql) else Sql("%s", (value,)) for column, value in values.items()}
+    sets = ", ".join(f"{column} = {value.text}" for column, value in pairs.items())
+    outcome = error.outcome if error else {"cancel": "cancelled", "requeue": "interrupted"}.get(verb, "succeeded")
+    text = f"""
+        WITH given AS (SELECT * FROM unnest(%s::bigint[], %s::bigint[], %s::float8[]) AS g (id, epoch, took)),
+        moved AS (
+            UPDATE queueing_task AS t SET {sets}
+              FROM given WHERE t.id = given.id AND t.epoch = given.epoch AND t.state = ANY(%s)
+               {f"AND {guard.text}" if guard else ""}
+         RETURNING t.id, t.epoch, t.sequence, t.stage, t.state, given.took
+        ), closed AS (
+            UPDATE queueing_attempt AS a
+               SET ended_at = statement_timestamp(), outcome = %s, error_code = %s, detail = %s, compute_seconds = took
+              FROM moved WHERE a.task_id = moved.id AND a.epoch = moved.epoch AND a.ended_at IS NULL
+        ), noted AS (
+            INSERT INTO queueing_event (task_id, node, sequence, kind, stage, state, detail)
+            SELECT id, '', sequence, %s, stage, state, %s FROM moved
+        )
+        SELECT id FROM moved
+    """  # noqa: S608 - see above
+    told = {**(detail or {}), **({"error_code": error.code} if error else {})}
+    return text, [
+        list(ids),
+        list(epochs),
+        list(took) or [None] * len(ids),
+        *(param for value in pairs.values() for param in value.params),
+        [str(state) for state in sources],
+        *(guard.params if guard else ()),
+        outcome,
+        error.code if error else "",
+        str(error) if error else "",
+        verb,
+        json.dumps({key: value for key, value in told.items() if value}),
+    ]
+
+
+def look(*, node: str, worker: Any, stt: Sequence[str], evaluation: Sequence[str]) -> Query:
+    """All that a worker has to know between two claims, in one statement: see `policy.Snapshot`."""
+    demand = """
+        count(*) FILTER (WHERE {group} AND due) AS {name}_due,
+        count(*) FILTER (WHERE {group} AND state = 'running' AND node = %(node)s) AS {name}_running,
+        coalesce(extract(epoch FROM statement_timestamp() - min(staged_at) FILTER (WHERE {group} AND due))::float8, 0)
+            AS {name}_oldest
+    """
+    groups = {
+        "unbatched": "is_stt AND batch_id IS NULL",
+        "batch": "is_stt AND in_batch",
+        "evaluation": "is_eval",
+    }
+    text = f"""
+        WITH live AS (
+            SELECT t.id, t.state, t.batch_id, t.staged_at, t.lease_until, t.worker_id, w.node,
+                   t.state = 'queued' AND t.not_before <= statement_timestamp() AS due,
+                   t.stage = ANY(%(stt)s) AS is_stt, t.stage = ANY(%(evaluation)s) AS is_eval,
+                   b.node = %(node)s AND b.phase = '{PhaseName.STT.value}' AS in_batch
+              FROM queueing_task t
+              LEFT JOIN queueing_worker w ON w.id = t.worker_id
+              LEFT JOIN queueing_batch b ON b.id = t.batch_id
+             WHERE t.state IN ('queued', 'running')
+        )
+        SELECT {", ".join(demand.format(name=name, group=group) for name, group in groups.items())},
+               count(*) FILTER (WHERE state = 'running' AND lease_until < statement_timestamp()) AS expired,
+               count(*) AS live,
+               coalesce(array_agg(id) FILTER (WHERE state = 'running' AND worker_id = %(worker)s), '{{}}') AS owned,
+               (SELECT coalesce(array_agg(what || ':' || drain), '{{}}') FROM queueing_pause
+                 WHERE lifted_at IS NULL AND node IN ('', %(node)s)
+                   AND (until IS NULL OR until > statement_timestamp())) AS pauses,
+               (SELECT wanted FROM queueing_phase
+                 WHERE node = %(node)s AND wanted_until > statement_timestamp()) AS wanted
+          FROM live
+    """  # noqa: S608 - see above
+    return text, {"node": node, "worker": worker, "stt": list(stt), "evaluation": list(evaluation)}

@@ -1,0 +1,47 @@
+"""Whether code and database are of one version: old and new workers meet on one database during an update."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from django.db import connection
+from django.db.migrations.loader import MigrationLoader
+from django.db.migrations.recorder import MigrationRecorder
+
+from queueing.exceptions import QueueError
+
+Migration = tuple[str, str]
+
+
+class WrongSchema(QueueError):
+    """The database is of another version than this code."""
+
+
+def ensure_current() -> None:
+    """
+    Raises:
+        WrongSchema: the database lacks migrations of this code, or has some that it does not know.
+    """
+    if missing := _known() - _applied():
+        raise WrongSchema(f"the database lacks {_names(missing)}; run `manage.py migrate`")
+    if is_ahead():
+        raise WrongSchema("the database was migrated by a newer version of IntroEval; update this one")
+
+
+def is_ahead() -> bool:
+    """Whether a newer version migrated the database meanwhile."""
+    apps = {app for app, _ in _known()}
+    return any(app in apps for app, _ in _applied() - _known())
+
+
+@cache
+def _known() -> frozenset[Migration]:
+    return frozenset(MigrationLoader(None).disk_migrations)
+
+
+def _applied() -> set[Migration]:
+    return set(MigrationRecorder(connection).applied_migrations())
+
+
+def _names(migrations: set[Migration] | frozenset[Migration]) -> str:
+    return ", ".join(f"{app}.{name}" for app, name in sorted(migrations))

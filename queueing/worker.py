@@ -10,9 +10,8 @@ import os
 import random
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -83,6 +82,7 @@ class PhaseWorker:
         self._next_look = self._next_upkeep = 0.0
         self._busy_at = time.monotonic()
         self._in_doubt = self._outdated = False
+        self._dry: set[Hashable] = set()  # engines that nothing was due for a moment ago
 
     def run(self, *, until_idle: bool = False) -> None:
         """Work until stopped; with `until_idle`, also until no task is live.
@@ -122,6 +122,8 @@ class PhaseWorker:
         # Asked before they are recorded: a database that goes away meanwhile must not make it forgotten.
         self._in_doubt |= self.jobs.any_in_doubt()
         ended = self.jobs.finish_ended()
+        if any(pipelines.get(job.task.pipeline).after(job.spec.name) for job in ended):
+            self._dry.clear()  # what one stage is done with, another one waits for
         self._heed_full_disk(ended)
         if self._in_doubt and not self.jobs:
             self.coordinator.mend()
@@ -138,6 +140,7 @@ class PhaseWorker:
     def _look(self) -> tuple[bool, bool]:
         """Rescue, tidy up, and follow the policy. Returns (a hand-over happened, claiming is allowed)."""
         held = self.jobs.held()
+        self._dry.clear()
         snapshot = Task.objects.snapshot(self.node, self.row)
         self.jobs.stop(held - snapshot.owned)  # cancelled, or taken from it
         if snapshot.expired:
@@ -163,7 +166,7 @@ class PhaseWorker:
         )
         if wanted.phase == phase.current and not phase.blocked:
             phase.stay()
-            if phase.current == PhaseName.STT and snapshot.unbatched.due:
+            if self._phase_is(PhaseName.STT) and snapshot.unbatched.due:
                 self._fill_batch()  # who came meanwhile joins while there is room
             return False, True
         if self.jobs:
@@ -183,6 +186,7 @@ class PhaseWorker:
                 Pause.objects.place(
                     what, node=self.node, by="system", reason=str(job.error), seconds=DISK_PAUSE_SECONDS
                 )
+                self._next_look = 0.0
 
     def _close_batch(self) -> None:
         for batch in Batch.objects.filter(node=self.node, phase=PhaseName.STT):
@@ -196,17 +200,19 @@ class PhaseWorker:
         if self._in_doubt:
             return False
         claimed = False
-        while taken := [task for lane, room in self._rooms() for task in self._claim(lane, room)]:
-            claimed = True
-            for task in taken:
+        while found := self._first_room():
+            for task in self._claim(*found):
                 self.jobs.start(task)
+                claimed = True
         return claimed
 
-    def _rooms(self) -> list[tuple[policy.Lane, int]]:
+    def _first_room(self) -> tuple[policy.Lane, int] | None:
+        """A lane that has room, and work as far as is known. After each claim it is asked anew."""
         phase = self.coordinator.current
         if phase is None or self.stopping.is_set() or self.jobs.alone():
-            return []
-        return policy.rooms(self._lanes(phase), self.jobs.per_engine(), together=self.engines.together)
+            return None
+        rooms = policy.rooms(self._lanes(phase), self.jobs.per_engine(), together=self.engines.together)
+        return next(((lane, room) for lane, room in rooms if lane.engine not in self._dry), None)
 
     def _lanes(self, phase: PhaseName) -> list[policy.Lane]:
         """The stages of a phase, by the engine that serves them."""
@@ -217,23 +223,31 @@ class PhaseWorker:
         return [policy.Lane(key, tuple(dict.fromkeys(names)), engine.slots) for key, (engine, names) in found.items()]
 
     def _claim(self, lane: policy.Lane, room: int) -> list[Task]:
-        batch = None
-        if self.coordinator.current == PhaseName.STT:
-            batch = Batch.objects.filter(node=self.node, phase=PhaseName.STT).first() or self._fill_batch()
-            if batch is None:
-                return []
-        claim = partial(
-            Task.objects.claim,
+        claimed = self._claim_transcriptions(lane, room) if self._phase_is(PhaseName.STT) else self._take(lane, room)
+        if len(claimed) < room:
+            self._dry.add(lane.engine)
+        return claimed
+
+    def _claim_transcriptions(self, lane: policy.Lane, room: int) -> list[Task]:
+        """From the open batch; when nothing of it is due, who waits outside fills it up, or the next one."""
+        batch = Batch.objects.filter(node=self.node, phase=PhaseName.STT).first()
+        claimed = self._take(lane, room, batch) if batch else []
+        if not claimed and (batch := self._fill_batch()):
+            claimed = self._take(lane, room, batch)
+        return claimed
+
+    def _take(self, lane: policy.Lane, room: int, batch: Batch | None = None) -> list[Task]:
+        return Task.objects.claim(
             worker=self.row,
             stages=lane.stages,
             limit=room,
             lease_seconds=self.options.lease_seconds,
+            batch=batch,
             beside=self.jobs.held(),
         )
-        claimed = claim(batch=batch)
-        if not claimed and batch and (batch := self._fill_batch()):
-            claimed = claim(batch=batch)
-        return claimed
+
+    def _phase_is(self, phase: PhaseName) -> bool:
+        return self.coordinator.current == phase
 
     def _keep_up(self) -> None:
         if time.monotonic() < self._next_upkeep:

@@ -34,6 +34,7 @@ log = structlog.get_logger()
 
 DATABASE_PAUSE_SECONDS = 1.0
 DISK_PAUSE_SECONDS = 15.0
+DISK_TROUBLE = ("disk_full", "disk_failed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +123,7 @@ class PhaseWorker:
         # Asked before they are recorded: a database that goes away meanwhile must not make it forgotten.
         self._in_doubt |= self.jobs.any_in_doubt()
         ended = self.jobs.finish_ended()
-        self._heed_full_disk(ended)
+        self._heed_disk(ended)
         if self._in_doubt and not self.jobs:
             self.coordinator.mend()
             self._in_doubt = False
@@ -175,10 +176,10 @@ class PhaseWorker:
         switched = phase.switch(wanted.phase) and not phase.blocked
         return switched, switched
 
-    def _heed_full_disk(self, ended: list[jobs.Job]) -> None:
-        """A full disk is everybody's trouble: the phase rests, and tries again by itself."""
+    def _heed_disk(self, ended: list[jobs.Job]) -> None:
+        """A disk that is full, or not there, is everybody's trouble: the phase rests, and tries again by itself."""
         for job in ended:
-            if isinstance(job.error, Infrastructure) and job.error.code == "disk_full":
+            if job.error and job.error.code in DISK_TROUBLE:
                 what = Pause.What(job.spec.phase)
                 Pause.objects.place(
                     what, node=self.node, by="system", reason=str(job.error), seconds=DISK_PAUSE_SECONDS

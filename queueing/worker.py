@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from threading import Event
+from threading import Event, Timer
 from typing import Any
 
 import structlog
@@ -79,6 +79,10 @@ class PhaseWorker:
         self.wake, self.stopping, self.hurry, self.lost = Event(), Event(), Event(), Event()
         self.jobs = jobs.Jobs(engines, options.patience, wake=self.wake.set, chance=self.chance)
         self.id = uuid.uuid4()
+        # By the end of its leases a worker that can't be heard is gone, even if it hangs in a call to the database. Its
+        # models go with it.
+        self._last_resort = Timer(options.lease_seconds / 3, os._exit, [1])
+        self._last_resort.daemon = True
         self.row: Worker
         self.coordinator: Coordinator
         self._next_look = self._next_upkeep = 0.0
@@ -93,14 +97,17 @@ class PhaseWorker:
             schema.WrongSchema: the database is not, or no longer, of this version of the code.
             Infrastructure: it could not renew its leases and stopped itself.
         """
-        with gpu.node_lock(self.options.lock_dir, self.node):
-            while not self._guarded(self._register):
-                if self.stopping.is_set():
-                    return
-            with self._heart():
-                self._work(until_idle)
-                self._wind_down()
-                self._guarded(self._leave)
+        try:
+            with gpu.node_lock(self.options.lock_dir, self.node):
+                while not self._guarded(self._register):
+                    if self.stopping.is_set():
+                        return
+                with self._heart():
+                    self._work(until_idle)
+                    self._wind_down()
+                    self._guarded(self._leave)
+        finally:
+            self._last_resort.cancel()
         if self.lost.is_set():
             raise Infrastructure("the database could not be reached for so long that leases ran out")
         if self._outdated:
@@ -297,6 +304,7 @@ class PhaseWorker:
         self.lost.set()
         self.stop()
         self.stop()
+        self._last_resort.start()
 
     def _wind_down(self) -> None:
         """Let running jobs finish within the grace period, then interrupt and hand back the rest."""

@@ -18,7 +18,7 @@ from threading import Event, Timer
 from typing import Any
 
 import structlog
-from django.db import InterfaceError, OperationalError, connection
+from django.db import InterfaceError, OperationalError, ProgrammingError, connection
 from django.db.models.functions import Now
 
 from queueing import gpu, jobs, pipelines, policy, schema, upkeep
@@ -249,12 +249,17 @@ class PhaseWorker:
         self._next_upkeep = time.monotonic() + self.options.lease_seconds / 2 * self.chance.uniform(0.8, 1.2)
         upkeep.release_orphaned_batches(self.options.lease_seconds)
         upkeep.forget_dead_workers(self.options.lease_seconds)
-        if schema.is_ahead():
-            self._outdated = True
-            self.stop()
+        self._heed_migrations()
         for receiver, failure in upkeep_due.send_robust(sender=PhaseWorker):
             if isinstance(failure, Exception):
                 log.error("upkeep failed", duty=getattr(receiver, "__name__", ""), error=str(failure))
+
+    def _heed_migrations(self) -> bool:
+        """Stop when a newer version has migrated the database. Returns whether it has."""
+        if schema.is_ahead() and not self._outdated:
+            self._outdated = True
+            self.stop()
+        return self._outdated
 
     def _nothing_to_wait_for(self) -> bool:
         return not self.jobs and not Task.objects.live().exists()
@@ -271,6 +276,11 @@ class PhaseWorker:
             log.warning("database unavailable", error=str(error).strip())
             connection.close()
             self.stopping.wait(DATABASE_PAUSE_SECONDS)
+            return False
+        except ProgrammingError:
+            # A table or a column is not what this version knows.
+            if not self._heed_migrations():
+                raise
             return False
 
     def _register(self) -> bool:

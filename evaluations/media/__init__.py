@@ -11,6 +11,7 @@ The contract of this package (each name lives in the module named beside it):
         locate(relative: str) -> Path         absolute, refuses to leave MEDIA_ROOT and to follow symbolic links
         verify(relative: str, sha256: str)    raises Permanent(code="file_missing" | "file_damaged"), or
                                               Infrastructure(code="disk_failed"): it is not this file's fault
+        glance(relative: str, size: int)      the same by the size alone
         require_there()                       raises Infrastructure(code="disk_failed") when the disk is not mounted
         digest(path: Path) -> str             sha256 of a file, hex
         require_room(size, *, reserve)        raises Infrastructure(code="disk_full") before the reserve is touched

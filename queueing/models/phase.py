@@ -75,7 +75,7 @@ class PauseQuerySet(models.QuerySet["Pause"]):
         pause.refresh_from_db()
         return pause
 
-    def lift(self, *, by: str) -> int:
+    def lift(self, *, by: str, reason: str = "") -> int:
         """End these pauses; returns how many were still on."""
         lifted = 0
         with transaction.atomic():
@@ -83,7 +83,7 @@ class PauseQuerySet(models.QuerySet["Pause"]):
                 # One whose time ran out has ended by itself; only its row is closed.
                 lifted += self.model.objects.active().filter(pk=pause.pk).exists()
                 self.model.objects.filter(pk=pause.pk).update(lifted_at=Now(), lifted_by=by)
-                _note(pause.node, "resume", what=pause.what, by=by)
+                _note(pause.node, "resume", what=pause.what, by=by, reason=reason)
         return lifted
 
 

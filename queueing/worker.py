@@ -147,6 +147,9 @@ class PhaseWorker:
             upkeep.rescue_expired(self.options.patience.max_crashes, self.options.lease_seconds, held)
         self._keep_up()
         handed_over, may_claim = self._follow_policy(snapshot)
+        if handed_over:
+            # Loading takes its time, in which somebody may have paused what is loaded now.
+            snapshot = Task.objects.snapshot(self.node, self.row)
         return handed_over, may_claim and self.coordinator.current not in snapshot.paused
 
     def _follow_policy(self, snapshot: policy.Snapshot) -> tuple[bool, bool]:
@@ -182,9 +185,8 @@ class PhaseWorker:
         """A full disk is everybody's trouble: the phase rests, and tries again by itself."""
         for job in ended:
             if isinstance(job.error, Infrastructure) and job.error.code == "disk_full":
-                what = Pause.What(job.spec.phase)
-                Pause.objects.place(
-                    what, node=self.node, by="system", reason=str(job.error), seconds=DISK_PAUSE_SECONDS
+                Pause.objects.rest(
+                    Pause.What(job.spec.phase), node=self.node, reason=str(job.error), seconds=DISK_PAUSE_SECONDS
                 )
                 self._next_look = 0.0
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from django.db import models, transaction
 from django.db.models import F, Q
@@ -13,6 +13,8 @@ from queueing.models.clock import in_seconds
 from queueing.models.history import Event
 from queueing.signals import phase_changed
 from queueing.states import PhaseName, Step
+
+SYSTEM: Final = "system"  # who pauses when it is no person
 
 
 class Phase(models.Model):
@@ -74,6 +76,11 @@ class PauseQuerySet(models.QuerySet["Pause"]):
             _note(node, "drain" if drain else "pause", what=what, by=by, reason=reason)
         pause.refresh_from_db()
         return pause
+
+    def rest(self, what: str, *, node: str, reason: str, seconds: float) -> None:
+        """The system itself pauses; what a person said stands, and is not made shorter by that."""
+        if not self.active().filter(what=what, node=node).exclude(by=SYSTEM).exists():
+            self.place(what, node=node, by=SYSTEM, reason=reason, seconds=seconds)
 
     def lift(self, *, by: str, reason: str = "") -> int:
         """End these pauses; returns how many were still on."""

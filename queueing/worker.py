@@ -26,7 +26,6 @@ from queueing.engines.base import Engine, Engines
 from queueing.exceptions import Infrastructure
 from queueing.heart import Heart
 from queueing.models import Batch, Pause, Task, Worker
-from queueing.signals import upkeep_due
 from queueing.states import PhaseName
 
 log = structlog.get_logger()
@@ -260,9 +259,7 @@ class PhaseWorker:
         if schema.is_ahead():
             self._outdated = True
             self.stop()
-        for receiver, failure in upkeep_due.send_robust(sender=PhaseWorker):
-            if isinstance(failure, Exception):
-                log.error("upkeep failed", duty=getattr(receiver, "__name__", ""), error=str(failure))
+        upkeep.ask_others()
 
     def _nothing_to_wait_for(self) -> bool:
         return not self.jobs and not Task.objects.live().exists()

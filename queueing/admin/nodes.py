@@ -125,8 +125,7 @@ def _lift(pauses: Sequence[Pause], *, by: str, reason: str) -> tuple[str, bool]:
 
 
 class PauseAdmin(Asking[Pause]):
-    list_display = ("what", "node", "drain", "reason", "by", "since", "until", "stands", "lifted_at", "lifted_by")
-    list_filter = ("what", "drain")
+    list_display = ("what", "stands", "node", "drain", "reason", "by", "since", "until", "lifted_at", "lifted_by")
     readonly_fields = ("stands",)
     verbs = {
         "lift": Verb(

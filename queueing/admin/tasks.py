@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import ClassVar, Final
 
@@ -11,10 +11,12 @@ from django.contrib import admin
 from django.db.models import F, OuterRef, QuerySet, Subquery, Window
 from django.db.models.functions import Coalesce, Lag, Now
 from django.http import HttpRequest
+from django.utils.timezone import localtime
 
 from queueing import actions, durations
 from queueing.admin.asking import Asking, ReadOnly, Verb
 from queueing.models import Attempt, Event, Task
+from queueing.states import Stage
 
 _FORESEEN: Final = {
     "retry": "{} will be queued: each goes on at the stage where it ended; what was found before stays.",
@@ -40,7 +42,7 @@ def _verb(name: str, label: str) -> Verb:
 class AttemptInline(ReadOnly, admin.TabularInline[Attempt, Task]):
     model = Attempt
     extra = 0
-    fields = readonly_fields = ("worker", "waited", "began_at", "took", "computed", "outcome", "error_code", "detail")
+    fields = readonly_fields = ("worker", "waited", "began", "took", "computed", "outcome", "error_code", "detail")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Attempt]:
         """With `queued_at`: when the wait for this attempt began."""
@@ -55,6 +57,10 @@ class AttemptInline(ReadOnly, admin.TabularInline[Attempt, Task]):
     def waited(self, attempt: Attempt) -> str:
         return _spoken(getattr(attempt, "wait", None))
 
+    @admin.display(description="began")
+    def began(self, attempt: Attempt) -> str:
+        return _clock(attempt.began_at)
+
     @admin.display(description="took")
     def took(self, attempt: Attempt) -> str:
         return _spoken(getattr(attempt, "lasted", None))
@@ -67,12 +73,16 @@ class AttemptInline(ReadOnly, admin.TabularInline[Attempt, Task]):
 class EventInline(ReadOnly, admin.TabularInline[Event, Task]):
     model = Event
     extra = 0
-    fields = readonly_fields = ("sequence", "at", "after", "kind", "stage", "state", "told")
+    fields = readonly_fields = ("sequence", "clock", "after", "kind", "stage", "state", "told")
     ordering = ("sequence",)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Event]:
         earlier = Window(Lag("at"), partition_by="task", order_by="sequence")
         return super().get_queryset(request).annotate(gap=F("at") - earlier)
+
+    @admin.display(description="at")
+    def clock(self, event: Event) -> str:
+        return _clock(event.at)
 
     @admin.display(description="after")
     def after(self, event: Event) -> str:
@@ -81,6 +91,11 @@ class EventInline(ReadOnly, admin.TabularInline[Event, Task]):
     @admin.display(description="who and why")
     def told(self, event: Event) -> str:
         return ", ".join(f"{key}: {value}" for key, value in event.detail.items())
+
+
+_TOLD: Final = ("submission", "stage", "status_word", "error_code", "error_detail", "created_at", "in_all")
+_WHERE: Final = ("batch", "worker", "progress_done", "progress_total", "staged_at", "claimed_at", "finished_at")
+_KEPT: Final = ("pipeline", "state", "failures", "crashes", "retried", "not_before", "lease_until", "epoch", "sequence")
 
 
 class TaskAdmin(Asking[Task]):
@@ -100,10 +115,12 @@ class TaskAdmin(Asking[Task]):
     search_fields: ClassVar[tuple[str, ...]] = ("=id", "=submission__id")
     inlines = (AttemptInline, EventInline)
     fieldsets = (
-        (None, {"fields": ("submission", "pipeline", "stage", "state", "status_word", "error_code", "error_detail")}),
-        ("Times", {"fields": ("created_at", "staged_at", "claimed_at", "finished_at", "not_before", "in_all")}),
-        ("Work", {"fields": ("batch", "worker", "lease_until", "progress_done", "progress_total")}),
-        ("Counters", {"fields": ("failures", "crashes", "retried", "epoch", "sequence", "owner_key", "turn")}),
+        (
+            None,
+            {"fields": ("submission", "stage", "status_word", "error_code", "error_detail", "created_at", "in_all")},
+        ),
+        ("Where it is", {"classes": ("collapse",), "fields": _WHERE}),
+        ("How the queue keeps it", {"classes": ("collapse",), "fields": _KEPT}),
     )
     readonly_fields = ("status_word", "in_all")
     verbs = {
@@ -122,7 +139,8 @@ class TaskAdmin(Asking[Task]):
         return _spoken(task.finished_at - task.created_at) if task.finished_at else ""
 
     def describe(self, row: Task) -> str:
-        return f"{row} ({row.status.label})" + (f": {row.error_code}" if row.error_code else "")
+        error = f" ({row.error_code})" if row.error_code else ""
+        return f"task {row.pk}, {Stage(row.stage).label}: {row.status.label}{error}"
 
 
 class AttemptAdmin(ReadOnly, admin.ModelAdmin[Attempt]):
@@ -135,6 +153,10 @@ class EventAdmin(ReadOnly, admin.ModelAdmin[Event]):
     list_display = ("at", "task", "node", "sequence", "kind", "stage", "state", "detail")
     list_filter = ("kind",)
     list_select_related = ("task",)
+
+
+def _clock(at: datetime) -> str:
+    return f"{localtime(at):%d %b, %H:%M:%S}"
 
 
 def _spoken(span: timedelta | None) -> str:

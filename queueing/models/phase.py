@@ -41,7 +41,8 @@ class Phase(models.Model):
         )
 
     def __str__(self) -> str:
-        return f"{self.node}: {self.get_step_display()} {self.name}"
+        doing = [self.get_name_display(), self.get_step_display()]
+        return f"{self.node}: {', '.join(filter(None, doing))}"
 
     def enter(self, step: Step, *, name: str = "", target: str = "", reason: str = "") -> None:
         """Write the next step of a hand-over. Only the node's own coordinator calls this; it holds the node's lock."""

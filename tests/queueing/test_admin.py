@@ -85,7 +85,7 @@ def test_a_list_asks_before_it_does_anything_and_then_reports(operator: Client, 
     asked = tick(operator, "retry", [failed, running], where="?pipeline=evaluation")
     assert "1 will be queued" in text(asked)
     assert "1 skipped: already running." in text(asked)
-    assert f"task {failed.pk}: transcribe failed" in text(asked)
+    assert f"task {failed.pk}, transcription: failed (no_speech)" in text(asked)
     assert Task.objects.get(pk=failed.pk).state == State.FAILED
 
     answer = operator.post(address("retry"), {**fields(asked), "reason": "new microphone"})

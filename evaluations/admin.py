@@ -112,7 +112,7 @@ admin.site.unregister((Task, Attempt, Event))
 class ClassTaskAdmin(OwnClasses, TaskAdmin):
     """The queue's own admin, narrowed to the teacher's classes; for people a task is a student's video."""
 
-    list_display = ("id", "student", "video", *TaskAdmin.list_display[1:])
+    list_display = ("id", "student", "video", "stage", "status_word", "error_code", "created_at")
     list_select_related = (*TaskAdmin.list_select_related, "submission__student")
     search_fields = (*TaskAdmin.search_fields, "submission__student__username", "submission__original_name")
 

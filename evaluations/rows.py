@@ -6,7 +6,7 @@ Page, push and poll are made from the same rows; reading them costs a handful of
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -48,10 +48,10 @@ class Queue:
         """What the machine is doing, in one sentence."""
         if not self.workers:
             return "No worker is running at the moment. Videos are safe and wait."
-        paused = [_pause_words(pause) for pause in self.pauses]
+        working = [_phase_words(phase) for phase in self.phases if self._goes_on(phase)]
         if not self.positions:
-            return " ".join(paused) or "The GPU is waiting for work."
-        return " ".join([*paused, *(_phase_words(phase) for phase in self.phases)])
+            working = [] if self.pauses else ["The GPU is waiting for work."]
+        return " ".join([*_pauses_words(self.pauses), *working])
 
     @property
     def counts(self) -> str:
@@ -65,6 +65,10 @@ class Queue:
         here = {pause.node: pause for pause in self.pauses if pause.what in (phase, Pause.What.EVERYTHING)}
         everywhere = here.get("")
         return everywhere or (next(iter(here.values())) if here and self.nodes <= here.keys() else None)
+
+    def _goes_on(self, phase: Phase) -> bool:
+        """Not all at a standstill: a paused phase still finishes what runs."""
+        return not phase.name or self.running > 0 or self.pause_of(PhaseName(phase.name)) is None
 
     def serves(self, phase: PhaseName) -> bool:
         return any(row.name == phase and row.step == Step.ACTIVE for row in self.phases)
@@ -215,14 +219,19 @@ def _phase_words(phase: Phase) -> str:
     }[Step(phase.step)]
 
 
+def _pauses_words(pauses: Sequence[Pause]) -> list[str]:
+    """Sentences on what rests, and that it costs nobody anything."""
+    return [*map(_pause_words, pauses), *(["Videos are safe and keep their place."] if pauses else [])]
+
+
 def _pause_words(pause: Pause) -> str:
     """What rests, why and until when; a machine's own reasons are for the admin."""
     what = {Pause.What.STT: "Transcription", Pause.What.EVAL: "Rating"}.get(Pause.What(pause.what), "All work")
     if pause.by == SYSTEM:
-        return f"{what} rests for a moment, because the machine needs room. Videos are safe, and it goes on by itself."
+        return f"{what} rests for a moment, because the machine needs room; it goes on by itself."
     until = f" until {localtime(pause.until):%H:%M}" if pause.until else ""
     where = f" on {pause.node}" if pause.node else ""
-    return f"{what}{where} is paused{until}: {pause.reason.rstrip('.')}. Videos are safe and keep their place."
+    return f"{what}{where} is paused{until}: {pause.reason.rstrip('.')}."
 
 
 def _why_it_waits(task: Task, queue: Queue, position: int | None) -> str:
@@ -230,7 +239,7 @@ def _why_it_waits(task: Task, queue: Queue, position: int | None) -> str:
         return "No worker is running at the moment; it goes on as soon as one does."
     needed = pipelines.get(task.pipeline).stage(task.stage).phase
     if pause := queue.pause_of(needed):
-        return _pause_words(pause)
+        return " ".join(_pauses_words([pause]))
     if task.error_code:
         return "It did not work this time and is tried again in a moment."
     if any(phase.step == Step.BLOCKED for phase in queue.phases):

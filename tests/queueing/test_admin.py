@@ -287,6 +287,12 @@ def test_a_length_of_time_that_is_none_is_refused_in_words(operator: Client, nod
     assert not Pause.objects.exists()
 
 
+def test_an_operator_need_not_be_a_superuser(nodes: list[Phase]) -> None:
+    keeper = staff("keeper", "view_phase", "change_phase")
+    given = {"rows": "lab-1", "what": "eval", "reason": "repair"}
+    assert "Evaluation is paused on lab-1." in said(keeper, keeper.post(address("pause", "phase"), given))
+
+
 def test_resume_names_what_it_lifts_and_leaves_other_nodes_alone(
     operator: Client, root: User, nodes: list[Phase]
 ) -> None:

@@ -169,6 +169,22 @@ def test_a_pause_of_the_other_kind_or_of_one_of_two_nodes_is_no_reason_to_wait(c
     assert "repair" in why(cast)
 
 
+def test_a_machine_that_stands_still_is_not_said_to_work(cast: Cast, waiting: Submission) -> None:
+    Pause.objects.place(Pause.What.EVERYTHING, by="x", reason="fire drill")
+    assert "The GPU is transcribing" not in text_of(signed_in(cast.ada), "/")
+    claim(waiting)  # it is finished all the same
+    assert "The GPU is transcribing" in text_of(signed_in(cast.ada), "/")
+
+
+def test_several_pauses_calm_down_once(cast: Cast, waiting: Submission) -> None:
+    Pause.objects.place(Pause.What.STT, by="x", reason="new cable")
+    Pause.objects.place(Pause.What.EVAL, by="x", reason="new fan")
+    words = rows.read_queue().news
+    assert "new cable" in words
+    assert "new fan" in words
+    assert words.count("safe") == 1
+
+
 def test_a_full_disk_reads_kindly(cast: Cast, waiting: Submission) -> None:
     Pause.objects.rest(Pause.What.STT, node="lab-pc", reason="[Errno 28] /srv/media/x", seconds=15)
     said = why(cast)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import getpass
+import re
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from django.core.management import load_command_class
 
+from queueing.management import base
 from queueing.models import Batch, Event, Pause, Phase, Task, Worker, in_seconds
 from queueing.signals import upkeep_due
 from queueing.states import PhaseName, State, Step
@@ -247,6 +250,16 @@ def test_recover_tells_of_a_duty_that_failed_and_does_the_others(run: Run) -> No
     assert ran.code == 1
     assert "broken: read-only file system" in ran.out
     assert "tidy: done" in ran.out
+
+
+COMMANDS = Path(base.__file__).parent / "commands"
+GUIDE = Path(__file__).parents[3] / "docs" / "operator.md"
+
+
+def test_the_operators_guide_lists_every_command_and_no_other() -> None:
+    told = set(re.findall(r"^\| `(\w+)", GUIDE.read_text(), re.MULTILINE)) - {"blocked"}
+    here = {file.stem for file in COMMANDS.glob("[a-z]*.py")} - {"run_phase_worker", "rehearse_lab"}
+    assert told == here
 
 
 VERBS = ("status", "pause", "resume", "drain", "retry", "cancel", "recover")

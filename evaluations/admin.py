@@ -110,7 +110,23 @@ admin.site.unregister((Task, Attempt, Event))
 
 @admin.register(Task)
 class ClassTaskAdmin(OwnClasses, TaskAdmin):
-    """The queue's own admin, narrowed to the teacher's classes."""
+    """The queue's own admin, narrowed to the teacher's classes; for people a task is a student's video."""
+
+    list_display = ("id", "student", "video", "stage", "status_word", "error_code", "created_at")
+    list_select_related = (*TaskAdmin.list_select_related, "submission__student")
+    search_fields = (*TaskAdmin.search_fields, "submission__student__username", "submission__original_name")
+
+    @admin.display(ordering="submission__student__username")
+    def student(self, task: Task) -> str:
+        student = task.submission.student
+        return student.get_full_name() or student.username
+
+    @admin.display(ordering="submission__original_name")
+    def video(self, task: Task) -> str:
+        return task.submission.original_name
+
+    def describe(self, row: Task) -> str:
+        return f"{self.student(row)}, {self.video(row)}: {super().describe(row)}"
 
 
 @admin.register(Attempt)

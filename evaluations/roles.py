@@ -17,6 +17,7 @@ PERMISSIONS = (
     "view_form",
     "view_evaluation",
     "view_task",
+    "change_task",  # to retry, cancel and requeue; nobody edits one
     "view_attempt",
     "view_event",
 )

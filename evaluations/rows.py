@@ -6,17 +6,19 @@ Page, push and poll are made from the same rows; reading them costs a handful of
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from django.contrib.auth.models import User
 from django.db.models import Max, Prefetch, QuerySet, Sum
+from django.utils.timezone import localtime
 
 from evaluations import errors
 from evaluations.models import Submission
 from queueing import pipelines
-from queueing.models import Event, Phase, Task, Worker
+from queueing.models import Event, Pause, Phase, Task, Worker
+from queueing.models.phase import SYSTEM
 from queueing.states import LIVE, PhaseName, Stage, State, Step
 
 SILENT_SECONDS: Final = 30  # a worker that was not heard of for so long is said to be away
@@ -30,6 +32,8 @@ class Queue:
     positions: dict[int, int]
     phases: tuple[Phase, ...]
     workers: frozenset[uuid.UUID]  # heard of lately
+    nodes: frozenset[str]  # theirs
+    pauses: tuple[Pause, ...]
 
     @property
     def waiting(self) -> int:
@@ -44,9 +48,10 @@ class Queue:
         """What the machine is doing, in one sentence."""
         if not self.workers:
             return "No worker is running at the moment. Videos are safe and wait."
+        working = [_phase_words(phase) for phase in self.phases if self._goes_on(phase)]
         if not self.positions:
-            return "The GPU is waiting for work."
-        return " ".join(_phase_words(phase) for phase in self.phases)
+            working = [] if self.pauses else ["The GPU is waiting for work."]
+        return " ".join([*_pauses_words(self.pauses), *working])
 
     @property
     def counts(self) -> str:
@@ -54,6 +59,16 @@ class Queue:
         if not self.positions:
             return "Nobody is waiting."
         return f"{self.running} being worked on, {self.waiting} waiting."
+
+    def pause_of(self, phase: PhaseName) -> Pause | None:
+        """What keeps every node from beginning such work."""
+        here = {pause.node: pause for pause in self.pauses if pause.what in (phase, Pause.What.EVERYTHING)}
+        everywhere = here.get("")
+        return everywhere or (next(iter(here.values())) if here and self.nodes <= here.keys() else None)
+
+    def _goes_on(self, phase: Phase) -> bool:
+        """Not all at a standstill: a paused phase still finishes what runs."""
+        return not phase.name or self.running > 0 or self.pause_of(PhaseName(phase.name)) is None
 
     def serves(self, phase: PhaseName) -> bool:
         return any(row.name == phase and row.step == Step.ACTIVE for row in self.phases)
@@ -138,10 +153,13 @@ class Row:
 
 def read_queue() -> Queue:
     """The line, the phases and the workers, read once for any number of rows."""
+    workers = dict(Worker.alive(SILENT_SECONDS).values_list("pk", "node"))
     return Queue(
         positions=Task.objects.positions(),
         phases=tuple(Phase.objects.order_by("node")),
-        workers=frozenset(Worker.alive(SILENT_SECONDS).values_list("pk", flat=True)),
+        workers=frozenset(workers),
+        nodes=frozenset(workers.values()),
+        pauses=tuple(Pause.objects.active().order_by("since")),
     )
 
 
@@ -180,11 +198,11 @@ def ordinal(number: int) -> str:
     return f"{number}{ending}"
 
 
-def last_change() -> tuple[int, float]:
-    """A value that differs whenever something in the queue moved: the newest event, the progress of running work."""
+def last_change() -> tuple[int, float, int]:
+    """A value that differs whenever something in the queue moved: an event, running work, a pause that ran out."""
     newest = Event.objects.aggregate(pk=Max("pk"))["pk"] or 0
     progress = Task.objects.filter(state=State.RUNNING).aggregate(done=Sum("progress_done"))["done"] or 0.0
-    return newest, progress
+    return newest, progress, Pause.objects.active().count()
 
 
 def _phase_words(phase: Phase) -> str:
@@ -201,12 +219,29 @@ def _phase_words(phase: Phase) -> str:
     }[Step(phase.step)]
 
 
+def _pauses_words(pauses: Sequence[Pause]) -> list[str]:
+    """Sentences on what rests, and that it costs nobody anything."""
+    return [*map(_pause_words, pauses), *(["Videos are safe and keep their place."] if pauses else [])]
+
+
+def _pause_words(pause: Pause) -> str:
+    """What rests, why and until when; a machine's own reasons are for the admin."""
+    what = {Pause.What.STT: "Transcription", Pause.What.EVAL: "Rating"}.get(Pause.What(pause.what), "All work")
+    if pause.by == SYSTEM:
+        return f"{what} rests for a moment, because the machine needs room; it goes on by itself."
+    until = f" until {localtime(pause.until):%H:%M}" if pause.until else ""
+    where = f" on {pause.node}" if pause.node else ""
+    return f"{what}{where} is paused{until}: {pause.reason.rstrip('.')}."
+
+
 def _why_it_waits(task: Task, queue: Queue, position: int | None) -> str:
     if not queue.workers:
         return "No worker is running at the moment; it goes on as soon as one does."
+    needed = pipelines.get(task.pipeline).stage(task.stage).phase
+    if pause := queue.pause_of(needed):
+        return " ".join(_pauses_words([pause]))
     if task.error_code:
         return "It did not work this time and is tried again in a moment."
-    needed = pipelines.get(task.pipeline).stage(task.stage).phase
     if any(phase.step == Step.BLOCKED for phase in queue.phases):
         return "The GPU is stuck at the moment; it tries again by itself."
     if queue.serves(needed):

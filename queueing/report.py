@@ -2,29 +2,65 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
-from django.db.models import Count, Min
+from django.db.models import Count, F, Min, Prefetch, Q
 from django.db.models.functions import Now
 
-from queueing.models import Phase, Task, Worker
-from queueing.states import State
+from queueing.models import Pause, Phase, Task, Worker, in_seconds
+from queueing.states import ENDED, State, Status, status_of
 
 
 def status() -> dict[str, Any]:
-    """Phases, counts per stage and state, the oldest wait in seconds, workers and positions, as plain values."""
-    oldest = Task.objects.filter(state=State.QUEUED).aggregate(age=Now() - Min("staged_at"))["age"]
+    """All that there is to say about the queue, as plain values; lengths of time in seconds.
+
+    The number of queries does not depend on the number of rows.
+    """
+    places = Task.objects.positions()
+    live = _live(places)
+    groups = _groups()
+    waits = {row["stage"]: _seconds(row["oldest"]) for row in groups if row["state"] == State.QUEUED}
     return {
-        "phases": [_phase(row) for row in Phase.objects.order_by("node")],
-        "counts": _counts(),
-        "oldest_seconds": round(oldest.total_seconds(), 1) if oldest else 0.0,
-        "workers": [_worker(row) for row in Worker.objects.filter(stopped_at=None)],
-        "positions": {str(task): place for task, place in Task.objects.positions().items()},
+        "phases": [_phase(row) for row in _phases()],
+        "pauses": pauses(),
+        "counts": _counts(groups),
+        "statuses": _statuses(groups, live),
+        "oldest_seconds": max(waits.values(), default=0.0),
+        "oldest_seconds_of_stage": waits,
+        "workers": [_worker(row) for row in _workers()],
+        "failures": _failures(),
+        "positions": {str(task): place for task, place in places.items()},
+        "tasks": live,
     }
 
 
-def _phase(row: Phase) -> dict[str, Any]:
+def pauses() -> list[dict[str, Any]]:
+    """What stands right now: what, where, why, who, until when."""
+    return [_pause(row) for row in Pause.objects.active().order_by("since")]
+
+
+def _pause(row: Pause) -> dict[str, Any]:
+    return {
+        "what": row.what,
+        "node": row.node or None,
+        "drain": row.drain,
+        "reason": row.reason,
+        "by": row.by,
+        "since": row.since.isoformat(),
+        "until": _moment(row.until),
+    }
+
+
+def _phases() -> Iterable[Any]:
+    held = Q(wanted_until__isnull=False, wanted_until__gt=Now())
+    return Phase.objects.annotate(age=Now() - F("since"), held=held).order_by("node")
+
+
+def _phase(row: Any) -> dict[str, Any]:
     return {
         "node": row.node,
         "phase": row.name or None,
@@ -32,23 +68,80 @@ def _phase(row: Phase) -> dict[str, Any]:
         "target": row.target or None,
         "reason": row.reason,
         "since": row.since.isoformat(),
+        "since_seconds": _seconds(row.age),
+        "wanted": row.wanted if row.held else None,
+        "wanted_until": _moment(row.wanted_until if row.held else None),
     }
 
 
-def _counts() -> dict[str, dict[str, int]]:
-    found = Task.objects.values("stage", "state").annotate(tasks=Count("pk")).order_by("stage", "state")
+def _live(places: dict[int, int]) -> list[dict[str, Any]]:
+    """Every task that has not ended, in the order of service."""
+    found = Task.objects.live().in_turn().select_related("batch")
+    return [
+        {
+            "id": task.pk,
+            "stage": task.stage,
+            "state": task.state,
+            "status": task.status.value,
+            "position": places.get(task.pk),
+            "worker": str(task.worker_id) if task.worker_id else None,
+            "progress_done": task.progress_done,
+            "progress_total": task.progress_total,
+        }
+        for task in found
+    ]
+
+
+def _groups() -> list[Any]:
+    """How many tasks there are of each stage and state, and since when the first of them is in its stage."""
+    found = Task.objects.values("stage", "state").annotate(tasks=Count("pk"), oldest=Now() - Min("staged_at"))
+    return list(found.order_by("stage", "state"))
+
+
+def _counts(groups: Iterable[Any]) -> dict[str, dict[str, int]]:
     counts: dict[str, dict[str, int]] = {}
-    for row in found:
+    for row in groups:
         counts.setdefault(row["stage"], {})[row["state"]] = row["tasks"]
     return counts
 
 
-def _worker(row: Worker) -> dict[str, Any]:
+def _statuses(groups: Iterable[Any], live: Iterable[dict[str, Any]]) -> dict[Status, int]:
+    """How many tasks there are of each status word."""
+    counts = Counter(Status(task["status"]) for task in live)
+    for row in groups:
+        if row["state"] in ENDED:
+            counts[status_of(row["stage"], row["state"], tried=False, batch_phase=None)] += row["tasks"]
+    return {word: counts[word] for word in Status if counts[word]}
+
+
+def _failures() -> dict[str, int]:
+    """Failed tasks by their error's code, the most frequent first."""
+    found = Task.objects.filter(state=State.FAILED).values("error_code").annotate(tasks=Count("pk"))
+    return {row["error_code"]: row["tasks"] for row in found.order_by("-tasks", "error_code")}
+
+
+def _workers() -> Iterable[Any]:
+    heard = Q(last_heartbeat_at__gte=in_seconds(-settings.LEASE_SECONDS))
+    running = Prefetch("tasks", queryset=Task.objects.order_by("pk").only("pk", "worker"))
+    found = Worker.objects.filter(stopped_at=None).annotate(silence=Now() - F("last_heartbeat_at"), heard=heard)
+    return found.prefetch_related(running)
+
+
+def _worker(row: Any) -> dict[str, Any]:
     return {
         "id": str(row.pk),
         "node": row.node,
         "pid": row.pid,
         "last_heartbeat_at": row.last_heartbeat_at.isoformat(),
-        "alive": Worker.alive(settings.LEASE_SECONDS).filter(pk=row.pk).exists(),
-        "tasks": list(row.tasks.values_list("pk", flat=True)),
+        "silent_seconds": _seconds(row.silence),
+        "alive": row.heard,
+        "tasks": [task.pk for task in row.tasks.all()],
     }
+
+
+def _moment(at: datetime | None) -> str | None:
+    return at.isoformat() if at else None
+
+
+def _seconds(span: timedelta) -> float:
+    return round(span.total_seconds(), 1)

@@ -12,6 +12,7 @@ from django.db.models.functions import Now
 from queueing.exceptions import Crashed, Interrupted, Permanent
 from queueing.failpoints import failpoint
 from queueing.models import Batch, Task, Worker, in_seconds
+from queueing.signals import upkeep_due
 from queueing.states import PhaseName
 
 log = structlog.get_logger()
@@ -62,3 +63,14 @@ def forget_dead_workers(lease_seconds: float) -> int:
     """Mark workers stopped that have been silent for ten leases; pages then no longer count them as lost."""
     silent = Worker.objects.filter(stopped_at=None, last_heartbeat_at__lt=in_seconds(-10 * lease_seconds))
     return silent.update(stopped_at=Now())
+
+
+def ask_others() -> dict[str, str]:
+    """Whoever keeps something of their own tidies up. Returns each one's error, empty if there was none."""
+    told = {}
+    for receiver, failure in upkeep_due.send_robust(sender=Task):
+        duty = getattr(receiver, "__name__", repr(receiver))
+        told[duty] = str(failure) if isinstance(failure, Exception) else ""
+        if told[duty]:
+            log.error("upkeep failed", duty=duty, error=told[duty])
+    return told

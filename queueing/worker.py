@@ -26,7 +26,6 @@ from queueing.engines.base import Engine, Engines
 from queueing.exceptions import Infrastructure
 from queueing.heart import Heart
 from queueing.models import Batch, Pause, Task, Worker
-from queueing.signals import upkeep_due
 from queueing.states import PhaseName
 
 log = structlog.get_logger()
@@ -155,6 +154,9 @@ class PhaseWorker:
             upkeep.rescue_expired(self.options.patience.max_crashes, self.options.lease_seconds, held)
         self._keep_up()
         handed_over, may_claim = self._follow_policy(snapshot)
+        if handed_over:
+            # Loading takes its time, in which somebody may have paused what is loaded now.
+            snapshot = Task.objects.snapshot(self.node, self.row)
         return handed_over, may_claim and self.coordinator.current not in snapshot.paused
 
     def _follow_policy(self, snapshot: policy.Snapshot) -> tuple[bool, bool]:
@@ -189,10 +191,9 @@ class PhaseWorker:
     def _heed_disk(self, ended: list[jobs.Job]) -> None:
         """A disk that is full, or not there, is everybody's trouble: the phase rests, and tries again by itself."""
         for job in ended:
-            if job.error and job.error.code in DISK_TROUBLE:
-                what = Pause.What(job.spec.phase)
-                Pause.objects.place(
-                    what, node=self.node, by="system", reason=str(job.error), seconds=DISK_PAUSE_SECONDS
+            if isinstance(job.error, Infrastructure) and job.error.code in DISK_TROUBLE:
+                Pause.objects.rest(
+                    Pause.What(job.spec.phase), node=self.node, reason=str(job.error), seconds=DISK_PAUSE_SECONDS
                 )
                 self._next_look = 0.0
 
@@ -264,9 +265,7 @@ class PhaseWorker:
         upkeep.release_orphaned_batches(self.options.lease_seconds)
         upkeep.forget_dead_workers(self.options.lease_seconds)
         self._heed_migrations()
-        for receiver, failure in upkeep_due.send_robust(sender=PhaseWorker):
-            if isinstance(failure, Exception):
-                log.error("upkeep failed", duty=getattr(receiver, "__name__", ""), error=str(failure))
+        upkeep.ask_others()
 
     def _heed_migrations(self) -> bool:
         """Stop when a newer version has migrated the database. Returns whether it has."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from django.db import models, transaction
 from django.db.models import F, Q
@@ -13,6 +13,8 @@ from queueing.models.clock import in_seconds
 from queueing.models.history import Event
 from queueing.signals import phase_changed
 from queueing.states import PhaseName, Step
+
+SYSTEM: Final = "system"  # who pauses when it is no person
 
 
 class Phase(models.Model):
@@ -39,7 +41,8 @@ class Phase(models.Model):
         )
 
     def __str__(self) -> str:
-        return f"{self.node}: {self.get_step_display()} {self.name}"
+        doing = [self.get_name_display(), self.get_step_display()]
+        return f"{self.node}: {', '.join(filter(None, doing))}"
 
     def enter(self, step: Step, *, name: str = "", target: str = "", reason: str = "") -> None:
         """Write the next step of a hand-over. Only the node's own coordinator calls this; it holds the node's lock."""
@@ -75,7 +78,12 @@ class PauseQuerySet(models.QuerySet["Pause"]):
         pause.refresh_from_db()
         return pause
 
-    def lift(self, *, by: str) -> int:
+    def rest(self, what: str, *, node: str, reason: str, seconds: float) -> None:
+        """The system itself pauses; what a person said stands, and is not made shorter by that."""
+        if not self.active().filter(what=what, node=node).exclude(by=SYSTEM).exists():
+            self.place(what, node=node, by=SYSTEM, reason=reason, seconds=seconds)
+
+    def lift(self, *, by: str, reason: str = "") -> int:
         """End these pauses; returns how many were still on."""
         lifted = 0
         with transaction.atomic():
@@ -83,7 +91,7 @@ class PauseQuerySet(models.QuerySet["Pause"]):
                 # One whose time ran out has ended by itself; only its row is closed.
                 lifted += self.model.objects.active().filter(pk=pause.pk).exists()
                 self.model.objects.filter(pk=pause.pk).update(lifted_at=Now(), lifted_by=by)
-                _note(pause.node, "resume", what=pause.what, by=by)
+                _note(pause.node, "resume", what=pause.what, by=by, reason=reason)
         return lifted
 
 

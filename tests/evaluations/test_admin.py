@@ -6,13 +6,16 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import Group, Permission, User
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from evaluations import roles
 from evaluations.models import Classroom, Rubric, Submission
 from queueing.exceptions import Permanent
-from queueing.models import Attempt, Event, Task
+from queueing.models import Attempt, Event, Pause, Phase, Task
+from queueing.states import Step
 from tests.conftest import Cast
 from tests.evaluations.material import fail, hand_in
 from tests.evaluations.views.conftest import disk, signed_in
@@ -120,7 +123,54 @@ def test_attempts_and_events_are_narrowed_to_the_teachers_classes(
     assert counts[0] < counts[1]
 
 
-@pytest.mark.parametrize("model", ["phase", "batch", "worker"])
+def test_a_teacher_acts_on_tasks_of_her_own_classes_only(cast: Cast, teacher: Client, ours: Submission) -> None:
+    mine, theirs = ours.evaluation_task, Task.objects.exclude(submission=ours).get()
+    address = reverse("admin:queueing_task_act", args=["retry"])
+    assert teacher.get(address, {"rows": theirs.pk}).status_code == 404
+    assert teacher.post(address, {"rows": theirs.pk}).status_code == 404
+    asked = teacher.get(address, {"rows": f"{mine.pk},{theirs.pk}"}).content.decode()
+    assert "ours.mp4" in asked
+    assert "theirs.mp4" not in asked
+    answer = teacher.post(address, {"rows": f"{mine.pk},{theirs.pk}", "reason": "louder now"}, follow=True)
+    assert "1 queued" in answer.content.decode()
+    assert [Task.objects.get(pk=task.pk).state for task in (mine, theirs)] == ["queued", "failed"]
+    assert mine.events.latest("sequence").detail == {"by": f"admin:{cast.teacher.pk}", "reason": "louder now"}
+
+
+def test_a_teacher_finds_a_task_by_the_name_of_its_student_or_video(teacher: Client, ours: Submission) -> None:
+    for asked in ("ada", "ours.mp4"):
+        answer = teacher.get(reverse("admin:queueing_task_changelist"), {"q": asked})
+        assert [task.pk for task in answer.context["cl"].result_list] == [ours.evaluation_task.pk]
+    assert not teacher.get(reverse("admin:queueing_task_changelist"), {"q": "theirs"}).context["cl"].result_count
+
+
+def test_a_list_of_many_students_costs_as_many_queries_as_one_of_few(cast: Cast, teacher: Client) -> None:
+    def count() -> int:
+        with CaptureQueriesContext(connection) as captured:
+            page(teacher, "queueing_task_changelist")
+        return len(captured)
+
+    hand_in(cast.ada, cast.classroom)
+    count()
+    before = count()
+    for student in (cast.ada, cast.bo, cast.ada):
+        hand_in(student, cast.classroom)
+    assert count() == before
+
+
+@pytest.mark.parametrize(
+    ("model", "verb"),
+    [("phase", "pause"), ("phase", "resume"), ("phase", "drain"), ("phase", "switch"), ("pause", "lift")],
+)
+def test_the_machines_are_not_the_teachers_to_stop(model: str, verb: str, teacher: Client) -> None:
+    Phase(node="lab-pc").enter(Step.IDLE)
+    pause = Pause.objects.place(Pause.What.STT, by="root", reason="repair")
+    given = {"rows": {"phase": "lab-pc", "pause": pause.pk}[model], "reason": "x", "what": "stt", "phase": "stt"}
+    assert teacher.post(reverse(f"admin:queueing_{model}_act", args=[verb]), given).status_code == 403
+    assert list(Pause.objects.active()) == [pause]
+
+
+@pytest.mark.parametrize("model", ["phase", "pause", "batch", "worker"])
 def test_the_machinery_is_for_operators(model: str, teacher: Client) -> None:
     assert teacher.get(reverse(f"admin:queueing_{model}_changelist")).status_code == 403
 

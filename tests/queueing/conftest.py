@@ -7,7 +7,9 @@ import pytest
 from django.contrib.auth.models import User
 
 from evaluations.models import Submission
+from queueing.exceptions import Permanent
 from queueing.models import Task, Worker
+from queueing.states import State
 from tests.conftest import Cast
 
 _numbers = itertools.count()
@@ -31,3 +33,29 @@ def enqueue(cast: Cast) -> Callable[..., Task]:
 @pytest.fixture
 def worker(db: None) -> Worker:
     return Worker.objects.create(node="test", pid=1)
+
+
+@pytest.fixture
+def in_state(enqueue: Callable[..., Task], worker: Worker) -> Callable[[State], Task]:
+    """A new task in the given state, by the verbs that lead there."""
+
+    def claim(task: Task) -> Task:
+        return Task.objects.take([task.pk], worker=worker, lease_seconds=60)[0]
+
+    def make(state: State) -> Task:
+        task = enqueue()
+        match state:
+            case State.RUNNING:
+                claim(task)
+            case State.FAILED:
+                claim(task).fail(Permanent("silence", code="no_speech"), took=1.0)
+            case State.CANCELLED:
+                task.cancel(by="test")
+            case State.DONE:
+                for _ in range(3):
+                    claim(task).advance(took=1.0)
+        task = Task.objects.select_related("batch").get(pk=task.pk)
+        assert task.state == state
+        return task
+
+    return make

@@ -351,6 +351,33 @@ def test_a_drain_unloads_what_is_loaded_and_a_resume_loads_it_again(
         assert Phase.objects.get().step == Step.ACTIVE
 
 
+class PausedWhileLoading(SimulatedLanguage):
+    """Somebody pauses evaluation while its model is being loaded."""
+
+    def load(self) -> None:
+        Pause.objects.place(Pause.What.EVAL, by="operator", reason="the wrong model")
+        super().load()
+
+
+def test_a_pause_that_is_placed_while_the_model_loads_holds_back_its_first_task(
+    ready_to: Callable[..., Task], node: Callable[..., PhaseWorker]
+) -> None:
+    task = ready_to(Stage.EXTRACT)
+    with registered(node(quick(PausedWhileLoading))) as worker:
+        worker.run_once()
+        assert worker.coordinator.current == PhaseName.EVAL
+        assert state(task) == State.QUEUED
+
+
+def test_a_full_disk_does_not_shorten_the_pause_of_a_person(db: None) -> None:
+    repair = Pause.objects.place(Pause.What.STT, node="n", by="operator", reason="repair")
+    Pause.objects.rest(Pause.What.STT, node="n", reason="no space left", seconds=15)
+    repair.refresh_from_db()
+    assert (repair.by, repair.reason, repair.until) == ("operator", "repair", None)
+    Pause.objects.rest(Pause.What.EVAL, node="n", reason="no space left", seconds=15)
+    assert Pause.objects.active().get(what=Pause.What.EVAL).by == "system"
+
+
 def test_a_pause_of_another_node_is_none_of_ours(enqueue: Enqueue) -> None:
     Pause.objects.place(Pause.What.EVERYTHING, node="other", by="operator", reason="moving house")
     assert not Task.objects.snapshot("this").paused

@@ -1,38 +1,110 @@
 from __future__ import annotations
 
-import json
+import sys
+import time
+from collections.abc import Iterator
+from datetime import datetime
+from json import dumps
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import CommandParser
+from django.utils.timezone import localtime
 
-from queueing import report
+from queueing import durations, report
+from queueing.management.base import QueueCommand, bar, length, table
+from queueing.states import PhaseName, Stage, State, Status, Step
+
+Found = dict[str, Any]
+CLEAR = "\033[H\033[2J"
 
 
-class Command(BaseCommand):
-    help = "Show the queue: phases, tasks per stage and state, workers, positions."
+class Command(QueueCommand):
+    help = "Show the queue: what the GPUs do, what is paused, tasks per stage and state, workers, failures, the line."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--json", action="store_true", help="as one JSON object")
+        super().add_arguments(parser)
+        parser.add_argument("--positions", action="store_true", help="also list everybody in line")
+        parser.add_argument("--watch", type=length, metavar="TIME", help="again and again, every TIME, until Ctrl-C")
 
-    def handle(self, *args: Any, json: bool, **options: Any) -> None:
+    def handle(self, *args: Any, json: bool, positions: bool, watch: float | None, **options: Any) -> None:
+        self._show(json, positions)
+        try:
+            while watch:
+                time.sleep(watch)
+                if sys.stdout.isatty():
+                    self.stdout.write(CLEAR, ending="")
+                self._show(json, positions)
+        except KeyboardInterrupt:
+            pass
+
+    def _show(self, as_json: bool, positions: bool) -> None:
         found = report.status()
-        self.stdout.write(_as_json(found) if json else "\n".join(_as_lines(found)))
+        self.stdout.write(dumps(found, indent=2) if as_json else "\n".join(self._lines(found, positions)))
+
+    def _lines(self, found: Found, positions: bool) -> Iterator[str]:
+        yield from map(_phase, found["phases"])
+        if not found["phases"]:
+            yield "no worker has run yet: manage.py run_phase_worker"
+        yield from (self.style.WARNING(_pause(row)) for row in found["pauses"])
+        yield from ("", *_counts(found), "")
+        yield from map(_running, (task for task in found["tasks"] if task["state"] == State.RUNNING))
+        for worker in found["workers"]:
+            line = _worker(worker)
+            yield line if worker["alive"] else self.style.ERROR(line)
+        if found["failures"]:
+            yield "failed: " + ", ".join(f"{code} {count}" for code, count in found["failures"].items())
+        yield _summary(found)
+        if positions:
+            yield from _line(found)
 
 
-def _as_json(found: dict[str, Any]) -> str:
-    return json.dumps(found, indent=2)
+def _phase(row: Found) -> str:
+    name = f"{PhaseName(row['phase']).label}, " if row["phase"] else ""
+    told = f"node {row['node']}: {name}{Step(row['step']).label} for {durations.spoken(row['since_seconds'])}"
+    told += f" ({row['reason']})" if row["reason"] else ""
+    return told + (f"; asked for {PhaseName(row['wanted']).label}" if row["wanted"] else "")
 
 
-def _as_lines(found: dict[str, Any]) -> list[str]:
-    lines = [
-        f"node {row['node']}: {row['step']}{' ' + row['phase'] if row['phase'] else ''}"
-        f"{' (' + row['reason'] + ')' if row['reason'] else ''}"
-        for row in found["phases"]
-    ] or ["no worker has run yet: manage.py run_phase_worker"]
-    for row in found["workers"]:
-        health = "alive" if row["alive"] else "LOST"
-        lines.append(f"worker {row['node']}/{row['pid']}: {health}, last heartbeat {row['last_heartbeat_at']}")
-    for stage, states in found["counts"].items():
-        lines.append(f"{stage:<12}" + "  ".join(f"{state} {count}" for state, count in states.items()))
+def _pause(row: Found) -> str:
+    kind = "DRAINED" if row["drain"] else "PAUSED"
+    until = f"{localtime(datetime.fromisoformat(row['until'])):%H:%M:%S}" if row["until"] else "it is lifted"
+    return f"{kind} {row['what']} on {row['node'] or 'all nodes'}, until {until}: {row['reason']} ({row['by']})"
+
+
+def _counts(found: Found) -> Iterator[str]:
+    rows = [
+        [
+            stage.label,
+            *(str(found["counts"].get(stage, {}).get(state, 0)) for state in State),
+            _wait(found["oldest_seconds_of_stage"].get(stage)),
+        ]
+        for stage in Stage
+    ]
+    return table("<>>>>>>", ["stage", *(state.label for state in State), "longest wait"], rows)
+
+
+def _wait(seconds: float | None) -> str:
+    return "-" if seconds is None else durations.spoken(seconds)
+
+
+def _running(task: Found) -> str:
+    done, total = task["progress_done"], task["progress_total"]
+    progress = f"  {bar(done, total)}  {done:.0f} of {total:.0f} s" if total else ""
+    return f"task {task['id']}: {Status(task['status']).label}{progress}"
+
+
+def _worker(row: Found) -> str:
+    health = "alive" if row["alive"] else "LOST"
+    tasks = f", works on {', '.join(map(str, row['tasks']))}" if row["tasks"] else ""
+    return f"worker {row['node']}/{row['pid']}: {health}, heard of {durations.spoken(row['silent_seconds'])} ago{tasks}"
+
+
+def _summary(found: Found) -> str:
     waiting = sum(place > 0 for place in found["positions"].values())
-    return [*lines, f"{waiting} waiting, the oldest for {found['oldest_seconds']:.0f} s"]
+    oldest = f", the longest for {durations.spoken(found['oldest_seconds'])}" if waiting else ""
+    return f"{waiting} waiting{oldest}; {len(found['positions']) - waiting} running"
+
+
+def _line(found: Found) -> Iterator[str]:
+    rows = [[str(task["position"] or "now"), str(task["id"]), Status(task["status"]).label] for task in found["tasks"]]
+    return table(">><", ["place", "task", "status"], rows) if rows else iter(())

@@ -14,11 +14,11 @@ from django.contrib.auth.models import User
 from django.db import connection, transaction
 from django.test import Client
 
-from evaluations import live
+from evaluations import consumers, live
 from evaluations.models import Submission
 from introeval.asgi import application
 from queueing.exceptions import Permanent
-from queueing.models import Phase, Task, Worker
+from queueing.models import Pause, Phase, Task, Worker, in_seconds
 from queueing.states import Step
 from tests.conftest import Cast
 from tests.evaluations.material import claim, fail, hand_in
@@ -168,6 +168,30 @@ async def test_a_change_of_phase_is_told(cast: Cast) -> None:
 def progress(task: Task, steps: int) -> None:
     for done in range(1, steps + 1):
         task.note_progress(done, steps)
+
+
+async def test_a_pause_and_its_end_are_told_with_why_a_video_waits(cast: Cast) -> None:
+    await elsewhere(Worker.objects.create, node="lab-pc", pid=1)
+    await elsewhere(hand_in, cast.ada, cast.classroom)
+    async with dashboard(cast.ada) as socket:
+        await elsewhere(Pause.objects.place, "stt", by="admin:1", reason="fire drill")
+        heard = await until(socket, lambda message: message["type"] == "phase_change")
+        assert "fire drill" in heard[-1]["words"]
+        assert any("fire drill" in message.get("html", "") for message in heard)
+        await elsewhere(Pause.objects.all().lift, by="admin:1")
+        heard = await until(socket, lambda message: message["type"] == "phase_change")
+        assert "fire drill" not in heard[-1]["words"]
+
+
+async def test_a_pause_that_runs_out_is_told_though_nobody_lifts_it(cast: Cast) -> None:
+    await elsewhere(Worker.objects.create, node="lab-pc", pid=1)
+    await elsewhere(Pause.objects.place, "stt", by="admin:1", reason="fire drill")
+    async with dashboard(cast.ada) as socket:
+        assert "fire drill" in socket.snapshot["phase"]["words"]
+        await asyncio.sleep(consumers.WATCH_SECONDS + 0.5)  # the watch has seen the pause
+        await elsewhere(Pause.objects.update, since=in_seconds(-100), until=in_seconds(-1))
+        change = (await until(socket, lambda message: message["type"] == "phase_change"))[-1]
+        assert "fire drill" not in change["words"]
 
 
 async def test_a_burst_becomes_a_few_messages_and_the_last_one_is_right(cast: Cast) -> None:

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import re
+from html import unescape
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 from django.contrib.auth.models import User
@@ -10,9 +12,10 @@ from django.db.models.functions import Now
 from django.test import Client
 from pytest_django import DjangoAssertNumQueries, Settings
 
+from evaluations import rows
 from evaluations.models import Classroom, Submission
 from queueing.exceptions import Permanent, Transient
-from queueing.models import Phase, Worker
+from queueing.models import Pause, Phase, Worker, in_seconds
 from queueing.states import Stage, State, Step
 from tests.conftest import PASSWORD, Cast
 from tests.evaluations.material import HOSTILE, claim, fail, finish, hand_in, write_results
@@ -110,6 +113,89 @@ def test_a_worker_that_fell_silent_is_shown_as_such(cast: Cast) -> None:
     Worker.objects.update(last_heartbeat_at="2020-01-01T00:00Z")
     assert "has not been heard of" in text_of(client, "/")
     assert "No worker is running at the moment" in text_of(client, "/")
+
+
+# Pauses
+
+
+@pytest.fixture
+def waiting(cast: Cast) -> Submission:
+    """Ada waits for transcription while a worker lives."""
+    Worker.objects.create(node="lab-pc", pid=1)
+    Phase(node="lab-pc").enter(Step.ACTIVE, name="stt")
+    return hand_in(cast.ada, cast.classroom)
+
+
+def why(cast: Cast) -> str:
+    """Why Ada's video waits, on her page."""
+    (row,) = rows.of_student(cast.ada, rows.read_queue())
+    assert row.why in unescape(text_of(signed_in(cast.ada), "/"))
+    return row.why
+
+
+@pytest.mark.parametrize("what", [Pause.What.EVERYTHING, Pause.What.STT])
+def test_a_paused_queue_gives_its_reason_and_says_that_nothing_is_lost(
+    what: str, cast: Cast, waiting: Submission
+) -> None:
+    Pause.objects.place(what, by="admin:1", reason="We are changing a cable.")
+    said = why(cast)
+    assert "is paused: We are changing a cable. Videos are safe" in said
+    assert "admin" not in said
+    cast.teacher.classes_taught.add(cast.classroom)
+    for client, url in ((cast.ada, "/"), (cast.teacher, f"/classes/{cast.classroom.pk}/")):
+        assert "We are changing a cable" in text_of(signed_in(client), url)
+    Pause.objects.all().lift(by="admin:1")
+    assert "paused" not in text_of(signed_in(cast.ada), "/")
+
+
+def test_a_pause_that_ends_by_itself_says_when_in_the_schools_time(
+    cast: Cast, waiting: Submission, settings: Settings
+) -> None:
+    settings.TIME_ZONE = "Asia/Tokyo"
+    pause = Pause.objects.place(Pause.What.STT, by="x", reason="lunch", seconds=600)
+    assert pause.until is not None
+    assert f"until {pause.until.astimezone(ZoneInfo('Asia/Tokyo')):%H:%M}: lunch." in why(cast)
+    Pause.objects.update(since=in_seconds(-100), until=in_seconds(-1))
+    assert "lunch" not in why(cast)
+
+
+def test_a_pause_of_the_other_kind_or_of_one_of_two_nodes_is_no_reason_to_wait(cast: Cast, waiting: Submission) -> None:
+    Pause.objects.place(Pause.What.EVAL, by="x", reason="no ratings")
+    assert "no ratings" not in why(cast)
+    Worker.objects.create(node="lab-2", pid=2)
+    Pause.objects.place(Pause.What.STT, node="lab-pc", by="x", reason="repair")
+    assert "repair" not in why(cast)
+    Pause.objects.place(Pause.What.STT, node="lab-2", by="x", reason="repair")
+    assert "repair" in why(cast)
+
+
+def test_a_machine_that_stands_still_is_not_said_to_work(cast: Cast, waiting: Submission) -> None:
+    Pause.objects.place(Pause.What.EVERYTHING, by="x", reason="fire drill")
+    assert "The GPU is transcribing" not in text_of(signed_in(cast.ada), "/")
+    claim(waiting)  # it is finished all the same
+    assert "The GPU is transcribing" in text_of(signed_in(cast.ada), "/")
+
+
+def test_several_pauses_calm_down_once(cast: Cast, waiting: Submission) -> None:
+    Pause.objects.place(Pause.What.STT, by="x", reason="new cable")
+    Pause.objects.place(Pause.What.EVAL, by="x", reason="new fan")
+    words = rows.read_queue().news
+    assert "new cable" in words
+    assert "new fan" in words
+    assert words.count("safe") == 1
+
+
+def test_a_full_disk_reads_kindly(cast: Cast, waiting: Submission) -> None:
+    Pause.objects.rest(Pause.What.STT, node="lab-pc", reason="[Errno 28] /srv/media/x", seconds=15)
+    said = why(cast)
+    assert said.startswith("Transcription rests for a moment")
+    assert "Videos are safe" in said
+    assert "Errno" not in text_of(signed_in(cast.ada), "/")
+
+
+def test_the_reason_of_a_pause_is_text_and_never_markup(cast: Cast, waiting: Submission) -> None:
+    Pause.objects.place(Pause.What.STT, by="x", reason=HOSTILE)
+    assert HOSTILE not in signed_in(cast.ada).get("/").content.decode()
 
 
 @pytest.mark.parametrize("step", Step)

@@ -1,0 +1,105 @@
+"""What a person does to many tasks at once; admin, commands and pages call the same ones.
+
+Who did it and why are kept in each task's event.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from django.db import IntegrityError, transaction
+
+from queueing.models import Task
+from queueing.states import TRANSITIONS, State
+
+LOOKS: Final = 3  # at a task that moves while it is acted on
+
+_VERBS: Final[dict[str, Callable[..., bool]]] = {"retry": Task.retry, "cancel": Task.cancel, "requeue": Task.requeue}
+_DONE: Final = {"retry": "queued", "cancel": "cancelled", "requeue": "queued"}
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What became of the tasks that somebody acted on; or, as a forecast, what will."""
+
+    verb: str
+    moved: tuple[int, ...]
+    skipped: Mapping[int, str]  # task → why, such as "already running"
+
+    def __str__(self) -> str:
+        """`12 queued, 2 skipped: already running`."""
+        return ", ".join(filter(None, (f"{len(self.moved)} {_DONE[self.verb]}", self.skips)))
+
+    @property
+    def skips(self) -> str:
+        """`2 skipped: already running`; empty if there are none."""
+        reasons = Counter(self.skipped.values()).most_common()
+        if not reasons:
+            return ""
+        told = (why if len(reasons) == 1 else f"{count} {why}" for why, count in reasons)
+        return f"{len(self.skipped)} skipped: {', '.join(told)}"
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"moved": list(self.moved), "skipped": {str(task): why for task, why in self.skipped.items()}}
+
+
+def retry(*, tasks: Iterable[Task], by: str, reason: str = "") -> Report:
+    """Failed and cancelled tasks go on at the stage where they ended."""
+    return act("retry", tasks=tasks, by=by, reason=reason)
+
+
+def cancel(*, tasks: Iterable[Task], by: str, reason: str = "") -> Report:
+    """Waiting and running tasks end; what was computed before stays."""
+    return act("cancel", tasks=tasks, by=by, reason=reason)
+
+
+def requeue(*, tasks: Iterable[Task], by: str, reason: str = "") -> Report:
+    """Running tasks are taken from their workers; waiting ones are due at once."""
+    return act("requeue", tasks=tasks, by=by, reason=reason)
+
+
+def act(verb: str, *, tasks: Iterable[Task], by: str, reason: str = "") -> Report:
+    """Each task by itself: one that can't move keeps no other from it."""
+    whys = {task.pk: _act_on(task, verb, by, reason) for task in tasks}
+    return _report(verb, whys)
+
+
+def forecast(verb: str, *, tasks: Iterable[Task]) -> Report:
+    """What `act` would report if nothing moved before it is called."""
+    return _report(verb, {task.pk: _why_not(verb, task) for task in tasks})
+
+
+def fits(verb: str, task: Task) -> bool:
+    """Whether the task's state allows it."""
+    return task.state in TRANSITIONS[verb][0]
+
+
+def _act_on(task: Task, verb: str, by: str, reason: str) -> str:
+    """Returns why it could not be done; nothing if it was."""
+    for _ in range(LOOKS):
+        if why := _why_not(verb, task):
+            return why
+        try:
+            with transaction.atomic():
+                if _VERBS[verb](task, by=by, reason=reason):
+                    return ""
+        except IntegrityError:
+            return "another task does the same work"
+        # A worker was first: what the person wants may still be possible, for a claimed task can be cancelled.
+        fresh = Task.objects.filter(pk=task.pk).first()
+        if fresh is None:
+            return "gone"
+        task = fresh
+    return "moving too fast"
+
+
+def _why_not(verb: str, task: Task) -> str:
+    return "" if fits(verb, task) else f"already {State(task.state).label}"
+
+
+def _report(verb: str, whys: Mapping[int, str]) -> Report:
+    moved = tuple(task for task, why in whys.items() if not why)
+    return Report(verb, moved, {task: why for task, why in whys.items() if why})

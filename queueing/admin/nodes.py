@@ -1,0 +1,159 @@
+"""The machines: what their GPUs are for, and what keeps them from it. For operators."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.contrib.postgres.expressions import ArraySubquery
+from django.db.models import F, OuterRef, Q, QuerySet
+from django.http import HttpRequest
+
+from queueing import durations
+from queueing.admin.asking import Asking, ReadOnly, ReasonForm, Verb
+from queueing.models import Batch, Pause, Phase, Worker
+from queueing.states import PhaseName
+
+
+class LengthField(forms.CharField):
+    """A length of time as people type it; in seconds, or None."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(help_text="Such as 90s, 10m or 2h.", **kwargs)
+
+    def clean(self, value: Any) -> float | None:
+        text = super().clean(value)
+        try:
+            return durations.parse(text) if text else None
+        except ValueError as error:
+            raise forms.ValidationError(str(error)) from None
+
+
+class PauseForm(ReasonForm):
+    what = forms.ChoiceField(choices=Pause.What.choices)
+    seconds = LengthField(label="For how long", required=False)
+    reason = forms.CharField(
+        max_length=300,
+        widget=forms.TextInput({"class": "vTextField"}),
+        help_text="Everybody who waits can read it.",
+    )
+    field_order = ("what", "reason", "seconds")
+
+
+class DrainForm(PauseForm):
+    what = None  # type: ignore[assignment]  # how a form drops a field: nothing may stay loaded
+
+
+class SwitchForm(ReasonForm):
+    phase = forms.ChoiceField(choices=PhaseName.choices)
+    hold_seconds = LengthField(label="Keep it for at least", initial="5m")
+    field_order = ("phase", "hold_seconds", "reason")
+
+
+def _on(nodes: Sequence[Phase]) -> str:
+    return ", ".join(phase.node for phase in nodes)
+
+
+def _holding_up(nodes: Sequence[Phase]) -> list[Pause]:
+    return list(Pause.objects.active().filter(node__in=["", *(phase.node for phase in nodes)]))
+
+
+def _pause(
+    nodes: Sequence[Phase], *, by: str, reason: str, seconds: float | None, what: str = Pause.What.EVERYTHING
+) -> tuple[str, bool]:
+    for phase in nodes:
+        Pause.objects.place(what, node=phase.node, by=by, reason=reason, seconds=seconds)
+    return f"{Pause.What(what).label.capitalize()} is paused on {_on(nodes)}.", True
+
+
+def _drain(nodes: Sequence[Phase], *, by: str, reason: str, seconds: float | None) -> tuple[str, bool]:
+    for phase in nodes:
+        Pause.objects.place(Pause.What.EVERYTHING, node=phase.node, drain=True, by=by, reason=reason, seconds=seconds)
+    return f"{_on(nodes)}: what runs is finished, then the models are unloaded.", True
+
+
+def _resume(nodes: Sequence[Phase], *, by: str, reason: str) -> tuple[str, bool]:
+    lifted = Pause.objects.filter(pk__in=[pause.pk for pause in _holding_up(nodes)]).lift(by=by, reason=reason)
+    return f"{lifted} pauses lifted." if lifted != 1 else "1 pause lifted.", bool(lifted)
+
+
+def _switch(nodes: Sequence[Phase], *, by: str, reason: str, phase: str, hold_seconds: float) -> tuple[str, bool]:
+    for node in nodes:
+        Phase.ask_for(PhaseName(phase), node=node.node, hold_seconds=hold_seconds, by=by, reason=reason)
+    return f"{_on(nodes)}: {PhaseName(phase).label} was asked for. What runs is finished first.", True
+
+
+class PhaseAdmin(Asking[Phase]):
+    list_display = ("node", "step", "name", "target", "reason", "since", "paused", "wanted", "wanted_until")
+    readonly_fields = ("paused",)
+    verbs = {
+        "pause": Verb("Pause", lambda nodes: ["What runs is finished; nothing new begins."], _pause, PauseForm),
+        "resume": Verb(
+            "Resume",
+            lambda nodes: [f"This is lifted: {pause}." for pause in _holding_up(nodes)] or ["No pause stands."],
+            _resume,
+        ),
+        "drain": Verb(
+            "Drain",
+            lambda nodes: ["What runs is finished, then the models are unloaded; nothing new begins until you resume."],
+            _drain,
+            DrainForm,
+        ),
+        "switch": Verb(
+            "Switch to…",
+            lambda nodes: ["What runs is finished; then the models are changed, whatever else waits."],
+            _switch,
+            SwitchForm,
+        ),
+    }
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Phase]:
+        here = Pause.objects.active().filter(Q(node="") | Q(node=OuterRef("node")))
+        return super().get_queryset(request).annotate(pauses=ArraySubquery(here.values_list("what", flat=True)))
+
+    @admin.display(description="paused")
+    def paused(self, phase: Phase) -> str:
+        return ", ".join(Pause.What(what).label for what in getattr(phase, "pauses", ()))
+
+
+def _lift(pauses: Sequence[Pause], *, by: str, reason: str) -> tuple[str, bool]:
+    lifted = Pause.objects.filter(pk__in=[pause.pk for pause in pauses]).lift(by=by, reason=reason)
+    skipped = len(pauses) - lifted
+    return f"{lifted} lifted" + (f", {skipped} skipped: already over" if skipped else ""), not skipped
+
+
+class PauseAdmin(Asking[Pause]):
+    list_display = ("what", "stands", "node", "drain", "reason", "by", "since", "until", "lifted_at", "lifted_by")
+    readonly_fields = ("stands",)
+    verbs = {
+        "lift": Verb(
+            "Lift",
+            lambda pauses: ["The work goes on at once."],
+            _lift,
+            fits=lambda pause: pause.lifted_at is None,
+        )
+    }
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Pause]:
+        standing = Q(pk__in=Pause.objects.active().values("pk"))
+        return super().get_queryset(request).annotate(on=standing).order_by(F("on").desc(), "-since")
+
+    @admin.display(description="stands", boolean=True)
+    def stands(self, pause: Pause) -> bool:
+        return bool(getattr(pause, "on", False))
+
+
+class BatchAdmin(ReadOnly, admin.ModelAdmin[Batch]):
+    list_display = ("id", "node", "phase", "opened_at")
+
+
+class WorkerAdmin(ReadOnly, admin.ModelAdmin[Worker]):
+    list_display = ("id", "node", "pid", "started_at", "last_heartbeat_at", "stopped_at")
+
+
+admin.site.register(Phase, PhaseAdmin)
+admin.site.register(Pause, PauseAdmin)
+admin.site.register(Batch, BatchAdmin)
+admin.site.register(Worker, WorkerAdmin)

@@ -1,0 +1,171 @@
+"""Tasks and what happened to them. A task's page tells its story: attempts with their waits, and every event."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from functools import partial
+from typing import ClassVar, Final
+
+from django.contrib import admin
+from django.db.models import F, OuterRef, QuerySet, Subquery, Window
+from django.db.models.functions import Coalesce, Lag, Now
+from django.http import HttpRequest
+from django.utils.timezone import localtime
+
+from queueing import actions, durations
+from queueing.admin.asking import Asking, ReadOnly, Verb
+from queueing.models import Attempt, Event, Task
+from queueing.states import Stage
+
+_FORESEEN: Final = {
+    "retry": "{} will be queued: each goes on at the stage where it ended; what was found before stays.",
+    "cancel": "{} will be cancelled: one that runs stops within seconds; the video and earlier results stay.",
+    "requeue": "{} will be queued again: one that runs is taken from its worker, one that waits is due at once.",
+}
+
+
+def _foresee(verb: str, tasks: Sequence[Task]) -> list[str]:
+    found = actions.forecast(verb, tasks=tasks)
+    return [_FORESEEN[verb].format(len(found.moved)), *([f"{found.skips}."] if found.skips else [])]
+
+
+def _do(verb: str, tasks: Sequence[Task], *, by: str, reason: str) -> tuple[str, bool]:
+    report = actions.act(verb, tasks=tasks, by=by, reason=reason)
+    return str(report), not report.skipped
+
+
+def _verb(name: str, label: str) -> Verb:
+    return Verb(label, partial(_foresee, name), partial(_do, name), fits=partial(actions.fits, name))
+
+
+class AttemptInline(ReadOnly, admin.TabularInline[Attempt, Task]):
+    model = Attempt
+    extra = 0
+    fields = readonly_fields = ("worker", "waited", "began", "took", "computed", "outcome", "error_code", "detail")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Attempt]:
+        """With `queued_at`: when the wait for this attempt began."""
+        before = Event.objects.filter(task=OuterRef("task"), at__lt=OuterRef("began_at"))
+        queued = before.exclude(kind__in=("claim", "join")).order_by("-sequence").values("at")[:1]
+        # To the database's clock: while it runs, what has passed so far.
+        until = Coalesce("ended_at", Now())
+        found = super().get_queryset(request).select_related("worker")
+        return found.annotate(wait=F("began_at") - Subquery(queued), lasted=until - F("began_at"))
+
+    @admin.display(description="waited")
+    def waited(self, attempt: Attempt) -> str:
+        return _spoken(getattr(attempt, "wait", None))
+
+    @admin.display(description="began")
+    def began(self, attempt: Attempt) -> str:
+        return _clock(attempt.began_at)
+
+    @admin.display(description="took")
+    def took(self, attempt: Attempt) -> str:
+        return _spoken(getattr(attempt, "lasted", None))
+
+    @admin.display(description="computing")
+    def computed(self, attempt: Attempt) -> str:
+        return "" if attempt.compute_seconds is None else f"{attempt.compute_seconds:.1f} s"
+
+
+class EventInline(ReadOnly, admin.TabularInline[Event, Task]):
+    model = Event
+    extra = 0
+    fields = readonly_fields = ("sequence", "clock", "after", "kind", "stage", "state", "told")
+    ordering = ("sequence",)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Event]:
+        earlier = Window(Lag("at"), partition_by="task", order_by="sequence")
+        return super().get_queryset(request).annotate(gap=F("at") - earlier)
+
+    @admin.display(description="at")
+    def clock(self, event: Event) -> str:
+        return _clock(event.at)
+
+    @admin.display(description="after")
+    def after(self, event: Event) -> str:
+        return _spoken(getattr(event, "gap", None))
+
+    @admin.display(description="who and why")
+    def told(self, event: Event) -> str:
+        return ", ".join(f"{key}: {value}" for key, value in event.detail.items())
+
+
+_TOLD: Final = ("submission", "stage", "status_word", "error_code", "error_detail", "created_at", "in_all")
+_WHERE: Final = ("batch", "worker", "progress_done", "progress_total", "staged_at", "claimed_at", "finished_at")
+_KEPT: Final = ("pipeline", "state", "failures", "crashes", "retried", "not_before", "lease_until", "epoch", "sequence")
+
+
+class TaskAdmin(Asking[Task]):
+    list_display: tuple[str, ...] = (
+        "id",
+        "pipeline",
+        "stage",
+        "state",
+        "status_word",
+        "failures",
+        "crashes",
+        "error_code",
+        "created_at",
+    )
+    list_filter = ("state", "stage", "pipeline", "error_code")
+    list_select_related: ClassVar[tuple[str, ...]] = ("batch",)
+    search_fields: ClassVar[tuple[str, ...]] = ("=id", "=submission__id")
+    inlines = (AttemptInline, EventInline)
+    fieldsets = (
+        (
+            None,
+            {"fields": ("submission", "stage", "status_word", "error_code", "error_detail", "created_at", "in_all")},
+        ),
+        ("Where it is", {"classes": ("collapse",), "fields": _WHERE}),
+        ("How the queue keeps it", {"classes": ("collapse",), "fields": _KEPT}),
+    )
+    readonly_fields = ("status_word", "in_all")
+    verbs = {
+        "retry": _verb("retry", "Retry from the stage that failed"),
+        "cancel": _verb("cancel", "Cancel"),
+        "requeue": _verb("requeue", "Requeue"),
+    }
+
+    @admin.display(description="status")
+    def status_word(self, task: Task) -> str:
+        return task.status.label
+
+    @admin.display(description="in all")
+    def in_all(self, task: Task) -> str:
+        """From its beginning to its end; nothing while it is under way."""
+        return _spoken(task.finished_at - task.created_at) if task.finished_at else ""
+
+    def describe(self, row: Task) -> str:
+        error = f" ({row.error_code})" if row.error_code else ""
+        return f"task {row.pk}, {Stage(row.stage).label}: {row.status.label}{error}"
+
+
+class AttemptAdmin(ReadOnly, admin.ModelAdmin[Attempt]):
+    list_display = ("task", "stage", "epoch", "outcome", "error_code", "began_at", "ended_at", "compute_seconds")
+    list_filter = ("outcome", "stage")
+    list_select_related = ("task",)
+
+
+class EventAdmin(ReadOnly, admin.ModelAdmin[Event]):
+    list_display = ("at", "task", "node", "sequence", "kind", "stage", "state", "detail")
+    list_filter = ("kind",)
+    list_select_related = ("task",)
+
+
+def _clock(at: datetime) -> str:
+    return f"{localtime(at):%d %b, %H:%M:%S}"
+
+
+def _spoken(span: timedelta | None) -> str:
+    if span is None:
+        return ""
+    seconds = span.total_seconds()
+    return f"{seconds:.1f} s" if seconds < 10 else durations.spoken(seconds)
+
+
+admin.site.register(Task, TaskAdmin)
+admin.site.register(Attempt, AttemptAdmin)
+admin.site.register(Event, EventAdmin)

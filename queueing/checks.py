@@ -1,0 +1,61 @@
+"""What must hold before a worker runs; Django asks at the start of every command."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+from django.apps import AppConfig
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, register
+
+from queueing import failpoints
+
+REHEARSAL: Final = "INTROEVAL_REHEARSAL"
+BEATS_PER_LEASE: Final = 3  # two beats may get lost before anybody takes the work over
+
+COUNTS: Final = ("BATCH_SIZE", "MAX_ATTEMPTS", "MAX_CRASHES", "LLM_SLOTS")
+
+
+@register
+def check_lease(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    lease, beat = settings.LEASE_SECONDS, settings.HEARTBEAT_SECONDS
+    if lease >= BEATS_PER_LEASE * beat:
+        return []
+    return [
+        Error(
+            f"LEASE_SECONDS is {lease:g}, but a worker is heard of every {beat:g} s only (HEARTBEAT_SECONDS).",
+            hint=f"A lease of at least {BEATS_PER_LEASE} heartbeats, or living workers lose their tasks.",
+            id="queueing.E001",
+        )
+    ]
+
+
+@register
+def check_failpoints(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    if not os.environ.get(failpoints.VARIABLE) or settings.DEBUG or os.environ.get(REHEARSAL) == "1":
+        return []
+    return [
+        Error(
+            f"{failpoints.VARIABLE} is set: this process would kill itself as planned there.",
+            hint=f"Unset it. For a rehearsal, set {REHEARSAL}=1 too.",
+            id="queueing.E002",
+        )
+    ]
+
+
+@register
+def check_figures(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    return [Error(f"{problem}.", id="queueing.E003") for problem in _nonsense()]
+
+
+def _nonsense() -> Iterator[str]:
+    """Figures that can be read and make no sense, one sentence for each."""
+    for name in COUNTS:
+        if getattr(settings, name) < 1:
+            yield f"{name} is {getattr(settings, name)}, it must be 1 or more"
+    if settings.BATCH_MAX_WAIT_SECONDS > settings.PHASE_MAX_DWELL_SECONDS:
+        yield "BATCH_MAX_WAIT_SECONDS is above PHASE_MAX_DWELL_SECONDS: a batch would wait longer than a phase lasts"
+    if settings.POLL_SECONDS > settings.LEASE_SECONDS:
+        yield "POLL_SECONDS is above LEASE_SECONDS: nobody would look in time for work that was left behind"

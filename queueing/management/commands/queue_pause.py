@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.management.base import CommandParser
+
+from queueing import durations, report
+from queueing.management.base import QueueCommand, add_node, add_reason, known_node, length, who
+from queueing.models import Pause
+
+
+class Command(QueueCommand):
+    help = "Let nothing new begin. What runs is finished; uploads are still taken. Students can read the reason."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        super().add_arguments(parser)
+        parser.add_argument(
+            "what", nargs="?", choices=Pause.What.values, default=Pause.What.EVERYTHING, help="default: everything"
+        )
+        add_node(parser, "all of them, those to come too")
+        add_reason(parser, required=True, help="why; everybody who waits can read it")
+        parser.add_argument("--for", dest="seconds", type=length, metavar="TIME", help="ends by itself: 90s, 10m, 2h")
+
+    def handle(
+        self, *args: Any, what: str, node: str | None, reason: str, seconds: float | None, json: bool, **options: Any
+    ) -> None:
+        where = known_node(node) if node else ""
+        Pause.objects.place(what, node=where, by=who(), reason=reason, seconds=seconds)
+        until = f"for {durations.spoken(seconds)}" if seconds else "until queue_resume"
+        words = f"Paused {until}: {Pause.What(what).label} on {where or 'all nodes'}. What runs is finished."
+        self.tell({"pauses": report.pauses()}, words, as_json=json)

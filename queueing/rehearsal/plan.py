@@ -17,7 +17,7 @@ POLL, STOP_GRACE, BACKOFF, MAX_ATTEMPTS, MAX_CRASHES = 0.9, 10.0, 10.0, 3, 2
 
 # What can't be scaled as far as one likes: a process must get its turn on the processor within a lease, and a worker
 # that rests must not keep it busy with looking.
-LEASE_FLOOR_SECONDS, POLL_FLOOR_SECONDS = 2.0, 0.1
+LEASE_FLOOR_SECONDS, POLL_FLOOR_SECONDS = 2.0, 0.05
 LONGER_LEASE_SHARE = 6  # a lease is this many heartbeats, as in the lab
 
 KINDS = {

@@ -178,9 +178,13 @@ class Jobs:
         engine: Engine = getattr(self.engines, spec.engine)
         return engine
 
+    def computing(self) -> set[int]:
+        """The ids of the tasks whose outcome is not there yet."""
+        return {pk for pk, job in self.running.items() if not job.outcome.done()}
+
     def per_engine(self) -> Counter[Hashable]:
         """How many jobs keep each engine busy."""
-        return Counter(id(self.engine_of(job.spec)) for job in self.running.values())
+        return Counter(id(self.engine_of(self.running[pk].spec)) for pk in self.computing())
 
     def alone(self) -> bool:
         """Whether a task runs here that a worker died on: nothing is put beside it, lest it dies too."""
@@ -193,6 +197,9 @@ class Jobs:
                 job.task.hand_back(Interrupted(), took=job.took)
         self.running.clear()
         return True
+
+    def any_ended(self) -> bool:
+        return any(job.outcome.done() for job in self.running.values())
 
     def any_in_doubt(self) -> bool:
         return any(job.outcome.done() and casts_doubt(job) for job in self.running.values())

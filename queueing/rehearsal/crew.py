@@ -61,6 +61,7 @@ class Crew:
     def __init__(self, plan: Plan) -> None:
         # The server that forks is a plain `python -c`: it would not find the project from another directory.
         os.environ["PYTHONPATH"] = str(settings.BASE_DIR)
+        os.environ["LEASE_SECONDS"] = str(plan.lease_seconds)  # the sessions' time-outs go by it
         _processes.set_forkserver_preload(["queueing.rehearsal.preload"])
         self.nodes = [Node(plan, f"node{number + 1}") for number in range(plan.nodes)]
 

@@ -29,6 +29,7 @@ log = structlog.get_logger(__name__)
 QUEUE_GROUP: Final = "queue"
 SEND_TIMEOUT_SECONDS: Final = 1.0
 PAUSE_AFTER_FAILURE_SECONDS: Final = 5.0
+COALESCE_SECONDS: Final = 0.02  # what happens within it is told once
 
 Message = dict[str, Any]
 
@@ -182,6 +183,8 @@ class Broker:
             while True:
                 with self._news:
                     self._news.wait_for(lambda: bool(self._waiting))
+                time.sleep(COALESCE_SECONDS)
+                with self._news:
                     batch = dict(self._waiting)
                 self._send(runner, batch)
                 with self._news:

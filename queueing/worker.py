@@ -10,15 +10,14 @@ import os
 import random
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from threading import Event
+from threading import Event, Timer
 from typing import Any
 
 import structlog
-from django.db import InterfaceError, OperationalError, connection
+from django.db import InterfaceError, OperationalError, ProgrammingError, connection
 from django.db.models.functions import Now
 
 from queueing import gpu, jobs, pipelines, policy, schema, upkeep
@@ -34,6 +33,7 @@ log = structlog.get_logger()
 
 DATABASE_PAUSE_SECONDS = 1.0
 DISK_PAUSE_SECONDS = 15.0
+DISK_TROUBLE = ("disk_full", "disk_failed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +78,16 @@ class PhaseWorker:
         self.wake, self.stopping, self.hurry, self.lost = Event(), Event(), Event(), Event()
         self.jobs = jobs.Jobs(engines, options.patience, wake=self.wake.set, chance=self.chance)
         self.id = uuid.uuid4()
+        # By the end of its leases a worker that can't be heard is gone, even if it hangs in a call to the database. Its
+        # models go with it.
+        self._last_resort = Timer(options.lease_seconds / 3, os._exit, [1])
+        self._last_resort.daemon = True
         self.row: Worker
         self.coordinator: Coordinator
         self._next_look = self._next_upkeep = 0.0
         self._busy_at = time.monotonic()
         self._in_doubt = self._outdated = False
+        self._dry: set[Hashable] = set()  # engines that nothing was due for a moment ago
 
     def run(self, *, until_idle: bool = False) -> None:
         """Work until stopped; with `until_idle`, also until no task is live.
@@ -92,14 +97,17 @@ class PhaseWorker:
             schema.WrongSchema: the database is not, or no longer, of this version of the code.
             Infrastructure: it could not renew its leases and stopped itself.
         """
-        with gpu.node_lock(self.options.lock_dir, self.node):
-            while not self._guarded(self._register):
-                if self.stopping.is_set():
-                    return
-            with self._heart():
-                self._work(until_idle)
-                self._wind_down()
-                self._guarded(self._leave)
+        try:
+            with gpu.node_lock(self.options.lock_dir, self.node):
+                while not self._guarded(self._register):
+                    if self.stopping.is_set():
+                        return
+                with self._heart():
+                    self._work(until_idle)
+                    self._wind_down()
+                    self._guarded(self._leave)
+        finally:
+            self._last_resort.cancel()
         if self.lost.is_set():
             raise Infrastructure("the database could not be reached for so long that leases ran out")
         if self._outdated:
@@ -124,7 +132,9 @@ class PhaseWorker:
         # The next task computes while the last one's outcome is written down: models do not wait for the disk.
         went_on = self.jobs.any_ended() and self._go_on()
         ended = self.jobs.finish_ended()
-        self._heed_full_disk(ended)
+        if any(pipelines.get(job.task.pipeline).after(job.spec.name) for job in ended):
+            self._dry.clear()  # what one stage is done with, another one waits for
+        self._heed_disk(ended)
         if self._in_doubt and not self.jobs:
             self.coordinator.mend()
             self._in_doubt = False
@@ -143,6 +153,7 @@ class PhaseWorker:
     def _look(self) -> tuple[bool, bool]:
         """Rescue, tidy up, and follow the policy. Returns (a hand-over happened, claiming is allowed)."""
         held = self.jobs.held()
+        self._dry.clear()
         snapshot = Task.objects.snapshot(self.node, self.row)
         self.jobs.stop(held - snapshot.owned)  # cancelled, or taken from it
         if snapshot.expired:
@@ -168,7 +179,7 @@ class PhaseWorker:
         )
         if wanted.phase == phase.current and not phase.blocked:
             phase.stay()
-            if phase.current == PhaseName.STT and snapshot.unbatched.due:
+            if self._phase_is(PhaseName.STT) and snapshot.unbatched.due:
                 self._fill_batch()  # who came meanwhile joins while there is room
             return False, True
         if self.jobs:
@@ -180,14 +191,15 @@ class PhaseWorker:
         switched = phase.switch(wanted.phase) and not phase.blocked
         return switched, switched
 
-    def _heed_full_disk(self, ended: list[jobs.Job]) -> None:
-        """A full disk is everybody's trouble: the phase rests, and tries again by itself."""
+    def _heed_disk(self, ended: list[jobs.Job]) -> None:
+        """A disk that is full, or not there, is everybody's trouble: the phase rests, and tries again by itself."""
         for job in ended:
-            if isinstance(job.error, Infrastructure) and job.error.code == "disk_full":
+            if job.error and job.error.code in DISK_TROUBLE:
                 what = Pause.What(job.spec.phase)
                 Pause.objects.place(
                     what, node=self.node, by="system", reason=str(job.error), seconds=DISK_PAUSE_SECONDS
                 )
+                self._next_look = 0.0
 
     def _close_batch(self) -> None:
         for batch in Batch.objects.filter(node=self.node, phase=PhaseName.STT):
@@ -201,17 +213,19 @@ class PhaseWorker:
         if self._in_doubt:
             return False
         claimed = False
-        while taken := [task for lane, room in self._rooms() for task in self._claim(lane, room, may_fill)]:
-            claimed = True
-            for task in taken:
+        while found := self._first_room():
+            for task in self._claim(*found, may_fill=may_fill):
                 self.jobs.start(task)
+                claimed = True
         return claimed
 
-    def _rooms(self) -> list[tuple[policy.Lane, int]]:
+    def _first_room(self) -> tuple[policy.Lane, int] | None:
+        """A lane that has room, and work as far as is known. After each claim it is asked anew."""
         phase = self.coordinator.current
         if phase is None or self.stopping.is_set() or self.jobs.alone():
-            return []
-        return policy.rooms(self._lanes(phase), self.jobs.per_engine(), together=self.engines.together)
+            return None
+        rooms = policy.rooms(self._lanes(phase), self.jobs.per_engine(), together=self.engines.together)
+        return next(((lane, room) for lane, room in rooms if lane.engine not in self._dry), None)
 
     def _lanes(self, phase: PhaseName) -> list[policy.Lane]:
         """The stages of a phase, by the engine that serves them."""
@@ -221,25 +235,35 @@ class PhaseWorker:
             found.setdefault(id(engine), (engine, []))[1].append(spec.name)
         return [policy.Lane(key, tuple(dict.fromkeys(names)), engine.slots) for key, (engine, names) in found.items()]
 
-    def _claim(self, lane: policy.Lane, room: int, may_fill: bool) -> list[Task]:
-        batch = None
-        if self.coordinator.current == PhaseName.STT:
-            batch = Batch.objects.filter(node=self.node, phase=PhaseName.STT).first()
-            batch = batch or (self._fill_batch() if may_fill else None)
-            if batch is None:
-                return []
-        claim = partial(
-            Task.objects.claim,
+    def _claim(self, lane: policy.Lane, room: int, *, may_fill: bool) -> list[Task]:
+        if self._phase_is(PhaseName.STT):
+            claimed = self._claim_transcriptions(lane, room, may_fill=may_fill)
+        else:
+            claimed = self._take(lane, room)
+        if len(claimed) < room:
+            self._dry.add(lane.engine)
+        return claimed
+
+    def _claim_transcriptions(self, lane: policy.Lane, room: int, *, may_fill: bool) -> list[Task]:
+        """From the open batch; when nothing of it is due, who waits outside fills it up, or the next one."""
+        batch = Batch.objects.filter(node=self.node, phase=PhaseName.STT).first()
+        claimed = self._take(lane, room, batch) if batch else []
+        if not claimed and may_fill and (batch := self._fill_batch()):
+            claimed = self._take(lane, room, batch)
+        return claimed
+
+    def _take(self, lane: policy.Lane, room: int, batch: Batch | None = None) -> list[Task]:
+        return Task.objects.claim(
             worker=self.row,
             stages=lane.stages,
             limit=room,
             lease_seconds=self.options.lease_seconds,
+            batch=batch,
             beside=self.jobs.computing(),
         )
-        claimed = claim(batch=batch)
-        if not claimed and may_fill and batch and (batch := self._fill_batch()):
-            claimed = claim(batch=batch)
-        return claimed
+
+    def _phase_is(self, phase: PhaseName) -> bool:
+        return self.coordinator.current == phase
 
     def _keep_up(self) -> None:
         if time.monotonic() < self._next_upkeep:
@@ -247,12 +271,17 @@ class PhaseWorker:
         self._next_upkeep = time.monotonic() + self.options.lease_seconds / 2 * self.chance.uniform(0.8, 1.2)
         upkeep.release_orphaned_batches(self.options.lease_seconds)
         upkeep.forget_dead_workers(self.options.lease_seconds)
-        if schema.is_ahead():
-            self._outdated = True
-            self.stop()
+        self._heed_migrations()
         for receiver, failure in upkeep_due.send_robust(sender=PhaseWorker):
             if isinstance(failure, Exception):
                 log.error("upkeep failed", duty=getattr(receiver, "__name__", ""), error=str(failure))
+
+    def _heed_migrations(self) -> bool:
+        """Stop when a newer version has migrated the database. Returns whether it has."""
+        if schema.is_ahead() and not self._outdated:
+            self._outdated = True
+            self.stop()
+        return self._outdated
 
     def _nothing_to_wait_for(self) -> bool:
         return not self.jobs and not Task.objects.live().exists()
@@ -270,6 +299,11 @@ class PhaseWorker:
             connection.close()
             self._next_look = 0.0  # what has ended is written down before anything else is claimed
             self.stopping.wait(DATABASE_PAUSE_SECONDS)
+            return False
+        except ProgrammingError:
+            # A table or a column is not what this version knows.
+            if not self._heed_migrations():
+                raise
             return False
 
     def _register(self) -> bool:
@@ -303,6 +337,7 @@ class PhaseWorker:
         self.lost.set()
         self.stop()
         self.stop()
+        self._last_resort.start()
 
     def _wind_down(self) -> None:
         """Let running jobs finish within the grace period, then interrupt and hand back the rest."""

@@ -62,6 +62,7 @@ class Crew:
         # The server that forks is a plain `python -c`: it would not find the project from another directory.
         os.environ["PYTHONPATH"] = str(settings.BASE_DIR)
         os.environ["LEASE_SECONDS"] = str(plan.lease_seconds)  # the sessions' time-outs go by it
+        os.environ["DATABASE_POOL_SIZE"] = "0"  # as `run_phase_worker` does
         _processes.set_forkserver_preload(["queueing.rehearsal.preload"])
         self.nodes = [Node(plan, f"node{number + 1}") for number in range(plan.nodes)]
 

@@ -6,12 +6,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.conf import settings
 from django.db import OperationalError, connection
+from django.db.models.functions import Now
 
 from evaluations.models import Form, Transcript
 from evaluations.stages.extract import Extract
@@ -22,7 +24,7 @@ from queueing.engines.llm.simulated import SimulatedLanguage
 from queueing.engines.speech.simulated import SimulatedSpeech
 from queueing.exceptions import Crashed, Infrastructure, OutOfMemory
 from queueing.heart import Heart
-from queueing.models import Batch, Phase, Task, Worker, in_seconds
+from queueing.models import Batch, Pause, Phase, Task, Worker, in_seconds
 from queueing.states import PhaseName, Stage, State, Step
 from queueing.worker import Options, PhaseWorker
 
@@ -275,6 +277,185 @@ def test_a_task_cancelled_and_retried_at_once_is_never_computed_twice_at_a_time(
     work(node(language), done)
     assert isinstance(language, Counting)
     assert language.most == 1
+
+
+@pytest.fixture
+def pair(node: Callable[..., PhaseWorker]) -> Callable[..., PhaseWorker]:
+    """A worker whose stages of evaluation have an engine each."""
+
+    def make(*, together: bool, extract: SimulatedLanguage, rate: SimulatedLanguage) -> PhaseWorker:
+        worker = node(extract)
+        engines = Engines(worker.engines.speech, extract, rate, demo_quality=True, together=together)
+        worker.engines = worker.jobs.engines = engines
+        return worker
+
+    return make
+
+
+class Watching(SimulatedLanguage):
+    """Sees how many calls of another model are under way during its own."""
+
+    now = 0
+    seen = 0
+    other: Watching
+
+    def generate(self, *args: Any, **kwargs: Any) -> Generation:
+        self.now += 1
+        try:
+            answer = super().generate(*args, **kwargs)
+            self.seen = max(self.seen, self.other.now)
+            return answer
+        finally:
+            self.now -= 1
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_one_student_is_rated_while_the_next_ones_form_is_extracted_if_both_models_fit(
+    ready_to: Callable[..., Task], pair: Callable[..., PhaseWorker], *, together: bool
+) -> None:
+    extract, rate = (Watching(0.1, slots=1, context_tokens=8192) for _ in range(2))
+    extract.other, rate.other = rate, extract
+    tasks = [ready_to(Stage.EXTRACT) for _ in range(4)]
+    worker = pair(together=together, extract=extract, rate=rate)
+    work(worker, lambda: all(state(task) == State.DONE for task in tasks))
+    assert max(extract.seen, rate.seen) == (1 if together else 0)
+
+
+@pytest.mark.parametrize("what", Pause.What)
+def test_nothing_begins_in_a_phase_that_is_paused_and_all_of_it_goes_on_afterwards(
+    ready_to: Callable[..., Task], node: Callable[..., PhaseWorker], what: str
+) -> None:
+    task = ready_to(Stage.EXTRACT)
+    Pause.objects.place(what, by="teacher", reason="fire drill")
+    with registered(node()) as worker:
+        for _ in range(5):
+            worker.run_once()
+        held = what != Pause.What.STT
+        assert (state(task) == State.QUEUED) == held
+    assert Pause.objects.all().lift(by="teacher") == 1
+    work(node(), lambda: state(task) == State.DONE)
+
+
+def test_a_drain_unloads_what_is_loaded_and_a_resume_loads_it_again(
+    ready_to: Callable[..., Task], node: Callable[..., PhaseWorker]
+) -> None:
+    ready_to(Stage.RATE)
+    with registered(node()) as worker:
+        worker.coordinator.switch(PhaseName.EVAL)
+        Pause.objects.place(Pause.What.EVERYTHING, node="n", drain=True, by="operator", reason="new GPU")
+        worker.run_once()
+        assert Phase.objects.get().step == Step.IDLE
+        assert worker.coordinator.resident() == []
+        Pause.objects.all().lift(by="operator")
+        worker.run_once()
+        assert Phase.objects.get().step == Step.ACTIVE
+
+
+def test_a_pause_of_another_node_is_none_of_ours(enqueue: Enqueue) -> None:
+    Pause.objects.place(Pause.What.EVERYTHING, node="other", by="operator", reason="moving house")
+    assert not Task.objects.snapshot("this").paused
+    assert Task.objects.snapshot("other").paused == {*PhaseName}
+
+
+def test_a_pause_ends_by_itself_when_its_time_is_over(db: None) -> None:
+    pause = Pause.objects.place(Pause.What.STT, by="system", reason="disk full", seconds=60)
+    assert Task.objects.snapshot("n").paused == {PhaseName.STT}
+    Pause.objects.filter(pk=pause.pk).update(since=in_seconds(-100), until=in_seconds(-1))
+    assert not Task.objects.snapshot("n").paused
+    assert not Pause.objects.active().exists()
+    assert Pause.objects.all().lift(by="x") == 0
+
+
+def test_the_phase_that_a_person_asked_for_is_entered_and_kept_for_its_time(
+    ready_to: Callable[..., Task], node: Callable[..., PhaseWorker]
+) -> None:
+    ready_to(Stage.RATE)
+    with registered(node()) as worker:
+        assert Phase.ask_for(PhaseName.STT, node="n", hold_seconds=60, by="operator")
+        for _ in range(3):
+            worker.run_once()
+        assert (Phase.objects.get().name, Phase.objects.get().step) == (PhaseName.STT, Step.ACTIVE)
+        Phase.objects.update(wanted_until=in_seconds(-1))
+        worker.run_once()
+        assert Phase.objects.get().name == PhaseName.EVAL
+
+
+def test_nobody_can_ask_for_a_phase_of_a_node_that_is_not_there(db: None) -> None:
+    assert not Phase.ask_for(PhaseName.STT, node="nowhere", hold_seconds=60, by="operator")
+
+
+class Full(SimulatedLanguage):
+    """A disk that is full for one call."""
+
+    calls = 0
+
+    def generate(self, *args: Any, **kwargs: Any) -> Generation:
+        self.calls += 1
+        if self.calls == 1:
+            raise Infrastructure("no space left", code="disk_full")
+        return super().generate(*args, **kwargs)
+
+
+def test_a_full_disk_pauses_the_phase_for_a_while_and_burns_nothing(
+    ready_to: Callable[..., Task], node: Callable[..., PhaseWorker]
+) -> None:
+    language = quick(Full)
+    first, second = ready_to(Stage.RATE), ready_to(Stage.RATE)
+    worker = node(language)
+    language.slots = 1
+    work(worker, lambda: Pause.objects.active().filter(by="system", what=PhaseName.EVAL).exists())
+    assert isinstance(language, Full)
+    assert language.calls == 1
+    assert Task.objects.filter(failures=0, state=State.QUEUED).count() == 2
+    Pause.objects.update(since=in_seconds(-100), until=in_seconds(-1))
+    Task.objects.update(not_before=Now())
+    work(node(language), lambda: state(first) == state(second) == State.DONE)
+
+
+def test_a_task_that_was_taken_from_its_worker_stops_computing_at_the_next_look(
+    ready_to: Callable[..., Task], node: Callable[..., PhaseWorker]
+) -> None:
+    ready_to(Stage.RATE)
+    with registered(node(quick(seconds=60))) as worker:
+        while not worker.jobs:
+            worker.run_once()
+        (job,) = worker.jobs.running.values()
+        worker.run_once()
+        assert not job.stop.is_set()
+        Task.objects.get().cancel(by="teacher")
+        worker.run_once()
+        assert job.stop.is_set()
+
+
+def test_one_outcome_that_cannot_be_saved_does_not_take_its_neighbours_along(
+    ready_to: Callable[..., Task], node: Callable[..., PhaseWorker], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tasks = [ready_to(Stage.EXTRACT) for _ in range(SLOTS)]
+    save = Extract.save
+
+    def refuse(self: Extract, task: Task, result: Any) -> None:
+        if task.pk == tasks[1].pk:
+            raise ValueError("no such column")
+        save(self, task, result)
+
+    monkeypatch.setattr(Extract, "save", refuse)
+    with registered(node(quick(seconds=0.3))) as worker:
+        while not worker.jobs:
+            worker.run_once()
+        while not all(job.outcome.done() for job in worker.jobs.running.values()):
+            time.sleep(0.01)
+        assert len(worker.jobs.finish_ended()) == SLOTS
+    assert [Task.objects.get(pk=task.pk).stage for task in tasks] == [Stage.RATE, Stage.EXTRACT, Stage.RATE]
+    assert state(tasks[1]) == State.FAILED
+    assert Form.objects.exclude(engine="test").count() == 2
+
+
+def test_a_worker_that_was_silent_because_the_database_was_down_did_not_die(enqueue: Enqueue, worker: Worker) -> None:
+    enqueue()
+    Task.objects.claim(worker=worker, stages=[*Stage.values], lease_seconds=-1)
+    Worker.objects.update(last_heartbeat_at=upkeep.database_started_at() - timedelta(seconds=1))
+    assert upkeep.rescue_expired(max_crashes=2, lease_seconds=0.001) == 1
+    assert Task.objects.get().crashes == 0
 
 
 def test_a_draining_that_is_no_longer_wanted_is_taken_back(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import pytest
 
@@ -15,7 +16,19 @@ from queueing.exceptions import (
     StageError,
     Transient,
 )
-from queueing.policy import Demand, FailTask, HandBack, Limits, RetryLater, Snapshot, Tries, after_failure, next_phase
+from queueing.policy import (
+    Demand,
+    FailTask,
+    HandBack,
+    Lane,
+    Limits,
+    RetryLater,
+    Snapshot,
+    Tries,
+    after_failure,
+    next_phase,
+    rooms,
+)
 from queueing.states import PhaseName
 
 LIMITS = Limits(batch_size=10, batch_max_wait_seconds=3, max_dwell_seconds=600, idle_unload_seconds=60)
@@ -95,6 +108,58 @@ def test_an_idle_model_stays_loaded_for_a_while_and_goes() -> None:
     assert chosen(None, NOTHING) is None
 
 
+BUSY = Snapshot(unbatched=Demand(due=10), batch=Demand(due=3), evaluation=Demand(due=3))
+
+
+@pytest.mark.parametrize(("paused", "other"), [(PhaseName.EVAL, PhaseName.STT), (PhaseName.STT, PhaseName.EVAL)])
+@pytest.mark.parametrize("current", [None, *PhaseName])
+def test_while_one_phase_is_paused_the_other_one_works(
+    current: PhaseName | None, paused: PhaseName, other: PhaseName
+) -> None:
+    assert chosen(current, replace(BUSY, paused=frozenset({paused}))) == other
+
+
+def test_what_runs_in_a_phase_that_is_paused_is_finished_before_the_switch() -> None:
+    running = replace(BUSY, evaluation=Demand(due=3, running=1), paused=frozenset({PhaseName.EVAL}))
+    assert chosen(PhaseName.EVAL, running) == PhaseName.EVAL
+
+
+def test_a_queue_that_is_paused_altogether_keeps_its_model_for_a_while_and_then_lets_it_go() -> None:
+    paused = replace(BUSY, paused=frozenset(PhaseName))
+    assert chosen(PhaseName.EVAL, paused, idle_seconds=10) == PhaseName.EVAL
+    assert chosen(PhaseName.EVAL, paused, idle_seconds=61) is None
+
+
+def test_a_drained_node_has_nothing_loaded_whatever_waits() -> None:
+    assert chosen(PhaseName.STT, replace(BUSY, drained=True, wanted=PhaseName.STT)) is None
+
+
+@pytest.mark.parametrize("wanted", PhaseName)
+@pytest.mark.parametrize("current", [None, *PhaseName])
+def test_the_phase_that_a_person_asked_for_comes_before_the_policys_own_choice(
+    current: PhaseName | None, wanted: PhaseName
+) -> None:
+    assert chosen(current, replace(BUSY, wanted=wanted)) == wanted
+
+
+EXTRACT, RATE = Lane("mistral", ("extract",), 3), Lane("llama", ("rate",), 2)
+
+
+def test_stages_with_engines_of_their_own_work_side_by_side() -> None:
+    assert rooms([EXTRACT, RATE], {"mistral": 3, "llama": 1}, together=True) == [(RATE, 1)]
+    assert rooms([EXTRACT, RATE], {}, together=True) == [(EXTRACT, 3), (RATE, 2)]
+
+
+def test_engines_that_do_not_fit_together_take_turns() -> None:
+    assert rooms([EXTRACT, RATE], {"llama": 1}, together=False) == [(RATE, 1)]
+    assert rooms([EXTRACT, RATE], {"mistral": 3}, together=False) == []
+
+
+def test_who_is_first_in_line_says_which_of_two_engines_gets_the_turn() -> None:
+    ((lane, room),) = rooms([EXTRACT, RATE], {}, together=False)
+    assert (lane.stages, room) == (("extract", "rate"), 1)
+
+
 def decide(error: StageError, *, failures: int = 0, crashes: int = 0) -> FailTask | RetryLater | HandBack:
     tries = Tries(failures, crashes, max_attempts=3, max_crashes=2, backoff_seconds=10)
     return after_failure(error, tries, random.Random(1))
@@ -132,3 +197,11 @@ def test_a_task_that_kills_its_worker_twice_is_poison() -> None:
     second = decide(Crashed(), crashes=1)
     assert isinstance(second, FailTask)
     assert second.error.code == "poison"
+
+
+def test_a_task_under_which_a_model_hangs_twice_says_so() -> None:
+    hung = Crashed("no progress", code="hung")
+    assert isinstance(decide(hung), RetryLater)
+    second = decide(hung, crashes=1)
+    assert isinstance(second, FailTask)
+    assert second.error.code == "hung"

@@ -48,6 +48,7 @@ class Job:
     took: float = 0.0  # seconds
     progress: tuple[float, float] = (0.0, 0.0)
     shown: tuple[float, float] = (0.0, 0.0)
+    through: bool = False  # its result was seen, and is still to be recorded
 
     def note(self, done: float, total: float) -> None:
         self.progress = (done, total)
@@ -186,9 +187,15 @@ class Jobs:
         engine: Engine = getattr(self.engines, spec.engine)
         return engine
 
+    def see_results(self) -> bool:
+        """Let the engines of those that ended well count as free, before that is recorded. Whether there are any."""
+        for job in self.running.values():
+            job.through = job.outcome.done() and job.error is None
+        return any(job.through for job in self.running.values())
+
     def computing(self) -> set[int]:
-        """The ids of the tasks whose outcome is not there yet."""
-        return {pk for pk, job in self.running.items() if not job.outcome.done()}
+        """The ids of the tasks that keep an engine busy."""
+        return {pk for pk, job in self.running.items() if not job.through}
 
     def per_engine(self) -> Counter[Hashable]:
         """How many jobs keep each engine busy."""
@@ -205,9 +212,6 @@ class Jobs:
                 job.task.hand_back(Interrupted(), took=job.took)
         self.running.clear()
         return True
-
-    def any_ended(self) -> bool:
-        return any(job.outcome.done() for job in self.running.values())
 
     def any_in_doubt(self) -> bool:
         return any(job.outcome.done() and casts_doubt(job) for job in self.running.values())

@@ -130,7 +130,7 @@ class PhaseWorker:
         # Asked before they are recorded: a database that goes away meanwhile must not make it forgotten.
         self._in_doubt |= self.jobs.any_in_doubt()
         # The next task computes while the last one's outcome is written down: models do not wait for the disk.
-        went_on = self.jobs.any_ended() and self._go_on()
+        went_on = self.jobs.see_results() and self._go_on()
         ended = self.jobs.finish_ended()
         if any(pipelines.get(job.task.pipeline).after(job.spec.name) for job in ended):
             self._dry.clear()  # what one stage is done with, another one waits for

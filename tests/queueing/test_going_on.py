@@ -75,7 +75,7 @@ def until(condition: Callable[[], bool], step: Callable[[], object] = lambda: ti
 
 def transcribing_and_ended(worker: PhaseWorker) -> None:
     until(lambda: bool(worker.jobs), worker.run_once)
-    until(worker.jobs.any_ended)
+    until(worker.jobs.see_results)
 
 
 def test_the_next_task_computes_while_the_last_outcome_is_written_down(
@@ -116,7 +116,7 @@ def test_an_outcome_that_could_not_be_written_down_comes_before_any_further_clai
     monkeypatch.setattr(TaskManager, "advance", failing_once)
     monkeypatch.setattr(TaskManager, "claim", watched)
     worker._guarded(worker.run_once)
-    until(lambda: not worker.jobs.computing())
+    until(lambda: all(job.outcome.done() for job in worker.jobs.running.values()))
     worker._guarded(worker.run_once)
     assert done[:3] == ["claim", "write down", "write down"]
 

@@ -6,7 +6,7 @@ RUN := $(VENV)/bin/python
 STAMPS := $(VENV)/.stamps
 PIP := $(RUN) -m pip install --quiet --disable-pip-version-check --no-deps
 
-.PHONY: help setup demo test-setup test-fast test check fix bench lock chromium
+.PHONY: help setup demo test-setup test-fast test check fix bench chaos lock chromium
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
@@ -66,6 +66,9 @@ fix: $(STAMPS)/test  ## what the linters can mend themselves
 
 bench: setup $(STAMPS)/test  ## time per stage, queue overhead, memory, idle cost
 	@$(RUN) -m tests.benchmarks
+
+chaos: setup $(STAMPS)/test  ## kill, stop and crash the queue for a quarter of an hour; nothing may be lost or done twice
+	@$(RUN) -m tests.chaos
 
 lock:  ## pin the dependencies again (needs uv)
 	@sh scripts/lock.sh

@@ -26,7 +26,8 @@ _DETAIL = re.compile(r"^(DETAIL|CONTEXT):.*$", re.MULTILINE)
 _KEY_VALUE = re.compile(r"(Key \([^)]*\)=)\([^\n]*?\)(?= (?:already|is|conflicts)|$)", re.MULTILINE)
 
 # axes writes user names into its messages; the admin shows the same attempts from the database. httpx tells each call.
-QUIETER = {"axes": logging.CRITICAL, "httpx": logging.WARNING, "httpcore": logging.WARNING}
+# psycopg sets a level of its own where it finds none, and would not heed ours.
+QUIETER = {"axes": logging.CRITICAL, "httpx": logging.WARNING, "httpcore": logging.WARNING, "psycopg": logging.WARNING}
 
 
 def configure(stream: TextIO | None = None) -> None:
@@ -56,7 +57,7 @@ def configure(stream: TextIO | None = None) -> None:
     root.handlers = [each for each in root.handlers if type(each) is not logging.StreamHandler] + [handler]
     root.setLevel(_chosen("LOG_LEVEL", "INFO", list(logging.getLevelNamesMapping())))
     for name, level in QUIETER.items():
-        logging.getLogger(name).setLevel(level)
+        logging.getLogger(name).setLevel(max(level, root.level))
 
 
 def scrub(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:

@@ -121,6 +121,10 @@ TEMPLATES = [
 DATABASE_URL = env.str("DATABASE_URL", default="") or embedded.database_url(DATA_DIR)
 REDIS_URL = env.str("REDIS_URL", default="") or embedded.redis_url(DATA_DIR)
 DATABASE_POOL_SIZE = env.int("DATABASE_POOL_SIZE", default=8)
+LEASE_SECONDS = positive("LEASE_SECONDS", 30)
+# A worker that is stopped inside a transaction must not hold its locks for longer than its lease: the others would wait
+# for them when they take its tasks over. A heart trusts its lease for as long (queueing/heart.py).
+IDLE_IN_TRANSACTION_MS = round(1000 * LEASE_SECONDS * 2 / 3)
 DATABASES = {
     "default": {
         **env.db_url_config(DATABASE_URL),
@@ -135,7 +139,8 @@ DATABASES = {
             "keepalives_count": 3,
             "tcp_user_timeout": 10_000,
             "application_name": "introeval",
-            "options": "-c statement_timeout=30s -c lock_timeout=5s -c idle_in_transaction_session_timeout=30s",
+            "options": "-c statement_timeout=30s -c lock_timeout=5s"
+            f" -c idle_in_transaction_session_timeout={IDLE_IN_TRANSACTION_MS}",
         },
     }
 }
@@ -154,7 +159,6 @@ BATCH_MAX_WAIT_SECONDS = positive("BATCH_MAX_WAIT_SECONDS", 3)
 PHASE_MAX_DWELL_SECONDS = positive("PHASE_MAX_DWELL_SECONDS", 600)
 IDLE_UNLOAD_SECONDS = positive("IDLE_UNLOAD_SECONDS", 60)
 STOP_GRACE_SECONDS = positive("STOP_GRACE_SECONDS", 10)
-LEASE_SECONDS = positive("LEASE_SECONDS", 30)
 HEARTBEAT_SECONDS = positive("HEARTBEAT_SECONDS", 5)
 POLL_SECONDS = positive("POLL_SECONDS", 0.9)
 MAX_ATTEMPTS = int(positive("MAX_ATTEMPTS", 3))

@@ -48,6 +48,7 @@ class Job:
     took: float = 0.0  # seconds
     progress: tuple[float, float] = (0.0, 0.0)
     shown: tuple[float, float] = (0.0, 0.0)
+    through: bool = False  # its result was seen, and is still to be recorded
 
     def note(self, done: float, total: float) -> None:
         self.progress = (done, total)
@@ -80,7 +81,7 @@ class Jobs:
 
     def start(self, task: Task) -> None:
         job = Job(task, pipelines.get(task.pipeline).stage(task.stage))
-        self.running[task.pk] = job
+        self.running[task.pk] = job  # in place of one that had lost its claim, and whose outcome nobody would take
         log.info("claimed", task=task.pk, stage=task.stage, epoch=task.epoch)
         try:
             work = job.spec.handler.prepare(task)
@@ -186,9 +187,19 @@ class Jobs:
         engine: Engine = getattr(self.engines, spec.engine)
         return engine
 
+    def see_results(self) -> bool:
+        """Let the engines of those that ended well count as free, before that is recorded. Whether there are any."""
+        for job in self.running.values():
+            job.through = job.outcome.done() and job.error is None
+        return any(job.through for job in self.running.values())
+
+    def computing(self) -> set[int]:
+        """The ids of the tasks that keep an engine busy."""
+        return {pk for pk, job in self.running.items() if not job.through}
+
     def per_engine(self) -> Counter[Hashable]:
         """How many jobs keep each engine busy."""
-        return Counter(id(self.engine_of(job.spec)) for job in self.running.values())
+        return Counter(id(self.engine_of(self.running[pk].spec)) for pk in self.computing())
 
     def alone(self) -> bool:
         """Whether a task runs here that a worker died on: nothing is put beside it, lest it dies too."""

@@ -22,7 +22,7 @@ def ensure_current() -> None:
     Raises:
         WrongSchema: the database lacks migrations of this code, or has some that it does not know.
     """
-    if missing := _known() - _applied():
+    if missing := known() - _applied():
         raise WrongSchema(f"the database lacks {_names(missing)}; run `manage.py migrate`")
     if is_ahead():
         raise WrongSchema("the database was migrated by a newer version of IntroEval; update this one")
@@ -30,12 +30,13 @@ def ensure_current() -> None:
 
 def is_ahead() -> bool:
     """Whether a newer version migrated the database meanwhile."""
-    apps = {app for app, _ in _known()}
-    return any(app in apps for app, _ in _applied() - _known())
+    apps = {app for app, _ in known()}
+    return any(app in apps for app, _ in _applied() - known())
 
 
 @cache
-def _known() -> frozenset[Migration]:
+def known() -> frozenset[Migration]:
+    """The migrations of this code. Read from its files once; needs no database."""
     return frozenset(MigrationLoader(None).disk_migrations)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from datetime import datetime
 
 import structlog
-from django.db import connection
+from django.db import connection, transaction
 from django.db.models.functions import Now
 
 from queueing.exceptions import Crashed, Interrupted, Permanent
@@ -28,7 +28,9 @@ def rescue_expired(max_crashes: int, lease_seconds: float, spare: Collection[int
     silent = Worker.objects.filter(stopped_at=None).exclude(pk__in=Worker.alive(lease_seconds).values("pk"))
     dead = set(silent.filter(last_heartbeat_at__gt=database_started_at()).values_list("pk", flat=True))
     rescued = 0
-    expired = list(Task.objects.expired().exclude(pk__in=spare))
+    with transaction.atomic():
+        # One that somebody holds locked must not hold up the others; it is looked at again.
+        expired = list(Task.objects.expired().exclude(pk__in=spare).select_for_update(skip_locked=True))
     failpoint("rescue.read")
     for task in expired:
         died = task.worker_id in dead

@@ -128,6 +128,8 @@ class PhaseWorker:
         """One round. True: something moved, ask again now."""
         # Asked before they are recorded: a database that goes away meanwhile must not make it forgotten.
         self._in_doubt |= self.jobs.any_in_doubt()
+        # The next task computes while the last one's outcome is written down: models do not wait for the disk.
+        went_on = self.jobs.see_results() and self._go_on()
         ended = self.jobs.finish_ended()
         if any(pipelines.get(job.task.pipeline).after(job.spec.name) for job in ended):
             self._dry.clear()  # what one stage is done with, another one waits for
@@ -136,13 +138,16 @@ class PhaseWorker:
             self.coordinator.mend()
             self._in_doubt = False
         self.jobs.show_progress()
-        if time.monotonic() < self._next_look and self._claim_all():
-            return True  # the phase goes on as it was decided a moment ago
+        if ended and (self._go_on() or went_on):
+            return True
         handed_over, may_claim = self._look()
         claimed = may_claim and self._claim_all()
-        # Without work there is nothing to be quick about: the rest decides when to look again.
-        self._next_look = time.monotonic() + self.options.poll_seconds if claimed else 0.0
+        self._next_look = time.monotonic() + self.options.poll_seconds if may_claim else 0.0
         return bool(ended) or handed_over or claimed
+
+    def _go_on(self) -> bool:
+        """Claim as it was decided a moment ago, without another look. Whether anything was taken."""
+        return time.monotonic() < self._next_look and self._claim_all(may_fill=False)
 
     def _look(self) -> tuple[bool, bool]:
         """Rescue, tidy up, and follow the policy. Returns (a hand-over happened, claiming is allowed)."""
@@ -204,13 +209,13 @@ class PhaseWorker:
     def _fill_batch(self) -> Batch | None:
         return Task.objects.fill_batch(self.node, self.options.limits.batch_size)
 
-    def _claim_all(self) -> bool:
-        """Take what there is room for. Returns whether anything was taken."""
+    def _claim_all(self, *, may_fill: bool = True) -> bool:
+        """Take what there is room for, of new batches only if it `may_fill` one. Returns whether anything was taken."""
         if self._in_doubt:
             return False
         claimed = False
         while found := self._first_room():
-            for task in self._claim(*found):
+            for task in self._claim(*found, may_fill=may_fill):
                 self.jobs.start(task)
                 claimed = True
         return claimed
@@ -231,17 +236,20 @@ class PhaseWorker:
             found.setdefault(id(engine), (engine, []))[1].append(spec.name)
         return [policy.Lane(key, tuple(dict.fromkeys(names)), engine.slots) for key, (engine, names) in found.items()]
 
-    def _claim(self, lane: policy.Lane, room: int) -> list[Task]:
-        claimed = self._claim_transcriptions(lane, room) if self._phase_is(PhaseName.STT) else self._take(lane, room)
+    def _claim(self, lane: policy.Lane, room: int, *, may_fill: bool) -> list[Task]:
+        if self._phase_is(PhaseName.STT):
+            claimed = self._claim_transcriptions(lane, room, may_fill=may_fill)
+        else:
+            claimed = self._take(lane, room)
         if len(claimed) < room:
             self._dry.add(lane.engine)
         return claimed
 
-    def _claim_transcriptions(self, lane: policy.Lane, room: int) -> list[Task]:
+    def _claim_transcriptions(self, lane: policy.Lane, room: int, *, may_fill: bool) -> list[Task]:
         """From the open batch; when nothing of it is due, who waits outside fills it up, or the next one."""
         batch = Batch.objects.filter(node=self.node, phase=PhaseName.STT).first()
         claimed = self._take(lane, room, batch) if batch else []
-        if not claimed and (batch := self._fill_batch()):
+        if not claimed and may_fill and (batch := self._fill_batch()):
             claimed = self._take(lane, room, batch)
         return claimed
 
@@ -252,7 +260,7 @@ class PhaseWorker:
             limit=room,
             lease_seconds=self.options.lease_seconds,
             batch=batch,
-            beside=self.jobs.held(),
+            beside=self.jobs.computing(),
         )
 
     def _phase_is(self, phase: PhaseName) -> bool:
@@ -288,6 +296,7 @@ class PhaseWorker:
         except (OperationalError, InterfaceError) as error:
             log.warning("database unavailable", error=str(error).strip())
             connection.close()
+            self._next_look = 0.0  # what has ended is written down before anything else is claimed
             self.stopping.wait(DATABASE_PAUSE_SECONDS)
             return False
         except ProgrammingError:

@@ -40,6 +40,8 @@ PARENT_SECONDS = 2.0
 # They look at code and files only; `doctor` starts the services itself, to report when it can't.
 WITHOUT_SERVICES = {"check", "collectstatic", "diffsettings", "doctor", "findstatic", "help", "version"}
 DATA_DIR_COMMANDS = {"doctor", "up"}
+# They break what they run on, so they get a DATA_DIR and servers of their own, gone when they end.
+SCRATCH_COMMANDS = {"rehearse_lab"}
 
 
 def data_dir() -> Path:
@@ -89,11 +91,12 @@ def services_for(argv: Sequence[str]) -> Iterator[None]:
     _take_data_dir(argv)
     _unwind_on_termination()
     try:
-        if needs_services(argv):
-            with services(data_dir()):
+        with _scratch(argv):
+            if needs_services(argv):
+                with services(data_dir()):
+                    yield
+            else:
                 yield
-        else:
-            yield
     except EmbeddedError as error:
         sys.exit(f"introeval: {error}")
 
@@ -191,6 +194,20 @@ def _take_data_dir(argv: Sequence[str]) -> None:
     given = parser.parse_known_args(argv[2:])[0].data_dir
     if given is not None:
         os.environ["DATA_DIR"] = str(Path(given).resolve())
+
+
+@contextmanager
+def _scratch(argv: Sequence[str]) -> Iterator[None]:
+    """Hide the lab's data from a command of SCRATCH_COMMANDS, before any settings are read."""
+    if len(argv) < 2 or argv[1] not in SCRATCH_COMMANDS:
+        yield
+        return
+    with tempfile.TemporaryDirectory(prefix="introeval-scratch-") as folder:
+        for given in ("DATABASE_URL", "REDIS_URL"):
+            os.environ.pop(given, None)
+        os.environ |= {"DATA_DIR": folder, "INTROEVAL_REHEARSAL": "1"}
+        os.environ.setdefault("LOG_LEVEL", "ERROR")  # what it does to its workers is no news
+        yield
 
 
 def _unwind_on_termination() -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from django.db import models, transaction
-from django.db.models import Q
+from django.db.models import Count, Q
 from django.db.models.functions import Now
 
 from queueing.states import LIVE, PhaseName, Stage, State
@@ -33,10 +33,11 @@ class Batch(models.Model):
     def __str__(self) -> str:
         return f"batch {self.pk} on {self.node}"
 
-    def is_spent(self, size: int) -> bool:
-        """Full, with nobody left to transcribe: what failed keeps its place, and must not block those after it."""
-        live = self.tasks.filter(stage=Stage.TRANSCRIBE, state__in=LIVE)
-        return self.tasks.count() >= size and not live.exists()
+    def places(self) -> tuple[int, int]:
+        """How many tasks it has, and how many of them are still to be transcribed."""
+        live = Q(stage=Stage.TRANSCRIBE, state__in=LIVE)
+        found = self.tasks.aggregate(all=Count("pk"), live=Count("pk", filter=live))
+        return found["all"], found["live"]
 
     def close_transcription(self) -> None:
         """From here on the batch is evaluated; nobody joins it any more; who was left waiting is free for the next."""

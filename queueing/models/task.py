@@ -155,10 +155,12 @@ class TaskManager(_Manager["Task"]):
         with transaction.atomic():
             # Locked: another node's upkeep may be closing it, and nobody may join a closed batch.
             batch = Batch.objects.select_for_update().filter(node=node, phase=PhaseName.STT).first()
-            if batch and batch.is_spent(size):
+            taken, live = batch.places() if batch else (0, 0)
+            if batch and taken >= size and not live:
+                # Full, with nobody left to transcribe: what failed keeps its place, and must not block those after it.
                 batch.close_transcription()
-                batch = None
-            room = size - (batch.tasks.count() if batch else 0)
+                batch, taken = None, 0
+            room = size - taken
             waiting = self.due().unbatched().in_turn().select_for_update(skip_locked=True, of=("self",))
             tasks = list(waiting[: max(room, 0)])
             if tasks:

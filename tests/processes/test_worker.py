@@ -91,6 +91,24 @@ def test_a_worker_told_to_stop_lets_short_work_finish(manage: Spawn, submit: Sub
     assert Task.objects.get(submission=submission).stage == Stage.EXTRACT
 
 
+@pytest.mark.parametrize("place", ["claim.written", "finish.saved"])
+def test_a_worker_stopped_inside_a_transaction_holds_its_task_no_longer_than_its_lease(
+    manage: Spawn, submit: Submit, place: str
+) -> None:
+    submission = submit()
+    env = {**SIMULATED, **QUICK_LEASE, "SIMULATED_SECONDS": "0.05"}
+    first = manage("run_phase_worker", "--node", "first", **env, INTROEVAL_FAILPOINTS=f"{place}=stop")
+    wait_until(lambda: psutil.Process(first.pid).status() == psutil.STATUS_STOPPED)
+    manage("run_phase_worker", "--node", "second", **env)
+    # Far less than the 30 s after which a database with one time-out for all would end the stopped one's session.
+    wait_until(lambda: state_of(submission) == State.DONE, seconds=20)
+    first.send_signal(signal.SIGCONT)
+    first.terminate()
+    first.wait(20)
+    outcomes = Attempt.objects.filter(task__submission=submission).values_list("stage", "outcome")
+    assert [stage for stage, outcome in outcomes if outcome == "succeeded"] == ["transcribe", "extract", "rate"]
+
+
 def test_a_second_worker_of_the_same_node_is_refused(manage: Spawn) -> None:
     first = manage("run_phase_worker", "--node", "gpu", **SIMULATED)
     wait_until(lambda: Phase.objects.filter(node="gpu", step=Step.IDLE).exists())

@@ -37,6 +37,7 @@ SLOTS = 3
 @pytest.fixture(autouse=True)
 def media_folder() -> None:
     settings.MEDIA_ROOT.mkdir(parents=True, exist_ok=True)
+    (settings.MEDIA_ROOT / "not-empty").touch()  # an empty one counts as a disk that is not there
 
 
 @pytest.fixture

@@ -1,0 +1,55 @@
+"""Kills, stops and crashes upon a class at work, with the work as long against the lease as in a lab."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+
+# A lease of 30 s is 2 real ones; 10, 15 and 25 s of work are 0.67, 1 and 1.67. With jobs much shorter than the lease,
+# a storm finds nothing even in a queue without any fencing.
+SCALE = 2 / 30
+LAB = ("--nodes", "8", "--slots", "3", "--students", "40", "--scale", str(SCALE))
+LEAST = {"kill": 2000, "stop": 300, "pg": 50}
+PACE_SECONDS = 0.25
+NONE_OF = ("lost", "unexpected", "duplicated", "stale", "torn", "overlaps")
+
+
+def run(seed: int) -> bool:
+    """The whole storm, about a quarter of an hour. Whether all was right."""
+    faults = ",".join(f"{kind}:{number}" for kind, number in LEAST.items())
+    found = rehearse(*LAB, "--faults", faults, "--pace", str(PACE_SECONDS), "--seed", str(seed))
+    print(json.dumps(found, indent=2))
+    wrong = faults_found(found, LEAST)
+    print("storm:", "; ".join(wrong) or "nothing lost, duplicated, stale or torn, and work went on in time")
+    return not wrong
+
+
+def faults_found(found: dict[str, Any], least: Mapping[str, int]) -> list[str]:
+    """What a storm's figures show to be wrong, in words."""
+    worst, limit, injected = found["recovery_worst"], found["recovery_limit"], found["faults"]
+    return [
+        *(f"{found[name]} {name}" for name in NONE_OF if found[name]),
+        *(f"work rested for {worst[kind]} s after a {kind}, not {limit}" for kind in worst if worst[kind] > limit),
+        *(
+            f"{injected.get(kind, 0)} times {kind}, not {number}"
+            for kind, number in least.items()
+            if injected.get(kind, 0) < number
+        ),
+    ]
+
+
+def rehearse(*arguments: str, timeout: float | None = None) -> dict[str, Any]:
+    """The figures of `manage.py rehearse_lab`; its exit status must tell the same as they do."""
+    quiet = {"LOG_LEVEL": "CRITICAL", **os.environ}  # that workers lose their database is no news here
+    command = [sys.executable, "manage.py", "rehearse_lab", "--json", *arguments]
+    done = subprocess.run(command, cwd=ROOT, env=quiet, stdout=subprocess.PIPE, text=True, timeout=timeout, check=False)
+    found: dict[str, Any] = json.loads(done.stdout)
+    assert done.returncode == any(found[name] for name in NONE_OF)
+    return found

@@ -1,0 +1,132 @@
+"""The rehearsal of a class as an operator starts it, and a share of the storm that `make chaos` raises."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from tests.chaos import storm
+from tests.processes.conftest import wait_until
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
+ROOT = Path(__file__).parents[2]
+SMALL = ("--students", "3", "--scale", "0.01")
+KEYS = ["makespan", "lower_bound", "ratio", "lost", "duplicated", "stale", "mean_wait", "p95_wait"]
+
+
+def rehearse(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "manage.py", "rehearse_lab", *arguments]
+    return subprocess.run(
+        command, cwd=ROOT, env={**os.environ, **env}, capture_output=True, text=True, timeout=200, check=False
+    )
+
+
+def figures(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def test_a_class_is_served_and_nothing_is_lost() -> None:
+    done = rehearse("--json", "--students", "12", "--slots", "3", "--scale", "0.01")
+    found = figures(done)
+    assert done.returncode == 0, done.stderr
+    assert set(KEYS) <= set(found)
+    assert (found["attempted"], found["acknowledged"], found["ok"]) == (12, 12, 12)
+    assert [found[name] for name in storm.NONE_OF] == [0] * len(storm.NONE_OF)
+    # Not quicker than the arithmetic allows: a bound that can be beaten, or work that was skipped, would show here.
+    assert found["makespan"] > found["lower_bound"]
+    assert 0 < found["mean_wait"] <= found["p95_wait"] <= found["makespan"] + 1
+
+
+def test_people_read_a_table_and_a_verdict() -> None:
+    said = rehearse(*SMALL).stdout
+    assert "of its lower bound" in said
+    assert "beats 15 min: yes" in said
+    assert "nothing lost, nothing done twice" in said
+
+
+def test_an_effect_written_twice_is_found_and_told_by_the_exit_status() -> None:
+    done = rehearse("--json", *SMALL, "--faults", "twice", "--pace", "0.1")
+    found = figures(done)
+    assert done.returncode == 1
+    assert (found["duplicated"], found["ok"]) == (1, 3)
+
+
+def test_it_leaves_the_labs_data_alone_and_nothing_behind(tmp_path: Path) -> None:
+    lab, scratch = tmp_path / "var", tmp_path / "tmp"
+    scratch.mkdir()
+    urls = {"DATABASE_URL": "postgresql://nobody@nowhere/lab", "REDIS_URL": "redis://nowhere"}
+    done = rehearse(*SMALL, DATA_DIR=str(lab), TMPDIR=str(scratch), **urls)
+    assert done.returncode == 0, done.stderr
+    assert not lab.exists()
+    assert list(scratch.iterdir()) == []
+
+
+@pytest.fixture
+def under_way(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A rehearsal whose workers are at work; it and its servers are gone when the test ends."""
+    command = [sys.executable, "manage.py", "rehearse_lab", "--students", "30", "--nodes", "2"]
+    env = {**os.environ, "TMPDIR": str(tmp_path)}
+    process = subprocess.Popen(command, cwd=ROOT, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    wait_until(lambda: len(pythons(process)) >= 4)  # the resource tracker, the fork server and two workers
+    time.sleep(1)
+    everything = psutil.Process(process.pid).children(recursive=True)
+    yield process
+    process.kill()
+    process.wait()
+    for left in everything:
+        with suppress(psutil.NoSuchProcess):
+            left.kill()
+
+
+def pythons(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
+    return [child for child in psutil.Process(process.pid).children(recursive=True) if "python" in child.name()]
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+def test_a_rehearsal_that_is_ended_ends_its_workers_and_servers(
+    under_way: subprocess.Popen[bytes], signum: signal.Signals, tmp_path: Path
+) -> None:
+    children = psutil.Process(under_way.pid).children(recursive=True)
+    under_way.send_signal(signum)
+    assert under_way.wait(60) != 0
+    _, alive = psutil.wait_procs(children, timeout=15)
+    assert alive == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_workers_of_a_rehearsal_that_is_killed_do_not_outlive_it(under_way: subprocess.Popen[bytes]) -> None:
+    workers = pythons(under_way)
+    under_way.kill()
+    under_way.wait()
+    _, alive = psutil.wait_procs(workers, timeout=15)
+    assert alive == []
+
+
+def test_a_short_storm_loses_nothing_and_does_nothing_twice() -> None:
+    least = {"kill": 20, "stop": 5, "pg": 1}
+    faults = ",".join(f"{kind}:{number}" for kind, number in least.items())
+    lab = ("--nodes", "4", "--slots", "3", "--students", "12", "--scale", str(storm.SCALE), "--pace", "0.6")
+    found = storm.rehearse(*lab, "--faults", faults, "--seed", "5", timeout=250)
+    assert storm.faults_found({**found, "recovery_worst": {}}, least) == []  # no times on a machine that is shared
+    assert found["recovered"] > 0
+
+
+def test_servers_that_are_away_for_a_while_cost_no_task() -> None:
+    least = {"redis": 1, "llm": 2, "pg": 1}
+    faults = ",".join(f"{kind}:{number}" for kind, number in least.items())
+    found = storm.rehearse("--students", "6", "--scale", "0.02", "--faults", faults, "--pace", "0.5", timeout=200)
+    assert storm.faults_found({**found, "recovery_worst": {}}, least) == []
+    assert found["retried"] == 0

@@ -29,7 +29,8 @@ def submit(
         submission_id: name it to be able to call again after a crash: a file that was taken already is then found.
 
     Raises:
-        queueing.exceptions.Infrastructure: the disk is full or read-only (code `disk_full`); `staged` is still there.
+        queueing.exceptions.Infrastructure: the disk is full or read-only (code `disk_full`), or fails or is not mounted
+            (`disk_failed`); `staged` is still there.
         FileNotFoundError: there is neither a staged file nor one that was taken under `submission_id`.
     """
     if staged.exists():
@@ -37,6 +38,8 @@ def submit(
         if known is not None:
             _take_again(known, staged, student)
             return known, False
+    if Submission.objects.exists():
+        store.require_there()  # what is kept under a mount point is hidden, and lost, once its disk is mounted
     submission_id = submission_id or uuid.uuid4()
     stored = store.keep(staged, submission_id)
     with transaction.atomic():

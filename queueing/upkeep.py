@@ -25,7 +25,8 @@ def rescue_expired(max_crashes: int, lease_seconds: float, spare: Collection[int
     itself was down: a machine that slept, or a database that was away for longer than a lease, costs a task nothing.
     `spare` are tasks that the caller itself still computes: its own heart notices.
     """
-    silent = Worker.objects.filter(stopped_at=None).exclude(pk__in=Worker.alive(lease_seconds).values("pk"))
+    # Half a lease is silence enough: a beat that came after the claim, but without it, outlives the task's lease.
+    silent = Worker.objects.filter(stopped_at=None).exclude(pk__in=Worker.alive(lease_seconds / 2).values("pk"))
     dead = set(silent.filter(last_heartbeat_at__gt=database_started_at()).values_list("pk", flat=True))
     rescued = 0
     with transaction.atomic():

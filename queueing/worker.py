@@ -104,7 +104,7 @@ class PhaseWorker:
                 with self._heart():
                     self._work(until_idle)
                     self._wind_down()
-                    self._guarded(self._leave)
+                self._guarded(self._leave)  # after its last beat, which would take the goodbye back
         finally:
             self._last_resort.cancel()
         if self.lost.is_set():
@@ -121,7 +121,9 @@ class PhaseWorker:
             self._rest()
 
     def stop(self) -> None:
-        (self.hurry if self.stopping.is_set() else self.stopping).set()
+        again = self.stopping.is_set()
+        log.info("stopping", node=self.node, at_once=again)
+        (self.hurry if again else self.stopping).set()
         self.wake.set()
 
     def run_once(self) -> bool:

@@ -172,7 +172,8 @@ def _ask(question: Callable[[Path], T], relative: str, root: Path | None) -> T:
         with _disk_errors():
             return question(locate(relative, root=root))
     except (Permanent, FileNotFoundError) as error:
-        require_there(root=root)
+        if _RELATIVE.fullmatch(relative):  # anything else was never there
+            require_there(root=root)
         raise Permanent(str(error), code="file_missing") from error
 
 

@@ -70,3 +70,14 @@ def test_bytes_that_come_while_the_store_is_away_are_not_thrown_away(
     with pytest.raises(Infrastructure):
         actions.submit(classroom=cast.classroom, student=cast.ada, staged=staged, original_name="hello.mp4")
     assert hashlib.sha256(staged.read_bytes()).hexdigest() == known.sha256
+
+
+def test_nothing_is_taken_while_the_disk_of_the_store_is_not_mounted(
+    cast: Cast, known: Submission, media_root: Path, tmp_path: Path
+) -> None:
+    """What was kept under the mount point would be gone as soon as the disk is there again."""
+    media_root.rename(tmp_path / "unmounted")
+    media_root.mkdir()
+    with pytest.raises(Infrastructure, match="MEDIA_ROOT is not there"):
+        hand_in(cast.bo, cast.classroom, content=b"other bytes")
+    assert not list(media_root.iterdir())

@@ -1,8 +1,10 @@
-"""What an idle worker asks of the database, and what a stopping one does not."""
+"""What an idle worker asks of the database, and what a stopping one leaves alone."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from django.conf import settings
@@ -12,7 +14,7 @@ from pytest_django import Settings
 
 from queueing.engines import build
 from queueing.heart import Heart
-from queueing.models import Task
+from queueing.models import Task, Worker
 from queueing.states import State
 from queueing.worker import Options, PhaseWorker
 
@@ -85,3 +87,18 @@ def test_a_worker_that_was_told_to_stop_claims_nothing_more(idle: PhaseWorker, e
         idle.run_once()
     assert Task.objects.get().state == State.QUEUED
     assert Task.objects.get().epoch == 0
+
+
+class Lingering(PhaseWorker):
+    """Takes its time between the goodbye and the end."""
+
+    def _leave(self) -> bool:
+        left = super()._leave()
+        time.sleep(0.3)
+        return left
+
+
+def test_no_beat_takes_a_workers_goodbye_back(idle: PhaseWorker, settings: Settings, tmp_path: Path) -> None:
+    settings.HEARTBEAT_SECONDS, settings.DATA_DIR = 0.02, tmp_path
+    Lingering("another", idle.engines, Options.from_settings(settings)).run(until_idle=True)
+    assert Worker.objects.get(node="another").stopped_at is not None

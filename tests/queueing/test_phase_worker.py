@@ -549,6 +549,16 @@ def test_a_lease_that_ran_out_under_a_living_worker_counts_as_no_crash(enqueue: 
     assert (task.state, task.crashes) == (State.QUEUED, 0)
 
 
+def test_a_worker_whose_last_beat_came_just_after_its_last_claim_died_all_the_same(
+    enqueue: Enqueue, worker: Worker
+) -> None:
+    enqueue()
+    Task.objects.claim(worker=worker, stages=[*Stage.values], lease_seconds=-1)
+    Worker.objects.update(last_heartbeat_at=in_seconds(-0.6))  # the database itself is older than that
+    assert upkeep.rescue_expired(max_crashes=2, lease_seconds=1) == 1
+    assert Task.objects.get().crashes == 1
+
+
 def test_a_worker_does_not_rescue_its_own_running_tasks(enqueue: Enqueue, worker: Worker) -> None:
     enqueue()
     (task,) = Task.objects.claim(worker=worker, stages=[*Stage.values], lease_seconds=-1)

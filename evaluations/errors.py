@@ -120,6 +120,11 @@ CATALOGUE: Final[dict[str, Explanation]] = {
         "There is no room for more videos at the moment.",
         "Keep your file, tell your teacher, and try again later.",
     ),
+    "disk_failed": Explanation(
+        "The disk of the lab computer is not answering",
+        "The disk that keeps the videos can’t be read or written at the moment.",
+        "The work goes on by itself when it is back; your teacher can see what is missing. Keep your file until then.",
+    ),
     "interrupted": Explanation(
         "The work was interrupted", "The computer had to stop in the middle.", f"{_SAFE} It goes on by itself."
     ),

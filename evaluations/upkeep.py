@@ -3,20 +3,42 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
 
+import structlog
+
+from evaluations import audit
 from evaluations.uploads import intake
 
-EVERY_SECONDS = 300.0
+log = structlog.get_logger()
 
 
-class _Next:
-    """When it is due again, in this process."""
+@dataclass
+class Duty:
+    """Done at most once in `every_seconds` by this process."""
 
-    at = 0.0
+    work: Callable[[], object]
+    every_seconds: float
+    next_at: float = 0.0
+
+    def __call__(self) -> None:
+        if time.monotonic() >= self.next_at:
+            self.next_at = time.monotonic() + self.every_seconds
+            self.work()
+
+
+def look_after_files() -> None:
+    """Say which stored files are not there, or not whole; by their names and sizes, which takes no time."""
+    faults = Counter(code for _, code in audit.faulty())
+    if faults:
+        log.error("stored videos are lost", **faults, mend="manage.py verify_store")
+
+
+DUTIES = (Duty(intake.expire_uploads, every_seconds=300.0), Duty(look_after_files, every_seconds=3600.0))
 
 
 def tidy(**_: object) -> None:
-    """Remove abandoned uploads and hand in complete ones; at most once in EVERY_SECONDS."""
-    if time.monotonic() >= _Next.at:
-        _Next.at = time.monotonic() + EVERY_SECONDS
-        intake.expire_uploads()
+    for duty in DUTIES:
+        duty()

@@ -10,6 +10,7 @@ import re
 import shutil
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import asdict, dataclass
 from enum import StrEnum
@@ -20,7 +21,7 @@ from typing import Any
 import httpx
 import psycopg
 from django.conf import settings
-from django.db import DatabaseError, connection
+from django.db import DatabaseError, ProgrammingError, connection
 from django.db.migrations.executor import MigrationExecutor
 
 from introeval import checks, embedded
@@ -129,6 +130,28 @@ def migrations() -> Finding:
     if pending:
         return warning("migrations", f"{len(pending)} to apply", "python manage.py migrate")
     return ok("migrations", "all applied")
+
+
+def stored_videos() -> Finding:
+    """By names and sizes; `verify_store --deep` reads every byte."""
+    from evaluations import audit
+    from queueing.exceptions import Infrastructure
+
+    name, mend = "stored videos", "python manage.py verify_store"
+    try:
+        _server_version()
+        faults = Counter(code for _, code in audit.faulty())
+    except ProgrammingError:
+        return ok(name, "none yet")  # before the first migration there is no table of them
+    except (psycopg.Error, DatabaseError) as error:
+        return warning(name, f"unknown: {_first_line(error)}")
+    except Infrastructure as error:
+        return warning(name, str(error), f"mount the disk of {settings.MEDIA_ROOT}")
+    finally:
+        connection.close()
+    if faults:
+        return warning(name, f"{faults['file_missing']} missing, {faults['file_damaged']} damaged", mend)
+    return ok(name, f"all there, in {settings.MEDIA_ROOT}")
 
 
 def _server_version() -> int:
@@ -276,7 +299,7 @@ def assets() -> Finding:
 
 
 MACHINE: tuple[Check, ...] = (software, decoder, data_dir, disk_space)
-SERVERS: tuple[Check, ...] = (database, migrations, broker)
+SERVERS: tuple[Check, ...] = (database, migrations, stored_videos, broker)
 ENGINES: tuple[Check, ...] = (speech_model, extract_model, rate_model, gpu, assets)
 
 

@@ -92,7 +92,7 @@ def _action(what: str) -> Action:
 
 
 def _fail() -> None:
-    raise Infrastructure("a planned failure", code="planned")
+    raise Infrastructure("a planned failure")
 
 
 def _at(turn: int, action: Action) -> Action:

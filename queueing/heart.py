@@ -1,8 +1,11 @@
-"""The heart of a worker: says that it lives and renews its leases, on a thread and a database connection of its own."""
+"""The heart of a worker: says that it lives and renews its leases, on a thread and a database connection of its own.
+
+A second thread, which needs no database, watches the first one: a beat may also hang, on a connection whose other end
+is gone without a word.
+"""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from threading import Event, Thread
 
@@ -14,6 +17,8 @@ from queueing.models import Task, Worker
 
 log = structlog.get_logger()
 
+TICKS = 20  # how often the watch looks, before it gives the heart up
+
 
 class Heart:
     """Beats every `every_seconds` until stopped.
@@ -21,6 +26,8 @@ class Heart:
     After `trust_seconds` without a successful beat (two thirds of a lease) the leases can't be relied on any more:
     `on_lost` is called once, and the worker must stop by itself before anybody else takes its tasks over. Tasks it
     holds but no longer owns (cancelled, or rescued from it) go to `on_tasks_lost`.
+
+    The time is counted in the watch's own ticks: a process that was stopped as a whole, and goes on, gets to beat.
     """
 
     def __init__(
@@ -36,27 +43,35 @@ class Heart:
         self.worker, self.every_seconds, self.lease_seconds = worker, every_seconds, lease_seconds
         self.trust_seconds = lease_seconds * 2 / 3
         self.held, self.on_tasks_lost, self.on_lost = held, on_tasks_lost, on_lost
-        self._stop = Event()
-        self._thread = Thread(target=self._run, name="heart", daemon=True)
+        self._stop, self._beaten = Event(), Event()
+        self._threads = [Thread(target=work, name="heart", daemon=True) for work in (self._run, self._watch)]
 
     def __enter__(self) -> Heart:
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._stop.set()
-        self._thread.join()
+        for thread in self._threads:
+            thread.join(self.every_seconds)  # no longer: a beat that hangs must not keep the worker from leaving
 
     def _run(self) -> None:
-        beaten_at = time.monotonic()
         while not self._stop.wait(self.every_seconds):
             if self._beat():
-                beaten_at = time.monotonic()
-            elif time.monotonic() - beaten_at > self.trust_seconds:
-                log.error("no heartbeat for too long, stopping", seconds=self.trust_seconds)
-                self.on_lost()
-                break
+                self._beaten.set()
         connection.close()
+
+    def _watch(self) -> None:
+        silent, tick = 0.0, self.trust_seconds / TICKS
+        while silent < self.trust_seconds:
+            if self._stop.wait(tick):
+                return
+            silent = 0.0 if self._beaten.is_set() else silent + tick
+            self._beaten.clear()
+        log.error("no heartbeat for too long, stopping", seconds=self.trust_seconds)
+        self._stop.set()
+        self.on_lost()
 
     def _beat(self) -> bool:
         held = self.held()  # before the renewal: what is claimed in between must not look lost

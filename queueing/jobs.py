@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import random
 import time
 from collections import Counter
@@ -51,10 +52,17 @@ class Job:
     def note(self, done: float, total: float) -> None:
         self.progress = (done, total)
 
+    def ended_badly(self, error: BaseException) -> None:
+        if self.outcome.done():
+            self.outcome = Future()  # it had a result, which could not be saved
+        self.outcome.set_exception(as_stage_error(error))
+
     @property
-    def error(self) -> BaseException | None:
+    def error(self) -> StageError | None:
         """Why it ended badly; None when it ended well. Only of a job that has ended."""
-        return self.outcome.exception()
+        error = self.outcome.exception()
+        assert error is None or isinstance(error, StageError)
+        return error
 
 
 class Jobs:
@@ -77,7 +85,7 @@ class Jobs:
         try:
             work = job.spec.handler.prepare(task)
         except Exception as error:
-            job.outcome.set_exception(error)  # the task steps aside; the loop goes on
+            job.ended_badly(error)  # the task steps aside; the loop goes on
             return
         failpoint("run.prepared")
         assert not connection.in_atomic_block, "no transaction may be open while a model runs"
@@ -90,7 +98,7 @@ class Jobs:
             result = job.spec.handler.compute(work, self.engines, job.note, job.stop)
         except BaseException as error:
             job.took = time.perf_counter() - began
-            job.outcome.set_exception(error)
+            job.ended_badly(error)
         else:
             job.took = time.perf_counter() - began
             failpoint("run.computed")
@@ -124,8 +132,8 @@ class Jobs:
                     self._record([job], how)
                 return
             log.exception("an outcome could not be saved", task=jobs[0].task.pk)
-            with suppress(ClaimLost):
-                self._fail(jobs[0], as_stage_error(unexpected))
+            jobs[0].ended_badly(unexpected)
+            self._fail_each(jobs)
         failpoint("finish.committed")
         self._forget(jobs)
 
@@ -146,7 +154,7 @@ class Jobs:
         for job in jobs:
             assert job.error is not None
             try:
-                self._fail(job, as_stage_error(job.error))
+                self._fail(job, job.error)
             except ClaimLost:
                 _tell(job, kept=False)
 
@@ -234,11 +242,21 @@ def casts_doubt(job: Job) -> bool:
     return isinstance(error, StageError) and not isinstance(error, Permanent) and error.code not in ANSWERED
 
 
+# What the machine is short of or has lost: no task is to blame for it.
+MACHINES_FAULT = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EROFS), "disk_full"),
+    **dict.fromkeys((errno.EIO, errno.ESTALE), "disk_failed"),
+    **dict.fromkeys((errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM), "infrastructure"),
+}
+
+
 def as_stage_error(error: BaseException) -> StageError:
     if isinstance(error, StageError):
         return error
     if isinstance(error, (OperationalError, InterfaceError)):
         return Infrastructure(f"the database: {str(error).strip()}")
+    if isinstance(error, OSError) and error.errno in MACHINES_FAULT:
+        return Infrastructure(f"{type(error).__name__}: {error}", code=MACHINES_FAULT[error.errno])
     if isinstance(error, (OSError, MemoryError)):
         return Transient(f"{type(error).__name__}: {error}", code="unexpected")
     log.error("a stage raised what it should not", exc_info=error)

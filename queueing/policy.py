@@ -180,7 +180,8 @@ def after_failure(error: StageError, tries: Tries, chance: random.Random) -> Aft
         return FailTask(error)
     if isinstance(error, Crashed):
         if tries.crashes + 1 >= tries.max_crashes:
-            return FailTask(Permanent(f"its worker died {tries.crashes + 1} times: {error}", code="poison"))
+            code = "hung" if error.code == "hung" else "poison"
+            return FailTask(Permanent(f"its worker died {tries.crashes + 1} times: {error}", code=code))
         return RetryLater(_jittered(tries.backoff_seconds / 2, chance))
     if tries.failures + 1 >= tries.max_attempts:
         return FailTask(error)

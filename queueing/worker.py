@@ -13,11 +13,11 @@ import uuid
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Event
+from threading import Event, Timer
 from typing import Any
 
 import structlog
-from django.db import InterfaceError, OperationalError, connection
+from django.db import InterfaceError, OperationalError, ProgrammingError, connection
 from django.db.models.functions import Now
 
 from queueing import gpu, jobs, pipelines, policy, schema, upkeep
@@ -32,6 +32,7 @@ log = structlog.get_logger()
 
 DATABASE_PAUSE_SECONDS = 1.0
 DISK_PAUSE_SECONDS = 15.0
+DISK_TROUBLE = ("disk_full", "disk_failed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +77,10 @@ class PhaseWorker:
         self.wake, self.stopping, self.hurry, self.lost = Event(), Event(), Event(), Event()
         self.jobs = jobs.Jobs(engines, options.patience, wake=self.wake.set, chance=self.chance)
         self.id = uuid.uuid4()
+        # By the end of its leases a worker that can't be heard is gone, even if it hangs in a call to the database. Its
+        # models go with it.
+        self._last_resort = Timer(options.lease_seconds / 3, os._exit, [1])
+        self._last_resort.daemon = True
         self.row: Worker
         self.coordinator: Coordinator
         self._next_look = self._next_upkeep = 0.0
@@ -91,14 +96,17 @@ class PhaseWorker:
             schema.WrongSchema: the database is not, or no longer, of this version of the code.
             Infrastructure: it could not renew its leases and stopped itself.
         """
-        with gpu.node_lock(self.options.lock_dir, self.node):
-            while not self._guarded(self._register):
-                if self.stopping.is_set():
-                    return
-            with self._heart():
-                self._work(until_idle)
-                self._wind_down()
-                self._guarded(self._leave)
+        try:
+            with gpu.node_lock(self.options.lock_dir, self.node):
+                while not self._guarded(self._register):
+                    if self.stopping.is_set():
+                        return
+                with self._heart():
+                    self._work(until_idle)
+                    self._wind_down()
+                    self._guarded(self._leave)
+        finally:
+            self._last_resort.cancel()
         if self.lost.is_set():
             raise Infrastructure("the database could not be reached for so long that leases ran out")
         if self._outdated:
@@ -123,7 +131,7 @@ class PhaseWorker:
         ended = self.jobs.finish_ended()
         if any(pipelines.get(job.task.pipeline).after(job.spec.name) for job in ended):
             self._dry.clear()  # what one stage is done with, another one waits for
-        self._heed_full_disk(ended)
+        self._heed_disk(ended)
         if self._in_doubt and not self.jobs:
             self.coordinator.mend()
             self._in_doubt = False
@@ -180,10 +188,10 @@ class PhaseWorker:
         switched = phase.switch(wanted.phase) and not phase.blocked
         return switched, switched
 
-    def _heed_full_disk(self, ended: list[jobs.Job]) -> None:
-        """A full disk is everybody's trouble: the phase rests, and tries again by itself."""
+    def _heed_disk(self, ended: list[jobs.Job]) -> None:
+        """A disk that is full, or not there, is everybody's trouble: the phase rests, and tries again by itself."""
         for job in ended:
-            if isinstance(job.error, Infrastructure) and job.error.code == "disk_full":
+            if job.error and job.error.code in DISK_TROUBLE:
                 Pause.objects.rest(
                     Pause.What(job.spec.phase), node=self.node, reason=str(job.error), seconds=DISK_PAUSE_SECONDS
                 )
@@ -256,10 +264,15 @@ class PhaseWorker:
         self._next_upkeep = time.monotonic() + self.options.lease_seconds / 2 * self.chance.uniform(0.8, 1.2)
         upkeep.release_orphaned_batches(self.options.lease_seconds)
         upkeep.forget_dead_workers(self.options.lease_seconds)
-        if schema.is_ahead():
+        self._heed_migrations()
+        upkeep.ask_others()
+
+    def _heed_migrations(self) -> bool:
+        """Stop when a newer version has migrated the database. Returns whether it has."""
+        if schema.is_ahead() and not self._outdated:
             self._outdated = True
             self.stop()
-        upkeep.ask_others()
+        return self._outdated
 
     def _nothing_to_wait_for(self) -> bool:
         return not self.jobs and not Task.objects.live().exists()
@@ -276,6 +289,11 @@ class PhaseWorker:
             log.warning("database unavailable", error=str(error).strip())
             connection.close()
             self.stopping.wait(DATABASE_PAUSE_SECONDS)
+            return False
+        except ProgrammingError:
+            # A table or a column is not what this version knows.
+            if not self._heed_migrations():
+                raise
             return False
 
     def _register(self) -> bool:
@@ -309,6 +327,7 @@ class PhaseWorker:
         self.lost.set()
         self.stop()
         self.stop()
+        self._last_resort.start()
 
     def _wind_down(self) -> None:
         """Let running jobs finish within the grace period, then interrupt and hand back the rest."""

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ import numpy.typing as npt
 
 from evaluations.media import wire
 from evaluations.media.facts import SAMPLE_BYTES, SAMPLE_RATE, MediaFacts
-from queueing.exceptions import Permanent, Transient
+from queueing.exceptions import Interrupted, Permanent, Transient
 
 __all__ = ["Decoded", "MediaFacts", "decode", "probe"]
 
@@ -44,7 +45,7 @@ def probe(path: Path, *, max_seconds: float = PROBE_MAX_SECONDS, wall_seconds: f
     return _run("probe", path, max_seconds, wall_seconds, _refuse_samples)
 
 
-def decode(path: Path, *, max_seconds: float, wall_seconds: float = WALL_SECONDS) -> Decoded:
+def decode(path: Path, *, max_seconds: float, wall_seconds: float = WALL_SECONDS, stop: Event | None = None) -> Decoded:
     """All of the file's audio, mixed to mono at 16 kHz.
 
     `max_seconds` is of decoded audio, `wall_seconds` of waiting.
@@ -52,6 +53,7 @@ def decode(path: Path, *, max_seconds: float, wall_seconds: float = WALL_SECONDS
     Raises:
         Permanent: `empty_file`, `unreadable`, `not_media`, `no_audio`, `too_long` or `too_many_pixels`.
         Transient: `decoder_crashed` when the decoder died, `decoder_timeout` when it ran out of time.
+        Interrupted: `stop` was set; the decoder is gone.
     """
     received = bytearray()
     limit = (int(max_seconds * SAMPLE_RATE) + _SLACK_SAMPLES) * SAMPLE_BYTES
@@ -61,7 +63,7 @@ def decode(path: Path, *, max_seconds: float, wall_seconds: float = WALL_SECONDS
         if len(received) > limit:
             raise wire.TornError("more samples than were asked for")
 
-    facts = _run("decode", path, max_seconds, wall_seconds, collect)
+    facts = _run("decode", path, max_seconds, wall_seconds, collect, stop)
     samples = np.frombuffer(received, dtype=np.int16).astype(np.float32)
     samples /= 32_768
     return Decoded(samples, facts)
@@ -72,22 +74,29 @@ def _refuse_samples(payload: bytes) -> None:
 
 
 def _run(
-    mode: str, path: Path, max_seconds: float, wall_seconds: float, collect: Callable[[bytes], None]
+    mode: str,
+    path: Path,
+    max_seconds: float,
+    wall_seconds: float,
+    collect: Callable[[bytes], None],
+    stop: Event | None = None,
 ) -> MediaFacts:
     deadline = time.monotonic() + wall_seconds
     with _child(mode, path, max_seconds) as process:
         assert process.stdout is not None
         try:
-            return _listen(process.stdout.fileno(), deadline, collect)
+            return _listen(process.stdout.fileno(), deadline, collect, stop)
+        except wire.StoppedError as error:
+            raise Interrupted from error
         except wire.OutOfTimeError as error:
             raise Transient(f"no answer within {wall_seconds:.0f} s", code="decoder_timeout") from error
         except wire.TornError as error:
             raise _died(process, str(error)) from error
 
 
-def _listen(descriptor: int, deadline: float, collect: Callable[[bytes], None]) -> MediaFacts:
+def _listen(descriptor: int, deadline: float, collect: Callable[[bytes], None], stop: Event | None) -> MediaFacts:
     while True:
-        kind, payload = wire.receive(descriptor, deadline=deadline)
+        kind, payload = wire.receive(descriptor, deadline=deadline, stop=stop)
         if kind == wire.SAMPLES:
             collect(payload)
             continue

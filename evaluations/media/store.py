@@ -12,13 +12,16 @@ import os
 import re
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
+from typing import TypeVar
 from uuid import UUID
 
 from queueing.exceptions import Infrastructure, Permanent
+
+T = TypeVar("T")
 
 _RELATIVE = re.compile(r"([0-9a-f]{2})/\1[0-9a-f]{6}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}/original")
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG}
@@ -46,9 +49,9 @@ def keep(staged: Path, submission_id: UUID, *, root: Path | None = None) -> Stor
     Calling it again after a crash gives the same answer, whichever step the crash came after.
 
     Raises:
-        Infrastructure: the disk is full or read-only (code `disk_full`), or fails otherwise. The staged file is still
-            there and can be kept later, except after a failed fsync: what was written is then unknown and must be sent
-            again.
+        Infrastructure: the disk is full or read-only (code `disk_full`), or fails otherwise (`disk_failed`). The staged
+            file is still there and can be kept later, except after a failed fsync: what was written is then unknown and
+            must be sent again.
         FileNotFoundError: there is neither a staged nor a kept file.
         FileExistsError: other bytes are already kept for this submission. They stay.
         Permanent: the staged file is a link, or has a second name by which it could still be changed.
@@ -107,21 +110,32 @@ def verify(relative: str, sha256: str, *, root: Path | None = None) -> None:
 
     Raises:
         Permanent: `file_missing` or `file_damaged`.
-        Infrastructure: the disk can't be read, or MEDIA_ROOT is not there.
+        Infrastructure: the disk can't be read, or is not there (code `disk_failed`).
     """
-    root = root or _media_root()
-    if not root.is_dir():
-        # Not mounted: it is the store that is missing, not this one file.
-        raise Infrastructure(f"MEDIA_ROOT is not there: {root} is not a folder")
-    path = locate(relative, root=root)
-    try:
-        found = digest(path)
-    except FileNotFoundError as error:
-        raise Permanent("the stored file is not there", code="file_missing") from error
-    except OSError as error:
-        raise Infrastructure(f"the stored file can't be read: {error.strerror}") from error
+    found = _ask(digest, relative, root)
     if found != sha256:
         raise Permanent(f"sha256 is {found[:12]}…, it was {sha256[:12]}…", code="file_damaged")
+
+
+def glance(relative: str, size: int, *, root: Path | None = None) -> None:
+    """As `verify`, by the size alone: quick, and blind to a flipped bit."""
+    found = _ask(lambda path: path.stat().st_size, relative, root)
+    if found != size:
+        raise Permanent(f"it has {found} bytes, it had {size}", code="file_damaged")
+
+
+def require_there(*, root: Path | None = None) -> None:
+    """Tell a disk that is not mounted from files that are lost: it leaves no folder behind, or an empty one.
+
+    Only to be asked where something was kept before.
+
+    Raises:
+        Infrastructure: code `disk_failed`.
+    """
+    root = root or _media_root()
+    with _disk_errors():
+        if not root.is_dir() or not any(root.iterdir()):
+            raise Infrastructure(f"MEDIA_ROOT is not there: {root} is not a folder, or empty", code="disk_failed")
 
 
 def digest(path: Path) -> str:
@@ -150,6 +164,16 @@ def contents(*, root: Path | None = None) -> Contents:
     found = {path.relative_to(root).as_posix() for path in _files_under(root)}
     originals = frozenset(name for name in found if _RELATIVE.fullmatch(name) and not (root / name).is_symlink())
     return Contents(originals, frozenset(found - originals))
+
+
+def _ask(question: Callable[[Path], T], relative: str, root: Path | None) -> T:
+    root = root or _media_root()
+    try:
+        with _disk_errors():
+            return question(locate(relative, root=root))
+    except (Permanent, FileNotFoundError) as error:
+        require_there(root=root)
+        raise Permanent(str(error), code="file_missing") from error
 
 
 def _media_root() -> Path:
@@ -286,5 +310,5 @@ def _disk_errors() -> Iterator[None]:
     except (FileNotFoundError, FileExistsError):
         raise
     except OSError as error:
-        code = "disk_full" if error.errno in _NO_ROOM else "infrastructure"
+        code = "disk_full" if error.errno in _NO_ROOM else "disk_failed"
         raise Infrastructure(f"{error.strerror}: {error.filename}", code=code) from error

@@ -11,6 +11,7 @@ import os
 import select
 import struct
 import time
+from threading import Event
 from typing import Any
 
 SAMPLES = b"S"  # mono, signed 16 bit, native order, at SAMPLE_RATE
@@ -19,6 +20,7 @@ REFUSAL = b"R"  # JSON {code, message}
 BROKEN = b"B"  # JSON {message}: the child met an error that nobody thought of
 
 MAX_FRAME_BYTES = 1024 * 1024
+TICK_SECONDS = 0.2  # how often a waiting reader looks at `stop`
 _HEADER = struct.Struct("=cI")
 
 
@@ -28,6 +30,10 @@ class TornError(Exception):
 
 class OutOfTimeError(Exception):
     """The deadline passed before the answer was complete."""
+
+
+class StoppedError(Exception):
+    """Nobody wants the answer any more."""
 
 
 def send(descriptor: int, kind: bytes, payload: bytes) -> None:
@@ -46,27 +52,32 @@ def send_json(descriptor: int, kind: bytes, value: dict[str, Any]) -> None:
     send(descriptor, kind, json.dumps(value).encode())
 
 
-def receive(descriptor: int, *, deadline: float) -> tuple[bytes, bytes]:
+def receive(descriptor: int, *, deadline: float, stop: Event | None = None) -> tuple[bytes, bytes]:
     """Read one frame: its kind and payload. `deadline` is on the monotonic clock.
 
     Raises:
         TornError: the other end closed early, or sent something else.
         OutOfTimeError: the deadline passed.
+        StoppedError: `stop` was set.
     """
-    kind, length = _HEADER.unpack(_read_exactly(descriptor, _HEADER.size, deadline))
+    kind, length = _HEADER.unpack(_read_exactly(descriptor, _HEADER.size, deadline, stop))
     if kind not in (SAMPLES, FACTS, REFUSAL, BROKEN) or length > MAX_FRAME_BYTES:
         raise TornError(f"a frame of kind {kind!r} and {length} bytes")
-    return kind, _read_exactly(descriptor, length, deadline)
+    return kind, _read_exactly(descriptor, length, deadline, stop)
 
 
-def _read_exactly(descriptor: int, size: int, deadline: float) -> bytes:
+def _read_exactly(descriptor: int, size: int, deadline: float, stop: Event | None) -> bytes:
     received = bytearray()
     poll = select.poll()
     poll.register(descriptor, select.POLLIN)
     while len(received) < size:
+        if stop is not None and stop.is_set():
+            raise StoppedError
         remaining = deadline - time.monotonic()
-        if remaining <= 0 or not poll.poll(remaining * 1000):
+        if remaining <= 0:
             raise OutOfTimeError
+        if not poll.poll(min(remaining, TICK_SECONDS) * 1000):
+            continue
         chunk = os.read(descriptor, size - len(received))
         if not chunk:
             raise TornError(f"{len(received)} of {size} bytes")

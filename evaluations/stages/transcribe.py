@@ -39,7 +39,7 @@ class Transcribe:
     def compute(self, work: Work, engines: Engines, progress: Progress, stop: Event) -> Result:
         store.verify(work.path, work.sha256)
         path: Path = store.locate(work.path)
-        decoded = decode(path, max_seconds=work.max_seconds)
+        decoded = decode(path, max_seconds=work.max_seconds, stop=stop)
         progress(0.0, decoded.facts.duration)
         engine = engines.speech
         speech = engine.transcribe(decoded.samples, progress=progress, stop=stop)

@@ -117,7 +117,7 @@ def expire_uploads() -> int:
 
     An upload that a request holds is passed over: it is not abandoned.
     """
-    for upload_id in _complete_but_not_handed_in():
+    for upload_id in complete_but_not_handed_in():
         _finish(upload_id)
     with transaction.atomic():
         gone = Upload.objects.filter(expires_at__lt=Now()).select_for_update(skip_locked=True)
@@ -131,7 +131,8 @@ def expire_uploads() -> int:
     return len(ids)
 
 
-def _complete_but_not_handed_in() -> list[uuid.UUID]:
+def complete_but_not_handed_in() -> list[uuid.UUID]:
+    """Uploads that a crash left between their last byte and their submission."""
     return list(Upload.objects.filter(submission=None, offset=F("length")).values_list("pk", flat=True))
 
 

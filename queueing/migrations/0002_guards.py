@@ -89,6 +89,10 @@ class Migration(migrations.Migration):
             model_name='task',
             index=models.Index(condition=models.Q(('state', 'queued')), fields=['stage', 'batch', 'turn', 'id'], name='queued_in_turn'),
         ),
+        migrations.AddIndex(
+            model_name='task',
+            index=models.Index(condition=models.Q(('state', 'queued')), fields=['batch', 'turn', 'id'], name='queued_by_batch'),
+        ),
         migrations.AddConstraint(
             model_name='attempt',
             constraint=models.UniqueConstraint(condition=models.Q(('ended_at', None)), fields=('task',), name='one_open_attempt_per_task'),

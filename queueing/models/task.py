@@ -291,6 +291,8 @@ class Task(models.Model):
             models.Index(
                 fields=("stage", "batch", "turn", "id"), condition=Q(state=State.QUEUED), name="queued_in_turn"
             ),
+            # Of a claim for several: without it the planner walks the batches of all tasks there ever were.
+            models.Index(fields=("batch", "turn", "id"), condition=Q(state=State.QUEUED), name="queued_by_batch"),
             models.Index(fields=("lease_until",), condition=Q(state=State.RUNNING), name="running_by_lease"),
         )
 

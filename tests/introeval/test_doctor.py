@@ -18,8 +18,11 @@ import pytest
 from django.core.management import call_command
 from pytest_django.fixtures import Settings
 
+from evaluations.media import store
 from introeval import doctor
 from introeval.doctor import Level
+from tests.conftest import Cast
+from tests.evaluations.material import hand_in
 
 UNREACHABLE = "http://127.0.0.1:9"  # discard: nobody listens
 
@@ -77,15 +80,41 @@ def test_a_database_that_is_gone_is_told_with_its_reason(settings: Settings) -> 
     changed = {**connection.settings_dict, "HOST": "127.0.0.1", "PORT": "9", "PASSWORD": "s3cret"}
     before, connection.settings_dict = connection.settings_dict, changed
     try:
-        found, pending = doctor.database(), doctor.migrations()
+        found, pending, videos = doctor.database(), doctor.migrations(), doctor.stored_videos()
     finally:
         connection.settings_dict = before
 
     assert found.level is Level.FAILURE
     assert "refused" in found.found
     assert "DATABASE_URL" in found.mend
-    assert pending.level is Level.WARNING
-    assert "s3cret" not in str(found) + str(pending)
+    assert pending.level is videos.level is Level.WARNING
+    assert "s3cret" not in str(found) + str(pending) + str(videos)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_stored_videos_that_are_lost_or_not_mounted_are_a_warning(
+    cast: Cast, settings: Settings, tmp_path: Path
+) -> None:
+    settings.MEDIA_ROOT = tmp_path / "media"
+    assert doctor.stored_videos().level is Level.OK
+    hand_in(cast.ada, cast.classroom)
+    lost = hand_in(cast.ada, cast.classroom)
+    assert doctor.stored_videos().level is Level.OK
+    store.locate(lost.path).unlink()
+    found = doctor.stored_videos()
+    assert (found.level, found.found) == (Level.WARNING, "1 missing, 0 damaged")
+    assert "verify_store" in found.mend
+    settings.MEDIA_ROOT = tmp_path / "not mounted"
+    assert "MEDIA_ROOT is not there" in doctor.stored_videos().found
+
+
+@pytest.mark.django_db
+def test_before_the_first_migration_there_are_no_stored_videos() -> None:
+    from django.db import connection
+
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE evaluations_submission RENAME TO not_yet")
+    assert doctor.stored_videos().found == "none yet"
 
 
 def test_a_broker_that_is_gone_is_told_without_its_password(settings: Settings) -> None:

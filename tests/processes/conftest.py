@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -13,10 +14,10 @@ from pathlib import Path
 import pytest
 from django.conf import settings
 from django.contrib.auth.models import User
+from django.db import connection
 
 from evaluations import actions, demo
 from evaluations.models import Submission
-from introeval import embedded
 from queueing.models import Task
 from tests.conftest import Cast
 
@@ -30,9 +31,14 @@ Submit = Callable[..., Submission]
 
 def environment(**more: str) -> dict[str, str]:
     """What a child process needs to see this test's database and files."""
-    database = embedded.database_url(settings.DATA_DIR).rsplit("/", 1)[0] + "/" + settings.DATABASES["default"]["NAME"]
     pooled = {"DATABASE_POOL_SIZE": "8"}
-    return {**os.environ, **pooled, "DATABASE_URL": database, "REDIS_URL": settings.REDIS_URL, **more}
+    return {**os.environ, **pooled, "DATABASE_URL": database_url(), "REDIS_URL": settings.REDIS_URL, **more}
+
+
+def database_url(*, sockets: str = "", name: str = "") -> str:
+    """This test's database, or the one of that name or behind the sockets in that folder."""
+    facts = connection.settings_dict
+    return f"postgresql://{facts['USER']}@/{sockets or facts['HOST']}/{name or facts['NAME']}"
 
 
 def wait_until(condition: Callable[[], bool], seconds: float = 30) -> None:
@@ -48,9 +54,12 @@ def manage(transactional_db: None) -> Iterator[Spawn]:
     """Start `manage.py …` as a process; it is gone, one way or another, when the test ends."""
     spawned: list[subprocess.Popen[bytes]] = []
 
-    def spawn(*arguments: str, **env: str) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "manage.py", *arguments]
-        process = subprocess.Popen(command, cwd=ROOT, env=environment(**env))
+    def spawn(
+        *arguments: str, program: str = "manage.py", log: Path | None = None, **env: str
+    ) -> subprocess.Popen[bytes]:
+        command = [sys.executable, program, *arguments]
+        with contextlib.nullcontext() if log is None else log.open("ab") as stderr:
+            process = subprocess.Popen(command, cwd=ROOT, env=environment(**env), stderr=stderr)
         spawned.append(process)
         return process
 

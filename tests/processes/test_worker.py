@@ -102,31 +102,15 @@ def test_a_second_worker_of_the_same_node_is_refused(manage: Spawn) -> None:
 def test_a_cancelled_task_stops_computing_and_the_next_one_gets_its_turn(
     manage: Spawn, submit: Submit, cast: Cast
 ) -> None:
+    """With the settings of a lab: the worker's next look stops it, long before a heartbeat would."""
     long = submit("anna.webm")
-    manage("run_phase_worker", **SIMULATED, **QUICK_LEASE, SIMULATED_SECONDS="3")
+    manage("run_phase_worker", **SIMULATED, SIMULATED_SECONDS="600")
     wait_until(lambda: running_stage(Stage.TRANSCRIBE))
     assert Task.objects.get(submission=long).cancel(by="test")
     other = submit("henry.wav", student=cast.bo)
     wait_until(lambda: Task.objects.get(submission=other).state == State.RUNNING)
     assert state_of(long) == State.CANCELLED
     assert not Transcript.objects.filter(submission=long).exists()
-
-
-def test_a_worker_survives_losing_its_connections(manage: Spawn, submit: Submit) -> None:
-    from django.db import connection
-
-    worker = manage("run_phase_worker", **SIMULATED, **QUICK_LEASE, SIMULATED_SECONDS="0.5")
-    wait_until(lambda: Phase.objects.filter(step=Step.IDLE).exists())
-    submission = submit()
-    for _ in range(5):
-        with connection.cursor() as cursor:
-            cursor.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-                "WHERE datname = current_database() AND pid <> pg_backend_pid()"
-            )
-        wait_until(lambda: worker.poll() is None, seconds=1)
-    wait_until(lambda: state_of(submission) == State.DONE, seconds=60)
-    assert worker.poll() is None
 
 
 def test_a_missing_model_blocks_the_phase_with_words_and_burns_nothing(manage: Spawn, submit: Submit) -> None:

@@ -197,3 +197,11 @@ def test_a_task_that_kills_its_worker_twice_is_poison() -> None:
     second = decide(Crashed(), crashes=1)
     assert isinstance(second, FailTask)
     assert second.error.code == "poison"
+
+
+def test_a_task_under_which_a_model_hangs_twice_says_so() -> None:
+    hung = Crashed("no progress", code="hung")
+    assert isinstance(decide(hung), RetryLater)
+    second = decide(hung, crashes=1)
+    assert isinstance(second, FailTask)
+    assert second.error.code == "hung"

@@ -6,6 +6,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import connection
 
 from queueing.engines import build
 from queueing.exceptions import QueueError
@@ -22,6 +23,9 @@ class Command(BaseCommand):
         parser.add_argument("--until-idle", action="store_true", help="leave when every task has ended")
 
     def handle(self, *args: Any, node: str, until_idle: bool, **options: Any) -> None:
+        # It keeps two connections for life. A pool would only stand between it and a database that comes back: it waits
+        # longer and longer before it connects again.
+        connection.settings_dict["OPTIONS"].pop("pool", None)
         worker = PhaseWorker(node, build.from_settings(settings), Options.from_settings(settings))
         for name in (signal.SIGTERM, signal.SIGINT):
             # From a thread: the main one may be inside the very lock that setting an event takes.

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -15,8 +16,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from evaluations.media.decode import MediaFacts, probe
-from queueing.exceptions import Transient
+from evaluations.media.decode import MediaFacts, decode, probe
+from queueing.exceptions import Interrupted, Transient
 
 _ROOT = Path(__file__).resolve().parents[3]
 _CHILD = [sys.executable, "-m", "evaluations.media.child"]
@@ -156,3 +157,14 @@ def test_the_child_ends_when_its_lifeline_is_cut(bomb: Path) -> None:
         assert child.wait(timeout=30) == 1
         assert child.stdout is not None
         assert child.stdout.read() == b""
+
+
+def test_a_decoding_that_nobody_wants_any_more_ends_with_its_child(bomb: Path) -> None:
+    stop = threading.Event()
+    with ThreadPoolExecutor(1) as pool:
+        decoding = pool.submit(decode, bomb, max_seconds=8000, stop=stop)
+        child = confined_child_of(os.getpid())
+        stop.set()
+        with pytest.raises(Interrupted):
+            decoding.result(timeout=30)
+    assert is_gone(child)

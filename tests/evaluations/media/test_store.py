@@ -212,7 +212,7 @@ def test_a_full_disk_is_said_and_leaves_nothing_half_done(staged: Path, full_dis
 
 def test_a_store_that_can_not_be_written_to_keeps_the_staged_file(staged: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
-    assert code_of(Infrastructure, store.keep, staged, uuid4(), root=tmp_path / "file" / "media") == "infrastructure"
+    assert code_of(Infrastructure, store.keep, staged, uuid4(), root=tmp_path / "file" / "media") == "disk_failed"
     assert staged.read_bytes() == CONTENT
 
 
@@ -225,7 +225,7 @@ def test_a_file_that_could_not_be_synced_is_never_trusted_again(
 
     monkeypatch.setattr(os, "fsync", fail)
     submission = uuid4()
-    assert code_of(Infrastructure, store.keep, staged, submission, root=root) == "infrastructure"
+    assert code_of(Infrastructure, store.keep, staged, submission, root=root) == "disk_failed"
     monkeypatch.undo()
     with pytest.raises(FileNotFoundError):
         store.keep(staged, submission, root=root)
@@ -261,12 +261,30 @@ def test_a_torn_or_missing_file_is_noticed(staged: Path, root: Path) -> None:
     assert code_of(Permanent, store.locate, stored.path, root=root) == "file_missing"
 
 
-def test_a_store_that_is_not_mounted_is_not_taken_for_a_lost_file(staged: Path, root: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("mount_point_is_left", [False, True])
+def test_a_store_that_is_not_mounted_is_not_taken_for_a_lost_file(
+    mount_point_is_left: bool, staged: Path, root: Path, tmp_path: Path
+) -> None:
     stored = store.keep(staged, uuid4(), root=root)
     root.rename(tmp_path / "unmounted")
+    if mount_point_is_left:
+        root.mkdir()
     with pytest.raises(Infrastructure, match=f"MEDIA_ROOT is not there: {root}") as caught:
         store.verify(stored.path, SHA256, root=root)
-    assert caught.value.code == "infrastructure"
+    assert caught.value.code == "disk_failed"
+
+
+@pytest.mark.parametrize("call", ["stat", "open", "pread"])
+def test_a_disk_that_can_not_be_read_is_not_taken_for_a_lost_file(
+    call: str, staged: Path, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # No test can make a real disk do this, and root may read whatever it likes.
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(5, "Input/output error")
+
+    stored = store.keep(staged, uuid4(), root=root)
+    monkeypatch.setattr(os, call, fail)
+    assert code_of(Infrastructure, store.verify, stored.path, SHA256, root=root) == "disk_failed"
 
 
 @pytest.mark.parametrize("depth", [0, 1, 2])

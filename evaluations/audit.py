@@ -1,0 +1,72 @@
+"""The store against the rows, in both directions: what is there, what is lost, what nobody asked for.
+
+A file is durable before its row exists, so a row without its file is a loss, and a file without a row is the trace of a
+crash, or of a hand-in that is going on right now.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import PurePath
+from uuid import UUID
+
+from evaluations.media import store
+from evaluations.models import Submission
+from evaluations.uploads import intake
+from queueing.exceptions import Permanent
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """Submissions by their id, files by their path in the store."""
+
+    submissions: int
+    missing: frozenset[UUID]  # their file is not there
+    damaged: frozenset[UUID]  # their file is not what was handed in
+    arriving: frozenset[str]  # without a row, but with a complete upload: the next upkeep hands it in
+    orphaned: frozenset[str]  # without a row, for good; kept, since it may be the only copy
+    strays: frozenset[str]  # not a submission's file at all
+
+    @property
+    def sound(self) -> bool:
+        """Whether nothing that was acknowledged is lost."""
+        return not (self.missing or self.damaged)
+
+
+def audit(*, deep: bool = False) -> Audit:
+    """Compare every row with its file. `deep` reads all bytes; otherwise a file of the right size is taken for whole.
+
+    Raises:
+        queueing.exceptions.Infrastructure: the store can't be read, or is not there.
+    """
+    # Rows before files: a row that was seen has its file. Files that came meanwhile get a second look at the rows.
+    rows = set(Submission.objects.values_list("path", flat=True))
+    faults = list(faulty(deep=deep))
+    found = store.contents()
+    unknown = found.originals - rows
+    unknown -= set(Submission.objects.filter(path__in=unknown).values_list("path", flat=True))
+    complete = {str(upload_id) for upload_id in intake.complete_but_not_handed_in()}
+    arriving = frozenset(path for path in unknown if PurePath(path).parent.name in complete)
+    return Audit(
+        submissions=len(rows),
+        missing=frozenset(pk for pk, code in faults if code == "file_missing"),
+        damaged=frozenset(pk for pk, code in faults if code == "file_damaged"),
+        arriving=arriving,
+        orphaned=unknown - arriving,
+        strays=found.strays,
+    )
+
+
+def faulty(*, deep: bool = False) -> Iterator[tuple[UUID, str]]:
+    """The submissions whose file is at fault, with `file_missing` or `file_damaged`.
+
+    Raises:
+        queueing.exceptions.Infrastructure: as `audit`.
+    """
+    rows = Submission.objects.order_by().values_list("pk", "path", "size", "sha256")
+    for pk, path, size, sha256 in rows.iterator():
+        try:
+            store.verify(path, sha256) if deep else store.glance(path, size)
+        except Permanent as fault:
+            yield pk, fault.code

@@ -73,7 +73,7 @@ def test_a_file_there_is_no_room_for_is_refused_and_a_smaller_one_is_taken(tmp_p
 
 def test_a_store_that_does_not_take_files_is_said_of_each(settings: Settings, good: str) -> None:
     settings.MEDIA_ROOT = Path(good) / "media"
-    assert [file.refused for file in local_files.hand_in([good, good])] == ["infrastructure"] * 2
+    assert [file.refused for file in local_files.hand_in([good, good])] == ["disk_failed"] * 2
 
 
 def test_a_name_that_is_no_unicode_is_taken_and_told_as_well_as_it_can_be(tmp_path: Path) -> None:

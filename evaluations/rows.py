@@ -228,7 +228,7 @@ def _pause_words(pause: Pause) -> str:
     """What rests, why and until when; a machine's own reasons are for the admin."""
     what = {Pause.What.STT: "Transcription", Pause.What.EVAL: "Rating"}.get(Pause.What(pause.what), "All work")
     if pause.by == SYSTEM:
-        return f"{what} rests for a moment, because the machine needs room; it goes on by itself."
+        return f"{what} rests for a moment, because the machine has a problem of its own; it goes on by itself."
     until = f" until {localtime(pause.until):%H:%M}" if pause.until else ""
     where = f" on {pause.node}" if pause.node else ""
     return f"{what}{where} is paused{until}: {pause.reason.rstrip('.')}."

@@ -198,7 +198,7 @@ class PhaseWorker:
     def _heed_disk(self, ended: list[jobs.Job]) -> None:
         """A disk that is full, or not there, is everybody's trouble: the phase rests, and tries again by itself."""
         for job in ended:
-            if isinstance(job.error, Infrastructure) and job.error.code in DISK_TROUBLE:
+            if job.error and job.error.code in DISK_TROUBLE:
                 Pause.objects.rest(
                     Pause.What(job.spec.phase), node=self.node, reason=str(job.error), seconds=DISK_PAUSE_SECONDS
                 )

@@ -36,8 +36,9 @@ SLOTS = 3
 
 @pytest.fixture(autouse=True)
 def media_folder() -> None:
+    """With something in it: an empty one is taken for a disk that is not mounted, and would pause everything."""
     settings.MEDIA_ROOT.mkdir(parents=True, exist_ok=True)
-    (settings.MEDIA_ROOT / "not-empty").touch()  # an empty one counts as a disk that is not there
+    (settings.MEDIA_ROOT / "someone-elses").touch()
 
 
 @pytest.fixture

@@ -65,9 +65,10 @@ def test_waits_are_told_per_stage_and_the_longest_for_all(run: Run, in_state: Ma
 
 def test_a_worker_that_fell_silent_is_called_lost(run: Run, worker: Worker, in_state: Make) -> None:
     task = in_state(State.RUNNING)
-    assert f"worker test/1: alive, heard of 0 s ago, works on {task.pk}" in run("queue_status").out
+    told = rf"worker test/1: {{}}, heard of {{}} ago, works on {task.pk}\n"
+    assert re.search(told.format("alive", r"\d+ s"), run("queue_status").out)
     Worker.objects.update(last_heartbeat_at=in_seconds(-120))
-    assert f"worker test/1: LOST, heard of 2 min ago, works on {task.pk}" in run("queue_status").out
+    assert re.search(told.format("LOST", r"2 min( \d+ s)?"), run("queue_status").out)
 
 
 def test_a_running_task_shows_how_far_it_is(run: Run, in_state: Make) -> None:
@@ -84,7 +85,7 @@ def test_pauses_and_wishes_are_told_with_who_and_why(run: Run) -> None:
     lines = run("queue_status").out
     assert re.search(r"PAUSED stt on all nodes, until \d\d:\d\d:\d\d: new cable \(command:anna\)", lines)
     assert "DRAINED everything on lab-pc, until it is lifted: repair (admin:1)" in lines
-    assert "node lab-pc: idle for 0 s; asked for evaluation" in lines
+    assert re.search(r"node lab-pc: idle for \d+ s; asked for evaluation", lines)
     found = run("queue_status", "--json").json
     assert [(pause["what"], pause["node"], pause["drain"]) for pause in found["pauses"]] == [
         ("stt", None, False),

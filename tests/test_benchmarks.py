@@ -78,7 +78,7 @@ def test_our_own_queue_can_be_measured_without_its_peers() -> None:
 
     assert [row["contender"] for row in tables["drain_0"]["rows"]] == ["introeval, 5 slots"]
     assert tables["drain_50"]["rows"][0]["tasks/s"] > 0
-    assert tables["statements"]["rows"][0]["transactions/task"] > 0
+    assert tables["costs"]["rows"][0]["transactions"] > 0
     assert 0 < tables["latency"]["rows"][0]["p95 ms"] < 2000
 
 

@@ -99,13 +99,13 @@ def _demo() -> list[Table]:
 
 
 def _queue(options: argparse.Namespace, database: Database) -> list[Table]:
-    from tests.benchmarks.drain import contest, statements
+    from tests.benchmarks.drain import contest, costs
     from tests.benchmarks.latency import latency
 
     many = contenders(database, options.only, options.concurrency)
     one_each = contenders(database, options.only, [CONCURRENCY])
     tables = contest(many, database, tasks=options.tasks, finished=options.finished, rounds=options.rounds, say=_say)
-    tables.append(statements(one_each, database, tasks=options.tasks))
+    tables.append(costs(one_each, database, tasks=options.tasks))
     if options.latency_tasks:
         tables.append(latency(one_each, tasks=options.latency_tasks, say=_say))
     return tables

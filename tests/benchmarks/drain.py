@@ -11,7 +11,7 @@ from statistics import median
 
 from tests.benchmarks import processes
 from tests.benchmarks.contender import Contender
-from tests.benchmarks.database import Database
+from tests.benchmarks.database import Database, Statements
 from tests.benchmarks.report import Row, Table
 
 OURS = "introeval"
@@ -87,24 +87,34 @@ def table_rows(rates: Rates, contenders: Sequence[Contender]) -> list[Row]:
     ]
 
 
-def statements(contenders: Sequence[Contender], database: Database, *, tasks: int) -> Table:
-    """What a drain asks of the server, counted in its log, in a run that is not timed. Starting up is in it."""
+def costs(contenders: Sequence[Contender], database: Database, *, tasks: int) -> Table:
+    """What a task costs whatever else the machine does, starting up taken off.
+
+    These runs are not timed: each statement goes to the server's log, to be counted.
+    """
     rows: list[Row] = []
     for contender in contenders:
         contender.clear()
+        start, start_cpu = _counted(contender, database)
         contender.enqueue(tasks)
-        with database.logging_statements():
-            offset = database.log_bytes()
-            processes.run(contender.worker(until_drained=True))
-            counted = database.statements_since(offset)
+        whole, whole_cpu = _counted(contender, database)
         rows.append(
             {
                 "contender": contender.name,
-                "statements/task": round(counted.statements / tasks, 2),
-                "transactions/task": round(counted.transactions / tasks, 2),
+                "statements": round((whole.statements - start.statements) / tasks, 2),
+                "transactions": round((whole.transactions - start.transactions) / tasks, 2),
+                "worker's CPU ms": round(1000 * (whole_cpu - start_cpu) / tasks, 3),
             }
         )
-    return Table("statements", f"round trips of a drain of {tasks} tasks, worker's start included", rows)
+    return Table("costs", f"per task, in a drain of {tasks}", rows)
+
+
+def _counted(contender: Contender, database: Database) -> tuple[Statements, float]:
+    """Drain; returns what was asked of the server and the worker's seconds of processor time."""
+    with database.logging_statements():
+        offset = database.log_bytes()
+        cpu = processes.run(contender.worker(until_drained=True))
+        return database.statements_since(offset), cpu
 
 
 def _one_per_family(contenders: Sequence[Contender]) -> list[Contender]:

@@ -41,6 +41,11 @@ $(STAMPS)/test: $(STAMPS)/runtime requirements/test.lock requirements/openai-whi
 	@$(PIP) -r requirements/openai-whisper.txt
 	@touch $@
 
+$(STAMPS)/bench: $(STAMPS)/test requirements/bench.lock
+	@echo "installing the queues that ours is measured against …"
+	@$(PIP) -r requirements/bench.lock
+	@touch $@
+
 test-setup: setup $(STAMPS)/test chromium
 
 chromium:
@@ -64,7 +69,7 @@ check: setup $(STAMPS)/test  ## linters, types, layers, templates, migrations
 fix: $(STAMPS)/test  ## what the linters can mend themselves
 	@$(RUN) -m ruff check --fix . ; $(RUN) -m ruff format . ; $(RUN) -m djlint --reformat --quiet templates
 
-bench: setup $(STAMPS)/test  ## time per stage, queue overhead, memory, idle cost
+bench: setup $(STAMPS)/bench  ## the queue beside its peers, idle cost, time per stage, memory (about 20 minutes)
 	@$(RUN) -m tests.benchmarks
 
 chaos: setup $(STAMPS)/test  ## kill, stop and crash the queue for a quarter of an hour; nothing may be lost or done twice

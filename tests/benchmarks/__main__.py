@@ -1,153 +1,148 @@
-"""The demo class through the real worker: time per stage, the queue's own time, memory, cost of idling."""
+"""`python -m tests.benchmarks [queue|idle|demo|all]`: everything on an embedded PostgreSQL of its own, gone afterwards.
+
+`queue` sets the queue's own speed against that of its peers, `idle` what a worker costs without work, `demo` runs the
+demo class with real models.
+"""
 
 from __future__ import annotations
 
+import argparse
 import os
-import subprocess
 import sys
 import tempfile
-import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import psutil
+from tests.benchmarks import report
+from tests.benchmarks.report import Table
 
-ROOT = Path(__file__).parents[2]
-SAMPLE_SECONDS = 0.1
-IDLE_SECONDS = 30
+if TYPE_CHECKING:
+    from tests.benchmarks.contender import Contender
+    from tests.benchmarks.database import Database
+
+# For what is measured with one setting per queue: procrastinate's fastest, and the same number of ours.
+CONCURRENCY = 10
+FAMILIES = ("introeval", "procrastinate", "django-tasks-db")
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
+    parser.add_argument("part", nargs="?", default="all", choices=("queue", "idle", "demo", "all"))
+    parser.add_argument("--only", choices=FAMILIES, help="one queue alone")
+    parser.add_argument("--tasks", type=int, default=2000, help="in a drain (default: %(default)s)")
+    parser.add_argument("--finished", type=int, default=100_000, help="rows in a full table (default: %(default)s)")
+    parser.add_argument("--rounds", type=int, default=3, help="of drains (default: %(default)s)")
+    parser.add_argument("--concurrency", type=int, nargs="+", default=[1, 10, 30], help="of drains, each tried")
+    parser.add_argument("--latency-tasks", type=int, default=60, help="0: leave latency out (default: %(default)s)")
+    parser.add_argument("--idle-seconds", type=float, default=60, help="default: %(default)s")
+    parser.add_argument("--json", action="store_true", help="one object on stdout; progress is on stderr always")
+    return parser.parse_args()
 
 
 def main() -> None:
+    options = arguments()
+    with site() as database:
+        tables = [_machine(database)]
+        if options.part in ("demo", "all"):
+            tables += _demo()
+        if options.part in ("queue", "all"):
+            tables += _queue(options, database)
+        if options.part in ("idle", "all"):
+            tables.append(_idle(options, database))
+    print(report.as_json(tables) if options.json else "\n\n".join(map(report.as_text, tables)))
+
+
+@contextmanager
+def site() -> Iterator[Database]:
+    """The site with its services and a migrated database, in a folder that is removed afterwards."""
+    for own in ("DATABASE_URL", "REDIS_URL"):
+        os.environ.pop(own, None)  # a developer's servers are not for benchmarks
     with tempfile.TemporaryDirectory(prefix="introeval-bench-") as folder:
-        os.environ |= {"DATA_DIR": folder, "DJANGO_SETTINGS_MODULE": "introeval.settings", "LOG_LEVEL": "ERROR"}
+        os.environ |= {"DATA_DIR": folder, "DJANGO_SETTINGS_MODULE": "tests.benchmarks.settings", "LOG_LEVEL": "ERROR"}
         from introeval import embedded
 
         with embedded.services(Path(folder)):
             import django
             from django.core.management import call_command
+            from django.db import connections
 
             django.setup()
             call_command("migrate", verbosity=0)
-            demo_class()
-            idle_worker()
+            with _database(Path(folder)) as database:
+                yield database
+            connections.close_all()
 
 
-def demo_class() -> None:
-    """Transcribe and evaluate the whole demo class with the local default models."""
-    from evaluations import demo
+def _database(folder: Path) -> Database:
+    from django.conf import settings
+    from psycopg.conninfo import make_conninfo
 
-    demo.load()
-    worker = _worker("--until-idle")
-    with _peaks(worker) as peaks:
-        worker.wait()
-    _print_stages()
-    _print_overhead()
-    print("\npeak resident memory")
-    for name, size in sorted(peaks.items()):
-        print(f"  {name:<36}{size / 2**20:>8.0f} MiB")
+    from tests.benchmarks.database import Database
+
+    given = settings.DATABASES["default"]
+    conninfo = make_conninfo(host=given["HOST"], user=given["USER"], dbname=given["NAME"])
+    return Database(conninfo, folder / "services" / "postgres.log")
 
 
-def _print_stages() -> None:
-    from django.db.models import Count, F, Sum
-
-    from queueing.models import Attempt
-
-    succeeded = Attempt.objects.filter(outcome="succeeded").values("stage")
-    rows = succeeded.annotate(
-        tasks=Count("pk"), seconds=Sum("compute_seconds"), audio=Sum(F("task__submission__duration"))
-    )
-    print(f"{'stage':<12}{'tasks':>6}{'seconds':>10}{'per task':>10}{'per audio second':>18}")
-    for row in rows.order_by("stage"):
-        per_task, per_audio = row["seconds"] / row["tasks"], row["seconds"] / row["audio"]
-        print(f"{row['stage']:<12}{row['tasks']:>6}{row['seconds']:>10.1f}{per_task:>10.2f}{per_audio:>18.3f}")
+def _machine(database: Database) -> Table:
+    names = ("server_version", "fsync", "synchronous_commit", "shared_buffers")
+    server = {name: str(database.row(f"SHOW {name}")[0]) for name in names}
+    return Table("machine", "on", [{"cores": os.cpu_count() or 0, **server}])
 
 
-def _print_overhead() -> None:
-    """Wall time from a phase's first claim to its last finish, without the time spent computing."""
-    from queueing.models import Attempt
+def _demo() -> list[Table]:
+    from tests.benchmarks.demo_class import demo_class
 
-    extra = 0.0
-    for stages in (["transcribe"], ["extract", "rate"]):
-        rows = list(Attempt.objects.filter(stage__in=stages).order_by("began_at"))
-        ends = [row.ended_at for row in rows if row.ended_at]
-        wall = (max(ends) - rows[0].began_at).total_seconds()
-        extra += wall - sum(row.compute_seconds or 0 for row in rows)
-    tasks = Attempt.objects.values("task").distinct().count()
-    print(f"\nqueue overhead (wall minus computing): {1000 * extra / tasks:.0f} ms per task over {tasks} tasks")
+    return demo_class()
 
 
-def idle_worker() -> None:
-    """A worker with nothing to do: processor share and transactions."""
-    worker = _worker()
-    time.sleep(5)
-    process = psutil.Process(worker.pid)
-    cpu, transactions, began = _cpu(process), _transactions(), time.monotonic()
-    time.sleep(IDLE_SECONDS)
-    elapsed = time.monotonic() - began
-    share = 100 * (_cpu(process) - cpu) / elapsed
-    # Ours: the two looks at the statistics themselves.
-    rate = (_transactions() - transactions - 1) / elapsed
-    print(f"\nidle worker over {elapsed:.0f} s: {share:.1f} % CPU, {rate:.2f} transactions/s")
-    worker.terminate()
-    worker.wait()
+def _queue(options: argparse.Namespace, database: Database) -> list[Table]:
+    from tests.benchmarks.drain import contest, costs
+    from tests.benchmarks.latency import latency
+
+    many = contenders(database, options.only, options.concurrency)
+    one_each = contenders(database, options.only, [CONCURRENCY])
+    tables = contest(many, database, tasks=options.tasks, finished=options.finished, rounds=options.rounds, say=_say)
+    tables.append(costs(one_each, database, tasks=options.tasks))
+    if options.latency_tasks:
+        tables.append(latency(one_each, tasks=options.latency_tasks, say=_say))
+    return tables
 
 
-def _worker(*arguments: str) -> subprocess.Popen[bytes]:
-    return subprocess.Popen([sys.executable, "manage.py", "run_phase_worker", *arguments], cwd=ROOT)
+def _idle(options: argparse.Namespace, database: Database) -> Table:
+    from tests.benchmarks.idle import idle
+
+    return idle(contenders(database, options.only, [CONCURRENCY]), database, seconds=options.idle_seconds, say=_say)
 
 
-def _cpu(process: psutil.Process) -> float:
-    used = process.cpu_times()
-    return float(used.user + used.system)
+def contenders(database: Database, only: str | None, concurrency: list[int]) -> list[Contender]:
+    """Those that take part, ready to; one for each figure of `concurrency` where that can be chosen."""
+    from tests.benchmarks.ours import Ours
+
+    found: list[Contender] = []
+    if only in (None, Ours.family):
+        found += [Ours(database, slots) for slots in concurrency]
+    if only != Ours.family:
+        found += [peer for peer in _peers(database, concurrency) if only in (None, peer.family)]
+    for contender in found:
+        contender.prepare()
+    return found
 
 
-def _transactions() -> int:
-    from django.db import connection
-
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_stat_clear_snapshot()")
-        cursor.execute("SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()")
-        return int(cursor.fetchone()[0])
-
-
-@contextmanager
-def _peaks(worker: subprocess.Popen[bytes]) -> Iterator[dict[str, int]]:
-    """The largest resident size of the worker and of each kind of child in each phase, in bytes."""
-    from django.db import connection
-
-    from queueing.models import Phase
-
-    peaks: dict[str, int] = {}
-    done = threading.Event()
-
-    def sample() -> None:
-        root = psutil.Process(worker.pid)
-        while not done.wait(SAMPLE_SECONDS):
-            phase = Phase.objects.values_list("name", flat=True).first() or "idle"
-            try:
-                for process in [root, *root.children(recursive=True)]:
-                    name = f"{_name(process.cmdline())} ({phase})"
-                    peaks[name] = max(peaks.get(name, 0), process.memory_info().rss)
-            except psutil.Error:
-                continue
-        connection.close()
-
-    thread = threading.Thread(target=sample)
-    thread.start()
+def _peers(database: Database, concurrency: list[int]) -> list[Contender]:
     try:
-        yield peaks
-    finally:
-        done.set()
-        thread.join()
+        from tests.benchmarks.peers.django_tasks_db import DjangoTasksDb
+        from tests.benchmarks.peers.procrastinate import Procrastinate
+
+        return [*(Procrastinate(database, number) for number in concurrency), DjangoTasksDb(database)]
+    except ModuleNotFoundError as error:
+        sys.exit(f"{error.name} is not installed: `make bench` installs it, `--only introeval` does without")
 
 
-def _name(command: list[str]) -> str:
-    """`python -m queueing.engines.child …` → `queueing.engines.child`."""
-    if "-m" in command:
-        return command[command.index("-m") + 1]
-    return "worker" if "run_phase_worker" in command else (Path(command[0]).name if command else "?")
+def _say(what: str) -> None:
+    print(what, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

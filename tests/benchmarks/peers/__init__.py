@@ -1,0 +1,1 @@
+"""Other queues in PostgreSQL, installed for the benchmark only."""

@@ -27,7 +27,7 @@ def rescue_expired(max_crashes: int, lease_seconds: float, spare: Collection[int
     silent = Worker.objects.filter(stopped_at=None).exclude(pk__in=Worker.alive(lease_seconds).values("pk"))
     dead = set(silent.filter(last_heartbeat_at__gt=database_started_at()).values_list("pk", flat=True))
     rescued = 0
-    expired = list(Task.objects.expired().exclude(pk__in=spare))
+    expired = list(Task.objects.expired().exclude(pk__in=spare).order_by("lease_until", "pk"))
     failpoint("rescue.read")
     for task in expired:
         died = task.worker_id in dead

@@ -60,7 +60,7 @@ class TaskQuerySet(models.QuerySet["Task"]):
         """
         with transaction.atomic():
             owned = self.filter(pk__in=held, worker=worker, state=State.RUNNING, lease_until__gte=Now())
-            ids = set(owned.select_for_update().values_list("pk", flat=True))
+            ids = set(owned.order_by("pk").select_for_update().values_list("pk", flat=True))
             self.filter(pk__in=ids).update(lease_until=Now() + timedelta(seconds=seconds))
         return ids
 

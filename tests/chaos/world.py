@@ -172,6 +172,7 @@ class ComputeThread:
 @contextmanager
 def stage_set() -> Iterator[list[Submission]]:
     """A database and a product made ready for schedules; both are as before afterwards."""
+    execute("SET synchronous_commit = off")  # nobody pulls the plug here, and a schedule is 30 commits
     execute(TABLES)
     execute(CLEAR)
     silenced = {signal: signal.receivers for signal in (signals.task_changed, signals.phase_changed, signals.upkeep_due)}
@@ -191,6 +192,7 @@ def stage_set() -> Iterator[list[Submission]]:
             _listeners(signal, receivers)
         structlog.configure(**before)
         execute(NO_TABLES)
+        execute("RESET synchronous_commit")
 
 
 def submissions() -> list[Submission]:

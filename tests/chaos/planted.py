@@ -1,0 +1,188 @@
+"""Twelve faults planted into the product, one at a time: a proof that can't find them proves nothing.
+
+    python -m tests.chaos faults                     # all, each with at most 2,000 schedules
+    python -m tests.chaos faults --fault rescue_by_id
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from unittest.mock import patch
+
+from django.db import transaction
+
+from queueing import policy
+from queueing.jobs import Job, Jobs
+from queueing.models import Task, Worker, in_seconds, statements
+from queueing.models.task import TaskQuerySet
+from queueing.states import State
+from tests.chaos.explorer import Result, explore
+
+MOST_SCHEDULES = 2000
+WORKERS_VERBS = {"advance", "finish", "fail", "retry_later", "hand_back"}
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What is done wrong, and the scenario that must notice."""
+
+    plant: Callable[[], AbstractContextManager[object]]
+    scenario: str
+    words: str
+
+
+FAULTS: dict[str, Fault] = {}
+
+
+def fault(scenario: str) -> Callable[[Callable[[], Iterator[None]]], Callable[[], AbstractContextManager[object]]]:
+    def register(plant: Callable[[], Iterator[None]]) -> Callable[[], AbstractContextManager[object]]:
+        manager = contextmanager(plant)
+        FAULTS[plant.__name__] = Fault(manager, scenario, (plant.__doc__ or "").strip())
+        return manager
+
+    return register
+
+
+def without(query: statements.Query, *parts: str, instead: str = "") -> statements.Query:
+    """The statement without these parts. Raises: the product's statement has changed; so must the fault."""
+    text, params = query
+    for part in parts:
+        assert part in text, f"there is no {part!r} to leave out any more"
+        text = text.replace(part, instead)
+    return text, params
+
+
+@contextmanager
+def moves(edit: Callable[[statements.Query], statements.Query], when: Callable[[dict[str, Any]], bool]) -> Iterator[None]:
+    """`edit` applied to those moves for which `when` holds."""
+    move = statements.move
+
+    def edited(*args: Any, **kwargs: Any) -> statements.Query:
+        query = move(*args, **kwargs)
+        return edit(query) if when(kwargs) else query
+
+    with patch.object(statements, "move", edited):
+        yield
+
+
+@fault("claims")
+def no_epoch() -> Iterator[None]:
+    """A worker records an outcome by the task's id alone."""
+    edit = lambda query: without(query, "AND t.epoch = given.epoch AND t.state = ANY(%s)", instead="AND %s <> '{}'")  # noqa: E731
+    with moves(edit, lambda move: move["verb"] in WORKERS_VERBS):
+        yield
+
+
+@fault("claims")
+def state_only() -> Iterator[None]:
+    """A worker records an outcome if the task is running, under whatever claim."""
+    with moves(lambda query: without(query, "AND t.epoch = given.epoch"), lambda move: move["verb"] in WORKERS_VERBS):
+        yield
+
+
+@fault("claims")
+def rescue_by_id() -> Iterator[None]:
+    """What was read as expired is rescued, whoever runs it by now."""
+    edit = lambda query: without(query, "AND t.epoch = given.epoch", f"AND {statements.EXPIRED.text}")  # noqa: E731
+    with moves(edit, lambda move: move["guard"] is statements.EXPIRED):
+        yield
+
+
+@fault("claims")
+def shared_result_name() -> Iterator[None]:
+    """A result is saved before it is known whose it is."""
+
+    def save_first(self: Jobs, jobs: list[Job]) -> None:
+        with transaction.atomic():
+            for job in jobs:
+                job.spec.handler.save(job.task, job.outcome.result())
+        Task.objects.advance([job.task for job in jobs], took=[job.took for job in jobs])
+
+    with patch.object(Jobs, "_succeed", save_first):
+        yield
+
+
+@fault("claims")
+def beat_prolongs_what_ran_out() -> Iterator[None]:
+    """A heartbeat renews a lease that has run out already."""
+
+    def extend(self: TaskQuerySet, worker: Worker, held: Collection[int], seconds: float) -> set[int]:
+        owned = self.filter(pk__in=held, worker=worker, state=State.RUNNING)
+        owned.update(lease_until=in_seconds(seconds))
+        return set(owned.values_list("pk", flat=True))
+
+    with patch.object(TaskQuerySet, "extend_leases", extend):
+        yield
+
+
+@fault("claims")
+def clock_of_the_worker() -> Iterator[None]:
+    """A lease ends by the clock of its worker, which is an hour slow."""
+    claim = statements.claim
+
+    def by_own_clock(ids: Sequence[int], *, worker: Any, lease_seconds: float) -> statements.Query:
+        until = datetime.now(UTC) - timedelta(hours=1) + timedelta(seconds=lease_seconds)
+        text, _ = without(
+            claim(ids, worker=worker, lease_seconds=lease_seconds),
+            "statement_timestamp() + make_interval(secs => %s)",
+            instead="%s",
+        )
+        return text, [worker, until, list(ids)]
+
+    with patch.object(statements, "claim", by_own_clock):
+        yield
+
+
+@fault("claims")
+def retry_without_a_cap() -> Iterator[None]:
+    """A failure is tried again however often it has failed."""
+    after_failure = policy.after_failure
+
+    def endless(error: Any, tries: policy.Tries, chance: Any) -> policy.AfterFailure:
+        return after_failure(error, replace(tries, max_attempts=1_000_000), chance)
+
+    with patch.object(policy, "after_failure", endless):
+        yield
+
+
+@fault("claims")
+def look_then_update() -> Iterator[None]:
+    """A claim reads who waits, and then updates by id, without a lock or a second look."""
+    pick, claim = statements.pick, statements.claim
+    with (
+        patch.object(statements, "pick", lambda **kwargs: without(pick(**kwargs), "FOR UPDATE SKIP LOCKED")),
+        patch.object(
+            statements, "claim", lambda *args, **kwargs: without(claim(*args, **kwargs), "AND state = 'queued'")
+        ),
+    ):
+        yield
+
+
+def hunt(name: str, most: int = MOST_SCHEDULES) -> Result:
+    """Plant the fault, and explore until it shows."""
+    planted = FAULTS[name]
+    with planted.plant():
+        return explore(planted.scenario, range(most))
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--fault", choices=FAULTS, help="only this one")
+    parser.add_argument("--schedules", type=int, default=MOST_SCHEDULES, help="of each (default: %(default)s)")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Returns the exit status: 0 when every fault was caught."""
+    names = [options.fault] if options.fault else list(FAULTS)
+    caught = 0
+    for name in names:
+        result = hunt(name, options.schedules)
+        caught += bool(result.problems)
+        found = f"schedule {result.schedules:>4}  {result.problems[0]}" if result.problems else "NOT CAUGHT"
+        print(f"{name:<28}{found}")
+    print(f"{caught} of {len(names)} planted faults caught")
+    return 0 if caught == len(names) else 1

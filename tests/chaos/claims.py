@@ -6,7 +6,6 @@ from contextlib import AbstractContextManager, nullcontext
 from types import SimpleNamespace
 from typing import Any
 
-
 from queueing import upkeep
 from queueing.heart import Heart
 from queueing.jobs import Jobs

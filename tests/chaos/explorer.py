@@ -1,7 +1,7 @@
 """Schedule after schedule, until one of them leaves something that must not be.
 
-    python -m tests.chaos explorer --schedules 5000
-    python -m tests.chaos explorer --scenario claims --seed 1234     # that one schedule again, step by step
+python -m tests.chaos explorer --schedules 5000
+python -m tests.chaos explorer --scenario claims --seed 1234     # that one schedule again, step by step
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.chaos import claims
+from tests.chaos import claims, phases
 from tests.chaos.scheduler import Scheduler, pool
 from tests.chaos.world import CLEAR, World, execute, stage_set
 
 Scenario = Callable[[Scheduler, list[Any]], World]
 
-SCENARIOS: dict[str, Scenario] = {"claims": claims.play}
+SCENARIOS: dict[str, Scenario] = {"claims": claims.play, "phases": phases.play}
 CLEAR_EVERY = 200  # schedules: tables that grow make a claim slower
 
 

@@ -1,7 +1,7 @@
 """Twelve faults planted into the product, one at a time: a proof that can't find them proves nothing.
 
-    python -m tests.chaos faults                     # all, each with at most 2,000 schedules
-    python -m tests.chaos faults --fault rescue_by_id
+python -m tests.chaos faults                     # all, each with at most 2,000 schedules
+python -m tests.chaos faults --fault rescue_by_id
 """
 
 from __future__ import annotations
@@ -17,10 +17,12 @@ from unittest.mock import patch
 from django.db import transaction
 
 from queueing import policy
+from queueing.coordinator import Coordinator
 from queueing.jobs import Job, Jobs
 from queueing.models import Task, Worker, in_seconds, statements
 from queueing.models.task import TaskQuerySet
-from queueing.states import State
+from queueing.states import PhaseName, State
+from queueing.worker import PhaseWorker
 from tests.chaos.explorer import Result, explore
 
 MOST_SCHEDULES = 2000
@@ -58,7 +60,9 @@ def without(query: statements.Query, *parts: str, instead: str = "") -> statemen
 
 
 @contextmanager
-def moves(edit: Callable[[statements.Query], statements.Query], when: Callable[[dict[str, Any]], bool]) -> Iterator[None]:
+def moves(
+    edit: Callable[[statements.Query], statements.Query], when: Callable[[dict[str, Any]], bool]
+) -> Iterator[None]:
     """`edit` applied to those moves for which `when` holds."""
     move = statements.move
 
@@ -159,6 +163,49 @@ def look_then_update() -> Iterator[None]:
         patch.object(
             statements, "claim", lambda *args, **kwargs: without(claim(*args, **kwargs), "AND state = 'queued'")
         ),
+    ):
+        yield
+
+
+@fault("phases")
+def flip_before_unload() -> Iterator[None]:
+    """The new phase is loaded, then the old one unloaded."""
+
+    def flip(self: Coordinator, target: PhaseName | None) -> None:
+        if target is None:
+            attempt(self, target)
+            return
+        before = self.current
+        self._load(target)
+        for engine in self.engines[before] if before else ():
+            engine.unload()
+        self._settle(target)
+
+    attempt = Coordinator._attempt
+    with patch.object(Coordinator, "_attempt", flip):
+        yield
+
+
+@fault("phases")
+def look_then_call() -> Iterator[None]:
+    """What is claimed is decided by the phase as it was when the worker last looked."""
+    look, claim_all = PhaseWorker._look, PhaseWorker._claim_all
+    looked: dict[PhaseWorker, PhaseName | None] = {}
+
+    def look_and_remember(self: PhaseWorker) -> tuple[bool, bool]:
+        looked[self] = self.coordinator.current
+        return look(self)
+
+    def claim_from_memory(self: PhaseWorker) -> bool:
+        now, self.coordinator.current = self.coordinator.current, looked.get(self)
+        try:
+            return claim_all(self)
+        finally:
+            self.coordinator.current = now
+
+    with (
+        patch.object(PhaseWorker, "_look", look_and_remember),
+        patch.object(PhaseWorker, "_claim_all", claim_from_memory),
     ):
         yield
 

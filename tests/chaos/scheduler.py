@@ -51,7 +51,7 @@ class Actor:
         self.place = "begins"
         self.condition: Callable[[], bool] | None = None
         self.hand: Hand | None = None
-        self.started = self.ended = self.killed = self.blocked = False
+        self.started = self.ended = self.killed = self.blocked = self.rests = False
 
     @property
     def ready(self) -> bool:
@@ -131,12 +131,15 @@ def pass_on(place: str) -> None:
         raise Killed
 
 
-def until(condition: Callable[[], bool], place: str = "waits") -> None:
-    """Don't let this actor run again before `condition` holds. It must not touch the database."""
+def until(condition: Callable[[], bool], place: str = "waits", *, at_most: bool = False) -> None:
+    """Don't let this actor run again before `condition` holds, which must not touch the database.
+
+    `at_most`: it may also go on when nobody else can do anything, as if time had passed.
+    """
     actor: Actor = _mine.actor
-    actor.condition = condition
+    actor.condition, actor.rests = condition, at_most
     pass_on(place)
-    actor.condition = None
+    actor.condition, actor.rests = None, False
 
 
 def process_of_this_actor() -> str:
@@ -242,7 +245,7 @@ class Scheduler:
     def _ready(self) -> list[Actor]:
         ready = [actor for actor in self.actors if actor.ready]
         awake = [actor for actor in ready if self.stopped.get(actor, 0) <= self.steps]
-        return awake or ready
+        return awake or ready or [actor for actor in self.actors if actor.rests and not actor.ended]
 
     def put_away(self) -> None:
         """End what still runs, so that the hands are free for the next schedule."""

@@ -15,7 +15,8 @@ FACTS = """
                    FROM queueing_attempt a WHERE a.task_id = t.id ORDER BY a.epoch),
            ARRAY(SELECT e.sequence FROM queueing_event e WHERE e.task_id = t.id ORDER BY e.sequence),
            ARRAY(SELECT c.epoch || ',' || c.stage FROM chaos_effect c WHERE c.task = t.id),
-           ARRAY(SELECT u.old_epoch FROM chaos_audit u JOIN queueing_event e ON e.task_id = u.task AND e.sequence = u.sequence
+           ARRAY(SELECT u.old_epoch
+                   FROM chaos_audit u JOIN queueing_event e ON e.task_id = u.task AND e.sequence = u.sequence
                   WHERE u.task = t.id AND (e.kind = 'rescue' OR e.detail ->> 'error_code' = 'poison')),
            ARRAY(SELECT u.epoch FROM chaos_audit u WHERE u.task = t.id AND u.was = 'running' AND u.became = 'running'
                     AND u.epoch = u.old_epoch AND u.lapsed AND u.leased)

@@ -1,4 +1,4 @@
-"""Scenario: the worker of one node with its phases, over a GPU that tells on it; uploads, people and kills meanwhile."""
+"""Scenario: a node's worker with its phases, over a GPU that tells on it; uploads, people and kills meanwhile."""
 
 from __future__ import annotations
 

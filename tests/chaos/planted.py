@@ -7,15 +7,21 @@ python -m tests.chaos faults --fault rescue_by_id
 from __future__ import annotations
 
 import argparse
+import os
+import shutil
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
 from django.db import transaction
 
+from evaluations import actions
+from evaluations.media import store
+from evaluations.models import Submission
 from queueing import policy
 from queueing.coordinator import Coordinator
 from queueing.jobs import Job, Jobs
@@ -24,6 +30,7 @@ from queueing.models.task import TaskQuerySet
 from queueing.states import PhaseName, State
 from queueing.worker import PhaseWorker
 from tests.chaos.explorer import Result, explore
+from tests.chaos.world import NAME
 
 MOST_SCHEDULES = 2000
 WORKERS_VERBS = {"advance", "finish", "fail", "retry_later", "hand_back"}
@@ -77,8 +84,10 @@ def moves(
 @fault("claims")
 def no_epoch() -> Iterator[None]:
     """A worker records an outcome by the task's id alone."""
-    edit = lambda query: without(query, "AND t.epoch = given.epoch AND t.state = ANY(%s)", instead="AND %s <> '{}'")  # noqa: E731
-    with moves(edit, lambda move: move["verb"] in WORKERS_VERBS):
+    guard = "AND t.epoch = given.epoch AND t.state = ANY(%s)"
+    with moves(
+        lambda query: without(query, guard, instead="AND %s <> '{}'"), lambda move: move["verb"] in WORKERS_VERBS
+    ):
         yield
 
 
@@ -92,8 +101,8 @@ def state_only() -> Iterator[None]:
 @fault("claims")
 def rescue_by_id() -> Iterator[None]:
     """What was read as expired is rescued, whoever runs it by now."""
-    edit = lambda query: without(query, "AND t.epoch = given.epoch", f"AND {statements.EXPIRED.text}")  # noqa: E731
-    with moves(edit, lambda move: move["guard"] is statements.EXPIRED):
+    guards = ("AND t.epoch = given.epoch", f"AND {statements.EXPIRED.text}")
+    with moves(lambda query: without(query, *guards), lambda move: move["guard"] is statements.EXPIRED):
         yield
 
 
@@ -207,6 +216,39 @@ def look_then_call() -> Iterator[None]:
         patch.object(PhaseWorker, "_look", look_and_remember),
         patch.object(PhaseWorker, "_claim_all", claim_from_memory),
     ):
+        yield
+
+
+@fault("files")
+def row_before_file() -> Iterator[None]:
+    """A submission is committed before its file is kept."""
+
+    def submit(**given: Any) -> tuple[Submission, bool]:
+        staged, key = given["staged"], given["submission_id"]
+        if staged.exists() and not Submission.objects.filter(pk=key).exists():
+            facts = {"path": store._relative(key), "size": staged.stat().st_size, "sha256": store.digest(staged)}
+            owners = {name: given[name] for name in ("classroom", "student", "original_name")}
+            with transaction.atomic():
+                Submission.objects.create(pk=key, **facts, **owners)
+                Task.objects.enqueue(submission_id=key, pipeline=NAME, owner_key="x")
+        store.keep(staged, key)
+        return Submission.objects.get(pk=key), True
+
+    with patch.object(actions, "submit", submit):
+        yield
+
+
+@fault("files")
+def written_in_place() -> Iterator[None]:
+    """A file gets its final name first and its bytes then."""
+
+    def write(staged: Path, target: Path) -> None:
+        with staged.open("rb") as source, target.open("wb") as final:
+            shutil.copyfileobj(source, final)
+            os.fsync(final.fileno())
+        staged.unlink()
+
+    with patch.object(store, "_move", write):
         yield
 
 

@@ -10,6 +10,7 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 from threading import Event
 from typing import Any
 from unittest.mock import patch
@@ -178,6 +179,7 @@ def stage_set() -> Iterator[list[Submission]]:
     silenced = {
         signal: signal.receivers for signal in (signals.task_changed, signals.phase_changed, signals.upkeep_due)
     }
+    an_hour_ago = upkeep.database_started_at() - timedelta(hours=1)  # else nobody silent would count as dead
     before = structlog.get_config()
     structlog.configure(processors=[_drop], cache_logger_on_first_use=False)
     for signal in silenced:
@@ -186,7 +188,7 @@ def stage_set() -> Iterator[list[Submission]]:
         with (
             patch.object(pipelines, "_registry", {NAME: PIPELINE}),
             patch.object(jobs, "Thread", ComputeThread),
-            patch.object(upkeep, "database_started_at", _an_hour_ago(upkeep.database_started_at())),
+            patch.object(upkeep, "database_started_at", lambda: an_hour_ago),
         ):
             yield submissions()
     finally:
@@ -205,12 +207,6 @@ def submissions() -> list[Submission]:
         for _ in range(SUBMISSIONS)
     ]
     return Submission.objects.bulk_create(made)
-
-
-def _an_hour_ago(now: Any) -> Callable[[], Any]:
-    from datetime import timedelta
-
-    return lambda: now - timedelta(hours=1)
 
 
 def _listeners(signal: Signal, receivers: list[Any]) -> None:

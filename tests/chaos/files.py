@@ -63,8 +63,8 @@ def play(scheduler: Scheduler, submissions: list[Any]) -> World:
     chance = scheduler.chance
     disk = Disk(scheduler, chance.choice((0.05, 0.15, 0.3)))
     with tempfile.TemporaryDirectory(prefix="introeval-files-") as name, patch.object(actions, "EVALUATION", NAME):
-        folder = Path(name).resolve()
-        (folder / "uploads").mkdir()
+        folder = Path(name).resolve() / "data"
+        (folder / "uploads").mkdir(parents=True)
         with override_settings(MEDIA_ROOT=folder / "media"):
             known = submissions[0]
             students = [Student(chance, known.student, known.classroom, folder) for _ in range(2)]

@@ -48,8 +48,8 @@ def manage(transactional_db: None) -> Iterator[Spawn]:
     """Start `manage.py …` as a process; it is gone, one way or another, when the test ends."""
     spawned: list[subprocess.Popen[bytes]] = []
 
-    def spawn(*arguments: str, **env: str) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "manage.py", *arguments]
+    def spawn(*arguments: str, program: tuple[str, ...] = ("manage.py",), **env: str) -> subprocess.Popen[bytes]:
+        command = [sys.executable, *program, *arguments]
         process = subprocess.Popen(command, cwd=ROOT, env=environment(**env))
         spawned.append(process)
         return process

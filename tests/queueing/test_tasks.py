@@ -90,6 +90,16 @@ def test_the_next_student_is_served_after_at_most_one_more_of_a_flood(
     assert late.pk in {claim(worker).pk, claim(worker).pk}
 
 
+def test_a_flood_of_retries_waits_like_any_other(cast: Cast, enqueue: Enqueue, worker: Worker) -> None:
+    for _ in range(20):
+        task = enqueue(cast.ada)
+        task.cancel(by="ada")
+    for task in Task.objects.all():
+        assert task.retry(by="ada")
+    late = enqueue(cast.bo)
+    assert late.pk in {claim(worker).pk, claim(worker).pk}
+
+
 def test_a_persons_retry_resumes_at_the_failed_stage_and_keeps_the_history(enqueue: Enqueue, worker: Worker) -> None:
     enqueue()
     claim(worker).advance(took=0)

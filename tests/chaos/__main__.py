@@ -29,11 +29,11 @@ def main() -> int:
 
 
 def _options() -> argparse.Namespace:
-    from tests.chaos import explorer, planted
+    from tests.chaos import explorer, machine, planted
 
     parser = argparse.ArgumentParser(prog="python -m tests.chaos")
     commands = parser.add_subparsers(required=True)
-    for name, module in {"explorer": explorer, "faults": planted}.items():
+    for name, module in {"explorer": explorer, "faults": planted, "machine": machine}.items():
         command = commands.add_parser(name, help=(module.__doc__ or "").splitlines()[0])
         module.add_arguments(command)
         command.set_defaults(run=module.run)

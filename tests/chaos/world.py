@@ -190,7 +190,7 @@ def stage_set() -> Iterator[list[Submission]]:
             patch.object(jobs, "Thread", ComputeThread),
             patch.object(upkeep, "database_started_at", lambda: an_hour_ago),
         ):
-            yield submissions()
+            yield submissions(SUBMISSIONS)
     finally:
         for signal, receivers in silenced.items():
             _listeners(signal, receivers)
@@ -199,12 +199,12 @@ def stage_set() -> Iterator[list[Submission]]:
         execute("RESET synchronous_commit")
 
 
-def submissions() -> list[Submission]:
+def submissions(count: int) -> list[Submission]:
     student, _ = User.objects.get_or_create(username="chaos")
     classroom, _ = Classroom.objects.get_or_create(name="chaos", defaults={"rubric": Rubric.default()})
     made = [
         Submission(classroom=classroom, student=student, original_name="x", path="x", size=1, sha256=uuid.uuid4().hex)
-        for _ in range(SUBMISSIONS)
+        for _ in range(count)
     ]
     return Submission.objects.bulk_create(made)
 

@@ -31,7 +31,8 @@ def rescue_expired(max_crashes: int, lease_seconds: float, spare: Collection[int
     rescued = 0
     with transaction.atomic():
         # One that somebody holds locked must not hold up the others; it is looked at again.
-        expired = list(Task.objects.expired().exclude(pk__in=spare).select_for_update(skip_locked=True))
+        lapsed = Task.objects.expired().exclude(pk__in=spare).order_by("lease_until", "pk")
+        expired = list(lapsed.select_for_update(skip_locked=True))
     failpoint("rescue.read")
     for task in expired:
         died = task.worker_id in dead

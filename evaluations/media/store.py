@@ -66,7 +66,7 @@ def keep(staged: Path, submission_id: UUID, *, root: Path | None = None) -> Stor
         if not taken:
             _make_folders(root, target.parent)
             _take(staged, target, sha256)
-        for folder in (target.parent, target.parent.parent, root):
+        for folder in (target.parent, target.parent.parent, root, root.parent):  # each may be new
             _sync_folder(folder)
     return Stored(relative, size, sha256)
 

@@ -60,7 +60,7 @@ class TaskQuerySet(models.QuerySet["Task"]):
         """
         with transaction.atomic():
             owned = self.filter(pk__in=held, worker=worker, state=State.RUNNING, lease_until__gte=Now())
-            ids = set(owned.select_for_update().values_list("pk", flat=True))
+            ids = set(owned.order_by("pk").select_for_update().values_list("pk", flat=True))
             self.filter(pk__in=ids).update(lease_until=Now() + timedelta(seconds=seconds))
         return ids
 
@@ -81,24 +81,27 @@ class TaskManager(_Manager["Task"]):
     """What concerns the whole queue. On the manager, since none of it heeds a filter."""
 
     def enqueue(self, *, submission_id: uuid.UUID, pipeline: str, owner_key: str) -> Task:
-        """A new task at its pipeline's first stage.
-
-        `turn` is start-time fair queueing: an owner's next task comes one turn after the owner's last, so whoever hands
-        in two hundred at once waits behind everybody else's first.
-        """
-        floor = self.live().filter(state=State.QUEUED).aggregate(turn=Coalesce(Min("turn"), 0))["turn"]
-        last = self.live().filter(owner_key=owner_key).aggregate(turn=Coalesce(Max("turn"), -1))["turn"]
+        """A new task at its pipeline's first stage."""
         with transaction.atomic():
             task: Task = self.create(
                 submission_id=submission_id,
                 pipeline=pipeline,
                 stage=pipelines.get(pipeline).stages[0].name,
                 owner_key=owner_key,
-                turn=max(floor, last + 1),
+                turn=self.next_turn(owner_key),
             )
             Event.objects.create(task=task, sequence=1, kind="submit", stage=task.stage, state=State.QUEUED)
             task._publish()
         return task
+
+    def next_turn(self, owner_key: str) -> int:
+        """Start-time fair queueing: one turn after the owner's last, and not before whoever is first in line.
+
+        So whoever hands in two hundred at once, or has them retried, waits behind everybody else's first.
+        """
+        first = self.live().filter(state=State.QUEUED).aggregate(turn=Coalesce(Min("turn"), 0))["turn"]
+        last = self.live().filter(owner_key=owner_key).aggregate(turn=Coalesce(Max("turn"), -1))["turn"]
+        return max(int(first), int(last) + 1)
 
     def claim(
         self,
@@ -354,7 +357,8 @@ class Task(models.Model):
 
     def retry(self, *, by: str, reason: str = "") -> bool:
         """A person asks for the failed stage again: fresh counters; earlier results and the history stay."""
-        changes = {**_FRESH, "retried": True, "not_before": NOW, "staged_at": NOW, **self._leave_batch()}
+        turn = Task.objects.next_turn(self.owner_key)
+        changes = {**_FRESH, "retried": True, "turn": turn, "not_before": NOW, "staged_at": NOW, **self._leave_batch()}
         return self._moved("retry", by=by, reason=reason, **changes)
 
     def requeue(self, *, by: str, reason: str = "") -> bool:

@@ -1,1 +1,1 @@
-"""The long runs of `make chaos`; a bounded share of each is among the tests."""
+"""What can go wrong, made to go wrong on purpose: `make chaos` at length, `make test` a bounded share of it."""

@@ -55,9 +55,9 @@ def manage(transactional_db: None) -> Iterator[Spawn]:
     spawned: list[subprocess.Popen[bytes]] = []
 
     def spawn(
-        *arguments: str, program: str = "manage.py", log: Path | None = None, **env: str
+        *arguments: str, program: tuple[str, ...] = ("manage.py",), log: Path | None = None, **env: str
     ) -> subprocess.Popen[bytes]:
-        command = [sys.executable, program, *arguments]
+        command = [sys.executable, *program, *arguments]
         with contextlib.nullcontext() if log is None else log.open("ab") as stderr:
             process = subprocess.Popen(command, cwd=ROOT, env=environment(**env), stderr=stderr)
         spawned.append(process)

@@ -26,7 +26,7 @@ from tests.processes.conftest import QUICK_LEASE, SIMULATED, Spawn, Submit, stat
 pytestmark = pytest.mark.slow
 
 QUICK = SIMULATED | QUICK_LEASE | {"SIMULATED_SECONDS": "0.1"}
-ODD_WORKER = "tests/processes/odd_worker.py"
+ODD_WORKER = ("tests/processes/odd_worker.py",)
 
 
 def all_ended() -> bool:

@@ -1,0 +1,197 @@
+"""Scenario: a node's worker with its phases, over a GPU that tells on it; uploads, people and kills meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from unittest.mock import patch
+
+from queueing import coordinator, jobs, policy, schema, worker
+from queueing.engines.base import Resident
+from queueing.exceptions import Infrastructure
+from queueing.models import Pause, Phase, Task
+from queueing.states import PhaseName, State, Step
+from queueing.worker import Options, PhaseWorker
+from tests.chaos import oracle
+from tests.chaos.scheduler import Scheduler, pass_on, until
+from tests.chaos.world import LEASE_SECONDS, PATIENCE, World, enter
+
+NODE = "n"
+STEP_SECONDS = 0.05  # of the node's own clock, per step of the schedule
+MOST_STEPS = 4000
+LIMITS = policy.Limits(batch_size=2, batch_max_wait_seconds=0.0, max_dwell_seconds=1.0, idle_unload_seconds=0.5)
+OPTIONS = Options(
+    limits=LIMITS,
+    patience=PATIENCE,
+    lease_seconds=LEASE_SECONDS,
+    heartbeat_seconds=5.0,
+    poll_seconds=0.2,
+    stop_grace_seconds=1.0,
+    lock_dir=Path("nowhere"),  # one worker at a time is this scenario's own doing
+)
+
+
+class Gpu:
+    """What really is in memory. It outlives the worker's process, as a model server does."""
+
+    def __init__(self, scheduler: Scheduler) -> None:
+        self.scheduler, self.chance = scheduler, scheduler.chance
+        self.engines = {phase: Model(self, phase) for phase in PhaseName}
+
+    def look(self) -> None:
+        held = [phase for phase, engine in self.engines.items() if engine.loaded]
+        if len(held) > 1:
+            self.scheduler.report("models of both phases are in memory")
+
+
+class Model:
+    """An engine that loads and unloads in its own time, and notices who works with it."""
+
+    simulated = True
+    slots = 2
+
+    def __init__(self, gpu: Gpu, phase: PhaseName) -> None:
+        self.gpu, self.phase = gpu, phase
+        self.name = self.model = f"model of {phase}"
+        self.loaded = False
+        self.users = 0
+        self.lingers = 0  # how many more looks find it in memory although it was unloaded
+
+    def load(self) -> None:
+        pass_on(f"loads {self.phase}")
+        if self.gpu.chance.random() < 0.1:
+            raise Infrastructure("the server is not there")
+        self.loaded, self.lingers = True, 0
+        self.gpu.look()
+        pass_on(f"loaded {self.phase}")
+
+    def unload(self) -> None:
+        pass_on(f"unloads {self.phase}")
+        if self.loaded and self.users:
+            self.gpu.scheduler.report(f"{self.phase} is unloaded under running work")
+        if self.loaded and not self.lingers and self.gpu.chance.random() < 0.3:
+            self.lingers = self.gpu.chance.randint(1, 2)
+        self.loaded = self.lingers > 0
+
+    def resident(self) -> tuple[Resident, ...]:
+        if self.lingers:
+            self.lingers -= 1
+            self.loaded = self.lingers > 0
+        return (Resident(self.model, 1, "simulated"),) if self.loaded else ()
+
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        if not self.loaded:
+            self.gpu.scheduler.report(f"work begins for {self.phase}, which is not loaded")
+        self.users += 1
+        try:
+            yield
+        finally:
+            self.users -= 1
+
+
+class Node:
+    """The worker processes of the node, one after the other."""
+
+    def __init__(self, world: World) -> None:
+        self.world, self.gpu = world, Gpu(world.scheduler)
+        self.starts = 0
+        self.may_leave = False
+
+    def start(self, died: str = "") -> None:
+        if died:
+            self.gpu.engines[PhaseName.STT].loaded = False  # it was a child of the process
+        for engine in self.gpu.engines.values():
+            engine.users = 0
+        self.starts += 1
+        name = f"worker{self.starts}"
+        engines: Any = SimpleNamespace(
+            speech=self.gpu.engines[PhaseName.STT],
+            extract=self.gpu.engines[PhaseName.EVAL],
+            rate=self.gpu.engines[PhaseName.EVAL],
+            together=True,
+        )
+        process = PhaseWorker(NODE, engines, OPTIONS, chance=self.world.chance)
+        self.world.scheduler.spawn(name, lambda: self.work(process))
+        self.world.scheduler.may_die = {name} if self.starts < 3 else set()
+
+    def work(self, process: PhaseWorker) -> None:
+        process._register()
+        while not (self.may_leave and process._nothing_to_wait_for()):
+            if not process.run_once():
+                until(process.wake.is_set, "rests", at_most=True)
+                process.wake.clear()
+        process._leave()
+
+
+def play(scheduler: Scheduler, submissions: list[Any]) -> World:
+    """One schedule, and a look at what it left."""
+    world = enter(World(scheduler, submissions))
+    node = Node(world)
+    Phase.objects.filter(node=NODE).delete()
+    world.hand_in(0, owner="a")
+    node.start()
+    scheduler.spawn("student", lambda: hand_in_more(world, node))
+    scheduler.spawn("operator", lambda: operate(world))
+    scheduler.kill_chance = scheduler.chance.choice((0.0, 0.01, 0.03))
+    scheduler.on_death = lambda name: recover(world, node, name)
+    with clocks(scheduler):
+        scheduler.run(MOST_STEPS)
+    oracle.check(world)
+    row = Phase.objects.filter(node=NODE).first()
+    if row and not scheduler.problems and (row.step, row.name) != (Step.IDLE, ""):
+        scheduler.report(f"the node was left {row}")
+    if node.gpu.engines[PhaseName.EVAL].loaded and not scheduler.problems:
+        scheduler.report("a model was left in memory")
+    world.counts["workers started"] += node.starts
+    return world
+
+
+def hand_in_more(world: World, node: Node) -> None:
+    for number in range(1, world.chance.randint(2, 4)):
+        pass_on("a student comes")
+        world.hand_in(number, owner=world.chance.choice("ab"))
+    node.may_leave = True
+
+
+def operate(world: World) -> None:
+    for _ in range(world.chance.randint(0, 2)):
+        if world.chance.random() < 0.5:
+            Phase.ask_for(world.chance.choice([*PhaseName]), node=NODE, hold_seconds=3600, by="teacher")
+            for _ in range(world.chance.randint(1, 5)):
+                pass_on("the wish stands")
+            Phase.objects.filter(node=NODE).update(wanted="", wanted_until=None)
+            continue
+        what = world.chance.choice([*Pause.What])
+        Pause.objects.place(what, node=NODE, drain=world.chance.random() < 0.5, by="teacher", reason="why not")
+        for _ in range(world.chance.randint(1, 5)):
+            pass_on("the pause lasts")
+        Pause.objects.lift(by="teacher")
+
+
+def recover(world: World, node: Node, died: str) -> None:
+    """The service manager starts the next one; by then the leases of the dead one have run out."""
+    for pk in Task.objects.filter(state=State.RUNNING).order_by("pk").values_list("pk", flat=True):
+        world.let_a_lease_run_out(pk, silent=True)
+    node.start(died)
+
+
+@contextmanager
+def clocks(scheduler: Scheduler) -> Iterator[None]:
+    """The node's own clock goes by steps, and a rest is a place like others."""
+    clock = SimpleNamespace(
+        monotonic=lambda: scheduler.steps * STEP_SECONDS,
+        sleep=lambda seconds: pass_on("sleeps"),
+        perf_counter=lambda: scheduler.steps * STEP_SECONDS,
+    )
+    with ExitStack() as patches:
+        for module in (worker, coordinator, jobs):
+            patches.enter_context(patch.object(module, "time", clock))
+        patches.enter_context(patch.object(schema, "is_ahead", lambda: False))
+        patches.enter_context(patch.object(schema, "ensure_current", lambda: None))
+        patches.enter_context(patch.object(coordinator, "BLOCKED_PAUSE_SECONDS", 0.2))
+        patches.enter_context(patch.dict(coordinator.Coordinator.__init__.__kwdefaults__, clock=clock.monotonic))
+        yield

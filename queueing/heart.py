@@ -13,7 +13,7 @@ import structlog
 from django.db import DatabaseError, InterfaceError, connection
 from django.db.models.functions import Now
 
-from queueing.models import Task, Worker
+from queueing.models import Claim, Task, Worker
 
 log = structlog.get_logger()
 
@@ -36,8 +36,8 @@ class Heart:
         *,
         every_seconds: float,
         lease_seconds: float,
-        held: Callable[[], set[int]],
-        on_tasks_lost: Callable[[set[int]], None],
+        held: Callable[[], set[Claim]],
+        on_tasks_lost: Callable[[set[Claim]], None],
         on_lost: Callable[[], None],
     ) -> None:
         self.worker, self.every_seconds, self.lease_seconds = worker, every_seconds, lease_seconds
@@ -78,10 +78,12 @@ class Heart:
         try:
             # A beat also takes back that others had given the worker up for dead.
             Worker.objects.filter(pk=self.worker.pk).update(last_heartbeat_at=Now(), stopped_at=None)
-            owned = Task.objects.extend_leases(self.worker, held, self.lease_seconds) if held else set()
+            ids = {pk for pk, _ in held}
+            owned = Task.objects.extend_leases(self.worker, ids, self.lease_seconds) if held else set()
         except (DatabaseError, InterfaceError) as error:
             log.warning("heartbeat failed", error=str(error).strip())
             connection.close()
             return False
-        self.on_tasks_lost(held - owned)
+        # Named with their epochs: by now the worker may have finished one of them and claimed its next stage.
+        self.on_tasks_lost({(pk, epoch) for pk, epoch in held if pk not in owned})
         return True

@@ -6,7 +6,7 @@ import errno
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Collection, Hashable
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -21,7 +21,7 @@ from queueing import pipelines, policy
 from queueing.engines.base import Engine, Engines
 from queueing.exceptions import ClaimLost, Infrastructure, Interrupted, Permanent, StageError, Transient
 from queueing.failpoints import failpoint
-from queueing.models import Task
+from queueing.models import Claim, Task
 
 log = structlog.get_logger()
 
@@ -57,6 +57,10 @@ class Job:
         if self.outcome.done():
             self.outcome = Future()  # it had a result, which could not be saved
         self.outcome.set_exception(as_stage_error(error))
+
+    @property
+    def claim(self) -> Claim:
+        return self.task.pk, self.task.epoch
 
     @property
     def error(self) -> StageError | None:
@@ -216,15 +220,14 @@ class Jobs:
     def any_in_doubt(self) -> bool:
         return any(job.outcome.done() and casts_doubt(job) for job in self.running.values())
 
-    def held(self) -> set[int]:
-        """The ids of the tasks that compute here; safe from any thread."""
-        return set(self.running.copy())
+    def held(self) -> set[Claim]:
+        """What computes here; safe from any thread."""
+        return {job.claim for job in self.running.copy().values()}
 
-    def stop(self, ids: Iterable[int]) -> None:
-        """Interrupt the computation of these tasks; safe from any thread."""
-        lost = set(ids)
-        for pk, job in self.running.copy().items():
-            if pk in lost:
+    def stop(self, claims: Collection[Claim]) -> None:
+        """Interrupt these computations; safe from any thread. A later claim of the same task is not meant."""
+        for job in self.running.copy().values():
+            if job.claim in claims:
                 job.stop.set()
 
     def _forget(self, jobs: list[Job]) -> None:

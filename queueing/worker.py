@@ -156,9 +156,9 @@ class PhaseWorker:
         held = self.jobs.held()
         self._dry.clear()
         snapshot = Task.objects.snapshot(self.node, self.row)
-        self.jobs.stop(held - snapshot.owned)  # cancelled, or taken from it
+        self.jobs.stop({claim for claim in held if claim[0] not in snapshot.owned})  # cancelled, or taken from it
         if snapshot.expired:
-            upkeep.rescue_expired(self.options.patience.max_crashes, self.options.lease_seconds, held)
+            upkeep.rescue_expired(self.options.patience.max_crashes, self.options.lease_seconds, {pk for pk, _ in held})
         self._keep_up()
         handed_over, may_claim = self._follow_policy(snapshot)
         if handed_over:

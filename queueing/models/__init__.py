@@ -4,7 +4,7 @@ from queueing.models.batch import Batch
 from queueing.models.clock import in_seconds
 from queueing.models.history import Attempt, Event
 from queueing.models.phase import Pause, Phase
-from queueing.models.task import Task
+from queueing.models.task import Claim, Task
 from queueing.models.worker import Worker
 
-__all__ = ["Attempt", "Batch", "Event", "Pause", "Phase", "Task", "Worker", "in_seconds"]
+__all__ = ["Attempt", "Batch", "Claim", "Event", "Pause", "Phase", "Task", "Worker", "in_seconds"]

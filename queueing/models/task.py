@@ -29,6 +29,9 @@ from queueing.policy import Demand, Snapshot
 from queueing.signals import task_changed
 from queueing.states import ENDED, LIVE, TRANSITIONS, PhaseName, Stage, State, Status, status_of
 
+Claim = tuple[int, int]
+"""A task's id, and the epoch at which it was claimed."""
+
 
 class TaskQuerySet(models.QuerySet["Task"]):
     def live(self) -> Self:

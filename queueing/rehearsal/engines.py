@@ -128,7 +128,7 @@ class StandIn:
 
     def _answer(self) -> None:
         if self.kind == PhaseName.EVAL:
-            self.trouble.refuse("llm", code="server_gone")
+            self.trouble.refuse("llm", code="engine_unavailable")
 
 
 def build(work: Work, scale: float, memory: Memory, trouble: Trouble) -> Engines:

@@ -13,14 +13,11 @@ from django.db import connection
 from introeval.embedded.place import Place
 from introeval.embedded.postgres import Postgres
 from introeval.embedded.valkey import Valkey
-from queueing.models import Task
+from queueing.models import Claim, Task
 from queueing.rehearsal.crew import Crew, Node
 from queueing.rehearsal.plan import Plan
 from queueing.rehearsal.trouble import Trouble
 from queueing.states import State
-
-Claim = tuple[int, int]
-"""A task and the epoch at which it was claimed."""
 
 OUTAGE = 10.0  # of the language models or the disk, in the lab's seconds
 GIVE_UP_SECONDS = 15.0  # over a stopped worker whose tasks nobody takes: it goes on, and the rehearsal finds fault

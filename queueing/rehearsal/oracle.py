@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from django.db import connection
 
-from queueing.models import Attempt, Event, Task
-from queueing.rehearsal.faults import Claim, Fault
+from queueing.models import Attempt, Claim, Event, Task
+from queueing.rehearsal.faults import Fault
 from queueing.states import State
 
 MISSING = """

@@ -52,7 +52,7 @@ class Process:
 
     def round(self, limit: int, *, rescue: bool) -> None:
         self.jobs.finish_ended()
-        held = self.jobs.held()
+        held = set(self.jobs.running)
         if rescue:
             upkeep.rescue_expired(PATIENCE.max_crashes, LEASE_SECONDS, held)
         claimed = Task.objects.claim(

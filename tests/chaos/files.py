@@ -65,6 +65,9 @@ def play(scheduler: Scheduler, submissions: list[Any]) -> World:
     with tempfile.TemporaryDirectory(prefix="introeval-files-") as name, patch.object(actions, "EVALUATION", NAME):
         folder = Path(name).resolve() / "data"
         (folder / "uploads").mkdir(parents=True)
+        (folder / "media" / "lost+found").mkdir(
+            parents=True
+        )  # a disk that is mounted: an empty folder is not taken for one
         with override_settings(MEDIA_ROOT=folder / "media"):
             known = submissions[0]
             students = [Student(chance, known.student, known.classroom, folder) for _ in range(2)]

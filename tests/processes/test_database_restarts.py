@@ -29,7 +29,7 @@ pytestmark = pytest.mark.slow
 
 # Each commit takes a while, so that a restart may come in its middle.
 WORKER = SIMULATED | QUICK_LEASE | {"LEASE_SECONDS": "4", "SIMULATED_SECONDS": "0.4", "LLM_SLOTS": "1"}
-SLOW_COMMITS = {"DEBUG": "1", "INTROEVAL_FAILPOINTS": "finish.saved=sleep:0.2; claim.written=sleep:0.1"}
+SLOW_COMMITS = {"INTROEVAL_REHEARSAL": "1", "INTROEVAL_FAILPOINTS": "finish.saved=sleep:0.2; claim.written=sleep:0.1"}
 
 
 class OwnServer:

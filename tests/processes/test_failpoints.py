@@ -21,8 +21,9 @@ pytestmark = pytest.mark.slow
 
 QUICK = {**SIMULATED, **QUICK_LEASE, "SIMULATED_SECONDS": "0.05"}
 # Batches of one, and an evaluation that gives way at once: the other submission waits while this one is worked on.
-TAKING_TURNS = {"BATCH_SIZE": "1", "PHASE_MAX_DWELL_SECONDS": "0.01", "SIMULATED_SECONDS": "0.5"}
+TAKING_TURNS = {"BATCH_SIZE": "1", "PHASE_MAX_DWELL_SECONDS": "0.2", "SIMULATED_SECONDS": "0.5"}
 MANAGE = ("manage.py",)
+MEANT = {"INTROEVAL_REHEARSAL": "1"}  # failpoints are refused in a lab
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ WAYS = {
 
 def die(manage: Spawn, name: str, way: Way) -> list[psutil.Process]:
     """Run a worker up to its death at `name`; returns the children it had."""
-    plan = {failpoints.VARIABLE: f"{name}=kill@{way.passing}"}
+    plan = MEANT | {failpoints.VARIABLE: f"{name}=kill@{way.passing}"}
     worker = manage("run_phase_worker", program=way.program, **QUICK | way.env | plan)
     children = _watch_to_the_end(worker)
     assert worker.returncode == -signal.SIGKILL, f"it did not come to {name}"
@@ -114,7 +115,7 @@ def everything() -> list[object]:
 
 def zombie(manage: Spawn) -> subprocess.Popen[bytes]:
     """A worker of node a that stood still, with a finished transcription in its hands, for longer than its lease."""
-    worker = manage("run_phase_worker", "--node", "a", **QUICK, **{failpoints.VARIABLE: "finish=stop@1"})
+    worker = manage("run_phase_worker", "--node", "a", **QUICK, **MEANT, **{failpoints.VARIABLE: "finish=stop@1"})
     wait_until(lambda: stopped(worker))
     wait_until(lambda: Task.objects.expired().exists())
     return worker

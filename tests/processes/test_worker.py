@@ -97,7 +97,9 @@ def test_a_worker_stopped_inside_a_transaction_holds_its_task_no_longer_than_its
 ) -> None:
     submission = submit()
     env = {**SIMULATED, **QUICK_LEASE, "SIMULATED_SECONDS": "0.05"}
-    first = manage("run_phase_worker", "--node", "first", **env, INTROEVAL_FAILPOINTS=f"{place}=stop")
+    first = manage(
+        "run_phase_worker", "--node", "first", **env, INTROEVAL_REHEARSAL="1", INTROEVAL_FAILPOINTS=f"{place}=stop"
+    )
     wait_until(lambda: psutil.Process(first.pid).status() == psutil.STATUS_STOPPED)
     manage("run_phase_worker", "--node", "second", **env)
     # Far less than the 30 s after which a database with one time-out for all would end the stopped one's session.

@@ -18,7 +18,7 @@ def heart(beat: Callable[[], bool], lost: threading.Event, monkeypatch: pytest.M
         every_seconds=0.05,
         lease_seconds=0.6,
         held=set,
-        on_tasks_lost=lambda ids: None,
+        on_tasks_lost=lambda claims: None,
         on_lost=lost.set,
     )
 

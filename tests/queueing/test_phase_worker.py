@@ -24,7 +24,7 @@ from queueing.engines.llm.simulated import SimulatedLanguage
 from queueing.engines.speech.simulated import SimulatedSpeech
 from queueing.exceptions import Crashed, Infrastructure, OutOfMemory
 from queueing.heart import Heart
-from queueing.models import Batch, Pause, Phase, Task, Worker, in_seconds
+from queueing.models import Batch, Claim, Pause, Phase, Task, Worker, in_seconds
 from queueing.states import PhaseName, Stage, State, Step
 from queueing.worker import Options, PhaseWorker
 
@@ -513,13 +513,13 @@ def test_work_that_cannot_be_interrupted_is_handed_back_when_the_worker_stops(
     assert (task.state, task.crashes, task.failures) == (State.QUEUED, 0, 0)
 
 
-def heart(worker: Worker, held: set[int]) -> Heart:
+def heart(worker: Worker, held: set[Claim]) -> Heart:
     return Heart(
         worker,
         every_seconds=1,
         lease_seconds=30,
         held=lambda: held,
-        on_tasks_lost=lambda ids: None,
+        on_tasks_lost=lambda claims: None,
         on_lost=lambda: None,
     )
 
@@ -528,9 +528,27 @@ def test_a_beat_renews_what_is_held_and_nothing_else(enqueue: Enqueue, worker: W
     """A claim whose commit was lost on the way back is nobody's work; it must expire."""
     enqueue(), enqueue()
     held, orphan = Task.objects.claim(worker=worker, stages=[*Stage.values], lease_seconds=1, limit=2)
-    heart(worker, {held.pk})._beat()
+    heart(worker, {(held.pk, held.epoch)})._beat()
     assert Task.objects.get(pk=orphan.pk).lease_until == orphan.lease_until
     assert Task.objects.get(pk=held.pk).lease_until != held.lease_until
+
+
+def test_a_beat_does_not_stop_the_next_stage_of_a_task_that_was_finished_meanwhile(
+    ready_to: Callable[..., Task], node: Callable[..., PhaseWorker]
+) -> None:
+    ready_to(Stage.EXTRACT)
+    with registered(node(quick(seconds=0.3))) as worker:
+        while not worker.jobs:
+            worker.run_once()
+        beating = worker._heart()
+        held = worker.jobs.held()
+        beating.held = lambda: held  # it has asked what is held; the rest of the beat comes late
+        while {task.stage for task in (job.task for job in worker.jobs.running.values())} != {Stage.RATE}:
+            worker.run_once()
+        Task.objects.update(lease_until=in_seconds(-1))  # so that the beat does not own it
+        beating._beat()
+        (job,) = worker.jobs.running.values()
+        assert not job.stop.is_set()
 
 
 def test_a_worker_given_up_for_dead_is_alive_again_with_its_next_beat(worker: Worker) -> None:

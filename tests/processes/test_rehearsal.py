@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -64,9 +65,15 @@ def test_an_effect_written_twice_is_found_and_told_by_the_exit_status() -> None:
     assert (found["duplicated"], found["ok"]) == (1, 3)
 
 
-def test_it_leaves_the_labs_data_alone_and_nothing_behind(tmp_path: Path) -> None:
-    lab, scratch = tmp_path / "var", tmp_path / "tmp"
-    scratch.mkdir()
+@pytest.fixture
+def scratch() -> Iterator[Path]:
+    """A folder for temporary files. Its name is short: the fork server's socket has a path of 107 bytes at most."""
+    with tempfile.TemporaryDirectory(prefix="lab-") as folder:
+        yield Path(folder)
+
+
+def test_it_leaves_the_labs_data_alone_and_nothing_behind(tmp_path: Path, scratch: Path) -> None:
+    lab = tmp_path / "var"
     urls = {"DATABASE_URL": "postgresql://nobody@nowhere/lab", "REDIS_URL": "redis://nowhere"}
     done = rehearse(*SMALL, DATA_DIR=str(lab), TMPDIR=str(scratch), **urls)
     assert done.returncode == 0, done.stderr
@@ -75,10 +82,10 @@ def test_it_leaves_the_labs_data_alone_and_nothing_behind(tmp_path: Path) -> Non
 
 
 @pytest.fixture
-def under_way(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
+def under_way(scratch: Path) -> Iterator[subprocess.Popen[bytes]]:
     """A rehearsal whose workers are at work; it and its servers are gone when the test ends."""
     command = [sys.executable, "manage.py", "rehearse_lab", "--students", "30", "--nodes", "2"]
-    env = {**os.environ, "TMPDIR": str(tmp_path)}
+    env = {**os.environ, "TMPDIR": str(scratch)}
     process = subprocess.Popen(command, cwd=ROOT, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     wait_until(lambda: len(pythons(process)) >= 4)  # the resource tracker, the fork server and two workers
     time.sleep(1)
@@ -97,14 +104,14 @@ def pythons(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
 def test_a_rehearsal_that_is_ended_ends_its_workers_and_servers(
-    under_way: subprocess.Popen[bytes], signum: signal.Signals, tmp_path: Path
+    under_way: subprocess.Popen[bytes], signum: signal.Signals, scratch: Path
 ) -> None:
     children = psutil.Process(under_way.pid).children(recursive=True)
     under_way.send_signal(signum)
     assert under_way.wait(60) != 0
     _, alive = psutil.wait_procs(children, timeout=15)
     assert alive == []
-    assert list(tmp_path.iterdir()) == []
+    assert list(scratch.iterdir()) == []
 
 
 def test_the_workers_of_a_rehearsal_that_is_killed_do_not_outlive_it(under_way: subprocess.Popen[bytes]) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import shutil
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -33,6 +34,7 @@ from tests.chaos.explorer import Result, explore
 from tests.chaos.world import NAME
 
 MOST_SCHEDULES = 2000
+MISFIT = re.compile(r"raised (TypeError|AttributeError|NameError)")
 WORKERS_VERBS = {"advance", "finish", "fail", "retry_later", "hand_back"}
 
 
@@ -205,10 +207,10 @@ def look_then_call() -> Iterator[None]:
         looked[self] = self.coordinator.current
         return look(self)
 
-    def claim_from_memory(self: PhaseWorker) -> bool:
+    def claim_from_memory(self: PhaseWorker, **how: bool) -> bool:
         now, self.coordinator.current = self.coordinator.current, looked.get(self)
         try:
-            return claim_all(self)
+            return claim_all(self, **how)
         finally:
             self.coordinator.current = now
 
@@ -253,10 +255,17 @@ def written_in_place() -> Iterator[None]:
 
 
 def hunt(name: str, most: int = MOST_SCHEDULES) -> Result:
-    """Plant the fault, and explore until it shows."""
+    """Plant the fault, and explore until it shows.
+
+    Raises:
+        AssertionError: the planted code does not fit the product any more. That it blows up proves nothing.
+    """
     planted = FAULTS[name]
     with planted.plant():
-        return explore(planted.scenario, range(most))
+        result = explore(planted.scenario, range(most))
+    misfits = [problem for problem in result.problems if MISFIT.search(problem)]
+    assert not misfits, f"{name} does not fit the product any more: {misfits[0]}"
+    return result
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -87,19 +87,31 @@ def under_way(scratch: Path) -> Iterator[subprocess.Popen[bytes]]:
     command = [sys.executable, "manage.py", "rehearse_lab", "--students", "30", "--nodes", "2"]
     env = {**os.environ, "TMPDIR": str(scratch)}
     process = subprocess.Popen(command, cwd=ROOT, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    wait_until(lambda: len(pythons(process)) >= 4)  # the resource tracker, the fork server and two workers
-    time.sleep(1)
-    everything = psutil.Process(process.pid).children(recursive=True)
-    yield process
-    process.kill()
-    process.wait()
-    for left in everything:
+    family: set[psutil.Process] = set()
+    try:
+        wait_until(lambda: len(pythons(process)) >= 4)  # the resource tracker, the fork server and two workers
+        time.sleep(1)
+        family.update(psutil.Process(process.pid).children(recursive=True))
+        yield process
+    finally:
         with suppress(psutil.NoSuchProcess):
-            left.kill()
+            family.update(psutil.Process(process.pid).children(recursive=True))
+        process.kill()
+        process.wait()
+        for left in family:
+            with suppress(psutil.NoSuchProcess):
+                left.kill()
+        psutil.wait_procs(family, timeout=15)  # what still writes keeps its folder from being removed
 
 
 def pythons(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
-    return [child for child in psutil.Process(process.pid).children(recursive=True) if "python" in child.name()]
+    """Its children that run Python; one may end between being listed and being asked."""
+    found = []
+    for child in psutil.Process(process.pid).children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            if "python" in child.name():
+                found.append(child)
+    return found
 
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])

@@ -48,6 +48,7 @@ class Resident:
     bytes: int  # of memory held, as its holder reports it; resident set size for a process
     device: str  # "cpu", "cuda:0", …
     pid: int | None = None  # the process that holds it, when it is ours
+    gpu_bytes: int = 0  # of them in a GPU's memory, as its holder reports it; 0 also where nobody can tell
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +129,20 @@ class Engine(Protocol):
     @property
     def slots(self) -> int:
         """How many calls it serves at once."""
+
+    @property
+    def server(self) -> str:
+        """The address of the server that answers its calls; empty for a process of the worker's own.
+
+        Engines of one server fail together, and are restarted together.
+        """
+
+    def needs(self) -> int | None:
+        """Bytes of this node's GPU memory that `load` will take at most: weights, caches and working space.
+
+        0: it uses none of it. None: nobody can tell before it is loaded. Asked while nothing is loaded; cheap enough to
+        be asked at every hand-over.
+        """
 
     def load(self) -> None:
         """Bring the model into memory; returns when a call would be answered at once.

@@ -31,6 +31,11 @@ class Phase(models.Model):
     )
     wanted_until = models.DateTimeField(null=True, blank=True, help_text="Up to then it is not left by itself.")
 
+    plan = models.TextField(blank=True, help_text="How the models share the memory, and why.")
+    empty_bytes = models.BigIntegerField(
+        null=True, blank=True, help_text="GPU memory in use when none of our models was loaded: what others hold."
+    )
+
     class Meta:
         constraints = (
             models.CheckConstraint(condition=~Q(step="blocked") | ~Q(reason=""), name="blocked_means_reason"),

@@ -108,6 +108,13 @@ class StandIn:
             self.memory.leave(self._held)
             self._held = None
 
+    @property
+    def server(self) -> str:
+        return ""
+
+    def needs(self) -> int:
+        return 0
+
     def resident(self) -> tuple[Resident, ...]:
         return () if self._held is None else (Resident(self.model, 1, "simulated", os.getpid()),)
 

@@ -76,6 +76,13 @@ class Model:
             self.lingers = self.gpu.chance.randint(1, 2)
         self.loaded = self.lingers > 0
 
+    @property
+    def server(self) -> str:
+        return ""
+
+    def needs(self) -> int:
+        return 0
+
     def resident(self) -> tuple[Resident, ...]:
         if self.lingers:
             self.lingers -= 1

@@ -42,6 +42,13 @@ class Model:
             self.journal.append(f"unload {self.name}")
         self.loaded = self.stuck
 
+    @property
+    def server(self) -> str:
+        return ""
+
+    def needs(self) -> int:
+        return 0
+
     def resident(self) -> tuple[Resident, ...]:
         return (Resident(self.name, 1, "cpu"),) if self.loaded else ()
 

@@ -41,6 +41,13 @@ class EmbeddedLlama:
         self._child = Child(FACTORY)
         self._served: OpenAICompatible | None = None
 
+    @property
+    def server(self) -> str:
+        return ""
+
+    def needs(self) -> int:
+        return 0
+
     def load(self) -> None:
         if self._child.pid is not None:
             return

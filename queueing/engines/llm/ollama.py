@@ -124,4 +124,4 @@ class Ollama(ServedModel):
 def _resident(entry: dict[str, Any]) -> Resident:
     size, on_gpu = int(entry.get("size", 0)), int(entry.get("size_vram", 0))
     device = "cpu" if not on_gpu else "cuda" if on_gpu >= 0.95 * size else "cuda+cpu"
-    return Resident(str(entry.get("name", "")), size, device)
+    return Resident(str(entry.get("name", "")), size, device, gpu_bytes=on_gpu)

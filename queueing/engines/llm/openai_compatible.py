@@ -30,6 +30,9 @@ class OpenAICompatible(ServedModel):
             url.rstrip("/").removesuffix("/v1"), model, slots=slots, context_tokens=context_tokens, key=key
         )
 
+    def needs(self) -> int:
+        return 0
+
     def load(self) -> None:
         self._wait_until_ready()
         served = self._served()

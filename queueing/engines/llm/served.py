@@ -47,6 +47,13 @@ class ServedModel(ABC):
         self.context_tokens = context_tokens  # of each slot: prompt and answer together
         self._key = key
 
+    @property
+    def server(self) -> str:
+        return self.url
+
+    def needs(self) -> int | None:
+        return None
+
     def generate(self, prompt: Prompt, schema: JSONSchema, options: LanguageOptions, *, stop: Event) -> Generation:
         began = monotonic()
         try:

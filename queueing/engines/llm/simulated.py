@@ -43,6 +43,13 @@ class SimulatedLanguage:
         self._lock = Lock()
         self._loaded = False
 
+    @property
+    def server(self) -> str:
+        return ""
+
+    def needs(self) -> int:
+        return 0
+
     def load(self) -> None:
         if not self._loaded:
             Event().wait(self._load_seconds)

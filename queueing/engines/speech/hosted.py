@@ -51,6 +51,13 @@ class HostedSpeech:
         """What the child's factory is called with. Raises Infrastructure when the model is not there."""
         raise NotImplementedError
 
+    @property
+    def server(self) -> str:
+        return ""
+
+    def needs(self) -> int | None:
+        return 0 if self.device == "cpu" else None
+
     def load(self) -> None:
         if self._child.pid is None:
             self._child.start(self.arguments())

@@ -55,7 +55,7 @@ class SimulatedSpeech(HostedSpeech):
         faults: Iterable[Fault] = (),
         **options: Any,
     ) -> None:
-        super().__init__(model, **options)
+        super().__init__(model, **{"device": "cpu", **options})
         self.seconds_per_audio_second, self.seconds, self.load_seconds = seconds_per_audio_second, seconds, load_seconds
         self._faults: Iterator[Fault] = iter(faults)
 

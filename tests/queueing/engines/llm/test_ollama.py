@@ -42,7 +42,7 @@ def test_loading_returns_when_the_model_is_in_memory(server: OllamaServer) -> No
     assert server.loaded
     assert server.questions[0]["keep_alive"] == -1
     assert server.questions[0]["options"] == {"num_ctx": 4096}
-    assert model.resident() == (Resident("tiny:latest", 5_000_000_000, "cuda"),)
+    assert model.resident() == (Resident("tiny:latest", 5_000_000_000, "cuda", gpu_bytes=5_000_000_000),)
 
 
 @pytest.mark.parametrize(("share", "device"), [(1.0, "cuda"), (0.5, "cuda+cpu"), (0.0, "cpu")])

@@ -42,7 +42,7 @@ $(STAMPS)/test: $(STAMPS)/runtime requirements/test.lock requirements/openai-whi
 	@touch $@
 
 $(STAMPS)/bench: $(STAMPS)/test requirements/bench.lock
-	@echo "installing the queues that ours is measured against …"
+	@echo "installing what ours is measured against …"
 	@$(PIP) -r requirements/bench.lock
 	@touch $@
 

@@ -27,7 +27,7 @@ from queueing import policy
 from queueing.coordinator import Coordinator
 from queueing.jobs import Job, Jobs
 from queueing.models import Task, Worker, in_seconds, statements
-from queueing.models.task import TaskQuerySet
+from queueing.models.queue import TaskQuerySet
 from queueing.states import PhaseName, State
 from queueing.worker import PhaseWorker
 from tests.chaos.explorer import Result, explore

@@ -14,7 +14,7 @@ from django.db import OperationalError, connection
 from queueing import pipelines
 from queueing.jobs import Patience
 from queueing.models import Attempt, Task
-from queueing.models.task import TaskManager
+from queueing.models.queue import TaskManager
 from queueing.policy import Limits
 from queueing.rehearsal import engines, stages
 from queueing.rehearsal.bounds import Work

@@ -188,13 +188,6 @@ class Brittle(SimulatedLanguage):
         super().load()
         self.alive = True
 
-    @property
-    def server(self) -> str:
-        return ""
-
-    def needs(self) -> int:
-        return 0
-
     def resident(self) -> tuple[Resident, ...]:
         return super().resident() if self.alive else ()
 

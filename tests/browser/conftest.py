@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import subprocess
 import sys
@@ -13,16 +12,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import urlsplit, urlunsplit
 
 import httpx
 import pytest
-from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import connection
 from playwright.sync_api import Browser, BrowserContext, Dialog, Page, sync_playwright
 
 from tests.conftest import PASSWORD, Cast
+from tests.processes.conftest import environment
 
 ROOT = Path(__file__).parent.parent.parent
 CHROMIUM = Path("/usr/bin/chromium")
@@ -57,28 +55,13 @@ def elsewhere(work: Callable[..., T], *args: Any, **kwargs: Any) -> T:
     return result[0]
 
 
-def environment() -> dict[str, str]:
-    """For processes that work on the test database."""
-    parts = urlsplit(settings.DATABASE_URL)
-    name = connection.settings_dict["NAME"]
-    path = f"{parts.path.rsplit('/', 1)[0]}/{name}"
-    # urlunsplit would lose the empty host of a Unix socket.
-    url = urlunsplit(parts._replace(path=path)) if parts.hostname else f"{parts.scheme}://{parts.netloc}{path}"
-    return {
-        **os.environ,
-        "DATABASE_POOL_SIZE": "8",
-        "DATABASE_URL": url,
-        "REDIS_URL": settings.REDIS_URL,
-        "DJANGO_SETTINGS_MODULE": "introeval.settings",
-    }
-
-
 @contextmanager
 def process(*command: str, log: Path) -> Iterator[subprocess.Popen[bytes]]:
     """A process of this project that ends with the block."""
+    env = environment(DJANGO_SETTINGS_MODULE="introeval.settings")
     with log.open("wb") as output:
         started = subprocess.Popen(
-            [sys.executable, *command], cwd=ROOT, env=environment(), stdout=output, stderr=subprocess.STDOUT
+            [sys.executable, *command], cwd=ROOT, env=env, stdout=output, stderr=subprocess.STDOUT
         )
         try:
             yield started

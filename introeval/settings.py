@@ -16,6 +16,7 @@ from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 
 from introeval import embedded
+from queueing import restart
 
 django_stubs_ext.monkeypatch()  # before any admin class is made
 
@@ -39,6 +40,16 @@ def one_of(name: str, *choices: str) -> str:
     value: str = env.str(name, default=choices[0])
     if value not in choices:
         raise ImproperlyConfigured(f"{name} must be one of {', '.join(choices)}, it is {value!r}")
+    return value
+
+
+def restart_action(name: str) -> str:
+    """The variable as a command that restarts a model server, or `none`."""
+    value: str = env.str(name, default=restart.NONE)
+    try:
+        restart.parse(value)
+    except ValueError as error:
+        raise ImproperlyConfigured(f"{name} must be {error}, it is {value!r}") from None
     return value
 
 
@@ -181,6 +192,9 @@ LLM_EXTRACT_MODEL = env.str(
 )
 LLM_RATE_URL = env.str("LLM_RATE_URL", default=LLM_EXTRACT_URL)
 LLM_RATE_MODEL = env.str("LLM_RATE_MODEL", default="smollm2" if LLM_PROTOCOL == "embedded" else "llama3:8b-instruct")
+# How the server at each address is restarted when it does not answer any more; see queueing/restart.py.
+LLM_EXTRACT_RESTART = restart_action("LLM_EXTRACT_RESTART")
+LLM_RATE_RESTART = restart_action("LLM_RATE_RESTART")
 LLM_API_KEY = env.str("LLM_API_KEY", default="")  # for servers of protocol `openai` that ask for one
 LLM_SLOTS = int(positive("LLM_SLOTS", 1 if LLM_PROTOCOL == "embedded" else 3))
 # One server that has room for one of two models would change it at every request.

@@ -39,15 +39,23 @@ class Coordinator:
         *,
         verify_seconds: float = 30.0,
         clock: Callable[[], float] = time.monotonic,
+        leave_out: Callable[[Engine], bool] = lambda engine: False,
+        on_refusal: Callable[[Engine, StageError], bool] = lambda engine, error: False,
     ) -> None:
+        """`leave_out`: engines that are not loaded for now, since their server's breaker is open; the others work.
+
+        `on_refusal` is told which engine could not be loaded. True: somebody else says when it is tried again.
+        """
         self.row, _ = Phase.objects.get_or_create(node=node)
         self.engines = {phase: _unique(found) for phase, found in engines.items()}
         self.verify_seconds = verify_seconds
         self.clock = clock
+        self.leave_out, self.on_refusal = leave_out, on_refusal
         self.current: PhaseName | None = None
         self.since = clock()
         self._tries = 0
         self._not_before = clock()
+        self._paced_by_others = False
 
     @property
     def dwelt_seconds(self) -> float:
@@ -94,11 +102,12 @@ class Coordinator:
 
     def _intact(self) -> bool:
         try:
-            return all(engine.resident() for engine in self.engines[self.current]) if self.current else True
+            return all(engine.resident() for engine in self._to_load(self.current)) if self.current else True
         except StageError:
             return False
 
     def _attempt(self, target: PhaseName | None) -> None:
+        self._paced_by_others = False
         try:
             self._unload_all()
             self._verify()
@@ -137,10 +146,17 @@ class Coordinator:
         failpoint("switch.loading")
         self.row.enter(Step.LOADING, name=target)
         began = self.clock()
-        for engine in self.engines[target]:
-            engine.load()
+        for engine in self._to_load(target):
+            try:
+                engine.load()
+            except StageError as error:
+                self._paced_by_others = self.on_refusal(engine, error)
+                raise
         failpoint("switch.loaded")
         log.info("phase loaded", node=self.row.node, phase=target, seconds=round(self.clock() - began, 3))
+
+    def _to_load(self, phase: PhaseName) -> list[Engine]:
+        return [engine for engine in self.engines[phase] if not self.leave_out(engine)]
 
     def _settle(self, target: PhaseName | None) -> None:
         self.current, self.since, self._tries = target, self.clock(), 0
@@ -150,7 +166,7 @@ class Coordinator:
     def _block(self, target: PhaseName | None, error: Exception) -> None:
         self._tries += 1
         pause = min(BLOCKED_PAUSE_SECONDS * 2 ** (self._tries - 1), BLOCKED_PAUSE_MAX_SECONDS)
-        self._not_before = self.clock() + pause
+        self._not_before = self.clock() + (0.0 if self._paced_by_others else pause)
         if (self.row.step, self.row.target, self.row.reason) != (Step.BLOCKED, target or "", str(error)):
             log.error("phase blocked", node=self.row.node, target=target, reason=str(error))
             self.row.enter(Step.BLOCKED, target=target or "", reason=str(error) or type(error).__name__)

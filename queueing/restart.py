@@ -1,6 +1,7 @@
 """The one thing that IntroEval does to other programs: restart a model server, by one of two commands.
 
-No shell, no other verb, no option, one fixed name: whoever could write the setting could otherwise run anything as the worker's user.
+No shell, no other verb, no option, one fixed name: whoever could write the setting could otherwise run anything as the
+worker's user.
 """
 
 from __future__ import annotations

@@ -143,6 +143,11 @@ class Breaker(models.Model):
         return f"{self.server}: {'open' if self.openings else 'closed'}"
 
     @property
+    def given_up(self) -> bool:
+        """All restarts were in vain."""
+        return circuit.given_up(self.restarts, Terms())
+
+    @property
     def standing(self) -> Standing:
         """Of a row that was read by `now`."""
         return Standing(

@@ -44,7 +44,8 @@ class Coordinator:
     ) -> None:
         """`leave_out`: engines that are not loaded for now, since their server's breaker is open; the others work.
 
-        `on_refusal` is told which engine could not be loaded. True: somebody else says when it is tried again.
+        `on_refusal` is told which engine could not be loaded or unloaded. True: somebody else says when it is loaded
+        again.
         """
         self.row, _ = Phase.objects.get_or_create(node=node)
         self.engines = {phase: _unique(found) for phase, found in engines.items()}
@@ -128,7 +129,11 @@ class Coordinator:
             self.row.enter(Step.UNLOADING, name=self.current)
         self.current = None
         for engine in self._all():
-            engine.unload()
+            try:
+                engine.unload()
+            except StageError as error:
+                self.on_refusal(engine, error)
+                raise
         failpoint("switch.unloaded")
 
     def _verify(self) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
 from threading import Barrier, Thread
+from typing import Any
 
 import pytest
 from django.db import connection
@@ -16,6 +17,7 @@ from queueing.circuit import Move, Sign, Standing, Terms
 from queueing.engines.llm import faults
 from queueing.exceptions import Crashed, Infrastructure, Interrupted, OutOfMemory, Permanent, StageError, Transient
 from queueing.models import Breaker, Event, Task, in_seconds
+from queueing.models.breaker import BreakerQuerySet
 
 TERMS = Terms()
 GONE = Infrastructure("nobody answers", code="engine_unavailable")
@@ -183,19 +185,25 @@ def restart(seen: Breaker, worker: uuid.UUID = ME) -> bool:
     return Breaker.objects.restart(seen, node="n", worker=worker, action="docker restart x", seconds=30)
 
 
-def test_a_restart_is_counted_before_it_is_run_so_that_a_crash_forgets_none(opened: None) -> None:
-    """F56: three are counted, whoever began them and whatever became of them; then it is given up."""
+def outage() -> None:
+    """A server that never comes back, and workers that die over each restart."""
+    assert fail(LATE)
     begun = 0
-    for hour in range(20):
+    for minute in range(20):
         pass_time(60)
         if circuit.next_move(row().standing, TERMS, can_restart=True) is Move.RESTART:
-            begun += restart(row(), worker=uuid.uuid4())  # and dies over it
+            begun += restart(row(), worker=uuid.uuid4())
         elif Breaker.objects.ask(URL, worker=ME, seconds=30):
             Breaker.objects.stay_open(URL, GONE, worker=ME, terms=TERMS)
-        assert hour < 10 or row().given_up
+        assert minute < 10 or row().given_up
     assert begun == 3
     assert Event.objects.filter(kind="server_restart").count() == 3
     assert (row().open_until or row().now) - row().now > timedelta(seconds=50)
+
+
+def test_a_restart_is_counted_before_it_is_run_so_that_a_crash_forgets_none(db: None) -> None:
+    """F56: three are counted, whoever began them and whatever became of them; then it is given up."""
+    outage()
 
 
 def at_once(verb: Callable[[uuid.UUID], object], nodes: int = 4) -> int:
@@ -216,9 +224,8 @@ def at_once(verb: Callable[[uuid.UUID], object], nodes: int = 4) -> int:
     return sum(done)
 
 
-@pytest.mark.django_db(transaction=True)
-def test_of_several_nodes_one_asks_one_restarts_and_one_says_that_it_opened() -> None:
-    """F45, F56: races of real connections on one row."""
+def race() -> None:
+    """Several nodes go through outages of one server together."""
     for _ in range(5):
         assert at_once(lambda worker: fail()) == 1
         assert row().failures >= 3
@@ -229,6 +236,44 @@ def test_of_several_nodes_one_asks_one_restarts_and_one_says_that_it_opened() ->
         assert at_once(lambda worker: Breaker.objects.filter(server=URL).close()) >= 1
     assert len(row().restarted_at) == 5
     assert Event.objects.filter(kind="breaker_close").count() == 5
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_several_nodes_one_asks_one_restarts_and_one_says_that_it_opened() -> None:
+    """F45, F56: races of real connections on one row."""
+    race()
+
+
+# Planted faults: what must not get past these tests.
+
+
+def ask_whoever_asks(self: BreakerQuerySet, server: str, *, worker: uuid.UUID, seconds: float) -> bool:
+    return bool(self.filter(server=server).update(asked_by=worker, open_until=in_seconds(seconds)))
+
+
+def restart_whatever_others_do(self: BreakerQuerySet, seen: Breaker, *, worker: uuid.UUID, **_: Any) -> bool:
+    changes = {"restarts": seen.restarts + 1, "restarted_at": [*seen.restarted_at, seen.now], "asked_by": worker}
+    return bool(self.filter(server=seen.server).update(**changes))
+
+
+def restart_without_budget(standing: Standing, terms: Terms) -> bool:
+    return all(age >= terms.restart_grace for age in standing.restart_ages)
+
+
+PLANTED: dict[str, tuple[Any, str, Any, Callable[[], None]]] = {
+    "two nodes ask": (BreakerQuerySet, "ask", ask_whoever_asks, race),
+    "two nodes restart": (BreakerQuerySet, "restart", restart_whatever_others_do, race),
+    "there is no budget": (circuit, "may_restart", restart_without_budget, outage),
+}
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("fault", PLANTED)
+def test_a_planted_fault_is_noticed(fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    where, name, wrong, scenario = PLANTED[fault]
+    monkeypatch.setattr(where, name, wrong)
+    with pytest.raises(AssertionError):
+        scenario()
 
 
 def test_nothing_of_a_shut_server_is_due_until_its_pause_is_over(enqueue: Callable[..., Task], opened: None) -> None:

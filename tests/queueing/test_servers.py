@@ -7,14 +7,16 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from queueing import jobs, policy, restart
-from queueing.circuit import Terms
+from queueing import circuit, jobs, policy, restart
+from queueing.circuit import Sign, Terms
 from queueing.engines.base import Engines
+from queueing.engines.llm import faults
 from queueing.engines.llm.openai_compatible import OpenAICompatible
 from queueing.engines.speech.simulated import SimulatedSpeech
 from queueing.models import Attempt, Breaker, Event, Pause, Phase, Task, in_seconds
@@ -133,14 +135,36 @@ def test_without_an_action_nothing_is_restarted_and_the_server_is_asked_on_and_o
     assert restarts() == []
 
 
-def test_bad_answers_are_the_tasks_failures_and_open_nothing(
+@pytest.fixture
+def bad_answers(
     ready_to: ReadyTo, node: Callable[..., Work], serve: Callable[[ModelServer], ModelServer]
+) -> Callable[[], None]:
+    """A class whose every answer is invalid."""
+
+    def scenario() -> None:
+        tasks = [ready_to(Stage.EXTRACT) for _ in range(3)]
+        url = serve(OpenAIServer([saying("no JSON")] * 200)).url
+
+        def ended() -> bool:
+            return all(state(task)[1] == State.FAILED for task in tasks)
+
+        node(url, url).until(lambda: ended() or Breaker.objects.exists())
+        assert {task.error_code for task in tasks} == {"invalid_answer"}
+        assert not Breaker.objects.exists()
+
+    return scenario
+
+
+def test_bad_answers_are_the_tasks_failures_and_open_nothing(bad_answers: Callable[[], None]) -> None:
+    bad_answers()
+
+
+def test_a_breaker_that_counts_the_tasks_failures_would_be_noticed(
+    bad_answers: Callable[[], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tasks = [ready_to(Stage.EXTRACT) for _ in range(3)]
-    url = serve(OpenAIServer([saying("no JSON")] * 200)).url
-    node(url, url).until(lambda: all(state(task)[1] == State.FAILED for task in tasks))
-    assert {task.error_code for task in tasks} == {"invalid_answer"}
-    assert not Breaker.objects.exists()
+    monkeypatch.setattr(circuit, "sign_of", lambda error: Sign.FAILURE if error else Sign.ANSWER)
+    with pytest.raises(AssertionError):
+        bad_answers()
 
 
 def test_work_that_goes_well_writes_no_breaker_and_reads_none(
@@ -197,10 +221,10 @@ def test_a_silent_server_costs_each_task_one_attempt_at_most_and_a_slow_task_is_
     ready_to: ReadyTo, node: Callable[..., Work], serve: Callable[[ModelServer], ModelServer], settings: Any
 ) -> None:
     """F46: the question that nobody's task depends on is what fails while the server hangs."""
-    settings.LLM_DEADLINE_SECONDS = 0.3
+    settings.LLM_DEADLINE_SECONDS = 1.0
     tasks = [ready_to(Stage.EXTRACT) for _ in range(4)]
-    server = serve(OpenAIServer([servers.hang] * 6))
-    node(server.url, server.url).until(lambda: all(state(task)[1] == State.DONE for task in tasks))
+    server = serve(OpenAIServer([servers.hang] * 4))
+    node(server.url, server.url, ask_seconds=1.0).until(lambda: all(state(task)[1] == State.DONE for task in tasks))
     assert sorted(task.attempts.filter(outcome="transient").count() for task in tasks) == [0, 0, 1, 1]
     assert Event.objects.filter(kind="breaker_open").count() == 1
     assert Event.objects.filter(kind="breaker_close").count() == 1
@@ -219,13 +243,38 @@ def test_memory_that_does_not_come_back_may_cost_a_restart_of_the_same_budget(
     assert not work.worker.servers.restart_stuck(work.worker.engines.speech)
 
 
+class Stuck(OpenAICompatible):
+    """Nobody can tell what its server holds in memory, until it was restarted."""
+
+    restarted: Callable[[], list[str]]
+
+    def unload(self) -> None:
+        if not self.restarted():
+            raise faults.unavailable("silent for 10 s")
+
+
+def test_a_server_that_cannot_even_be_asked_to_unload_is_restarted_so_that_transcription_gets_the_gpu(
+    enqueue: Callable[..., Task], ready_to: ReadyTo, node: Callable[..., Work], restarts: Callable[[], list[str]]
+) -> None:
+    """F46: its whole control plane hangs, so nothing may be loaded beside it."""
+    ready_to(Stage.EXTRACT)
+    dead = servers.closed_port()
+    work = node(dead, dead, action=RESTART)
+    work.worker.engines.extract.__class__ = Stuck
+    setattr(work.worker.engines.extract, "restarted", restarts)  # noqa: B010 - a stranger to its type
+    upload = enqueue()
+    work.until(lambda: state(upload)[1] == State.FAILED)  # it has no file
+    assert restarts()
+
+
 def test_a_restart_whose_command_fails_is_counted_and_told(
     ready_to: ReadyTo, node: Callable[..., Work], tmp_path: Path, restarts: Callable[[], list[str]]
 ) -> None:
     (tmp_path / "docker").write_text("#!/bin/sh\necho no such container: ollama >&2\nexit 1\n")
     ready_to(Stage.EXTRACT)
     dead = servers.closed_port()
-    node(dead, dead, action=RESTART).until(Event.objects.filter(kind="server_restarted").exists)
+    work = node(dead, dead, action=RESTART, terms=replace(QUICK, restart_grace=60.0))
+    work.until(Event.objects.filter(kind="server_restarted").exists)
     assert Event.objects.filter(kind="server_restarted")[0].detail["said"] == "exit 1: no such container: ollama"
     assert Breaker.objects.get().restarts == 1
 

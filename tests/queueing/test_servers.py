@@ -15,7 +15,7 @@ import pytest
 
 from queueing import circuit, jobs, policy, restart
 from queueing.circuit import Sign, Terms
-from queueing.engines.base import Engines
+from queueing.engines.base import Engines, Resident
 from queueing.engines.llm import faults
 from queueing.engines.llm.openai_compatible import OpenAICompatible
 from queueing.engines.speech.simulated import SimulatedSpeech
@@ -249,8 +249,12 @@ class Stuck(OpenAICompatible):
     restarted: Callable[[], list[str]]
 
     def unload(self) -> None:
+        self.resident()
+
+    def resident(self) -> tuple[Resident, ...]:
         if not self.restarted():
             raise faults.unavailable("silent for 10 s")
+        return ()
 
 
 def test_a_server_that_cannot_even_be_asked_to_unload_is_restarted_so_that_transcription_gets_the_gpu(
@@ -260,6 +264,7 @@ def test_a_server_that_cannot_even_be_asked_to_unload_is_restarted_so_that_trans
     ready_to(Stage.EXTRACT)
     dead = servers.closed_port()
     work = node(dead, dead, action=RESTART)
+    work.worker.coordinator.verify_seconds = 0.2
     work.worker.engines.extract.__class__ = Stuck
     setattr(work.worker.engines.extract, "restarted", restarts)  # noqa: B010 - a stranger to its type
     upload = enqueue()

@@ -1,14 +1,34 @@
-"""The truth about a node's GPU that no database row can tell: who holds it."""
+"""The truth about a node's GPU that no database row can tell: what its driver says, and who drives the node.
+
+Everything here is of the device as a whole. What NVML tells of single processes is unusable in containers (foreign ids,
+no sizes, or nothing at all), so it only names programs to people; no decision is computed from it.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
+import importlib
+import math
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from threading import Thread
+from typing import Any, Protocol
 
 from queueing.exceptions import QueueError
+
+MIB = 1 << 20
+ANSWER_SECONDS = 2.0  # NVML can hang for ever; a healthy one answers in milliseconds
+
+# The gate: pauses at the low mark, resumes at the high one, so that memory that flaps round either moves nothing.
+PAUSE_BELOW, PAUSE_AFTER = 0.20, 3  # less of the card left for us, in so many samples running
+RESUME_ABOVE, RESUME_AFTER = 0.50, 5
+UNKNOWN_AFTER = 2  # samples; one missed answer is no news
+DWELL_SECONDS = 15.0  # between two moves of the gate
 
 
 class NodeBusy(QueueError):
@@ -30,3 +50,188 @@ def node_lock(folder: Path, node: str) -> Iterator[None]:
         except BlockingIOError:
             raise NodeBusy(f"another worker already drives node {node!r} (it holds {path})") from None
         yield
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """A program on the GPU, for people to read."""
+
+    pid: int
+    name: str
+    bytes: int | None = None  # None: the driver does not tell
+
+    def __str__(self) -> str:
+        size = f", {mib(self.bytes)}" if self.bytes else ""
+        return f"{self.name} (pid {self.pid}{size})"
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """A device's memory, in bytes."""
+
+    total: int
+    used: int  # what the driver keeps for itself included
+    free: int
+    holders: tuple[Holder, ...] = ()  # as far as the driver tells
+    name: str = "GPU"
+
+
+@dataclass(frozen=True, slots=True)
+class Absent:
+    """There is no GPU to look after: no fault."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """There is one, or may be, and it does not tell how it is. Nothing may be begun on it."""
+
+    reason: str
+
+
+Look = Facts | Absent | Unknown
+
+
+class Gpu(Protocol):
+    def look(self) -> Look:
+        """How it is now; within a few seconds, whatever happens, and without an exception."""
+
+
+class NoGpu:
+    """A node whose GPU nobody looks at, or that has none."""
+
+    def look(self) -> Look:
+        return Absent("it is not looked at")
+
+
+class Device:
+    """The GPU that this process's models use, by NVML: the first one, or the first of CUDA_VISIBLE_DEVICES.
+
+    NVML is kept open while it answers: without a persistence daemon each opening wakes the device up, which takes
+    seconds. After any error it is closed and opened anew with the next look, since what was opened before a device was
+    lost or its driver reloaded stays dead.
+
+    Args:
+        nvml: a module with pynvml's names.
+    """
+
+    def __init__(self, nvml: Any = None, *, answer_seconds: float = ANSWER_SECONDS) -> None:
+        self.nvml = nvml or importlib.import_module("pynvml")
+        self.answer_seconds = answer_seconds
+        self._asking: Thread | None = None
+        self._is_open = self._was_there = False
+
+    def look(self) -> Look:
+        if self._asking is not None and self._asking.is_alive():
+            return Unknown("its driver still does not answer")
+        answers: list[Look] = []
+        # A thread for each question, none left over: a call into the driver can't be given up in any other way.
+        self._asking = Thread(target=lambda: answers.append(self._ask()), name="nvml", daemon=True)
+        self._asking.start()
+        self._asking.join(self.answer_seconds)
+        return answers[0] if answers else Unknown(f"its driver did not answer within {self.answer_seconds:g} s")
+
+    def _ask(self) -> Look:
+        try:
+            found = self._facts()
+        except (self.nvml.NVMLError_LibraryNotFound, self.nvml.NVMLError_DriverNotLoaded) as error:
+            found = Absent(str(error))
+        except Exception as error:  # a binding that stumbles knows no more than a driver that does
+            found = Unknown(str(error) or type(error).__name__)
+        if not isinstance(found, Facts):
+            self._close()
+        if isinstance(found, Absent) and self._was_there:
+            return Unknown(f"it is gone: {found.reason}")
+        self._was_there |= isinstance(found, Facts)
+        return found
+
+    def _facts(self) -> Look:
+        if not self._is_open:
+            self.nvml.nvmlInit()
+            self._is_open = True
+        if not self.nvml.nvmlDeviceGetCount():
+            return Absent("the driver sees none")
+        handle = self._handle()
+        memory = self.nvml.nvmlDeviceGetMemoryInfo(handle)
+        name = _text(self.nvml.nvmlDeviceGetName(handle))
+        return Facts(memory.total, memory.used, memory.free, tuple(self._holders(handle)), name)
+
+    def _handle(self) -> Any:
+        first = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")[0].strip()
+        if first.startswith("GPU-"):
+            return self.nvml.nvmlDeviceGetHandleByUUID(first)
+        return self.nvml.nvmlDeviceGetHandleByIndex(int(first) if first.isdecimal() else 0)
+
+    def _holders(self, handle: Any) -> Iterator[Holder]:
+        seen: set[int] = set()
+        for ask in (self.nvml.nvmlDeviceGetComputeRunningProcesses, self.nvml.nvmlDeviceGetGraphicsRunningProcesses):
+            with contextlib.suppress(self.nvml.NVMLError):
+                for process in ask(handle):
+                    if process.pid not in seen:
+                        seen.add(process.pid)
+                        yield Holder(process.pid, self._program(process.pid), process.usedGpuMemory)
+
+    def _program(self, pid: int) -> str:
+        try:
+            told = _text(self.nvml.nvmlSystemGetProcessName(pid))
+        except self.nvml.NVMLError:
+            return "a program"
+        return told.split(" ")[0].rsplit("/", 1)[-1] or "a program"
+
+    def _close(self) -> None:
+        if self._is_open:
+            self._is_open = False
+            with contextlib.suppress(self.nvml.NVMLError):
+                self.nvml.nvmlShutdown()
+
+
+@dataclass(slots=True)
+class Gate:
+    """Whether work may begin, by how much of the card is left for us: pure, one sample at a time.
+
+    It closes when that was below PAUSE_BELOW for PAUSE_AFTER samples running, and opens when it was above RESUME_ABOVE
+    for RESUME_AFTER. Not knowing closes it too; then it opens as soon as enough samples in a row are known and not too
+    low. Two moves are DWELL_SECONDS apart, but that a gate which does not know closes at once.
+    """
+
+    is_open: bool = True
+    is_low: bool = False  # closed, and not only because nothing was known
+    _unknown: int = 0  # each: samples running
+    _low: int = 0
+    _high: int = 0
+    _moved_at: float = -math.inf
+
+    def sample(self, share: float | None, now: float) -> bool:
+        """Take the share of the card that others leave to us (0..1; None: unknown), and say whether it is open.
+
+        Args:
+            now: seconds on any clock that only goes forward.
+        """
+        enough = RESUME_ABOVE if self.is_low else PAUSE_BELOW
+        self._unknown = self._unknown + 1 if share is None else 0
+        self._low = self._low + 1 if share is not None and share < PAUSE_BELOW else 0
+        self._high = self._high + 1 if share is not None and share > enough else 0
+        settled = now - self._moved_at >= DWELL_SECONDS
+        if self._low >= PAUSE_AFTER and (settled or not self.is_open):
+            self._move(is_open=False, is_low=True, now=now)
+        elif self._unknown >= UNKNOWN_AFTER:
+            self._move(is_open=False, is_low=self.is_low, now=now)
+        elif not self.is_open and settled and self._high >= RESUME_AFTER:
+            self._move(is_open=True, is_low=False, now=now)
+        return self.is_open
+
+    def _move(self, *, is_open: bool, is_low: bool, now: float) -> None:
+        if is_low and not self.is_low:
+            self._high = 0  # counted by the other mark
+        if is_open != self.is_open:
+            self._moved_at = now
+        self.is_open, self.is_low = is_open, is_low
+
+
+def mib(size: int) -> str:
+    return f"{size // MIB:,} MiB"
+
+
+def _text(told: str | bytes) -> str:
+    return told.decode(errors="replace") if isinstance(told, bytes) else told

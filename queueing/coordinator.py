@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 
 import structlog
 from django.db import InterfaceError, OperationalError
@@ -64,6 +65,7 @@ class Coordinator:
         self._tries = 0
         self._not_before = clock()
         self._holds_up_all = False
+        self._complaints: list[str] = []
 
     @property
     def dwelt_seconds(self) -> float:
@@ -145,9 +147,9 @@ class Coordinator:
             self.row.enter(Step.UNLOADING, name=self.current)
         self.current = None
         self._holds_up_all = True
-        self.memory.before_unload(self.resident(), intact=intact)
-        for engine in self._all():
-            engine.unload()
+        with suppress(StageError):  # a server that can't be asked does not say what it holds
+            self.memory.before_unload(self.resident(), intact=intact)
+        self._complaints = [words for engine in self._all() if (words := _unload(engine))]
         self.memory.ask_needs(self._all())
         failpoint("switch.unloaded")
 
@@ -159,7 +161,7 @@ class Coordinator:
             if self._mend_stuck():
                 held = self._wait_until_empty()
         if held:
-            raise StillHeld(held)
+            raise StillHeld("; ".join([held, *self._complaints]))
         self._holds_up_all = False
         failpoint("switch.verified")
 
@@ -176,16 +178,18 @@ class Coordinator:
         return ""
 
     def _still_held(self) -> str:
-        if models := [one.model for one in self.resident()]:
-            return f"still in memory: {', '.join(models)}"
-        return self.memory.still_held()
+        try:
+            models = [one.model for one in self.resident()]
+        except StageError as error:
+            return str(error)  # who can't be asked may well hold the GPU
+        return f"still in memory: {', '.join(models)}" if models else self.memory.still_held()
 
     def _mend_stuck(self) -> bool:
         """Have restarted what does not let go. Without a model to be seen it may be any server's memory."""
         if self.on_stuck is None or self.hurried():
             return False
-        reporting = [engine for engine in self._all() if engine.resident()]
-        stuck = reporting or [engine for engine in self._all() if engine.server]
+        stuck = [engine for engine in self._all() if _holds(engine)]
+        stuck = stuck or [engine for engine in self._all() if engine.server]
         by_server = {engine.server or id(engine): engine for engine in stuck}
         mended = [self.on_stuck(engine) for engine in by_server.values()]  # each of them, whatever the first one says
         return any(mended)
@@ -229,6 +233,22 @@ class Coordinator:
 
     def _all(self) -> list[Engine]:
         return _unique(engine for engines in self.engines.values() for engine in engines)
+
+
+def _unload(engine: Engine) -> str:
+    """What the engine says against it, for the case that something is seen to stay: that decides."""
+    try:
+        engine.unload()
+    except StageError as error:
+        return str(error)
+    return ""
+
+
+def _holds(engine: Engine) -> bool:
+    try:
+        return bool(engine.resident())
+    except StageError:
+        return True
 
 
 def _unique(engines: Iterable[Engine]) -> list[Engine]:

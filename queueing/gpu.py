@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import importlib
-import math
 import os
 import re
 from collections.abc import Iterator
@@ -23,12 +22,6 @@ from queueing.exceptions import QueueError
 
 MIB = 1 << 20
 ANSWER_SECONDS = 2.0  # NVML can hang for ever; a healthy one answers in milliseconds
-
-# The gate: pauses at the low mark, resumes at the high one, so that memory that flaps round either moves nothing.
-PAUSE_BELOW, PAUSE_AFTER = 0.20, 3  # less of the card left for us, in so many samples running
-RESUME_ABOVE, RESUME_AFTER = 0.50, 5
-UNKNOWN_AFTER = 2  # samples; one missed answer is no news
-DWELL_SECONDS = 15.0  # between two moves of the gate
 
 
 class NodeBusy(QueueError):
@@ -184,49 +177,6 @@ class Device:
             self._is_open = False
             with contextlib.suppress(self.nvml.NVMLError):
                 self.nvml.nvmlShutdown()
-
-
-@dataclass(slots=True)
-class Gate:
-    """Whether work may begin, by how much of the card is left for us: pure, one sample at a time.
-
-    It closes when that was below PAUSE_BELOW for PAUSE_AFTER samples running, and opens when it was above RESUME_ABOVE
-    for RESUME_AFTER. Not knowing closes it too; then it opens as soon as enough samples in a row are known and not too
-    low. Two moves are DWELL_SECONDS apart, but that a gate which does not know closes at once.
-    """
-
-    is_open: bool = True
-    is_low: bool = False  # closed, and not only because nothing was known
-    _unknown: int = 0  # each: samples running
-    _low: int = 0
-    _high: int = 0
-    _moved_at: float = -math.inf
-
-    def sample(self, share: float | None, now: float) -> bool:
-        """Take the share of the card that others leave to us (0..1; None: unknown), and say whether it is open.
-
-        Args:
-            now: seconds on any clock that only goes forward.
-        """
-        enough = RESUME_ABOVE if self.is_low else PAUSE_BELOW
-        self._unknown = self._unknown + 1 if share is None else 0
-        self._low = self._low + 1 if share is not None and share < PAUSE_BELOW else 0
-        self._high = self._high + 1 if share is not None and share > enough else 0
-        settled = now - self._moved_at >= DWELL_SECONDS
-        if self._low >= PAUSE_AFTER and (settled or not self.is_open):
-            self._move(is_open=False, is_low=True, now=now)
-        elif self._unknown >= UNKNOWN_AFTER:
-            self._move(is_open=False, is_low=self.is_low, now=now)
-        elif not self.is_open and settled and self._high >= RESUME_AFTER:
-            self._move(is_open=True, is_low=False, now=now)
-        return self.is_open
-
-    def _move(self, *, is_open: bool, is_low: bool, now: float) -> None:
-        if is_low and not self.is_low:
-            self._high = 0  # counted by the other mark
-        if is_open != self.is_open:
-            self._moved_at = now
-        self.is_open, self.is_low = is_open, is_low
 
 
 def mib(size: int) -> str:

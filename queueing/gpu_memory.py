@@ -13,9 +13,9 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from queueing.engines.base import Engine, Resident
 from queueing.exceptions import Infrastructure, StageError
-from queueing.gpu import MIB, Absent, Facts, Gate, Gpu, Holder, Look, Unknown, mib
-from queueing.models import Pause, Phase
-from queueing.models.phase import SYSTEM
+from queueing.gpu import MIB, Absent, Facts, Gpu, Holder, Look, Unknown, mib
+from queueing.models import Phase
+from queueing.states import Step
 
 # A model may be loaded while at most this share of the card is in use afterwards: the rest is for what models take
 # while they work, and for fragments. A model that declares its need wrongly meets the second bound.
@@ -23,7 +23,6 @@ ADMIT_SHARE = 0.85
 SPARE_BYTES = 512 * MIB  # must be left free
 TOLERANCE_BYTES = 256 * MIB  # others' memory moves by as much by itself: a desktop, a browser
 ON_GPU_SHARE = 0.95  # a server keeps a few tables of a model in the machine's memory; less of it is a fallback
-PAUSE_SECONDS = 15.0  # a pause outlives a worker that dies by as much; renewed at every sample
 UNKNOWN = "the GPU's state is unknown"
 ACCEPT = "manage.py queue_recover --accept-gpu-memory"
 
@@ -40,7 +39,8 @@ class GpuMemory:
         self.needs: Mapping[int, int | None] = {}  # bytes by the engine's id(), as they were asked for after the unload
         self.ours = 0  # bytes that our loads have added
         self._empty: Facts | None = None  # as it was when nothing of ours was in memory the last time
-        self._loaded = True  # since then, something of ours has or may have been loaded
+        # Since then something of ours was loaded, or may have been. Not if the row says idle: it said so after a look.
+        self._loaded = row.step != Step.IDLE
         self._measured = True
         self._our_pids: frozenset[int] = frozenset()  # who came with our loads: only not to be named as others
 
@@ -56,17 +56,19 @@ class GpuMemory:
             held: what of ours is in memory, as the engines report it.
             intact: all of what was loaded is still there, so that `ours` is true.
         """
-        self.row.refresh_from_db(fields=["empty_bytes"])  # a person may have cleared it
         self._loaded |= any(one.pid is None for one in held)  # a server's model: whoever asked for it
         facts = self.gpu.look()
         if not isinstance(facts, Facts):
             return
+        self.row.refresh_from_db(fields=["empty_bytes"])  # a person may have cleared it
         if self.row.empty_bytes is None:
             reported = sum(one.gpu_bytes for one in held)
             self._record(facts.used - (max(self.ours, reported) if held else 0))
         elif intact and self.ours:
             # Somebody has gone meanwhile: what they held must not hide as much of ours.
             self._record(min(self.row.empty_bytes, facts.used - self.ours))
+        elif self._empty is None and self._loaded:
+            self.ours = max(0, facts.used - self.row.empty_bytes)  # left by a predecessor, until it is seen to be gone
 
     def ask_needs(self, engines: Iterable[Engine]) -> None:
         """Learn what the models will take, once they are unloaded."""
@@ -140,7 +142,7 @@ class GpuMemory:
                     self._measure(facts)
                 foreign = max(0, facts.used - self.ours)
                 taken = f"{foreign / facts.total:.0%} of the GPU's memory is taken by other programs"
-                return 1 - foreign / facts.total, taken + _named(self._others(facts), "")
+                return 1 - foreign / facts.total, taken + _named(self._others(facts), ": ")
 
     def _facts(self) -> Facts | None:
         """None: no GPU that matters."""
@@ -162,37 +164,6 @@ class GpuMemory:
 
     def _others(self, facts: Facts) -> list[Holder]:
         return [one for one in facts.holders if one.pid not in self._our_pids]
-
-
-class GpuWatch:
-    """Lets a node rest, by a pause that everybody can read, while others fill its GPU or nobody knows how it is."""
-
-    def __init__(self, node: str, memory: GpuMemory, *, every_seconds: float) -> None:
-        self.node, self.memory, self.every_seconds = node, memory, every_seconds
-        self.gate = Gate()
-        self._next = self._said_at = 0.0
-        self._words = ""  # of the pause that stands
-
-    def look(self, now: float) -> None:
-        """Take a sample if it is time for one; pause, keep pausing, or let go on."""
-        if now < self._next:
-            return
-        self._next = now + self.every_seconds
-        share, words = self.memory.outlook()
-        was_open = self.gate.is_open
-        if not self.gate.sample(share, now):
-            if was_open or self._is_news(words, now):
-                self._words, self._said_at = words, now
-            Pause.objects.rest(Pause.What.EVERYTHING, node=self.node, reason=self._words, seconds=PAUSE_SECONDS)
-        elif not was_open:
-            standing = Pause.objects.filter(what=Pause.What.EVERYTHING, node=self.node, by=SYSTEM)
-            standing.lift(by=SYSTEM, reason="the GPU has room again")
-
-    def _is_news(self, words: str, now: float) -> bool:
-        """Figures move with every sample, and a driver may answer every other time: only another cause is news."""
-        unknown = words.startswith(UNKNOWN)
-        other_cause = unknown != self._words.startswith(UNKNOWN) and (unknown or self.gate.is_low)
-        return other_cause and now - self._said_at >= PAUSE_SECONDS
 
 
 def _need(engine: Engine) -> int | None:

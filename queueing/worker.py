@@ -24,7 +24,7 @@ from queueing import gpu, jobs, pipelines, policy, schema, upkeep
 from queueing.coordinator import Coordinator
 from queueing.engines.base import Engine, Engines
 from queueing.exceptions import Infrastructure
-from queueing.gpu_memory import GpuWatch
+from queueing.gpu_watch import GpuWatch
 from queueing.heart import Heart
 from queueing.models import Batch, Pause, Task, Worker
 from queueing.states import PhaseName

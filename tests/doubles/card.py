@@ -63,11 +63,15 @@ class Card:
             ledger.most = max(ledger.most, in_use + size)
 
     def give_back(self, owner: str, *, after: float = 0.0) -> None:
-        """All that `owner` holds, `after` so many seconds; infinity is never, while its process lives."""
+        """All that `owner` holds, `after` so many seconds; infinity is never, while its process lives.
+
+        What is being given back already comes no later, but it may come sooner.
+        """
         with self._ledger() as ledger:
             for one in ledger.holdings:
-                if one.owner == owner and one.free_at is None:
-                    one.free_at = time.monotonic() + after
+                if one.owner == owner:
+                    free_at = time.monotonic() + after
+                    one.free_at = free_at if one.free_at is None else min(one.free_at, free_at)
 
     def trouble(self, how: str) -> None:
         """From now on the driver answers like this; empty: as it should."""

@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from queueing import gpu
-from queueing.gpu import Absent, Device, Facts, Gate, Unknown
+from queueing import gpu, gpu_watch
+from queueing.gpu import Absent, Device, Facts, Unknown
+from queueing.gpu_watch import Gate
 from tests.doubles import nvml
 from tests.doubles.card import GIB, Card
 from tests.doubles.nvml import Nvml
@@ -199,13 +200,13 @@ def test_no_samples_make_the_gate_flap(shares: list[float | None], seconds: floa
     at = moves(run(shares, seconds))
     for before, after in itertools.pairwise(at):
         closes_blindly = shares[after] is None
-        assert closes_blindly or (after - before) * seconds >= gpu.DWELL_SECONDS - 1e-6
+        assert closes_blindly or (after - before) * seconds >= gpu_watch.DWELL_SECONDS - 1e-6
     for opened in at[1::2]:
         closed = at[at.index(opened) - 1]
-        last = [share for share in shares[opened - gpu.RESUME_AFTER + 1 : opened + 1] if share is not None]
+        last = [share for share in shares[opened - gpu_watch.RESUME_AFTER + 1 : opened + 1] if share is not None]
         was_low = shares[closed] is not None
-        assert len(last) == gpu.RESUME_AFTER
-        assert min(last) > (gpu.RESUME_ABOVE if was_low else gpu.PAUSE_BELOW)
+        assert len(last) == gpu_watch.RESUME_AFTER
+        assert min(last) > (gpu_watch.RESUME_ABOVE if was_low else gpu_watch.PAUSE_BELOW)
 
 
 @given(st.lists(SHARES, max_size=60), st.floats(0.1, 5))
@@ -213,7 +214,7 @@ def test_whatever_came_before_it_closes_within_two_unknown_samples_and_opens_aga
     shares: list[float | None], seconds: float
 ) -> None:
     """F43: paused within two polls, and resumes by itself."""
-    more = int(gpu.DWELL_SECONDS / seconds) + gpu.RESUME_AFTER + 1
+    more = int(gpu_watch.DWELL_SECONDS / seconds) + gpu_watch.RESUME_AFTER + 1
     states = run([*shares, None, None, *[0.9] * more], seconds)
     assert not states[len(shares) + 1]
     assert states[-1]

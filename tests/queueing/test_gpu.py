@@ -1,20 +1,16 @@
-"""What the driver says, and the gate over it."""
+"""What the driver says."""
 
 from __future__ import annotations
 
-import itertools
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from queueing import gpu, gpu_watch
+from queueing import gpu
 from queueing.gpu import Absent, Device, Facts, Unknown
-from queueing.gpu_watch import Gate
 from tests.doubles import nvml
 from tests.doubles.card import GIB, Card
 from tests.doubles.nvml import Nvml
@@ -150,88 +146,3 @@ def test_a_real_driver_tells_the_same_as_its_double() -> None:
     assert time.monotonic() - began < gpu.ANSWER_SECONDS
     assert 0 < found.used + found.free <= found.total
     assert isinstance(device.look(), Facts)
-
-
-# The gate
-
-SHARES = st.one_of(st.none(), st.floats(0, 1))
-
-
-def run(shares: list[float | None], seconds: float = 1.0) -> list[bool]:
-    gate = Gate()
-    return [gate.sample(share, at * seconds) for at, share in enumerate(shares)]
-
-
-def moves(states: list[bool]) -> list[int]:
-    """At which samples it moved; it is open before the first."""
-    return [at for at, (before, now) in enumerate(zip([True, *states], states, strict=False)) if before != now]
-
-
-@pytest.mark.parametrize(
-    ("shares", "at"),
-    [
-        ([0.1] * 2, []),
-        ([0.1] * 3, [2]),
-        ([0.1, 0.1, 0.2, 0.1, 0.1], []),  # three running
-        ([0.1, 0.1, None, 0.1], []),
-        ([0.1] * 3 + [0.6] * 20, [2, 17]),  # fifteen seconds later
-        ([0.1] * 20 + [0.6] * 4 + [0.5], [2]),
-        ([0.1] * 20 + [0.6] * 5, [2, 24]),
-        ([0.1] * 20 + [0.6] * 4 + [0.4] + [0.6] * 5, [2, 29]),
-        ([None], []),
-        ([None, 0.9, None, 0.9], []),
-        ([None] * 2, [1]),
-        ([None] * 20 + [0.3] * 5, [1, 24]),  # as low as that it had not closed
-        ([None] * 20 + [0.1] * 3 + [0.3] * 9, [1]),  # but here it would have
-        ([None] * 20 + [0.1] * 3 + [0.6] * 5, [1, 27]),
-        ([0.1] * 3 + [None] * 20 + [0.3] * 9, [2]),
-        ([0.1] * 3 + [0.6] * 15 + [None] * 2, [2, 17, 19]),  # not knowing closes at once
-        ([0.1] * 3 + [0.6] * 15 + [0.1] * 15, [2, 17, 32]),
-    ],
-)
-def test_the_gate_moves_exactly_there(shares: list[float | None], at: list[int]) -> None:
-    """F43, F44."""
-    assert moves(run(shares)) == at
-
-
-@given(st.lists(SHARES, max_size=120), st.floats(0.1, 5))
-def test_no_samples_make_the_gate_flap(shares: list[float | None], seconds: float) -> None:
-    """F44: at most one move per fifteen seconds, but that not knowing closes at once; no resume below the high mark."""
-    at = moves(run(shares, seconds))
-    for before, after in itertools.pairwise(at):
-        closes_blindly = shares[after] is None
-        assert closes_blindly or (after - before) * seconds >= gpu_watch.DWELL_SECONDS - 1e-6
-    for opened in at[1::2]:
-        closed = at[at.index(opened) - 1]
-        last = [share for share in shares[opened - gpu_watch.RESUME_AFTER + 1 : opened + 1] if share is not None]
-        was_low = shares[closed] is not None
-        assert len(last) == gpu_watch.RESUME_AFTER
-        assert min(last) > (gpu_watch.RESUME_ABOVE if was_low else gpu_watch.PAUSE_BELOW)
-
-
-@given(st.lists(SHARES, max_size=60), st.floats(0.1, 5))
-def test_whatever_came_before_it_closes_within_two_unknown_samples_and_opens_again(
-    shares: list[float | None], seconds: float
-) -> None:
-    """F43: paused within two polls, and resumes by itself."""
-    more = int(gpu_watch.DWELL_SECONDS / seconds) + gpu_watch.RESUME_AFTER + 1
-    states = run([*shares, None, None, *[0.9] * more], seconds)
-    assert not states[len(shares) + 1]
-    assert states[-1]
-
-
-@pytest.mark.parametrize("period", [2, 6, 20, 90])
-def test_a_sawtooth_moves_the_gate_at_most_once_in_fifteen_seconds(card: Card, device: Device, period: int) -> None:
-    """F44: another program takes and frees 7.5 of the 8 GB, at one sample a second."""
-    gate, states = Gate(), []
-    for second in range(3 * period):
-        if second % period == 0:
-            card.take("blender", "", 15 * GIB // 2)
-        elif second % period == period // 2:
-            card.give_back("blender")
-        found = device.look()
-        assert isinstance(found, Facts)
-        states.append(gate.sample(found.free / found.total, second))
-    at = moves(states)
-    assert all(after - before >= 15 for before, after in itertools.pairwise(at))
-    assert bool(at) == (period >= 6)

@@ -92,12 +92,15 @@ class Card:
         descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         with os.fdopen(descriptor, "r+") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
-            ledger = _read(file.read())
+            before = file.read()
+            ledger = _read(before)
             ledger.holdings = [one for one in ledger.holdings if _still_held(one)]
             yield ledger
-            file.seek(0)
-            file.truncate()
-            json.dump(asdict(ledger), file)
+            # Written over, then cut: cut to nothing first, some file systems flush it to the disk each time.
+            if (after := json.dumps(asdict(ledger))) != before:
+                file.seek(0)
+                file.write(after)
+                file.truncate()
 
 
 def _read(text: str) -> Ledger:

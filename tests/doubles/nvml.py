@@ -98,7 +98,7 @@ class Nvml:
         if not self.opened:
             raise pynvml.NVMLError_Uninitialized
         while (found := self.card.look()).trouble == HANGS:
-            time.sleep(0.02)
+            time.sleep(0.005)
         self._lost |= found.trouble in OPENING or found.trouble == "lost"
         if self._lost:
             raise pynvml.NVMLError_GpuIsLost

@@ -126,7 +126,7 @@ class Servers:
                 self._failed(server, job.error)
 
     def refused(self, engine: Engine, error: StageError) -> bool:
-        """It could not be loaded or unloaded. Whether its server is to blame, whose breaker says when to try again."""
+        """It could not be loaded. Whether its server is to blame, whose breaker says when to try again."""
         server = address(engine, self.node)
         if not server or circuit.sign_of(error) not in (Sign.FAILURE, Sign.SILENCE):
             return False

@@ -24,6 +24,7 @@ from queueing import circuit, gpu, jobs, pipelines, policy, restart, schema, upk
 from queueing.coordinator import Coordinator
 from queueing.engines.base import Engine, Engines
 from queueing.exceptions import Infrastructure
+from queueing.gpu_watch import GpuWatch
 from queueing.heart import Heart
 from queueing.models import Batch, Pause, Task, Worker
 from queueing.servers import Servers
@@ -81,8 +82,16 @@ class PhaseWorker:
     `stop()` once: claim nothing more, finish what runs within the grace period or hand it back. Twice: hand back now.
     """
 
-    def __init__(self, node: str, engines: Engines, options: Options, *, chance: random.Random | None = None) -> None:
-        self.node, self.engines, self.options = node, engines, options
+    def __init__(
+        self,
+        node: str,
+        engines: Engines,
+        options: Options,
+        *,
+        device: gpu.Gpu | None = None,
+        chance: random.Random | None = None,
+    ) -> None:
+        self.node, self.engines, self.options, self.device = node, engines, options, device
         self.chance = chance or random.Random()  # noqa: S311 - jitter, not a secret
         self.wake, self.stopping, self.hurry, self.lost = Event(), Event(), Event(), Event()
         self.jobs = jobs.Jobs(engines, options.patience, wake=self.wake.set, chance=self.chance)
@@ -103,6 +112,7 @@ class PhaseWorker:
         self._last_resort.daemon = True
         self.row: Worker
         self.coordinator: Coordinator
+        self.watch: GpuWatch
         self._next_look = self._next_upkeep = 0.0
         self._busy_at = time.monotonic()
         self._in_doubt = self._outdated = False
@@ -177,6 +187,7 @@ class PhaseWorker:
         """Rescue, tidy up, and follow the policy. Returns (a hand-over happened, claiming is allowed)."""
         held = self.jobs.held()
         self._dry.clear()
+        self.watch.look(time.monotonic())
         snapshot = self._snapshot()
         self._in_doubt |= self.servers.look(snapshot.troubled)
         self.jobs.stop({claim for claim in held if claim[0] not in snapshot.owned})  # cancelled, or taken from it
@@ -370,8 +381,15 @@ class PhaseWorker:
             PhaseName.EVAL: [self.engines.extract, self.engines.rate],
         }
         self.coordinator = Coordinator(
-            self.node, phases, leave_out=self.servers.leave_out, on_refusal=self.servers.refused
+            self.node,
+            phases,
+            gpu=self.device,
+            hurried=self.hurry.is_set,
+            on_stuck=self.servers.restart_stuck,
+            leave_out=self.servers.leave_out,
+            on_refusal=self.servers.refused,
         )
+        self.watch = GpuWatch(self.node, self.coordinator.memory, every_seconds=self.options.poll_seconds)
         self.coordinator.reconcile()
         log.info("worker ready", node=self.node, worker=str(self.id))
         return True
@@ -387,7 +405,7 @@ class PhaseWorker:
         )
 
     def _leave(self) -> bool:
-        self.coordinator.switch(None)
+        self.coordinator.leave()
         return bool(Worker.objects.filter(pk=self.row.pk).update(stopped_at=Now()))
 
     def _fence_itself(self) -> None:

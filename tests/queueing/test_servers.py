@@ -206,10 +206,12 @@ def test_transcription_gets_the_gpu_while_the_language_model_is_away(
     work.until(lambda: state(upload)[1] == State.FAILED)
 
 
-def test_a_server_is_not_asked_while_its_phase_is_paused(ready_to: ReadyTo, node: Callable[..., Work]) -> None:
+def test_a_server_is_not_asked_while_its_phase_is_paused(
+    ready_to: ReadyTo, node: Callable[..., Work], serve: Callable[[ModelServer], ModelServer]
+) -> None:
     ready_to(Stage.EXTRACT)
-    dead = servers.closed_port()
-    work = node(dead, dead)
+    url = serve(OpenAIServer([servers.status(502)] * 1000)).url  # it can be loaded, so the phase stays active
+    work = node(url, url)
     work.until(opened())
     Pause.objects.place(Pause.What.EVAL, by="operator", reason="repair")
     work.rounds(5)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import partial
@@ -85,11 +85,11 @@ class Servers:
     ) -> None:
         self.node, self.worker, self.terms = node, worker, terms
         self.lease_seconds, self.ask_seconds, self.wake = lease_seconds, ask_seconds, wake
-        self._engines: dict[str, LanguageEngine] = {}
+        self._engines: dict[str, list[LanguageEngine]] = {}
         self._actions: dict[str, restart.Action] = {}
         for role, engine in (("extract", engines.extract), ("rate", engines.rate)):
             if server := address(engine, node):
-                self._engines.setdefault(server, engine)
+                self._engines.setdefault(server, []).append(engine)
                 if action := actions.get(role):
                     self._actions[server] = action
         self.of_stages = _of_stages(engines, node)
@@ -98,14 +98,18 @@ class Servers:
         self._turns: set[str] = set()  # servers that only this worker may ask now
         self._errands: dict[str, Errand] = {}
 
-    def shut(self, engine: Engine) -> bool:
-        """Whether no task may call its server."""
-        row = self._troubled.get(address(engine, self.node))
-        return row is not None and row.openings > 0
+    def shut(self, stage: str) -> bool:
+        """Whether no task of this stage may call its server."""
+        return self._is_open(self.of_stages.get(stage, ""))
 
     def leave_out(self, engine: Engine) -> bool:
         """Whether it is not even loaded: its server is not asked now, or not by this worker."""
-        return self.shut(engine) and address(engine, self.node) not in self._turns
+        server = address(engine, self.node)
+        return self._is_open(server) and server not in self._turns
+
+    def _is_open(self, server: str) -> bool:
+        row = self._troubled.get(server)
+        return row is not None and row.openings > 0
 
     @property
     def asking(self) -> int:
@@ -161,8 +165,7 @@ class Servers:
         """Ask them. Their phase is active."""
         options = LanguageOptions(max_tokens=ANSWER_TOKENS, deadline_seconds=self.ask_seconds)
         for server in self._turns:
-            ask = partial(self._engines[server].generate, QUESTION, ANSWER, options)
-            self._begin(Errand(server, asks=True), ask)
+            self._begin(Errand(server, asks=True), partial(_ask, self._engines[server], options))
         self._turns.clear()
 
     def give_turns_back(self) -> None:
@@ -253,6 +256,19 @@ class Servers:
         self._errands[errand.server] = errand
         errand.outcome.add_done_callback(lambda _: self.wake())
         Thread(target=errand.do, args=(work,), name=f"ask {errand.server}", daemon=True).start()
+
+
+def _ask(engines: Sequence[LanguageEngine], options: LanguageOptions, *, stop: Event) -> None:
+    """Have a model answer. One that is loaded, if there is one: the server may have no room for another."""
+    engine = next(filter(_is_loaded, engines), engines[0])
+    engine.generate(QUESTION, ANSWER, options, stop=stop)
+
+
+def _is_loaded(engine: Engine) -> bool:
+    try:
+        return bool(engine.resident())
+    except StageError:
+        return False
 
 
 def _of_stages(engines: Engines, node: str) -> dict[str, str]:

@@ -288,7 +288,7 @@ class PhaseWorker:
         phase = self.coordinator.current
         if phase is None or self.stopping.is_set() or self.jobs.alone():
             return None
-        rooms = policy.rooms(self._lanes(phase), self.jobs.per_engine(), together=self.engines.together)
+        rooms = policy.rooms(self._open_lanes(phase), self.jobs.per_engine(), together=self.engines.together)
         return next(((lane, room) for lane, room in rooms if lane.engine not in self._dry), None)
 
     def _lanes(self, phase: PhaseName) -> list[policy.Lane]:
@@ -297,11 +297,11 @@ class PhaseWorker:
         for spec in pipelines.specs_of(phase):
             engine = self.jobs.engine_of(spec)
             found.setdefault(id(engine), (engine, []))[1].append(spec.name)
-        return [
-            policy.Lane(key, tuple(dict.fromkeys(names)), engine.slots)
-            for key, (engine, names) in found.items()
-            if not self.servers.shut(engine)
-        ]
+        return [policy.Lane(key, tuple(dict.fromkeys(names)), engine.slots) for key, (engine, names) in found.items()]
+
+    def _open_lanes(self, phase: PhaseName) -> list[policy.Lane]:
+        """Those whose model server may be called."""
+        return [lane for lane in self._lanes(phase) if not self.servers.shut(lane.stages[0])]
 
     def _claim(self, lane: policy.Lane, room: int, *, may_fill: bool) -> list[Task]:
         if self._phase_is(PhaseName.STT):

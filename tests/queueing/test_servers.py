@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,12 @@ import pytest
 
 from queueing import circuit, jobs, policy, restart
 from queueing.circuit import Sign, Terms
-from queueing.engines.base import Engines, Resident
+from queueing.engines.base import Engines, LanguageOptions, Resident
 from queueing.engines.llm import faults
 from queueing.engines.llm.openai_compatible import OpenAICompatible
 from queueing.engines.speech.simulated import SimulatedSpeech
 from queueing.models import Attempt, Breaker, Event, Pause, Phase, Task, in_seconds
-from queueing.servers import address
+from queueing.servers import _ask, address
 from queueing.states import PhaseName, Stage, State, Step
 from queueing.worker import Options, PhaseWorker
 from tests.queueing.engines.llm import servers
@@ -205,10 +206,12 @@ def test_transcription_gets_the_gpu_while_the_language_model_is_away(
     work.until(lambda: state(upload)[1] == State.FAILED)
 
 
-def test_a_server_is_not_asked_while_its_phase_is_paused(ready_to: ReadyTo, node: Callable[..., Work]) -> None:
+def test_a_server_is_not_asked_while_its_phase_is_paused(
+    ready_to: ReadyTo, node: Callable[..., Work], serve: Callable[[ModelServer], ModelServer]
+) -> None:
     ready_to(Stage.EXTRACT)
-    dead = servers.closed_port()
-    work = node(dead, dead)
+    url = serve(OpenAIServer([servers.status(502)] * 1000)).url  # it can be loaded, so the phase stays active
+    work = node(url, url)
     work.until(opened())
     Pause.objects.place(Pause.What.EVAL, by="operator", reason="repair")
     work.rounds(5)
@@ -282,6 +285,29 @@ def test_a_restart_whose_command_fails_is_counted_and_told(
     work.until(Event.objects.filter(kind="server_restarted").exists)
     assert Event.objects.filter(kind="server_restarted")[0].detail["said"] == "exit 1: no such container: ollama"
     assert Breaker.objects.get().restarts == 1
+
+
+@dataclass
+class OnOneServer:
+    """One of two models of a server, of which it has room for one."""
+
+    model: str
+    loaded: bool
+    asked: list[str]
+
+    def resident(self) -> tuple[Resident, ...]:
+        return (Resident(self.model, 1, "cuda"),) if self.loaded else ()
+
+    def generate(self, *_: Any, **__: Any) -> None:
+        self.asked.append(self.model)
+
+
+@pytest.mark.parametrize(("loaded", "asked"), [("llama", "llama"), ("mistral", "mistral"), ("", "mistral")])
+def test_of_two_models_the_one_that_is_loaded_is_asked(loaded: str, asked: str) -> None:
+    names: list[str] = []
+    engines: Any = [OnOneServer(name, name == loaded, names) for name in ("mistral", "llama")]
+    _ask(engines, LanguageOptions(), stop=threading.Event())
+    assert names == [asked]
 
 
 def test_a_worker_that_stops_lets_the_next_one_ask(

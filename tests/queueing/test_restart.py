@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import string
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -136,7 +137,17 @@ def test_a_command_that_hangs_is_stopped_with_all_it_started(program: Program, t
     outcome = restart.run(Action("docker", "x"), seconds=0.5)
     assert outcome == restart.Outcome(False, "it was stopped after 0.5 s.")
     child = int((tmp_path / "child").read_text())
-    assert not psutil.pid_exists(child) or psutil.Process(child).status() == psutil.STATUS_ZOMBIE
+    deadline = time.monotonic() + 10  # a kill takes effect a moment later
+    while lives(child):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def lives(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def test_a_command_is_over_when_it_ends_though_what_it_left_keeps_the_pipe(program: Program, tmp_path: Path) -> None:

@@ -93,6 +93,16 @@ CATALOGUE: Final[dict[str, Explanation]] = {
         "The program that does this step could not be reached.",
         f"{_SAFE} The work goes on by itself when it is back; your teacher can see what is missing.",
     ),
+    "engine_busy": Explanation(
+        "The model’s server is busy",
+        "The program that does this step has too much to do, or is still starting.",
+        f"{_SAFE} The work goes on by itself in a moment.",
+    ),
+    "engine_refuses": Explanation(
+        "The model’s server refuses us",
+        "The program that does this step wants another password than the one it was given.",
+        f"{_SAFE} Tell your teacher: the lab’s settings have to be corrected first.",
+    ),
     "model_missing": Explanation(
         "The model is not installed",
         "The model for this step is not on the lab computer.",

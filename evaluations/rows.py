@@ -17,7 +17,7 @@ from django.utils.timezone import localtime
 from evaluations import errors
 from evaluations.models import Submission
 from queueing import pipelines
-from queueing.models import Event, Pause, Phase, Task, Worker
+from queueing.models import Breaker, Event, Pause, Phase, Task, Worker
 from queueing.models.phase import SYSTEM
 from queueing.states import LIVE, PhaseName, Stage, State, Step
 
@@ -34,6 +34,7 @@ class Queue:
     workers: frozenset[uuid.UUID]  # heard of lately
     nodes: frozenset[str]  # theirs
     pauses: tuple[Pause, ...]
+    silent_servers: tuple[Breaker, ...]  # of language models, that no task may call for now
 
     @property
     def waiting(self) -> int:
@@ -51,7 +52,7 @@ class Queue:
         working = [_phase_words(phase) for phase in self.phases if self._goes_on(phase)]
         if not self.positions:
             working = [] if self.pauses else ["The GPU is waiting for work."]
-        return " ".join([*_pauses_words(self.pauses), *working])
+        return " ".join([*_pauses_words(self.pauses), *self._server_words(), *working])
 
     @property
     def counts(self) -> str:
@@ -59,6 +60,9 @@ class Queue:
         if not self.positions:
             return "Nobody is waiting."
         return f"{self.running} being worked on, {self.waiting} waiting."
+
+    def _server_words(self) -> list[str]:
+        return [_silent_words(self.silent_servers)] if self.silent_servers else []
 
     def pause_of(self, phase: PhaseName) -> Pause | None:
         """What keeps every node from beginning such work."""
@@ -160,6 +164,7 @@ def read_queue() -> Queue:
         workers=frozenset(workers),
         nodes=frozenset(workers.values()),
         pauses=tuple(Pause.objects.active().order_by("since")),
+        silent_servers=tuple(Breaker.objects.open()),
     )
 
 
@@ -234,12 +239,24 @@ def _pause_words(pause: Pause) -> str:
     return f"{what}{where} is paused{until}: {pause.reason.rstrip('.')}."
 
 
+def _silent_words(servers: Sequence[Breaker]) -> str:
+    """Where it is and what it said is for the admin."""
+    if any(server.given_up for server in servers):
+        return (
+            "The language model does not answer, and restarting it did not help: please tell whoever looks after the"
+            " machine. Videos are safe; work goes on by itself when it is back."
+        )
+    return "The language model does not answer at the moment; work goes on by itself when it is back."
+
+
 def _why_it_waits(task: Task, queue: Queue, position: int | None) -> str:
     if not queue.workers:
         return "No worker is running at the moment; it goes on as soon as one does."
     needed = pipelines.get(task.pipeline).stage(task.stage).phase
     if pause := queue.pause_of(needed):
         return " ".join(_pauses_words([pause]))
+    if queue.silent_servers and needed == PhaseName.EVAL:
+        return _silent_words(queue.silent_servers)
     if task.error_code:
         return "It did not work this time and is tried again in a moment."
     if any(phase.step == Step.BLOCKED for phase in queue.phases):

@@ -26,6 +26,7 @@ from django.db.migrations.executor import MigrationExecutor
 
 from introeval import checks, embedded
 from introeval.embedded.errors import DISK_FULL
+from queueing import restart
 
 OLLAMA_FLOOR = (0, 17, 1)  # CVE-2026-7482: below, its memory can be read without a login
 FORMAT_LIBRARY_FLOOR = (62, 12)  # of FFmpeg 8.1: CVE-2026-40962
@@ -204,6 +205,27 @@ def rate_model() -> Finding:
     return _language_model("rate model", settings.LLM_RATE_URL, settings.LLM_RATE_MODEL)
 
 
+def restarts() -> Finding:
+    """Whether this machine could restart a model server that hangs, as the settings say."""
+    name = "restart of model servers"
+    wanted = {"LLM_EXTRACT_RESTART": settings.LLM_EXTRACT_RESTART, "LLM_RATE_RESTART": settings.LLM_RATE_RESTART}
+    actions = {variable: action for variable, text in wanted.items() if (action := restart.parse(text))}
+    if settings.LLM_PROTOCOL not in ("ollama", "openai"):
+        if actions:
+            said = f"{' and '.join(actions)} set, but no server is called (LLM_PROTOCOL is {settings.LLM_PROTOCOL})"
+            return warning(name, said, f"unset {' and '.join(actions)}")
+        return ok(name, f"no server is called ({settings.LLM_PROTOCOL})")
+    if len(actions) == 2 and settings.LLM_EXTRACT_URL == settings.LLM_RATE_URL and len(set(actions.values())) == 2:
+        return warning(name, "two commands for one server; LLM_RATE_RESTART is used", "unset one of them")
+    missing = sorted({action.program for action in actions.values() if shutil.which(action.program) is None})
+    if missing:
+        said = f"{' and '.join(missing)} not on PATH: a server that hangs would wait for a person"
+        return failure(name, said, f"install it, or unset {' and '.join(actions)}", optional=True)
+    if not actions:
+        return ok(name, "none: a server that hangs waits for a person (LLM_EXTRACT_RESTART, LLM_RATE_RESTART)")
+    return ok(name, "; ".join(sorted({str(action) for action in actions.values()})) + "; three times in ten minutes")
+
+
 def _language_model(name: str, url: str, model: str) -> Finding:
     if settings.LLM_PROTOCOL == "simulated":
         return warning(name, "simulated: answers are made up", "unset LLM_PROTOCOL")
@@ -300,7 +322,7 @@ def assets() -> Finding:
 
 MACHINE: tuple[Check, ...] = (software, decoder, data_dir, disk_space)
 SERVERS: tuple[Check, ...] = (database, migrations, stored_videos, broker)
-ENGINES: tuple[Check, ...] = (speech_model, extract_model, rate_model, gpu, assets)
+ENGINES: tuple[Check, ...] = (speech_model, extract_model, rate_model, restarts, gpu, assets)
 
 
 def examine(*, without: Collection[Check] = ()) -> list[Finding]:

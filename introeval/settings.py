@@ -16,6 +16,7 @@ from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 
 from introeval import embedded
+from queueing import restart
 
 django_stubs_ext.monkeypatch()  # before any admin class is made
 
@@ -39,6 +40,16 @@ def one_of(name: str, *choices: str) -> str:
     value: str = env.str(name, default=choices[0])
     if value not in choices:
         raise ImproperlyConfigured(f"{name} must be one of {', '.join(choices)}, it is {value!r}")
+    return value
+
+
+def restart_action(name: str) -> str:
+    """The variable as a command that restarts a model server, or `none`."""
+    value: str = env.str(name, default=restart.NONE)
+    try:
+        restart.parse(value)
+    except ValueError as error:
+        raise ImproperlyConfigured(f"{name} must be {error}, it is {value!r}") from None
     return value
 
 
@@ -165,6 +176,8 @@ MAX_ATTEMPTS = int(positive("MAX_ATTEMPTS", 3))
 MAX_CRASHES = int(positive("MAX_CRASHES", 2))
 RETRY_BACKOFF_SECONDS = positive("RETRY_BACKOFF_SECONDS", 10)
 
+GPU_WATCH = env.bool("GPU_WATCH", default=True)  # False: for a GPU whose driver can't tell its memory
+
 # Speech to text. STT_MODEL is a model's folder or file, or the name of one that came as a package.
 STT_ENGINE = one_of("STT_ENGINE", "faster-whisper", "openai-whisper", "simulated")
 STT_MODEL = env.str("STT_MODEL", default="tiny.en")
@@ -181,6 +194,9 @@ LLM_EXTRACT_MODEL = env.str(
 )
 LLM_RATE_URL = env.str("LLM_RATE_URL", default=LLM_EXTRACT_URL)
 LLM_RATE_MODEL = env.str("LLM_RATE_MODEL", default="smollm2" if LLM_PROTOCOL == "embedded" else "llama3:8b-instruct")
+# How the server at each address is restarted when it does not answer any more; see queueing/restart.py.
+LLM_EXTRACT_RESTART = restart_action("LLM_EXTRACT_RESTART")
+LLM_RATE_RESTART = restart_action("LLM_RATE_RESTART")
 LLM_API_KEY = env.str("LLM_API_KEY", default="")  # for servers of protocol `openai` that ask for one
 LLM_SLOTS = int(positive("LLM_SLOTS", 1 if LLM_PROTOCOL == "embedded" else 3))
 # One server that has room for one of two models would change it at every request.

@@ -36,6 +36,7 @@ class Snapshot:
     paused: frozenset[PhaseName] = frozenset()  # nothing of these may begin
     drained: bool = False  # and nothing may stay loaded
     wanted: PhaseName | None = None  # a person asked for this phase, and its time is not over
+    troubled: frozenset[str] = frozenset()  # the worker's model servers that failed and have not answered since
 
 
 @dataclass(frozen=True, slots=True)

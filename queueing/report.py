@@ -11,7 +11,7 @@ from django.conf import settings
 from django.db.models import Count, F, Min, Prefetch, Q
 from django.db.models.functions import Now
 
-from queueing.models import Pause, Phase, Task, Worker, in_seconds
+from queueing.models import Breaker, Pause, Phase, Task, Worker, in_seconds
 from queueing.states import ENDED, State, Status, status_of
 
 
@@ -27,6 +27,7 @@ def status() -> dict[str, Any]:
     return {
         "phases": [_phase(row) for row in _phases()],
         "pauses": pauses(),
+        "servers": servers(),
         "counts": _counts(groups),
         "statuses": _statuses(groups, live),
         "oldest_seconds": max(waits.values(), default=0.0),
@@ -41,6 +42,26 @@ def status() -> dict[str, Any]:
 def pauses() -> list[dict[str, Any]]:
     """What stands right now: what, where, why, who, until when."""
     return [_pause(row) for row in Pause.objects.active().order_by("since")]
+
+
+def servers() -> list[dict[str, Any]]:
+    """The model servers that failed and have not answered since."""
+    return [_server(row) for row in Breaker.objects.filter(failures__gt=0).now()]
+
+
+def _server(row: Breaker) -> dict[str, Any]:
+    left = (row.open_until - row.now).total_seconds() if row.open_until else 0.0
+    return {
+        "server": row.server,
+        "open": row.openings > 0,
+        "failures": row.failures,
+        "opened_at": _moment(row.opened_at),
+        "again_in_seconds": round(max(left, 0.0), 1),
+        "asked": row.standing.asked and left > 0,
+        "error": row.error,
+        "restarts": row.restarts,
+        "given_up": row.given_up,
+    }
 
 
 def _pause(row: Pause) -> dict[str, Any]:

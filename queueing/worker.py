@@ -10,8 +10,8 @@ import os
 import random
 import time
 import uuid
-from collections.abc import Callable, Hashable
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Event, Timer
 from typing import Any
@@ -20,12 +20,14 @@ import structlog
 from django.db import InterfaceError, OperationalError, ProgrammingError, connection
 from django.db.models.functions import Now
 
-from queueing import gpu, jobs, pipelines, policy, schema, upkeep
+from queueing import circuit, gpu, jobs, pipelines, policy, restart, schema, upkeep
 from queueing.coordinator import Coordinator
 from queueing.engines.base import Engine, Engines
 from queueing.exceptions import Infrastructure
+from queueing.gpu_watch import GpuWatch
 from queueing.heart import Heart
 from queueing.models import Batch, Pause, Task, Worker
+from queueing.servers import Servers
 from queueing.states import PhaseName
 
 log = structlog.get_logger()
@@ -33,6 +35,7 @@ log = structlog.get_logger()
 DATABASE_PAUSE_SECONDS = 1.0
 DISK_PAUSE_SECONDS = 15.0
 DISK_TROUBLE = ("disk_full", "disk_failed")
+ASK_SECONDS = 60.0  # a model server that is asked whether it is back may have to load its model first
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,9 @@ class Options:
     poll_seconds: float
     stop_grace_seconds: float
     lock_dir: Path
+    ask_seconds: float = ASK_SECONDS
+    restarts: Mapping[str, restart.Action | None] = field(default_factory=dict)  # of the server that extracts, rates
+    terms: circuit.Terms = field(default_factory=circuit.Terms)
 
     @classmethod
     def from_settings(cls, settings: Any) -> Options:
@@ -62,6 +68,11 @@ class Options:
             poll_seconds=settings.POLL_SECONDS,
             stop_grace_seconds=settings.STOP_GRACE_SECONDS,
             lock_dir=settings.DATA_DIR / "locks",
+            ask_seconds=min(ASK_SECONDS, settings.LLM_DEADLINE_SECONDS),
+            restarts={
+                "extract": restart.parse(settings.LLM_EXTRACT_RESTART),
+                "rate": restart.parse(settings.LLM_RATE_RESTART),
+            },
         )
 
 
@@ -71,18 +82,37 @@ class PhaseWorker:
     `stop()` once: claim nothing more, finish what runs within the grace period or hand it back. Twice: hand back now.
     """
 
-    def __init__(self, node: str, engines: Engines, options: Options, *, chance: random.Random | None = None) -> None:
-        self.node, self.engines, self.options = node, engines, options
+    def __init__(
+        self,
+        node: str,
+        engines: Engines,
+        options: Options,
+        *,
+        device: gpu.Gpu | None = None,
+        chance: random.Random | None = None,
+    ) -> None:
+        self.node, self.engines, self.options, self.device = node, engines, options, device
         self.chance = chance or random.Random()  # noqa: S311 - jitter, not a secret
         self.wake, self.stopping, self.hurry, self.lost = Event(), Event(), Event(), Event()
         self.jobs = jobs.Jobs(engines, options.patience, wake=self.wake.set, chance=self.chance)
         self.id = uuid.uuid4()
+        self.servers = Servers(
+            node,
+            self.id,
+            engines,
+            actions=options.restarts,
+            terms=options.terms,
+            lease_seconds=options.lease_seconds,
+            ask_seconds=options.ask_seconds,
+            wake=self.wake.set,
+        )
         # By the end of its leases a worker that can't be heard is gone, even if it hangs in a call to the database. Its
         # models go with it.
         self._last_resort = Timer(options.lease_seconds / 3, os._exit, [1])
         self._last_resort.daemon = True
         self.row: Worker
         self.coordinator: Coordinator
+        self.watch: GpuWatch
         self._next_look = self._next_upkeep = 0.0
         self._busy_at = time.monotonic()
         self._in_doubt = self._outdated = False
@@ -136,6 +166,8 @@ class PhaseWorker:
         if any(pipelines.get(job.task.pipeline).after(job.spec.name) for job in ended):
             self._dry.clear()  # what one stage is done with, another one waits for
         self._heed_disk(ended)
+        self.servers.note(ended)
+        self.servers.collect()
         if self._in_doubt and not self.jobs:
             self.coordinator.mend()
             self._in_doubt = False
@@ -145,7 +177,7 @@ class PhaseWorker:
         handed_over, may_claim = self._look()
         claimed = may_claim and self._claim_all()
         self._next_look = time.monotonic() + self.options.poll_seconds if may_claim else 0.0
-        return bool(ended) or handed_over or claimed
+        return bool(ended) or handed_over or claimed or (self._in_doubt and not self.jobs)
 
     def _go_on(self) -> bool:
         """Claim as it was decided a moment ago, without another look. Whether anything was taken."""
@@ -155,7 +187,9 @@ class PhaseWorker:
         """Rescue, tidy up, and follow the policy. Returns (a hand-over happened, claiming is allowed)."""
         held = self.jobs.held()
         self._dry.clear()
-        snapshot = Task.objects.snapshot(self.node, self.row)
+        self.watch.look(time.monotonic())
+        snapshot = self._snapshot()
+        self._in_doubt |= self.servers.look(snapshot.troubled)
         self.jobs.stop({claim for claim in held if claim[0] not in snapshot.owned})  # cancelled, or taken from it
         if snapshot.expired:
             upkeep.rescue_expired(self.options.patience.max_crashes, self.options.lease_seconds, {pk for pk, _ in held})
@@ -163,8 +197,14 @@ class PhaseWorker:
         handed_over, may_claim = self._follow_policy(snapshot)
         if handed_over:
             # Loading takes its time, in which somebody may have paused what is loaded now.
-            snapshot = Task.objects.snapshot(self.node, self.row)
+            snapshot = self._snapshot()
         return handed_over, may_claim and self.coordinator.current not in snapshot.paused
+
+    def _snapshot(self) -> policy.Snapshot:
+        snapshot = Task.objects.snapshot(self.node, self.row, self.servers.of_stages)
+        # A question to a server is no task, but keeps its model loaded all the same.
+        running = snapshot.evaluation.running + self.servers.asking
+        return replace(snapshot, evaluation=replace(snapshot.evaluation, running=running))
 
     def _follow_policy(self, snapshot: policy.Snapshot) -> tuple[bool, bool]:
         """Move the phase to where the policy wants it. Returns (a hand-over happened, claiming is allowed)."""
@@ -181,12 +221,33 @@ class PhaseWorker:
             idle_seconds=idle,
             blocked=phase.blocked_target,
         )
+        if self._may_ask(wanted, snapshot):
+            self.servers.take_turns()
+        moved = self._move_to(wanted, snapshot)
+        if self._phase_is(PhaseName.EVAL):
+            self.servers.ask()
+        else:
+            self.servers.give_turns_back()
+        return moved
+
+    def _may_ask(self, wanted: policy.Decision, snapshot: policy.Snapshot) -> bool:
+        """Whether a server that did not answer may be asked again: in its phase, and when there is work for it."""
+        there = self._phase_is(PhaseName.EVAL) or not self.jobs
+        return (
+            wanted.phase == PhaseName.EVAL
+            and there
+            and snapshot.evaluation.due > 0
+            and PhaseName.EVAL not in snapshot.paused
+        )
+
+    def _move_to(self, wanted: policy.Decision, snapshot: policy.Snapshot) -> tuple[bool, bool]:
+        phase = self.coordinator
         if wanted.phase == phase.current and not phase.blocked:
             phase.stay()
             if self._phase_is(PhaseName.STT) and snapshot.unbatched.due:
                 self._fill_batch()  # who came meanwhile joins while there is room
             return False, True
-        if self.jobs:
+        if self.jobs or self.servers.asking:
             phase.drain(wanted.phase, wanted.why)
             return False, False
         if wanted.phase != PhaseName.STT:
@@ -227,7 +288,7 @@ class PhaseWorker:
         phase = self.coordinator.current
         if phase is None or self.stopping.is_set() or self.jobs.alone():
             return None
-        rooms = policy.rooms(self._lanes(phase), self.jobs.per_engine(), together=self.engines.together)
+        rooms = policy.rooms(self._open_lanes(phase), self.jobs.per_engine(), together=self.engines.together)
         return next(((lane, room) for lane, room in rooms if lane.engine not in self._dry), None)
 
     def _lanes(self, phase: PhaseName) -> list[policy.Lane]:
@@ -237,6 +298,10 @@ class PhaseWorker:
             engine = self.jobs.engine_of(spec)
             found.setdefault(id(engine), (engine, []))[1].append(spec.name)
         return [policy.Lane(key, tuple(dict.fromkeys(names)), engine.slots) for key, (engine, names) in found.items()]
+
+    def _open_lanes(self, phase: PhaseName) -> list[policy.Lane]:
+        """Those whose model server may be called."""
+        return [lane for lane in self._lanes(phase) if not self.servers.shut(lane.stages[0])]
 
     def _claim(self, lane: policy.Lane, room: int, *, may_fill: bool) -> list[Task]:
         if self._phase_is(PhaseName.STT):
@@ -315,7 +380,16 @@ class PhaseWorker:
             PhaseName.STT: [self.engines.speech],
             PhaseName.EVAL: [self.engines.extract, self.engines.rate],
         }
-        self.coordinator = Coordinator(self.node, phases)
+        self.coordinator = Coordinator(
+            self.node,
+            phases,
+            gpu=self.device,
+            hurried=self.hurry.is_set,
+            on_stuck=self.servers.restart_stuck,
+            leave_out=self.servers.leave_out,
+            on_refusal=self.servers.refused,
+        )
+        self.watch = GpuWatch(self.node, self.coordinator.memory, every_seconds=self.options.poll_seconds)
         self.coordinator.reconcile()
         log.info("worker ready", node=self.node, worker=str(self.id))
         return True
@@ -331,7 +405,7 @@ class PhaseWorker:
         )
 
     def _leave(self) -> bool:
-        self.coordinator.switch(None)
+        self.coordinator.leave()
         return bool(Worker.objects.filter(pk=self.row.pk).update(stopped_at=Now()))
 
     def _fence_itself(self) -> None:
@@ -342,6 +416,7 @@ class PhaseWorker:
 
     def _wind_down(self) -> None:
         """Let running jobs finish within the grace period, then interrupt and hand back the rest."""
+        self._guarded(self.servers.leave)
         self._finish_until(time.monotonic() + self.options.stop_grace_seconds, unless=self.hurry)
         self.jobs.stop(self.jobs.held())
         self._finish_until(time.monotonic() + self.options.stop_grace_seconds, unless=self.lost)

@@ -13,7 +13,7 @@ from django.http import HttpRequest
 
 from queueing import durations
 from queueing.admin.asking import Asking, ReadOnly, ReasonForm, Verb
-from queueing.models import Batch, Pause, Phase, Worker
+from queueing.models import Batch, Breaker, Pause, Phase, Worker
 from queueing.states import PhaseName
 
 
@@ -145,6 +145,32 @@ class PauseAdmin(Asking[Pause]):
         return bool(getattr(pause, "on", False))
 
 
+def _close(breakers: Sequence[Breaker], *, by: str, reason: str) -> tuple[str, bool]:
+    closed = Breaker.objects.filter(pk__in=[breaker.pk for breaker in breakers]).close(by=by, reason=reason)
+    skipped = len(breakers) - closed
+    return f"{closed} closed" + (f", {skipped} skipped: closed already" if skipped else ""), not skipped
+
+
+class BreakerAdmin(Asking[Breaker]):
+    list_display = ("server", "is_open", "failures", "open_until", "error", "restarts", "opened_at", "closed_at")
+    readonly_fields = ("is_open",)
+    verbs = {
+        "close": Verb(
+            "Close",
+            lambda breakers: [
+                "Tasks call the server again at once. If it still does not answer, it is left alone again.",
+                "Restarts of the last ten minutes still count.",
+            ],
+            _close,
+            fits=lambda breaker: breaker.openings > 0,
+        )
+    }
+
+    @admin.display(description="open", boolean=True)
+    def is_open(self, breaker: Breaker) -> bool:
+        return breaker.openings > 0
+
+
 class BatchAdmin(ReadOnly, admin.ModelAdmin[Batch]):
     list_display = ("id", "node", "phase", "opened_at")
 
@@ -155,5 +181,6 @@ class WorkerAdmin(ReadOnly, admin.ModelAdmin[Worker]):
 
 admin.site.register(Phase, PhaseAdmin)
 admin.site.register(Pause, PauseAdmin)
+admin.site.register(Breaker, BreakerAdmin)
 admin.site.register(Batch, BatchAdmin)
 admin.site.register(Worker, WorkerAdmin)

@@ -1,10 +1,11 @@
 """The queue's tables, and the verbs that are the only way to change them; one file per noun."""
 
 from queueing.models.batch import Batch
+from queueing.models.breaker import Breaker
 from queueing.models.clock import in_seconds
 from queueing.models.history import Attempt, Event
 from queueing.models.phase import Pause, Phase
 from queueing.models.task import Claim, Task
 from queueing.models.worker import Worker
 
-__all__ = ["Attempt", "Batch", "Claim", "Event", "Pause", "Phase", "Task", "Worker", "in_seconds"]
+__all__ = ["Attempt", "Batch", "Breaker", "Claim", "Event", "Pause", "Phase", "Task", "Worker", "in_seconds"]

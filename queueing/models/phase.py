@@ -54,7 +54,7 @@ class Phase(models.Model):
         changes: dict[str, Any] = {"step": step, "name": name, "target": target, "reason": reason, "since": Now()}
         with transaction.atomic():
             Phase.objects.update_or_create(node=self.node, defaults=changes)
-            _note(self.node, f"phase_{step}", name=name, target=target, reason=reason)
+            note(self.node, f"phase_{step}", name=name, target=target, reason=reason)
         self.refresh_from_db()
 
     @classmethod
@@ -63,8 +63,17 @@ class Phase(models.Model):
         with transaction.atomic():
             asked = cls.objects.filter(node=node).update(wanted=phase, wanted_until=in_seconds(hold_seconds))
             if asked:
-                _note(node, "phase_wanted", name=phase, by=by, reason=reason)
+                note(node, "phase_wanted", name=phase, by=by, reason=reason)
         return bool(asked)
+
+    @classmethod
+    def accept_gpu_memory(cls, *, node: str, by: str) -> bool:
+        """A person says that what is in the GPU's memory now, beside our models, is others' and may stay."""
+        with transaction.atomic():
+            accepted = cls.objects.filter(node=node).update(empty_bytes=None)
+            if accepted:
+                note(node, "gpu_memory_accepted", by=by)
+        return bool(accepted)
 
 
 class PauseQuerySet(models.QuerySet["Pause"]):
@@ -79,13 +88,19 @@ class PauseQuerySet(models.QuerySet["Pause"]):
         words: dict[str, Any] = {"drain": drain, "by": by, "reason": reason, "until": until, "since": Now()}
         with transaction.atomic():
             pause, _ = self.update_or_create(what=what, node=node, lifted_at=None, defaults=words)
-            _note(node, "drain" if drain else "pause", what=what, by=by, reason=reason)
+            note(node, "drain" if drain else "pause", what=what, by=by, reason=reason)
         pause.refresh_from_db()
         return pause
 
     def rest(self, what: str, *, node: str, reason: str, seconds: float) -> None:
-        """The system itself pauses; what a person said stands, and is not made shorter by that."""
-        if not self.active().filter(what=what, node=node).exclude(by=SYSTEM).exists():
+        """The system itself pauses; what a person said stands, and is not made shorter by that.
+
+        Said again in the same words it only lasts longer, which is no news.
+        """
+        standing = self.active().filter(what=what, node=node)
+        if standing.filter(by=SYSTEM, reason=reason).update(until=in_seconds(seconds)):
+            return
+        if not standing.exclude(by=SYSTEM).exists():
             self.place(what, node=node, by=SYSTEM, reason=reason, seconds=seconds)
 
     def lift(self, *, by: str, reason: str = "") -> int:
@@ -96,7 +111,7 @@ class PauseQuerySet(models.QuerySet["Pause"]):
                 # One whose time ran out has ended by itself; only its row is closed.
                 lifted += self.model.objects.active().filter(pk=pause.pk).exists()
                 self.model.objects.filter(pk=pause.pk).update(lifted_at=Now(), lifted_by=by)
-                _note(pause.node, "resume", what=pause.what, by=by, reason=reason)
+                note(pause.node, "resume", what=pause.what, by=by, reason=reason)
         return lifted
 
 
@@ -132,7 +147,7 @@ class Pause(models.Model):
         return f"{'drain' if self.drain else 'pause'} of {self.get_what_display()}{where}: {self.reason} ({self.by})"
 
 
-def _note(node: str, kind: str, **detail: str) -> None:
+def note(node: str, kind: str, **detail: str) -> None:
     """An event of a node, and the news of it after the commit."""
     Event.objects.create(node=node, kind=kind, detail={key: value for key, value in detail.items() if value})
     transaction.on_commit(partial(phase_changed.send_robust, sender=Phase, node=node))

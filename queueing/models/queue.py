@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self
 
 from django.db import connections, models, transaction
@@ -171,15 +172,21 @@ class TaskManager(_Manager["Task"]):
                 self.move(tasks, "join", changes={"batch_id": batch.pk})
         return batch
 
-    def snapshot(self, node: str, worker: Worker | None = None) -> Snapshot:
-        """What there is to do and to heed, for `policy.next_phase` and the worker, in one statement."""
+    def snapshot(
+        self, node: str, worker: Worker | None = None, servers: Mapping[str, str] = MappingProxyType({})
+    ) -> Snapshot:
+        """What there is to do and to heed, for `policy.next_phase` and the worker, in one statement.
+
+        `servers` says which model server a stage calls.
+        """
         query = statements.look(
             node=node,
             worker=worker.pk if worker else None,
             stt=pipelines.stages_of(PhaseName.STT),
             evaluation=pipelines.stages_of(PhaseName.EVAL),
+            servers=servers,
         )
-        ((*figures, expired, live, owned, pauses, wanted),) = self._rows(query)
+        ((*figures, expired, live, owned, pauses, wanted, troubled),) = self._rows(query)
         unbatched, batch, evaluation = (Demand(*figures[at : at + 3]) for at in (0, 3, 6))
         standing = {tuple(pause.split(":")) for pause in pauses}
         what = {what for what, _ in standing}
@@ -193,6 +200,7 @@ class TaskManager(_Manager["Task"]):
             paused=frozenset(phase for phase in PhaseName if {phase, Pause.What.EVERYTHING} & what),
             drained=any(drain == "true" for _, drain in standing),
             wanted=PhaseName(wanted) if wanted else None,
+            troubled=frozenset(troubled),
         )
 
     def move(

@@ -145,8 +145,11 @@ def move(
     ]
 
 
-def look(*, node: str, worker: Any, stt: Sequence[str], evaluation: Sequence[str]) -> Query:
-    """All that a worker has to know between two claims, in one statement: see `policy.Snapshot`."""
+def look(*, node: str, worker: Any, stt: Sequence[str], evaluation: Sequence[str], servers: Mapping[str, str]) -> Query:
+    """All that a worker has to know between two claims, in one statement: see `policy.Snapshot`.
+
+    `servers` says which model server a stage calls. While its breaker is open, nothing of the stage is due.
+    """
     demand = """
         count(*) FILTER (WHERE {group} AND due) AS {name}_due,
         count(*) FILTER (WHERE {group} AND state = 'running' AND node = %(node)s) AS {name}_running,
@@ -159,9 +162,13 @@ def look(*, node: str, worker: Any, stt: Sequence[str], evaluation: Sequence[str
         "evaluation": "is_eval",
     }
     text = f"""
-        WITH live AS (
+        WITH shut AS (
+            SELECT s.stage FROM unnest(%(served)s::varchar[], %(servers)s::varchar[]) AS s (stage, server)
+              JOIN queueing_breaker b ON b.server = s.server AND b.open_until > statement_timestamp()
+        ), live AS (
             SELECT t.id, t.state, t.batch_id, t.staged_at, t.lease_until, t.worker_id, w.node,
-                   t.state = 'queued' AND t.not_before <= statement_timestamp() AS due,
+                   t.state = 'queued' AND t.not_before <= statement_timestamp()
+                       AND t.stage NOT IN (SELECT stage FROM shut) AS due,
                    t.stage = ANY(%(stt)s) AS is_stt, t.stage = ANY(%(evaluation)s) AS is_eval,
                    b.node = %(node)s AND b.phase = '{PhaseName.STT.value}' AS in_batch
               FROM queueing_task t
@@ -177,7 +184,16 @@ def look(*, node: str, worker: Any, stt: Sequence[str], evaluation: Sequence[str
                  WHERE lifted_at IS NULL AND node IN ('', %(node)s)
                    AND (until IS NULL OR until > statement_timestamp())) AS pauses,
                (SELECT wanted FROM queueing_phase
-                 WHERE node = %(node)s AND wanted_until > statement_timestamp()) AS wanted
+                 WHERE node = %(node)s AND wanted_until > statement_timestamp()) AS wanted,
+               (SELECT coalesce(array_agg(server), '{{}}') FROM queueing_breaker
+                 WHERE server = ANY(%(servers)s) AND (failures > 0 OR restarts > 0)) AS troubled
           FROM live
     """  # noqa: S608 - see above
-    return text, {"node": node, "worker": worker, "stt": list(stt), "evaluation": list(evaluation)}
+    return text, {
+        "node": node,
+        "worker": worker,
+        "stt": list(stt),
+        "evaluation": list(evaluation),
+        "served": list(servers.keys()),
+        "servers": list(servers.values()),
+    }

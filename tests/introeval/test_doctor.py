@@ -230,6 +230,38 @@ def test_nonsense_from_a_language_server_is_a_failure(settings: Settings, model_
     assert doctor.rate_model().level is Level.FAILURE
 
 
+@pytest.mark.parametrize(
+    ("protocol", "extract", "rate", "level", "says"),
+    [
+        ("ollama", "none", "none", Level.OK, "waits for a person"),
+        ("ollama", "docker restart x", "none", Level.OK, "docker restart x; three times in ten minutes"),
+        ("openai", "docker restart x", "docker restart x", Level.OK, "docker restart x; three"),
+        ("openai", "docker restart x", "docker restart y", Level.WARNING, "two commands for one server"),
+        ("ollama", "systemctl restart x", "none", Level.FAILURE, "systemctl not on PATH"),
+        ("embedded", "none", "none", Level.OK, "no server is called"),
+        ("embedded", "none", "docker restart x", Level.WARNING, "LLM_RATE_RESTART set, but no server is called"),
+    ],
+)
+def test_whether_a_server_that_hangs_could_be_restarted_is_told(
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    protocol: str,
+    extract: str,
+    rate: str,
+    level: Level,
+    says: str,
+) -> None:
+    (tmp_path / "docker").touch(mode=0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    settings.LLM_PROTOCOL = protocol
+    settings.LLM_EXTRACT_RESTART, settings.LLM_RATE_RESTART = extract, rate
+    found = doctor.restarts()
+
+    assert (found.level, says in found.found) == (level, True)
+    assert found.optional or found.level is not Level.FAILURE
+
+
 class FakeDriver(ModuleType):
     """NVML under pynvml's names, for a machine without a GPU. `refuses` is what each question about a device gets."""
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-READERS = r"(?:env(?:\.\w+)?|positive|one_of|_chosen)\(\s*\"([A-Z_]+)\""
+READERS = r"(?:env(?:\.\w+)?|positive|one_of|restart_action|_chosen)\(\s*\"([A-Z_]+)\""
 
 
 def test_the_docs_list_every_variable_and_no_other() -> None:
@@ -29,6 +29,8 @@ def test_the_docs_list_every_variable_and_no_other() -> None:
         ("LEASE_SECONDS", "-1"),
         ("STT_ENGINE", "siri"),
         ("LLM_PROTOCOL", "x"),
+        ("LLM_EXTRACT_RESTART", "docker restart ollama; id"),
+        ("LLM_RATE_RESTART", "reboot"),
     ],
 )
 def test_a_bad_value_stops_the_process_and_names_the_variable(variable: str, value: str) -> None:

@@ -6,10 +6,10 @@ from collections.abc import Callable
 import pytest
 from django.contrib.auth.models import User
 
-from evaluations.models import Submission
+from evaluations.models import Form, Submission, Transcript
 from queueing.exceptions import Permanent
 from queueing.models import Task, Worker
-from queueing.states import State
+from queueing.states import Stage, State
 from tests.conftest import Cast
 
 _numbers = itertools.count()
@@ -56,6 +56,35 @@ def in_state(enqueue: Callable[..., Task], worker: Worker) -> Callable[[State], 
                     claim(task).advance(took=1.0)
         task = Task.objects.select_related("batch").get(pk=task.pk)
         assert task.state == state
+        return task
+
+    return make
+
+
+@pytest.fixture
+def ready_to(enqueue: Callable[..., Task]) -> Callable[..., Task]:
+    """A task that is through with transcription and waits for `stage`."""
+
+    def make(stage: Stage, said: str = "Hello, I am Ada. I like chess.") -> Task:
+        task = enqueue()
+        words = [
+            {"text": word, "start": at * 0.4, "end": at * 0.4 + 0.3, "probability": 0.9}
+            for at, word in enumerate(said.split())
+        ]
+        Transcript.objects.create(
+            submission_id=task.submission_id,
+            text=said,
+            language="en",
+            language_probability=1.0,
+            duration=5.0,
+            speech_seconds=4.0,
+            segments=[{"start": 0.0, "end": 3.0, "text": said, "no_speech_probability": 0.0, "words": words}],
+            engine="test",
+            model="test",
+        )
+        Form.objects.create(submission_id=task.submission_id, engine="test", model="test")
+        Task.objects.filter(pk=task.pk).update(stage=stage)
+        task.refresh_from_db()
         return task
 
     return make

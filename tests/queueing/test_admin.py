@@ -8,14 +8,16 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.contrib.admin.utils import quote
 from django.contrib.auth.models import Permission, User
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from queueing.exceptions import Transient
-from queueing.models import Event, Pause, Phase, Task, Worker
+from queueing.circuit import Terms
+from queueing.exceptions import Infrastructure, Transient
+from queueing.models import Breaker, Event, Pause, Phase, Task, Worker
 from queueing.states import PhaseName, State, Step
 
 Make = Callable[[State], Task]
@@ -348,3 +350,42 @@ def test_a_single_pause_is_lifted_from_its_list(operator: Client, nodes: list[Ph
     assert "0 lifted, 1 skipped: already over" in said(
         operator, operator.post(address("lift", "pause"), {"rows": gone.pk})
     )
+
+
+# Breakers
+
+
+@pytest.fixture
+def silent(db: None) -> Breaker:
+    gone = Infrastructure("nobody answers", code="engine_unavailable")
+    for _ in range(3):
+        Breaker.objects.fail("http://gpu-1:11434", gone, node="lab-1", terms=Terms())
+    return Breaker.objects.get()
+
+
+def test_a_server_that_is_left_alone_is_listed_with_its_error_and_can_be_let_through_again(
+    operator: Client, root: User, silent: Breaker
+) -> None:
+    listed = text(operator.get(reverse("admin:queueing_breaker_changelist")))
+    assert "http://gpu-1:11434" in listed
+    assert "nobody answers" in listed
+    page = operator.get(reverse("admin:queueing_breaker_change", args=[quote(silent.pk)]))
+    assert "Close" in text(page)
+    asked = tick(operator, "close", [silent], model="breaker")
+    assert "Tasks call the server again at once." in text(asked)
+    assert Breaker.objects.get().openings == 1
+    answer = operator.post(address("close", "breaker"), {**fields(asked), "reason": "new cable"})
+    assert "1 closed" in said(operator, answer)
+    assert Breaker.objects.get().openings == 0
+    assert Event.objects.get(kind="breaker_close").detail == {
+        "server": "http://gpu-1:11434",
+        "by": f"admin:{root.pk}",
+        "reason": "new cable",
+    }
+
+
+def test_who_may_only_look_cannot_close_a_breaker(silent: Breaker) -> None:
+    looks = staff("looks", "view_breaker")
+    assert looks.get(reverse("admin:queueing_breaker_changelist")).status_code == 200
+    assert looks.post(address("close", "breaker"), {"rows": silent.pk}).status_code == 403
+    assert Breaker.objects.get().openings == 1

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 import pytest
 
 from queueing.coordinator import Coordinator
-from queueing.engines.base import Resident
-from queueing.exceptions import Infrastructure
+from queueing.engines.base import Engine, Resident
+from queueing.exceptions import Infrastructure, StageError
 from queueing.models import Event, Phase
 from queueing.states import PhaseName, Step
 
@@ -155,3 +155,38 @@ def test_a_dead_engine_is_loaded_again_in_the_same_phase(coordinator: Coordinato
     coordinator.mend()
     assert whisper.loaded
     assert step() == (Step.ACTIVE, PhaseName.STT)
+
+
+def test_a_model_whose_server_is_left_alone_is_not_loaded_and_does_not_hold_up_the_others(
+    whisper: Model, mistral: Model, journal: list[str]
+) -> None:
+    """F45"""
+    llama = Model("llama", journal)
+    mistral.broken = "no server"
+    engines = {PhaseName.STT: [whisper], PhaseName.EVAL: [mistral, llama]}
+    coordinator = Coordinator("n1", engines, leave_out=lambda engine: engine is mistral)
+    coordinator.switch(PhaseName.EVAL)
+    assert step() == (Step.ACTIVE, PhaseName.EVAL)
+    coordinator.mend()
+    assert journal == ["load llama"]
+
+
+def test_a_model_whose_server_has_a_breaker_is_loaded_again_when_that_says_so(
+    whisper: Model, mistral: Model, clock: Clock
+) -> None:
+    """F45: not after the coordinator's own pause, which grows to a minute."""
+    refused: list[str] = []
+
+    def heed(engine: Engine, error: StageError) -> bool:
+        refused.append(f"{engine.name}: {error}")
+        return True
+
+    engines = {PhaseName.STT: [whisper], PhaseName.EVAL: [mistral]}
+    coordinator = Coordinator("n1", engines, clock=clock, on_refusal=heed)
+    mistral.broken = "no server"
+    coordinator.switch(PhaseName.EVAL)
+    assert coordinator.blocked
+    assert refused == ["mistral: no server"]
+    mistral.broken = ""
+    assert coordinator.switch(PhaseName.EVAL)
+    assert step() == (Step.ACTIVE, PhaseName.EVAL)

@@ -15,7 +15,7 @@ from django.conf import settings
 from django.db import OperationalError, connection
 from django.db.models.functions import Now
 
-from evaluations.models import Form, Transcript
+from evaluations.models import Form
 from evaluations.stages.extract import Extract
 from evaluations.stages.rate import Rate
 from queueing import jobs, policy, upkeep
@@ -39,35 +39,6 @@ def media_folder() -> None:
     """With something in it: an empty one is taken for a disk that is not mounted, and would pause everything."""
     settings.MEDIA_ROOT.mkdir(parents=True, exist_ok=True)
     (settings.MEDIA_ROOT / "someone-elses").touch()
-
-
-@pytest.fixture
-def ready_to(enqueue: Enqueue) -> Callable[..., Task]:
-    """A task that is through with transcription and waits for `stage`."""
-
-    def make(stage: Stage, said: str = "Hello, I am Ada. I like chess.") -> Task:
-        task = enqueue()
-        words = [
-            {"text": word, "start": at * 0.4, "end": at * 0.4 + 0.3, "probability": 0.9}
-            for at, word in enumerate(said.split())
-        ]
-        Transcript.objects.create(
-            submission_id=task.submission_id,
-            text=said,
-            language="en",
-            language_probability=1.0,
-            duration=5.0,
-            speech_seconds=4.0,
-            segments=[{"start": 0.0, "end": 3.0, "text": said, "no_speech_probability": 0.0, "words": words}],
-            engine="test",
-            model="test",
-        )
-        Form.objects.create(submission_id=task.submission_id, engine="test", model="test")
-        Task.objects.filter(pk=task.pk).update(stage=stage)
-        task.refresh_from_db()
-        return task
-
-    return make
 
 
 @pytest.fixture

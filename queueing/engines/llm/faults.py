@@ -25,9 +25,12 @@ def refusal(status: int, text: str, *, missing: str) -> StageError:
     if status == 404:
         return Infrastructure(f"{missing} (The server said: {said})", code="model_missing")
     if status in (401, 403):
-        return unavailable(f"The language model server refuses us (HTTP {status}): {said}")
-    if status in (408, 429) or status > 500:
-        return unavailable(f"The language model server is busy or not ready (HTTP {status}): {said}")
+        return Infrastructure(f"The language model server refuses us (HTTP {status}): {said}", code="engine_refuses")
+    if status in (408, 429, 503):
+        busy = f"The language model server is busy or not ready (HTTP {status}): {said}"
+        return Infrastructure(busy, code="engine_busy")
+    if status > 500:
+        return unavailable(f"The language model server is not there (HTTP {status}): {said}")
     return complaint(said, where=f"HTTP {status}")
 
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from json import dumps
 from typing import Any
@@ -46,6 +46,7 @@ class Command(QueueCommand):
         if not found["phases"]:
             yield "no worker has run yet: manage.py run_phase_worker"
         yield from (self.style.WARNING(_pause(row)) for row in found["pauses"])
+        yield from (self._server_style(row)(_server(row)) for row in found["servers"])
         yield from ("", *_counts(found), "")
         yield from map(_running, (task for task in found["tasks"] if task["state"] == State.RUNNING))
         for worker in found["workers"]:
@@ -56,6 +57,9 @@ class Command(QueueCommand):
         yield _summary(found)
         if positions:
             yield from _line(found)
+
+    def _server_style(self, row: Found) -> Callable[[str], str]:
+        return self.style.ERROR if row["given_up"] else self.style.WARNING
 
 
 def _phase(row: Found) -> str:
@@ -69,6 +73,19 @@ def _pause(row: Found) -> str:
     kind = "DRAINED" if row["drain"] else "PAUSED"
     until = f"{localtime(datetime.fromisoformat(row['until'])):%H:%M:%S}" if row["until"] else "it is lifted"
     return f"{kind} {row['what']} on {row['node'] or 'all nodes'}, until {until}: {row['reason']} ({row['by']})"
+
+
+def _server(row: Found) -> str:
+    if not row["open"]:
+        return f"language model server {row['server']}: {_times(row['failures'], 'failure')}: {row['error']}"
+    asked = "being asked or restarted now" if row["asked"] else f"again in {row['again_in_seconds']:.0f} s"
+    told = f"language model server {row['server']}: OPEN, {_times(row['failures'], 'failure')}, {asked}: {row['error']}"
+    told += f"; restarted {_times(row['restarts'], 'time')}" if row["restarts"] else ""
+    return told + (" IN VAIN: it needs a person" if row["given_up"] else "")
+
+
+def _times(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def _counts(found: Found) -> Iterator[str]:

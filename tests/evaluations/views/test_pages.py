@@ -14,8 +14,9 @@ from pytest_django import DjangoAssertNumQueries, Settings
 
 from evaluations import rows
 from evaluations.models import Classroom, Submission
-from queueing.exceptions import Permanent, Transient
-from queueing.models import Pause, Phase, Worker, in_seconds
+from queueing.circuit import Terms
+from queueing.exceptions import Infrastructure, Permanent, Transient
+from queueing.models import Breaker, Pause, Phase, Task, Worker, in_seconds
 from queueing.states import Stage, State, Step
 from tests.conftest import PASSWORD, Cast
 from tests.evaluations.material import HOSTILE, claim, fail, finish, hand_in, write_results
@@ -174,6 +175,27 @@ def test_a_machine_that_stands_still_is_not_said_to_work(cast: Cast, waiting: Su
     assert "The GPU is transcribing" not in text_of(signed_in(cast.ada), "/")
     claim(waiting)  # it is finished all the same
     assert "The GPU is transcribing" in text_of(signed_in(cast.ada), "/")
+
+
+def test_a_language_model_that_does_not_answer_is_told_to_those_who_wait_for_it_without_its_address(
+    cast: Cast, waiting: Submission
+) -> None:
+    """F45, F56"""
+    gone = Infrastructure("No server at http://gpu-1:11434", code="engine_unavailable")
+    for _ in range(3):
+        Breaker.objects.fail("http://gpu-1:11434", gone, node="n", terms=Terms())
+    words = "The language model does not answer at the moment; work goes on by itself when it is back."
+    for person, url in ((cast.ada, "/"), (cast.teacher, f"/classes/{cast.classroom.pk}/")):
+        page = text_of(signed_in(person), url)
+        assert words in page
+        assert "gpu-1" not in page
+    assert words not in why(cast)  # it waits for transcription
+    Task.objects.update(stage=Stage.EXTRACT)
+    assert words in why(cast)
+    Breaker.objects.update(restarts=3)
+    assert "restarting it did not help: please tell whoever looks after the machine" in why(cast)
+    Breaker.objects.all().close()
+    assert "language model" not in why(cast)
 
 
 def test_several_pauses_calm_down_once(cast: Cast, waiting: Submission) -> None:

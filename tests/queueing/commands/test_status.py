@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import uuid
 from collections import Counter
 from collections.abc import Callable
 
@@ -10,7 +11,9 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from queueing import report
-from queueing.models import Pause, Phase, Task, Worker, in_seconds
+from queueing.circuit import Terms
+from queueing.exceptions import Infrastructure
+from queueing.models import Breaker, Pause, Phase, Task, Worker, in_seconds
 from queueing.states import PhaseName, State, Step
 from tests.queueing.commands.conftest import Run
 
@@ -94,6 +97,28 @@ def test_pauses_and_wishes_are_told_with_who_and_why(run: Run) -> None:
     assert found["phases"][0]["wanted"] == "eval"
     Phase.objects.update(wanted_until=in_seconds(-1))
     assert run("queue_status", "--json").json["phases"][0]["wanted"] is None
+
+
+def test_a_model_server_that_is_left_alone_is_told_with_why_and_when_it_is_asked_again(run: Run) -> None:
+    """F45, F56"""
+    server, gone = "http://gpu-1:11434", Infrastructure("nobody answers", code="engine_unavailable")
+    told = f"language model server {server}: "
+
+    def fail() -> str:
+        Breaker.objects.fail(server, gone, node="n", terms=Terms(first_pause=60, longest_pause=60))
+        return run("queue_status").out
+
+    assert told + "1 failure: nobody answers\n" in fail()
+    fail()
+    assert re.search(told + r"OPEN, 3 failures, again in [56]\d s: nobody answers\n", fail())
+    Breaker.objects.update(restarts=1)
+    assert "restarted 1 time\n" in run("queue_status").out
+    Breaker.objects.update(restarts=3, asked_by=uuid.uuid4())
+    assert "being asked or restarted now: nobody answers; restarted 3 times IN VAIN" in run("queue_status").out
+    (found,) = run("queue_status", "--json").json["servers"]
+    assert (found["server"], found["open"], found["failures"], found["given_up"]) == (server, True, 3, True)
+    Breaker.objects.all().close()
+    assert server not in run("queue_status").out
 
 
 def test_positions_list_the_line_in_the_order_of_service(run: Run, in_state: Make) -> None:

@@ -177,8 +177,8 @@ def reply(handler: BaseHTTPRequestHandler, status: int, value: dict[str, Any]) -
 
 
 @contextmanager
-def serving(server: ModelServer) -> Iterator[ModelServer]:
-    """The server on a free port of loopback, until the end of the block."""
+def serving(server: ModelServer, port: int = 0) -> Iterator[ModelServer]:
+    """The server on that port of loopback, or on a free one, until the end of the block."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -203,7 +203,7 @@ def serving(server: ModelServer) -> Iterator[ModelServer]:
         def handle_error(self, request: Any, client_address: Any) -> None:
             """The client hung up, as many of these tests mean it to."""
 
-    with Listener(("127.0.0.1", 0), Handler) as listener:
+    with Listener(("127.0.0.1", port), Handler) as listener:
         thread = Thread(target=listener.serve_forever, args=(0.01,))
         thread.start()
         server.url = f"http://127.0.0.1:{listener.server_port}"

@@ -140,9 +140,9 @@ def test_stop_interrupts_a_call_that_waits(start: Start, act: Act) -> None:
 
 FAULTS: list[tuple[str, Act, type[StageError], str]] = [
     ("404", status(404, "model not found"), Infrastructure, "model_missing"),
-    ("401", status(401), Infrastructure, "engine_unavailable"),
-    ("429", status(429), Infrastructure, "engine_unavailable"),
-    ("503", status(503, "busy"), Infrastructure, "engine_unavailable"),
+    ("401", status(401), Infrastructure, "engine_refuses"),
+    ("429", status(429), Infrastructure, "engine_busy"),
+    ("503", status(503, "busy"), Infrastructure, "engine_busy"),
     ("502", status(502), Infrastructure, "engine_unavailable"),
     ("500", status(500), Transient, "unexpected"),
     ("400", status(400, "json schema conversion failed"), Transient, "unexpected"),

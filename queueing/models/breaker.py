@@ -1,0 +1,160 @@
+"""Whether a model server may be called, as all nodes see it."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Self
+
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+from django.db.models import F, Q
+from django.db.models.functions import Coalesce, Greatest, Now
+
+from queueing import circuit
+from queueing.circuit import Sign, Standing, Terms
+from queueing.exceptions import StageError
+from queueing.models.clock import in_seconds
+from queueing.models.phase import note
+
+
+class BreakerQuerySet(models.QuerySet["Breaker"]):
+    """Every verb is an update guarded by what the writer saw; it returns whether this writer was the one."""
+
+    def open(self) -> Self:
+        return self.filter(openings__gt=0)
+
+    def now(self) -> Self:
+        """With the database's clock, which `standing` needs."""
+        return self.annotate(now=Now())
+
+    def fail(self, server: str, error: StageError, *, node: str, terms: Terms) -> bool:
+        """A call failed while tasks were let through. True: that opened it."""
+        self.get_or_create(server=server)
+        closed = self.filter(server=server, openings=0)
+        weight = terms.opens_after if circuit.sign_of(error) is Sign.SILENCE else 1
+        closed.update(failures=F("failures") + weight, **_words(error))
+        pause = in_seconds(circuit.pause_seconds(1, 0, terms))
+        # Guarded: several calls fail at once, on several nodes, and an answer may have come in between.
+        opened = closed.filter(failures__gte=terms.opens_after).update(openings=1, opened_at=Now(), open_until=pause)
+        if opened:
+            note(node, "breaker_open", server=server, error=str(error))
+        return bool(opened)
+
+    def ask(self, server: str, *, worker: uuid.UUID, seconds: float) -> bool:
+        """Its pause is over: the one worker that moves the row may ask it something. The others wait again.
+
+        For `seconds`, to be renewed by `keep`: a worker that dies while it asks must not keep it shut.
+        """
+        over = self.filter(server=server, openings__gt=0, open_until__lte=Now())
+        return bool(over.update(asked_by=worker, open_until=in_seconds(seconds)))
+
+    def keep(self, server: str, *, worker: uuid.UUID, seconds: float) -> bool:
+        """It is still being asked, or restarted."""
+        return bool(self.filter(server=server, asked_by=worker).update(open_until=in_seconds(seconds)))
+
+    def stay_open(self, server: str, error: StageError, *, worker: uuid.UUID, terms: Terms) -> bool:
+        """It did not answer `worker`'s question: once more, and longer."""
+        row = self.filter(server=server, asked_by=worker).first()
+        if row is None:
+            return False
+        openings = row.openings + 1
+        pause = in_seconds(circuit.pause_seconds(openings, row.restarts, terms))
+        mine = self.filter(server=server, asked_by=worker, openings=row.openings)
+        changes = {"openings": openings, "failures": F("failures") + 1, "asked_by": None, "open_until": pause}
+        return bool(mine.update(**changes, **_words(error)))
+
+    def let_go(self, server: str, *, worker: uuid.UUID) -> bool:
+        """`worker` asked nothing in the end, or its restart is through: the next one may ask at once."""
+        return bool(self.filter(server=server, asked_by=worker).update(asked_by=None, open_until=Now()))
+
+    def restart(self, seen: Breaker, *, node: str, worker: uuid.UUID, action: str, seconds: float) -> bool:
+        """Count a restart before it is begun, so that two nodes don't do it twice and a crash forgets none.
+
+        Guarded by the restarts that were `seen`; nothing else is asked of the server for `seconds`, see `keep`.
+        """
+        guard = {"restarts": seen.restarts, "restarted_at": seen.restarted_at, "openings": seen.openings}
+        kept = seen.restarted_at[-9:]  # more than a budget's worth
+        began = self.filter(server=seen.server, **guard).update(
+            restarts=seen.restarts + 1,
+            restarted_at=[*kept, seen.now],
+            failures=Greatest(F("failures"), 1),
+            openings=Greatest(F("openings"), 1),
+            opened_at=Coalesce(F("opened_at"), Now()),
+            asked_by=worker,
+            open_until=in_seconds(seconds),
+        )
+        if began:
+            note(node, "server_restart", server=seen.server, action=action)
+        return bool(began)
+
+    def close(self, *, node: str = "", by: str = "", reason: str = "") -> int:
+        """The servers answered, or a person says that they do. The restarts of the last minutes still count."""
+        closed = 0
+        for server, openings in self.exclude(**_AT_REST).values_list("server", "openings"):
+            moved = self.model.objects.filter(server=server).exclude(**_AT_REST)
+            changes = {"opened_at": None, "open_until": None, "asked_by": None, "closed_at": Now(), "closed_by": by}
+            if moved.update(**_AT_REST, **changes):
+                closed += 1
+                if openings:
+                    note(node, "breaker_close", server=server, by=by, reason=reason)
+        return closed
+
+
+_AT_REST: dict[str, Any] = {"failures": 0, "openings": 0, "restarts": 0}
+
+
+def _words(error: StageError) -> dict[str, Any]:
+    return {"error": str(error).replace("\0", ""), "error_code": error.code}
+
+
+class Breaker(models.Model):
+    """Stands between the tasks and one model server. Without a row, or with all counts at 0, tasks are let through."""
+
+    server = models.CharField(max_length=300, primary_key=True, help_text="Its address; with the node's name if local.")
+    failures = models.PositiveIntegerField(default=0, help_text="In a row.")
+    openings = models.PositiveIntegerField(default=0, help_text="Since it last answered; 0: closed.")
+    opened_at = models.DateTimeField(null=True, blank=True)
+    open_until = models.DateTimeField(null=True, blank=True, help_text="Then it is asked again.")
+    asked_by = models.UUIDField(null=True, blank=True, help_text="The worker that asks or restarts it right now.")
+    error = models.TextField(blank=True)
+    error_code = models.CharField(max_length=40, blank=True)
+    restarts = models.PositiveSmallIntegerField(default=0, help_text="Since it last answered.")
+    restarted_at = ArrayField(models.DateTimeField(), default=list, blank=True)
+    closed_at = models.DateTimeField(null=True, blank=True)
+    closed_by = models.CharField(max_length=100, blank=True, help_text="Empty: it answered.")
+
+    objects = BreakerQuerySet.as_manager()
+
+    if TYPE_CHECKING:
+        now: datetime  # by `BreakerQuerySet.now`
+
+    class Meta:
+        ordering = ("server",)
+        constraints = (
+            models.CheckConstraint(
+                condition=Q(openings=0, opened_at=None, open_until=None, asked_by=None)
+                | Q(openings__gt=0, failures__gt=0, opened_at__isnull=False, open_until__isnull=False),
+                name="open_means_until",
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.server}: {'open' if self.openings else 'closed'}"
+
+    @property
+    def given_up(self) -> bool:
+        """All restarts were in vain."""
+        return circuit.given_up(self.restarts, Terms())
+
+    @property
+    def standing(self) -> Standing:
+        """Of a row that was read by `now`."""
+        return Standing(
+            openings=self.openings,
+            pausing=self.open_until is not None and self.open_until > self.now,
+            asked=self.asked_by is not None,
+            error_code=self.error_code,
+            restarts=self.restarts,
+            restart_ages=tuple((self.now - at).total_seconds() for at in self.restarted_at),
+        )

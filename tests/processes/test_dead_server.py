@@ -1,0 +1,123 @@
+"""A real worker whose language model server is away, or hangs, while a class hands in."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import psutil
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from queueing.models import Attempt, Breaker, Event, Task
+from queueing.states import Stage, State
+from tests.conftest import Cast
+from tests.processes.conftest import QUICK_LEASE, SIMULATED, Spawn, Submit, state_of, wait_until
+from tests.queueing.engines.llm import servers
+from tests.queueing.engines.llm.servers import OpenAIServer
+
+pytestmark = pytest.mark.slow
+
+QUICK = SIMULATED | QUICK_LEASE | {"SIMULATED_SECONDS": "0.05", "RETRY_BACKOFF_SECONDS": "0.2", "LLM_SLOTS": "2"}
+
+
+def served(url: str, **more: str) -> dict[str, str]:
+    model = OpenAIServer.model
+    return QUICK | {
+        "LLM_PROTOCOL": "openai",
+        "LLM_EXTRACT_URL": url,
+        "LLM_EXTRACT_MODEL": model,
+        "LLM_RATE_MODEL": model,
+        **more,
+    }
+
+
+def all_done() -> bool:
+    return not Task.objects.exclude(state=State.DONE).exists()
+
+
+def test_a_server_that_refuses_costs_nothing_and_work_resumes_when_it_is_back(
+    manage: Spawn, submit: Submit, cast: Cast, client: Client
+) -> None:
+    """F45: no attempt is burned, transcription goes on, pages say why, all tasks complete."""
+    first = [submit("henry.wav"), submit("anna.webm")]
+    url = servers.closed_port()
+    manage("run_phase_worker", **served(url))
+    wait_until(Breaker.objects.filter(openings__gte=2).exists)
+    late = submit("emma.m4a")
+    wait_until(lambda: Task.objects.get(submission=late).stage == Stage.EXTRACT)
+    client.force_login(cast.ada)
+    page = client.get(reverse("submission", args=[first[0].pk])).content.decode()
+    assert "The language model does not answer at the moment; work goes on by itself" in page
+    assert url not in page
+    with servers.serving(OpenAIServer(), urlsplit(url).port or 0):
+        wait_until(all_done)
+    assert set(Task.objects.values_list("failures", "crashes")) == {(0, 0)}
+    assert set(Attempt.objects.values_list("outcome", flat=True)) == {"succeeded"}
+    assert Event.objects.filter(kind="breaker_open").count() == 1
+    assert Event.objects.filter(kind="breaker_close").count() == 1
+
+
+class HungUntil(OpenAIServer):
+    """Its control plane answers, its model hangs (ollama#1863) until a file is there."""
+
+    revived: Path
+
+    def answer(self, path: str, question: dict[str, Any], handler: BaseHTTPRequestHandler) -> bool:
+        hung = path == "/v1/chat/completions" and not self.revived.exists()
+        while hung and not self.revived.exists() and not self.released.wait(0.05):
+            pass
+        return hung or super().answer(path, question, handler)
+
+
+@pytest.mark.parametrize("command", ["docker restart ollama", "systemctl restart ollama.service"])
+def test_a_server_that_hangs_is_restarted_by_the_command_that_the_settings_name(
+    manage: Spawn, submit: Submit, tmp_path: Path, command: str
+) -> None:
+    """F46: cut off at the deadline, restarted after the second opening, believed only when it has answered."""
+    for clip in ("henry.wav", "anna.webm", "emma.m4a"):
+        submit(clip)
+    server = HungUntil()
+    server.revived = tmp_path / "revived"
+    program = tmp_path / command.split()[0]
+    program.write_text(f'#!/bin/sh\necho "$@" >> {server.revived}\necho "started again"\n')
+    program.chmod(0o755)
+    with ExitStack() as stack:
+        url = stack.enter_context(servers.serving(server)).url
+        path = f"{tmp_path}:/usr/bin:/bin"
+        manage("run_phase_worker", **served(url, LLM_DEADLINE_SECONDS="2", LLM_EXTRACT_RESTART=command, PATH=path))
+        wait_until(all_done)
+    assert server.revived.read_text() == command.partition(" ")[2] + "\n"
+    kinds = ["breaker_open", "server_restart", "server_restarted", "breaker_close"]
+    told = Event.objects.filter(kind__in=kinds).order_by("pk")
+    assert [event.kind for event in told] == kinds
+    assert told[2].detail["said"] == "started again"
+    # What was under way when it began to hang may have been its own fault; nothing else was put at risk.
+    late = Attempt.objects.filter(error_code="too_slow")
+    assert late.count() == 2
+    assert late.values("task").distinct().count() == 2
+    assert Breaker.objects.get().restarts == 0
+
+
+def test_a_worker_that_is_killed_over_a_restart_has_counted_it(manage: Spawn, submit: Submit, tmp_path: Path) -> None:
+    """F56: the next worker goes on with what is left of the budget."""
+    submission = submit()
+    (tmp_path / "docker").write_text(f"#!/bin/sh\necho $$ > {tmp_path}/pid\nexec sleep 30\n")
+    (tmp_path / "docker").chmod(0o755)
+    env = served(servers.closed_port(), LLM_EXTRACT_RESTART="docker restart x", PATH=f"{tmp_path}:/usr/bin:/bin")
+    worker = manage("run_phase_worker", **env)
+    wait_until((tmp_path / "pid").exists)
+    worker.kill()
+    worker.wait()
+    assert Breaker.objects.get().restarts == 1
+    manage("run_phase_worker", **env)
+    openings = Breaker.objects.get().openings
+    # It waits until the lease is over, asks, and then leaves the server the time to come up.
+    wait_until(Breaker.objects.filter(openings__gt=openings).exists)
+    assert Breaker.objects.get().restarts == 1
+    assert state_of(submission) == State.QUEUED
+    psutil.Process(int((tmp_path / "pid").read_text())).kill()

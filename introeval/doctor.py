@@ -277,6 +277,19 @@ def gpu() -> Finding:
     return ok("GPU", "; ".join(found)) if found else _no_gpu("the driver sees none")
 
 
+def plan() -> Finding:
+    """How the models would share the GPU's memory. What is in it now is left out: it may be the lab's own models."""
+    from queueing import gpu, planner
+    from queueing.engines import build
+
+    here = gpu.card()
+    card = planner.Card(here.total) if here else None
+    found = planner.plan_for(build.from_settings(settings), card, settings.LLM_TOGETHER)
+    if found.mode == planner.Mode.REFUSED:
+        return failure("plan", str(found), found.mend, optional=True)
+    return warning("plan", str(found), found.mend) if found.mend else ok("plan", str(found))
+
+
 def _device(pynvml: Any, index: int) -> str:
     handle = pynvml.nvmlDeviceGetHandleByIndex(index)
     memory = pynvml.nvmlDeviceGetMemoryInfo(handle)
@@ -300,7 +313,7 @@ def assets() -> Finding:
 
 MACHINE: tuple[Check, ...] = (software, decoder, data_dir, disk_space)
 SERVERS: tuple[Check, ...] = (database, migrations, stored_videos, broker)
-ENGINES: tuple[Check, ...] = (speech_model, extract_model, rate_model, gpu, assets)
+ENGINES: tuple[Check, ...] = (speech_model, extract_model, rate_model, gpu, plan, assets)
 
 
 def examine(*, without: Collection[Check] = ()) -> list[Finding]:

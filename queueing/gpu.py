@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from queueing.exceptions import QueueError
+from queueing.planner import Card
 
 
 class NodeBusy(QueueError):
@@ -30,3 +31,18 @@ def node_lock(folder: Path, node: str) -> Iterator[None]:
         except BlockingIOError:
             raise NodeBusy(f"another worker already drives node {node!r} (it holds {path})") from None
         yield
+
+
+def card() -> Card | None:
+    """The first GPU's memory now; None: there is none, or nobody can tell."""
+    import pynvml  # here: a test may put another one in its place
+
+    try:
+        pynvml.nvmlInit()
+        try:
+            memory = pynvml.nvmlDeviceGetMemoryInfo(pynvml.nvmlDeviceGetHandleByIndex(0))
+        finally:
+            pynvml.nvmlShutdown()
+    except pynvml.NVMLError:
+        return None
+    return Card(memory.total, memory.used)

@@ -20,8 +20,8 @@ import structlog
 from django.db import InterfaceError, OperationalError, ProgrammingError, connection
 from django.db.models.functions import Now
 
-from queueing import gpu, jobs, pipelines, policy, schema, upkeep
-from queueing.coordinator import Coordinator
+from queueing import gpu, jobs, pipelines, planner, policy, schema, upkeep
+from queueing.coordinator import Coordinator, Turn
 from queueing.engines.base import Engine, Engines
 from queueing.exceptions import Infrastructure
 from queueing.heart import Heart
@@ -46,6 +46,7 @@ class Options:
     poll_seconds: float
     stop_grace_seconds: float
     lock_dir: Path
+    together: bool | None = None  # a person's word on both language models at once; None: as they fit
 
     @classmethod
     def from_settings(cls, settings: Any) -> Options:
@@ -62,6 +63,7 @@ class Options:
             poll_seconds=settings.POLL_SECONDS,
             stop_grace_seconds=settings.STOP_GRACE_SECONDS,
             lock_dir=settings.DATA_DIR / "locks",
+            together=settings.LLM_TOGETHER,
         )
 
 
@@ -71,8 +73,16 @@ class PhaseWorker:
     `stop()` once: claim nothing more, finish what runs within the grace period or hand it back. Twice: hand back now.
     """
 
-    def __init__(self, node: str, engines: Engines, options: Options, *, chance: random.Random | None = None) -> None:
-        self.node, self.engines, self.options = node, engines, options
+    def __init__(
+        self,
+        node: str,
+        engines: Engines,
+        options: Options,
+        *,
+        card: Callable[[], planner.Card | None] = gpu.card,
+        chance: random.Random | None = None,
+    ) -> None:
+        self.node, self.engines, self.options, self.card = node, engines, options, card
         self.chance = chance or random.Random()  # noqa: S311 - jitter, not a secret
         self.wake, self.stopping, self.hurry, self.lost = Event(), Event(), Event(), Event()
         self.jobs = jobs.Jobs(engines, options.patience, wake=self.wake.set, chance=self.chance)
@@ -182,6 +192,8 @@ class PhaseWorker:
             blocked=phase.blocked_target,
         )
         if wanted.phase == phase.current and not phase.blocked:
+            if PhaseName.EVAL not in snapshot.paused and (turn := self._next_turn()):
+                return self._pass_the_turn(turn)
             phase.stay()
             if self._phase_is(PhaseName.STT) and snapshot.unbatched.due:
                 self._fill_batch()  # who came meanwhile joins while there is room
@@ -194,6 +206,37 @@ class PhaseWorker:
         # Claim in the same round: a phase entered for waiting uploads must take them before the policy looks again.
         switched = phase.switch(wanted.phase) and not phase.blocked
         return switched, switched
+
+    def _next_turn(self) -> Turn | None:
+        """The language model that is to be loaded in place of the one that is; None: it goes on.
+
+        Looked up before anything is claimed for it: a claim must not wait while models are changed.
+        """
+        phase = self.coordinator
+        if phase.holder is None or (self.jobs and phase.held_seconds < self.options.limits.max_dwell_seconds):
+            return None
+        turn = self._whose_turn()
+        return None if turn == phase.holder else turn
+
+    def _pass_the_turn(self, turn: Turn) -> tuple[bool, bool]:
+        """As `_follow_policy`, of which it is a part."""
+        if self.jobs:
+            self.coordinator.drain(PhaseName.EVAL, f"next, it {turn}")
+            return False, False
+        turned = self.coordinator.turn(turn)
+        return turned, turned
+
+    def _whose_turn(self) -> Turn:
+        phase, lanes = self.coordinator, self._lanes(PhaseName.EVAL)
+        lane = policy.whose_turn(
+            lanes,
+            Task.objects.demands(self.node, pipelines.stages_of(PhaseName.EVAL)),
+            phase.holder and id(phase.holder.engine),
+            held_seconds=phase.held_seconds,
+            max_dwell_seconds=self.options.limits.max_dwell_seconds,
+        )
+        spec = next(spec for spec in pipelines.specs_of(PhaseName.EVAL) if spec.name in lane.stages)
+        return Turn(spec.engine, self.jobs.engine_of(spec))
 
     def _heed_disk(self, ended: list[jobs.Job]) -> None:
         """A disk that is full, or not there, is everybody's trouble: the phase rests, and tries again by itself."""
@@ -227,16 +270,18 @@ class PhaseWorker:
         phase = self.coordinator.current
         if phase is None or self.stopping.is_set() or self.jobs.alone():
             return None
-        rooms = policy.rooms(self._lanes(phase), self.jobs.per_engine(), together=self.engines.together)
+        holder = self.coordinator.holder
+        rooms = policy.rooms(self._lanes(phase), self.jobs.per_engine(), only=holder and id(holder.engine))
         return next(((lane, room) for lane, room in rooms if lane.engine not in self._dry), None)
 
     def _lanes(self, phase: PhaseName) -> list[policy.Lane]:
         """The stages of a phase, by the engine that serves them."""
-        found: dict[int, tuple[Engine, list[str]]] = {}
+        found: dict[int, tuple[int, list[str]]] = {}
         for spec in pipelines.specs_of(phase):
             engine = self.jobs.engine_of(spec)
-            found.setdefault(id(engine), (engine, []))[1].append(spec.name)
-        return [policy.Lane(key, tuple(dict.fromkeys(names)), engine.slots) for key, (engine, names) in found.items()]
+            slots = self.coordinator.plan.slots_of(spec.engine, engine)
+            found.setdefault(id(engine), (slots, []))[1].append(spec.name)
+        return [policy.Lane(key, tuple(dict.fromkeys(names)), slots) for key, (slots, names) in found.items()]
 
     def _claim(self, lane: policy.Lane, room: int, *, may_fill: bool) -> list[Task]:
         if self._phase_is(PhaseName.STT):
@@ -315,10 +360,13 @@ class PhaseWorker:
             PhaseName.STT: [self.engines.speech],
             PhaseName.EVAL: [self.engines.extract, self.engines.rate],
         }
-        self.coordinator = Coordinator(self.node, phases)
+        self.coordinator = Coordinator(self.node, phases, planned=self._plan, first=self._whose_turn)
         self.coordinator.reconcile()
         log.info("worker ready", node=self.node, worker=str(self.id))
         return True
+
+    def _plan(self) -> planner.Plan:
+        return planner.plan_for(self.engines, self.card(), self.options.together)
 
     def _heart(self) -> Heart:
         return Heart(

@@ -41,6 +41,9 @@ class ModelServer:
                 self.end_headers()
                 self.wfile.write(json.dumps(found).encode())
 
+            def do_POST(self) -> None:
+                self.do_GET()
+
             def log_message(self, format: str, *args: Any) -> None:
                 """Says nothing."""
 
@@ -282,6 +285,84 @@ def test_the_gpu_is_present_absent_or_unknown_and_said_to_be_so(
 
     assert found.level is level
     assert says in found.found
+
+
+EIGHT_GB = FakeDriver()
+NO_DRIVER = FakeDriver(starts="NVMLError_LibraryNotFound")
+
+
+def test_the_plan_without_a_gpu_and_with_the_embedded_model(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pynvml", NO_DRIVER)
+    assert doctor.plan().level is Level.OK
+    assert doctor.plan().found == (
+        "pipelined: both stages are served by one model in memory, smollm2; no GPU is seen here"
+    )
+
+
+@pytest.fixture
+def ollama(settings: Settings, model_server: ModelServer, monkeypatch: pytest.MonkeyPatch) -> ModelServer:
+    """Two models of the lab's kind, by the facts that a real Ollama gave of Llama 3 8B, beside an 8 GB card."""
+    monkeypatch.setitem(sys.modules, "pynvml", EIGHT_GB)
+    settings.LLM_PROTOCOL, settings.LLM_SHARES_GPU = "ollama", True
+    settings.LLM_EXTRACT_URL = settings.LLM_RATE_URL = model_server.url
+    settings.LLM_EXTRACT_MODEL, settings.LLM_RATE_MODEL, settings.LLM_SLOTS = "mistral:7b", "llama3:8b", 1
+    sizes = {"mistral:7b": 4_113_301_824, "llama3:8b": 4_661_224_676}
+    model_server.answers["/api/tags"] = {"models": [{"name": name, "size": size} for name, size in sizes.items()]}
+    model_server.answers["/api/show"] = {
+        "model_info": {
+            "general.architecture": "llama",
+            "llama.attention.head_count": 32,
+            "llama.attention.head_count_kv": 8,
+            "llama.block_count": 32,
+            "llama.context_length": 8192,
+            "llama.embedding_length": 4096,
+            "llama.vocab_size": 128256,
+        }
+    }
+    return model_server
+
+
+def test_the_plan_for_two_models_that_an_8_gb_card_does_not_hold_at_once(ollama: ModelServer) -> None:
+    found = doctor.plan()
+    assert found.level is Level.OK
+    assert found.found.startswith(
+        "sub-phases: mistral:7b (5.8 GiB) and llama3:8b (6.3 GiB) don't fit together into the 6.8 GiB that may be used"
+    )
+
+
+def test_a_plan_with_fewer_slots_than_were_set_is_a_warning(ollama: ModelServer, settings: Settings) -> None:
+    settings.LLM_SLOTS = 3
+    found = doctor.plan()
+    assert found.level is Level.WARNING
+    assert "llama3:8b fits with 1 of 3 slots" in found.found
+    assert "LLM_SLOTS=1" in found.mend
+
+
+def test_a_model_that_no_slots_make_fit_is_a_failure_that_the_site_can_start_with(
+    ollama: ModelServer, settings: Settings
+) -> None:
+    ollama.answers["/api/tags"]["models"][1]["size"] = 20 << 30
+    found = doctor.plan()
+    assert (found.level, found.optional) == (Level.FAILURE, True)
+    assert "llama3:8b" in found.found
+    assert "smaller model" in found.mend
+
+
+def test_the_plan_for_a_server_that_is_away_says_that_sizes_are_unknown(
+    ollama: ModelServer, settings: Settings
+) -> None:
+    settings.LLM_EXTRACT_URL = settings.LLM_RATE_URL = UNREACHABLE
+    found = doctor.plan().found
+    assert found.startswith("sub-phases: mistral:7b (size unknown) and llama3:8b (size unknown) can't be held against")
+
+
+def test_the_plan_for_a_server_on_another_machine_takes_nothing_of_this_one(
+    ollama: ModelServer, settings: Settings
+) -> None:
+    settings.LLM_SHARES_GPU = False
+    assert "is not this node's" in doctor.plan().found
 
 
 def test_a_check_that_breaks_is_reported_and_the_others_go_on(settings: Settings) -> None:

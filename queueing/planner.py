@@ -93,6 +93,7 @@ class Plan:
     mode: Mode
     why: str
     slots: tuple[int, int] = (0, 0)  # of extraction and of rating: what fits; 0: as the engine says
+    needs: tuple[int | None, int | None] = (None, None)  # bytes of theirs, with so many slots
     mend: str = ""  # what would make it better; empty: nothing needs to be
 
     def __str__(self) -> str:
@@ -188,17 +189,18 @@ def _refused(model: Share, card: Card) -> Plan:
 
 
 def _with_slots(found: Plan, wanted: list[Share], fitted: list[Share]) -> Plan:
-    slots = (fitted[0].slots, fitted[-1].slots)
+    first, last = fitted[0], fitted[-1]
+    found = replace(found, slots=(first.slots, last.slots), needs=(first.needs, last.needs))
     fewer = [(was, now) for was, now in zip(wanted, fitted, strict=True) if now.slots < was.slots]
     if not fewer:
-        return replace(found, slots=slots)
+        return found
     told = ", ".join(f"{now.model} fits with {now.slots} of {was.slots} slots" for was, now in fewer)
     least = min(now.slots for _, now in fewer)
     mend = f"set LLM_SLOTS={least}, and OLLAMA_NUM_PARALLEL={least} at Ollama"
     if all(now.context_tokens * now.slots // was.slots >= LEAST_CONTEXT_TOKENS for was, now in fewer):
         tokens = min(now.context_tokens * now.slots // was.slots for was, now in fewer) // 256 * 256
         mend += f"; or LLM_CONTEXT_TOKENS={tokens}"
-    return replace(found, why=f"{found.why}; {told}", slots=slots, mend=mend)
+    return replace(found, why=f"{found.why}; {told}", mend=mend)
 
 
 def _heard(speech: Share, card: Card | None, found: Plan) -> Plan:

@@ -282,7 +282,7 @@ def plan() -> Finding:
     from queueing import gpu, planner
     from queueing.engines import build
 
-    here = gpu.card()
+    here = gpu.card(gpu.Device().look())
     card = planner.Card(here.total) if here else None
     found = planner.plan_for(build.from_settings(settings), card, settings.LLM_TOGETHER)
     if found.mode == planner.Mode.REFUSED:

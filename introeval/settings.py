@@ -165,6 +165,8 @@ MAX_ATTEMPTS = int(positive("MAX_ATTEMPTS", 3))
 MAX_CRASHES = int(positive("MAX_CRASHES", 2))
 RETRY_BACKOFF_SECONDS = positive("RETRY_BACKOFF_SECONDS", 10)
 
+GPU_WATCH = env.bool("GPU_WATCH", default=True)  # False: for a GPU whose driver can't tell its memory
+
 # Speech to text. STT_MODEL is a model's folder or file, or the name of one that came as a package.
 STT_ENGINE = one_of("STT_ENGINE", "faster-whisper", "openai-whisper", "simulated")
 STT_MODEL = env.str("STT_MODEL", default="tiny.en")

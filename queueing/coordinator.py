@@ -1,8 +1,8 @@
 """The hand-over of a node's GPU from one phase to the other: drain, unload, verify, load; written down at every step.
 
-The row is the intent; the truth is what the engines report as resident. So a coordinator that starts assumes nothing:
-it unloads everything, verifies, and begins from idle. A step that fails leaves the phase `blocked` with its reason,
-nothing is claimed, and it is tried again after a growing pause.
+The row is the intent; the truth is what the engines report as resident and what the GPU's driver says of its memory. So
+a coordinator that starts assumes nothing: it unloads everything, verifies, and begins from idle. A step that fails
+leaves the phase `blocked` with its reason, nothing is claimed, and it is tried again after a growing pause.
 
 Where the plan says that the language models don't fit together, evaluation has one of them loaded at a time, and a turn
 from one to the other goes through the same steps.
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import structlog
@@ -20,6 +21,8 @@ from django.db import InterfaceError, OperationalError
 from queueing.engines.base import Engine, Resident
 from queueing.exceptions import StageError
 from queueing.failpoints import failpoint
+from queueing.gpu import Gpu, NoGpu
+from queueing.gpu_memory import GpuMemory, GpuRefuses
 from queueing.models import Phase
 from queueing.planner import AS_THEY_ARE, Mode, Plan
 from queueing.states import PhaseName, Step
@@ -28,10 +31,11 @@ log = structlog.get_logger()
 
 BLOCKED_PAUSE_SECONDS = 2.0
 BLOCKED_PAUSE_MAX_SECONDS = 60.0
+VERIFY_TICK_SECONDS = 0.1
 
 
-class StillResident(Exception):
-    """A model is still in memory after its unload."""
+class StillHeld(Exception):
+    """A model, or its memory, is still there after its unload."""
 
 
 class DoesNotFit(Exception):
@@ -64,12 +68,24 @@ class Coordinator:
         *,
         planned: Callable[[], Plan] | None = None,
         first: Callable[[], Turn] | None = None,
+        gpu: Gpu | None = None,
         verify_seconds: float = 30.0,
+        on_stuck: Callable[[Engine], bool] | None = None,
+        hurried: Callable[[], bool] = lambda: False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        """
+        Args:
+            verify_seconds: how long an unloaded model may take to give its memory back. A server says that it has
+                unloaded a model before the memory is free.
+            on_stuck: called once for an engine whose model or memory did not go in that time; True: it has mended
+                that (restarted its server), so it is worth as long a wait again.
+            hurried: whether to wait for nothing more.
+        """
         self.row, _ = Phase.objects.get_or_create(node=node)
         self.engines = {phase: _unique(found) for phase, found in engines.items()}
-        self.verify_seconds = verify_seconds
+        self.memory = GpuMemory(gpu or NoGpu(), self.row)
+        self.verify_seconds, self.on_stuck, self.hurried = verify_seconds, on_stuck, hurried
         self.clock = clock
         self.planned, self.first = planned, first
         self.plan = AS_THEY_ARE
@@ -78,6 +94,8 @@ class Coordinator:
         self.since = self.held_since = clock()
         self._tries = 0
         self._not_before = clock()
+        self._holds_up_all = False
+        self._complaints: list[str] = []
 
     @property
     def dwelt_seconds(self) -> float:
@@ -127,7 +145,7 @@ class Coordinator:
         """Hand over to `target`, with nothing running. Returns whether anything was tried."""
         if target == self.current and not self.blocked:
             return False
-        if target and target == self.blocked_target and self.clock() < self._not_before:
+        if self.blocked and self.clock() < self._not_before and self._is_held_up(target):
             return False
         self._attempt(target)
         return True
@@ -144,6 +162,15 @@ class Coordinator:
         if not self.blocked:
             self.since = since
         return not self.blocked
+
+    def _is_held_up(self, target: PhaseName | None) -> bool:
+        """A model that can't be loaded is in the way of its own phase, one that can't be unloaded in that of all."""
+        return self._holds_up_all or (target is not None and target == self.blocked_target)
+
+    def leave(self) -> None:
+        """Let nothing stay loaded, whatever failed a moment ago."""
+        if self.current or self.blocked:
+            self._attempt(None)
 
     def mend(self) -> None:
         """Load the current phase's models again if one of them is gone. With nothing running."""
@@ -176,30 +203,64 @@ class Coordinator:
         except (OperationalError, InterfaceError):
             raise  # not the GPU's fault: the worker's loop waits for the database and comes back
         except Exception as error:
-            if not isinstance(error, (StageError, StillResident, DoesNotFit)):
+            if not isinstance(error, (StageError, StillHeld, DoesNotFit)):
                 log.exception("an engine raised what it should not")
             self._block(target, error)
 
     def _unload_all(self) -> None:
         # All kinds, not only the current one: after a crash nobody knows what is loaded.
         failpoint("switch.unloading")
+        intact = self.current is not None and self._intact()
         if self.current:
             self.row.enter(Step.UNLOADING, name=self.current)
         self.current = self.holder = None
-        for engine in self._all():
-            engine.unload()
+        self._holds_up_all = True
+        with suppress(StageError):  # a server that can't be asked does not say what it holds
+            self.memory.before_unload(self.resident(), intact=intact)
+        self._complaints = [words for engine in self._all() if (words := _unload(engine))]
+        self.memory.ask_needs(self._all())
         failpoint("switch.unloaded")
 
     def _verify(self) -> None:
+        """Wait until every model is gone and its memory is back."""
+        held = self._wait_until_empty()
+        if held:
+            failpoint("switch.stuck")
+            if self._mend_stuck():
+                held = self._wait_until_empty()
+        if held:
+            raise StillHeld("; ".join([held, *self._complaints]))
+        self._holds_up_all = False
+        failpoint("switch.verified")
+
+    def _wait_until_empty(self) -> str:
+        """What is still there when the time is over; nothing, it is hoped."""
         deadline = self.clock() + self.verify_seconds
-        while held := self.resident():
-            if self.clock() > deadline:
-                raise StillResident(f"still in memory: {', '.join(one.model for one in held)}")
+        while held := self._still_held():
+            if self.clock() > deadline or self.hurried():
+                return held
             if self.row.step != Step.VERIFYING:
                 failpoint("switch.verifying")
                 self.row.enter(Step.VERIFYING)
-            time.sleep(0.1)
-        failpoint("switch.verified")
+            time.sleep(VERIFY_TICK_SECONDS)
+        return ""
+
+    def _still_held(self) -> str:
+        try:
+            models = [one.model for one in self.resident()]
+        except StageError as error:
+            return str(error)  # who can't be asked may well hold the GPU
+        return f"still in memory: {', '.join(models)}" if models else self.memory.still_held()
+
+    def _mend_stuck(self) -> bool:
+        """Have restarted what does not let go. Without a model to be seen it may be any server's memory."""
+        if self.on_stuck is None or self.hurried():
+            return False
+        stuck = [engine for engine in self._all() if _holds(engine)]
+        stuck = stuck or [engine for engine in self._all() if engine.server]
+        by_server = {engine.server or id(engine): engine for engine in stuck}
+        mended = [self.on_stuck(engine) for engine in by_server.values()]  # each of them, whatever the first one says
+        return any(mended)
 
     def _load(self, target: PhaseName, turn: Turn | None) -> None:
         failpoint("switch.loading")
@@ -207,7 +268,7 @@ class Coordinator:
         self.row.enter(Step.LOADING, name=target, reason=holder.engine.model if holder else "")
         began = self.clock()
         for engine in [holder.engine] if holder else self.engines[target]:
-            engine.load()
+            self._load_engine(engine)
         self.holder = holder
         failpoint("switch.loaded")
         log.info("phase loaded", node=self.row.node, phase=target, seconds=round(self.clock() - began, 3))
@@ -221,9 +282,21 @@ class Coordinator:
         self.make_plan()
         if self.plan.mode == Mode.REFUSED:
             raise DoesNotFit(self.plan.why)
+        if self.planned:
+            self.memory.expect(self.engines[PhaseName.EVAL], self.plan.needs)
         if self.plan.mode == Mode.PIPELINED or not self.first:
             return None
         return turn or self.first()
+
+    def _load_engine(self, engine: Engine) -> None:
+        """Load one model, if there is room for it, and see that it is where it should be."""
+        self.memory.admit(engine)
+        failpoint("switch.admitted")
+        engine.load()
+        if fault := self.memory.misplaced(engine):
+            failpoint("switch.misplaced")
+            engine.unload()
+            raise GpuRefuses(fault)
 
     def _settle(self, target: PhaseName | None) -> None:
         self.current, self._tries = target, 0
@@ -246,6 +319,22 @@ class Coordinator:
 
     def _all(self) -> list[Engine]:
         return _unique(engine for engines in self.engines.values() for engine in engines)
+
+
+def _unload(engine: Engine) -> str:
+    """What the engine says against it, for the case that something is seen to stay: that decides."""
+    try:
+        engine.unload()
+    except StageError as error:
+        return str(error)
+    return ""
+
+
+def _holds(engine: Engine) -> bool:
+    try:
+        return bool(engine.resident())
+    except StageError:
+        return True
 
 
 def _unique(engines: Iterable[Engine]) -> list[Engine]:

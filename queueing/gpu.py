@@ -1,15 +1,27 @@
-"""The truth about a node's GPU that no database row can tell: who holds it."""
+"""The truth about a node's GPU that no database row can tell: what its driver says, and who drives the node.
+
+Everything here is of the device as a whole. What NVML tells of single processes is unusable in containers (foreign ids,
+no sizes, or nothing at all), so it only names programs to people; no decision is computed from it.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
+import importlib
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from threading import Thread
+from typing import Any, Protocol
 
 from queueing.exceptions import QueueError
-from queueing.planner import Card
+from queueing.planner import MIB, Card
+
+ANSWER_SECONDS = 2.0  # NVML can hang for ever; a healthy one answers in milliseconds
 
 
 class NodeBusy(QueueError):
@@ -33,16 +45,148 @@ def node_lock(folder: Path, node: str) -> Iterator[None]:
         yield
 
 
-def card() -> Card | None:
-    """The first GPU's memory now; None: there is none, or nobody can tell."""
-    import pynvml  # here: a test may put another one in its place
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """A program on the GPU, for people to read."""
 
-    try:
-        pynvml.nvmlInit()
+    pid: int
+    name: str
+    bytes: int | None = None  # None: the driver does not tell
+
+    def __str__(self) -> str:
+        size = f", {mib(self.bytes)}" if self.bytes else ""
+        return f"{self.name} (pid {self.pid}{size})"
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """A device's memory, in bytes."""
+
+    total: int
+    used: int  # what the driver keeps for itself included
+    free: int
+    holders: tuple[Holder, ...] = ()  # as far as the driver tells
+    name: str = "GPU"
+
+
+@dataclass(frozen=True, slots=True)
+class Absent:
+    """There is no GPU to look after: no fault."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """There is one, or may be, and it does not tell how it is. Nothing may be begun on it."""
+
+    reason: str
+
+
+Look = Facts | Absent | Unknown
+
+
+def card(look: Look) -> Card | None:
+    """The memory that a plan shares out; what is in use is others', so nothing of ours should be loaded."""
+    return Card(look.total, look.used) if isinstance(look, Facts) else None
+
+
+class Gpu(Protocol):
+    def look(self) -> Look:
+        """How it is now; within a few seconds, whatever happens, and without an exception."""
+
+
+class NoGpu:
+    """A node whose GPU nobody looks at, or that has none."""
+
+    def look(self) -> Look:
+        return Absent("it is not looked at")
+
+
+class Device:
+    """The GPU that this process's models use, by NVML: the first one, or the first of CUDA_VISIBLE_DEVICES.
+
+    NVML is kept open while it answers: without a persistence daemon each opening wakes the device up, which takes
+    seconds. After any error it is closed and opened anew with the next look, since what was opened before a device was
+    lost or its driver reloaded stays dead.
+
+    Args:
+        nvml: a module with pynvml's names.
+    """
+
+    def __init__(self, nvml: Any = None, *, answer_seconds: float = ANSWER_SECONDS) -> None:
+        self.nvml = nvml or importlib.import_module("pynvml")
+        self.answer_seconds = answer_seconds
+        self._asking: Thread | None = None
+        self._is_open = self._was_there = False
+
+    def look(self) -> Look:
+        if self._asking is not None and self._asking.is_alive():
+            return Unknown("its driver still does not answer")
+        answers: list[Look] = []
+        # A thread for each question, none left over: a call into the driver can't be given up in any other way.
+        self._asking = Thread(target=lambda: answers.append(self._ask()), name="nvml", daemon=True)
+        self._asking.start()
+        self._asking.join(self.answer_seconds)
+        return answers[0] if answers else Unknown(f"its driver did not answer within {self.answer_seconds:g} s")
+
+    def _ask(self) -> Look:
         try:
-            memory = pynvml.nvmlDeviceGetMemoryInfo(pynvml.nvmlDeviceGetHandleByIndex(0))
-        finally:
-            pynvml.nvmlShutdown()
-    except pynvml.NVMLError:
-        return None
-    return Card(memory.total, memory.used)
+            found = self._facts()
+        except (self.nvml.NVMLError_LibraryNotFound, self.nvml.NVMLError_DriverNotLoaded) as error:
+            found = Absent(str(error))
+        except Exception as error:  # a binding that stumbles knows no more than a driver that does
+            found = Unknown(str(error) or type(error).__name__)
+        if not isinstance(found, Facts):
+            self._close()
+        if isinstance(found, Absent) and self._was_there:
+            return Unknown(f"it is gone: {found.reason}")
+        self._was_there |= isinstance(found, Facts)
+        return found
+
+    def _facts(self) -> Look:
+        if not self._is_open:
+            self.nvml.nvmlInit()
+            self._is_open = True
+        if not self.nvml.nvmlDeviceGetCount():
+            return Absent("the driver sees none")
+        handle = self._handle()
+        memory = self.nvml.nvmlDeviceGetMemoryInfo(handle)
+        name = _text(self.nvml.nvmlDeviceGetName(handle))
+        return Facts(memory.total, memory.used, memory.free, tuple(self._holders(handle)), name)
+
+    def _handle(self) -> Any:
+        first = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")[0].strip()
+        if first.startswith("GPU-"):
+            return self.nvml.nvmlDeviceGetHandleByUUID(first)
+        return self.nvml.nvmlDeviceGetHandleByIndex(int(first) if first.isdecimal() else 0)
+
+    def _holders(self, handle: Any) -> Iterator[Holder]:
+        seen: set[int] = set()
+        for ask in (self.nvml.nvmlDeviceGetComputeRunningProcesses, self.nvml.nvmlDeviceGetGraphicsRunningProcesses):
+            with contextlib.suppress(self.nvml.NVMLError):
+                for process in ask(handle):
+                    if process.pid not in seen:
+                        seen.add(process.pid)
+                        yield Holder(process.pid, self._program(process.pid), process.usedGpuMemory)
+
+    def _program(self, pid: int) -> str:
+        try:
+            told = _text(self.nvml.nvmlSystemGetProcessName(pid))
+        except self.nvml.NVMLError:
+            return "a program"
+        return told.split(" ")[0].rsplit("/", 1)[-1] or "a program"
+
+    def _close(self) -> None:
+        if self._is_open:
+            self._is_open = False
+            with contextlib.suppress(self.nvml.NVMLError):
+                self.nvml.nvmlShutdown()
+
+
+def mib(size: int) -> str:
+    return f"{size // MIB:,} MiB"
+
+
+def _text(told: str | bytes) -> str:
+    return told.decode(errors="replace") if isinstance(told, bytes) else told

@@ -24,6 +24,7 @@ from queueing import gpu, jobs, pipelines, planner, policy, schema, upkeep
 from queueing.coordinator import Coordinator, Turn
 from queueing.engines.base import Engine, Engines
 from queueing.exceptions import Infrastructure
+from queueing.gpu_watch import GpuWatch
 from queueing.heart import Heart
 from queueing.models import Batch, Pause, Task, Worker
 from queueing.states import PhaseName
@@ -79,10 +80,10 @@ class PhaseWorker:
         engines: Engines,
         options: Options,
         *,
-        card: Callable[[], planner.Card | None] = gpu.card,
+        device: gpu.Gpu | None = None,
         chance: random.Random | None = None,
     ) -> None:
-        self.node, self.engines, self.options, self.card = node, engines, options, card
+        self.node, self.engines, self.options, self.device = node, engines, options, device or gpu.NoGpu()
         self.chance = chance or random.Random()  # noqa: S311 - jitter, not a secret
         self.wake, self.stopping, self.hurry, self.lost = Event(), Event(), Event(), Event()
         self.jobs = jobs.Jobs(engines, options.patience, wake=self.wake.set, chance=self.chance)
@@ -93,6 +94,7 @@ class PhaseWorker:
         self._last_resort.daemon = True
         self.row: Worker
         self.coordinator: Coordinator
+        self.watch: GpuWatch
         self._next_look = self._next_upkeep = 0.0
         self._busy_at = time.monotonic()
         self._in_doubt = self._outdated = False
@@ -165,6 +167,7 @@ class PhaseWorker:
         """Rescue, tidy up, and follow the policy. Returns (a hand-over happened, claiming is allowed)."""
         held = self.jobs.held()
         self._dry.clear()
+        self.watch.look(time.monotonic())
         snapshot = Task.objects.snapshot(self.node, self.row)
         self.jobs.stop({claim for claim in held if claim[0] not in snapshot.owned})  # cancelled, or taken from it
         if snapshot.expired:
@@ -360,13 +363,21 @@ class PhaseWorker:
             PhaseName.STT: [self.engines.speech],
             PhaseName.EVAL: [self.engines.extract, self.engines.rate],
         }
-        self.coordinator = Coordinator(self.node, phases, planned=self._plan, first=self._whose_turn)
+        self.coordinator = Coordinator(
+            self.node,
+            phases,
+            gpu=self.device,
+            planned=self._plan,
+            first=self._whose_turn,
+            hurried=self.hurry.is_set,
+        )
+        self.watch = GpuWatch(self.node, self.coordinator.memory, every_seconds=self.options.poll_seconds)
         self.coordinator.reconcile()
         log.info("worker ready", node=self.node, worker=str(self.id))
         return True
 
     def _plan(self) -> planner.Plan:
-        return planner.plan_for(self.engines, self.card(), self.options.together)
+        return planner.plan_for(self.engines, gpu.card(self.device.look()), self.options.together)
 
     def _heart(self) -> Heart:
         return Heart(
@@ -379,7 +390,7 @@ class PhaseWorker:
         )
 
     def _leave(self) -> bool:
-        self.coordinator.switch(None)
+        self.coordinator.leave()
         return bool(Worker.objects.filter(pk=self.row.pk).update(stopped_at=Now()))
 
     def _fence_itself(self) -> None:

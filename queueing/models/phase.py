@@ -73,6 +73,15 @@ class Phase(models.Model):
                 _note(node, "phase_wanted", name=phase, by=by, reason=reason)
         return bool(asked)
 
+    @classmethod
+    def accept_gpu_memory(cls, *, node: str, by: str) -> bool:
+        """A person says that what is in the GPU's memory now, beside our models, is others' and may stay."""
+        with transaction.atomic():
+            accepted = cls.objects.filter(node=node).update(empty_bytes=None)
+            if accepted:
+                _note(node, "gpu_memory_accepted", by=by)
+        return bool(accepted)
+
 
 class PauseQuerySet(models.QuerySet["Pause"]):
     def active(self) -> Self:
@@ -91,8 +100,14 @@ class PauseQuerySet(models.QuerySet["Pause"]):
         return pause
 
     def rest(self, what: str, *, node: str, reason: str, seconds: float) -> None:
-        """The system itself pauses; what a person said stands, and is not made shorter by that."""
-        if not self.active().filter(what=what, node=node).exclude(by=SYSTEM).exists():
+        """The system itself pauses; what a person said stands, and is not made shorter by that.
+
+        Said again in the same words it only lasts longer, which is no news.
+        """
+        standing = self.active().filter(what=what, node=node)
+        if standing.filter(by=SYSTEM, reason=reason).update(until=in_seconds(seconds)):
+            return
+        if not standing.exclude(by=SYSTEM).exists():
             self.place(what, node=node, by=SYSTEM, reason=reason, seconds=seconds)
 
     def lift(self, *, by: str, reason: str = "") -> int:

@@ -63,11 +63,15 @@ class Card:
             ledger.most = max(ledger.most, in_use + size)
 
     def give_back(self, owner: str, *, after: float = 0.0) -> None:
-        """All that `owner` holds, `after` so many seconds; infinity is never, while its process lives."""
+        """All that `owner` holds, `after` so many seconds; infinity is never, while its process lives.
+
+        What is being given back already comes no later, but it may come sooner.
+        """
         with self._ledger() as ledger:
             for one in ledger.holdings:
-                if one.owner == owner and one.free_at is None:
-                    one.free_at = time.monotonic() + after
+                if one.owner == owner:
+                    free_at = time.monotonic() + after
+                    one.free_at = free_at if one.free_at is None else min(one.free_at, free_at)
 
     def trouble(self, how: str) -> None:
         """From now on the driver answers like this; empty: as it should."""
@@ -88,12 +92,15 @@ class Card:
         descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         with os.fdopen(descriptor, "r+") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
-            ledger = _read(file.read())
+            before = file.read()
+            ledger = _read(before)
             ledger.holdings = [one for one in ledger.holdings if _still_held(one)]
             yield ledger
-            file.seek(0)
-            file.truncate()
-            json.dump(asdict(ledger), file)
+            # Written over, then cut: cut to nothing first, some file systems flush it to the disk each time.
+            if (after := json.dumps(asdict(ledger))) != before:
+                file.seek(0)
+                file.write(after)
+                file.truncate()
 
 
 def _read(text: str) -> Ledger:

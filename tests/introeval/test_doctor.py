@@ -261,6 +261,11 @@ class FakeDriver(ModuleType):
     def nvmlDeviceGetName(self, handle: int) -> str:
         return "Example 8 GB"
 
+    def nvmlDeviceGetComputeRunningProcesses(self, handle: int) -> list[object]:
+        return []
+
+    nvmlDeviceGetGraphicsRunningProcesses = nvmlDeviceGetComputeRunningProcesses  # noqa: N815 - NVML's name
+
     def nvmlDeviceGetMemoryInfo(self, handle: int) -> SimpleNamespace:
         return SimpleNamespace(total=8 << 30, free=7 << 30, used=1 << 30)
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from django.conf import settings
@@ -19,7 +20,7 @@ from django.db.models.functions import Now
 from evaluations.models import Form, Transcript
 from evaluations.stages.extract import Extract
 from evaluations.stages.rate import Rate
-from queueing import coordinator, failpoints, jobs, planner, policy, upkeep
+from queueing import coordinator, failpoints, gpu, jobs, policy, upkeep
 from queueing.engines.base import Engines, Generation, Resident
 from queueing.engines.llm.simulated import SimulatedLanguage
 from queueing.engines.speech.simulated import SimulatedSpeech
@@ -469,7 +470,7 @@ def test_models_of_which_one_is_too_large_for_the_card_block_evaluation_with_the
 
     waiting, upload = ready_to(Stage.EXTRACT), enqueue()
     worker = node(quick(Large))
-    worker.card = lambda: planner.Card(8 << 30)
+    worker.device = Mock(look=lambda: gpu.Facts(8 << 30, 0, 8 << 30))
     blocked = Phase.objects.filter(step=Step.BLOCKED, target=PhaseName.EVAL)
     work(worker, lambda: state(upload) == State.FAILED and blocked.exists())
     assert state(waiting) == State.QUEUED

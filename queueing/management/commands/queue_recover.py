@@ -3,9 +3,11 @@ from __future__ import annotations
 from typing import Any
 
 from django.conf import settings
+from django.core.management.base import CommandParser
 
 from queueing import upkeep
-from queueing.management.base import QueueCommand
+from queueing.management.base import QueueCommand, add_node, known_node, who
+from queueing.models import Phase
 
 
 class Command(QueueCommand):
@@ -14,7 +16,18 @@ class Command(QueueCommand):
         "waits in their batches, forget them, tidy up. Safe at any time, beside running workers, and more than once."
     )
 
-    def handle(self, *args: Any, json: bool, **options: Any) -> None:
+    def add_arguments(self, parser: CommandParser) -> None:
+        super().add_arguments(parser)
+        parser.add_argument(
+            "--accept-gpu-memory",
+            action="store_true",
+            help="also take what is in the GPU's memory now, beside our models, for other programs' that stay; for a "
+            "node that is blocked because its memory did not come back",
+        )
+        add_node(parser)
+
+    def handle(self, *args: Any, json: bool, node: str | None, accept_gpu_memory: bool, **options: Any) -> None:
+        accepted = known_node(node) if accept_gpu_memory else None
         rescued = upkeep.rescue_expired(settings.MAX_CRASHES, settings.LEASE_SECONDS)
         released = upkeep.release_orphaned_batches(settings.LEASE_SECONDS)
         forgotten = upkeep.forget_dead_workers(settings.LEASE_SECONDS)
@@ -25,5 +38,14 @@ class Command(QueueCommand):
             f"{forgotten} silent workers forgotten",
             *(f"{duty}: {problem or 'done'}" for duty, problem in tidied.items()),
         ]
-        found = {"rescued": rescued, "released": released, "forgotten": forgotten, "tidied": tidied}
+        if accepted:
+            Phase.accept_gpu_memory(node=accepted, by=who())
+            words.append(f"what is in the GPU's memory of {accepted} is taken for others' at its next try")
+        found = {
+            "rescued": rescued,
+            "released": released,
+            "forgotten": forgotten,
+            "tidied": tidied,
+            "accepted": accepted,
+        }
         self.tell(found, "\n".join(words), as_json=json, done=not any(tidied.values()))

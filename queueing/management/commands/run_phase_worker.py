@@ -8,6 +8,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import connection
 
+from queueing import gpu
 from queueing.engines import build
 from queueing.exceptions import QueueError
 from queueing.worker import Options, PhaseWorker
@@ -26,7 +27,9 @@ class Command(BaseCommand):
         # It keeps two connections for life. A pool would only stand between it and a database that comes back: it waits
         # longer and longer before it connects again.
         connection.settings_dict["OPTIONS"].pop("pool", None)
-        worker = PhaseWorker(node, build.from_settings(settings), Options.from_settings(settings))
+        device = gpu.Device() if settings.GPU_WATCH else gpu.NoGpu()
+        engines = build.from_settings(settings)
+        worker = PhaseWorker(node, engines, Options.from_settings(settings), device=device)
         for name in (signal.SIGTERM, signal.SIGINT):
             # From a thread: the main one may be inside the very lock that setting an event takes.
             signal.signal(name, lambda *_: Thread(target=worker.stop).start())

@@ -229,7 +229,14 @@ def test_recover_does_every_duty_and_says_what_each_did(run: Run, in_state: Make
     Batch.objects.create(node="gone")
     ran = run("queue_recover", "--json")
     assert ran.code == 0
-    assert ran.json == {"done": True, "rescued": 1, "released": 1, "forgotten": 1, "tidied": {"tidy": ""}}
+    assert ran.json == {
+        "done": True,
+        "rescued": 1,
+        "released": 1,
+        "forgotten": 1,
+        "tidied": {"tidy": ""},
+        "accepted": None,
+    }
     assert state(task) == State.QUEUED
     gone.refresh_from_db()
     assert gone.stopped_at is not None
@@ -250,6 +257,20 @@ def test_recover_tells_of_a_duty_that_failed_and_does_the_others(run: Run) -> No
     assert ran.code == 1
     assert "broken: read-only file system" in ran.out
     assert "tidy: done" in ran.out
+
+
+def test_recover_accepts_what_others_hold_of_the_gpu_only_if_told_to(run: Run) -> None:
+    Phase.objects.create(node="n", empty_bytes=300)
+    assert run("queue_recover").code == 0
+    assert Phase.objects.get().empty_bytes == 300
+    ran = run("queue_recover", "--accept-gpu-memory", "--json")
+    assert ran.json["accepted"] == "n"
+    assert Phase.objects.get().empty_bytes is None
+    assert Event.objects.get(kind="gpu_memory_accepted").detail["by"].startswith("command:")
+
+
+def test_recover_accepts_the_gpu_of_no_node_that_is_not_there(run: Run) -> None:
+    assert run("queue_recover", "--accept-gpu-memory", "--node", "nowhere").code == 2
 
 
 COMMANDS = Path(base.__file__).parent / "commands"

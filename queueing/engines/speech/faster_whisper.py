@@ -29,9 +29,10 @@ from queueing.engines.speech.transcriber import (
 from queueing.exceptions import Infrastructure, OutOfMemory
 
 FLOAT16_BYTES = 2  # per weight; what follows it in PRECISIONS takes less on any card since 2016
-# faster-whisper's own benchmark: large-v2 in float16 with 5 beams took 4525 MiB at most on an RTX 3070 Ti, of which
-# 2944 MiB are its 1543 million weights. The rest is CUDA's own, the encoder's and the beams'; of smaller models less.
-WORKING_BYTES = (4525 - 2944) << 20
+# faster-whisper's own benchmark on an RTX 3070 Ti: large-v2 in float16 with 5 beams took 4525 MiB at most, and 6090 MiB
+# with 8 windows at once, of which 2944 MiB are its 1543 million weights. The rest is CUDA's own, the encoder's and the
+# beams'; of smaller models less.
+WORKING_BYTES = (6090 - 2944) << 20
 PRECISIONS = {"cpu": ("int8", "float32"), "cuda": ("float16", "int8_float16", "int8_float32", "float32")}
 
 

@@ -258,23 +258,20 @@ def _answer(url: str) -> dict[str, Any]:
 
 
 def gpu() -> Finding:
-    """What the driver itself says. Absent is no fault unless the settings ask for one."""
-    import pynvml
+    """What the driver says of the device that a worker here looks after. Absent is no fault unless one is asked for."""
+    from queueing.gpu import Absent, Device, Facts, Unknown
 
-    absent = (pynvml.NVMLError_LibraryNotFound, pynvml.NVMLError_DriverNotLoaded)
-    try:
-        pynvml.nvmlInit()
-    except absent as error:
-        return _no_gpu(str(error))
-    except pynvml.NVMLError as error:
-        return warning("GPU", f"its state is unknown: {error}", "nvidia-smi")
-    try:
-        found = [_device(pynvml, index) for index in range(pynvml.nvmlDeviceGetCount())]
-    except pynvml.NVMLError as error:
-        return warning("GPU", f"its state is unknown: {error}", "nvidia-smi")
-    finally:
-        pynvml.nvmlShutdown()
-    return ok("GPU", "; ".join(found)) if found else _no_gpu("the driver sees none")
+    if not settings.GPU_WATCH:
+        return warning("GPU", "not looked at: models may be loaded beside other programs", "unset GPU_WATCH")
+    match Device().look():
+        case Absent(reason):
+            return _no_gpu(reason)
+        case Unknown(reason):
+            mend = "nvidia-smi tells more, a restart of the machine helps most; GPU_WATCH=False if it can never tell"
+            return warning("GPU", f"its state is unknown: {reason}; what needs it rests until it is known", mend)
+        case Facts() as facts:
+            holders = f"; on it: {', '.join(map(str, facts.holders))}" if facts.holders else ""
+            return ok("GPU", f"{facts.name}: {_mib(facts.free)} of {_mib(facts.total)} free{holders}")
 
 
 def plan() -> Finding:
@@ -282,19 +279,12 @@ def plan() -> Finding:
     from queueing import gpu, planner
     from queueing.engines import build
 
-    here = gpu.card(gpu.Device().look())
+    here = gpu.card(gpu.Device().look() if settings.GPU_WATCH else gpu.NoGpu().look())
     card = planner.Card(here.total) if here else None
     found = planner.plan_for(build.from_settings(settings), card, settings.LLM_TOGETHER)
     if found.mode == planner.Mode.REFUSED:
         return failure("plan", str(found), found.mend, optional=True)
     return warning("plan", str(found), found.mend) if found.mend else ok("plan", str(found))
-
-
-def _device(pynvml: Any, index: int) -> str:
-    handle = pynvml.nvmlDeviceGetHandleByIndex(index)
-    memory = pynvml.nvmlDeviceGetMemoryInfo(handle)
-    name = pynvml.nvmlDeviceGetName(handle)
-    return f"{name}: {_mib(memory.free)} of {_mib(memory.total)} free"
 
 
 def _no_gpu(reason: str) -> Finding:

@@ -104,8 +104,8 @@ class GpuMemory:
             GpuRefuses: there is no room for it, or the GPU does not tell.
         """
         need = self.needs.get(id(engine))
-        if need == 0:
-            return
+        if need == 0 or engine.resident():
+            return  # it takes nothing, or nothing more: another engine may have loaded this model
         facts = self._facts()
         if facts and (facts.free < (need or 0) + SPARE_BYTES or (need and not _fits(facts, need))):
             wanted = f"{mib(need)} and {mib(SPARE_BYTES)} to spare" if need else f"at least {mib(SPARE_BYTES)}"

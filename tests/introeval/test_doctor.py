@@ -1,7 +1,5 @@
 """What the doctor finds on machines that are well, and on others."""
 
-# ruff: noqa: N802 (the GPU driver's binding and the standard library's server have names of their own)
-
 from __future__ import annotations
 
 import json
@@ -10,10 +8,8 @@ import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
 from typing import Any
 
-import pynvml
 import pytest
 from django.core.management import call_command
 from pytest_django.fixtures import Settings
@@ -22,6 +18,8 @@ from evaluations.media import store
 from introeval import doctor
 from introeval.doctor import Level
 from tests.conftest import Cast
+from tests.doubles.card import GIB, Card
+from tests.doubles.nvml import Nvml
 from tests.evaluations.material import hand_in
 
 UNREACHABLE = "http://127.0.0.1:9"  # discard: nobody listens
@@ -233,58 +231,31 @@ def test_nonsense_from_a_language_server_is_a_failure(settings: Settings, model_
     assert doctor.rate_model().level is Level.FAILURE
 
 
-class FakeDriver(ModuleType):
-    """NVML under pynvml's names, for a machine without a GPU. `refuses` is what each question about a device gets."""
-
-    def __init__(self, *, devices: int = 1, starts: str = "", refuses: str = "") -> None:
-        super().__init__("pynvml")
-        self.devices, self.starts, self.refuses = devices, starts, refuses
-        for name in ("NVMLError_LibraryNotFound", "NVMLError_DriverNotLoaded", "NVMLError_GpuIsLost"):
-            setattr(self, name, getattr(pynvml, name))
-        self.NVMLError = pynvml.NVMLError
-
-    def nvmlInit(self) -> None:
-        if self.starts:
-            raise getattr(self, self.starts)
-
-    def nvmlShutdown(self) -> None:
-        """Nothing is held."""
-
-    def nvmlDeviceGetCount(self) -> int:
-        return self.devices
-
-    def nvmlDeviceGetHandleByIndex(self, index: int) -> int:
-        if self.refuses:
-            raise getattr(self, self.refuses)
-        return index
-
-    def nvmlDeviceGetName(self, handle: int) -> str:
-        return "Example 8 GB"
-
-    def nvmlDeviceGetComputeRunningProcesses(self, handle: int) -> list[object]:
-        return []
-
-    nvmlDeviceGetGraphicsRunningProcesses = nvmlDeviceGetComputeRunningProcesses  # noqa: N815 - NVML's name
-
-    def nvmlDeviceGetMemoryInfo(self, handle: int) -> SimpleNamespace:
-        return SimpleNamespace(total=8 << 30, free=7 << 30, used=1 << 30)
-
-
 @pytest.mark.parametrize(
-    ("driver", "device", "level", "says"),
+    ("trouble", "device", "level", "says"),
     [
-        (FakeDriver(), "auto", Level.OK, "Example 8 GB: 7,168 MiB of 8,192 MiB free"),
-        (FakeDriver(devices=0), "auto", Level.OK, "absent"),
-        (FakeDriver(starts="NVMLError_LibraryNotFound"), "auto", Level.OK, "absent"),
-        (FakeDriver(starts="NVMLError_DriverNotLoaded"), "cuda", Level.FAILURE, "STT_DEVICE is cuda"),
-        (FakeDriver(starts="NVMLError_GpuIsLost"), "auto", Level.WARNING, "unknown"),
-        (FakeDriver(refuses="NVMLError_GpuIsLost"), "cuda", Level.WARNING, "unknown"),
+        ("", "auto", Level.OK, "Example 8 GB: 7,168 MiB of 8,192 MiB free; on it: blender (pid 1, 1,024 MiB)"),
+        ("no processes", "auto", Level.OK, "Example 8 GB: 7,168 MiB of 8,192 MiB free"),
+        ("no device", "auto", Level.OK, "absent"),
+        ("no library", "auto", Level.OK, "absent"),
+        ("no driver", "cuda", Level.FAILURE, "STT_DEVICE is cuda"),
+        ("versions differ", "auto", Level.WARNING, "unknown"),
+        ("lost", "cuda", Level.WARNING, "unknown: GPU is lost"),
     ],
 )
 def test_the_gpu_is_present_absent_or_unknown_and_said_to_be_so(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch, driver: FakeDriver, device: str, level: Level, says: str
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    trouble: str,
+    device: str,
+    level: Level,
+    says: str,
 ) -> None:
-    monkeypatch.setitem(sys.modules, "pynvml", driver)
+    card = Card(tmp_path / "card")
+    card.take("blender", "", GIB, pid=1)
+    card.trouble(trouble)
+    monkeypatch.setitem(sys.modules, "pynvml", Nvml(card))
     settings.STT_DEVICE = device
     found = doctor.gpu()
 
@@ -292,14 +263,15 @@ def test_the_gpu_is_present_absent_or_unknown_and_said_to_be_so(
     assert says in found.found
 
 
-EIGHT_GB = FakeDriver()
-NO_DRIVER = FakeDriver(starts="NVMLError_LibraryNotFound")
+def test_a_gpu_that_is_not_looked_at_is_a_warning(settings: Settings) -> None:
+    settings.GPU_WATCH = False
+    assert doctor.gpu().level is Level.WARNING
 
 
-def test_the_plan_without_a_gpu_and_with_the_embedded_model(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(sys.modules, "pynvml", NO_DRIVER)
+def test_the_plan_without_a_gpu_and_with_the_embedded_model(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    card = Card(tmp_path / "card")
+    card.trouble("no library")
+    monkeypatch.setitem(sys.modules, "pynvml", Nvml(card))
     assert doctor.plan().level is Level.OK
     assert doctor.plan().found == (
         "pipelined: both stages are served by one model in memory, smollm2; no GPU is seen here"
@@ -307,9 +279,11 @@ def test_the_plan_without_a_gpu_and_with_the_embedded_model(
 
 
 @pytest.fixture
-def ollama(settings: Settings, model_server: ModelServer, monkeypatch: pytest.MonkeyPatch) -> ModelServer:
-    """Two models of the lab's kind, by the facts that a real Ollama gave of Llama 3 8B, beside an 8 GB card."""
-    monkeypatch.setitem(sys.modules, "pynvml", EIGHT_GB)
+def ollama(
+    settings: Settings, model_server: ModelServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> ModelServer:
+    """Two models of the lab's kind, shaped as Ollama's documentation shows Llama 3 8B, and an 8 GB card."""
+    monkeypatch.setitem(sys.modules, "pynvml", Nvml(Card(tmp_path / "card")))
     settings.LLM_PROTOCOL, settings.LLM_SHARES_GPU = "ollama", True
     settings.LLM_EXTRACT_URL = settings.LLM_RATE_URL = model_server.url
     settings.LLM_EXTRACT_MODEL, settings.LLM_RATE_MODEL, settings.LLM_SLOTS = "mistral:7b", "llama3:8b", 1

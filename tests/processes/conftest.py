@@ -20,10 +20,13 @@ from evaluations import actions, demo
 from evaluations.models import Submission
 from queueing.models import Task
 from tests.conftest import Cast
+from tests.doubles.card import MIB, Card
 
 ROOT = Path(__file__).parents[2]
 SIMULATED = {"STT_ENGINE": "simulated", "LLM_PROTOCOL": "simulated", "BATCH_MAX_WAIT_SECONDS": "0.1"}
 QUICK_LEASE = {"LEASE_SECONDS": "2", "HEARTBEAT_SECONDS": "0.33", "POLL_SECONDS": "0.1", "STOP_GRACE_SECONDS": "1"}
+
+ON_A_CARD = ("-m", "tests.processes.on_a_card")
 
 Spawn = Callable[..., "subprocess.Popen[bytes]"]
 Submit = Callable[..., Submission]
@@ -67,6 +70,18 @@ def manage(transactional_db: None) -> Iterator[Spawn]:
     for process in spawned:
         process.kill()
         process.wait()
+
+
+@pytest.fixture
+def card(tmp_path: Path) -> Iterator[Card]:
+    """A GPU's memory for workers of `tests.processes.on_a_card`; both kinds of model must not have met on it."""
+    card = Card(tmp_path / "card")
+    card.take("xorg", "", 300 * MIB, pid=1)
+    yield card
+    card.trouble("")
+    ledger = card.look()
+    assert ledger.overlaps == []
+    assert ledger.most <= card.total
 
 
 @pytest.fixture

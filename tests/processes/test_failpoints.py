@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import time
@@ -15,14 +16,14 @@ from queueing import failpoints
 from queueing.models import Attempt, Phase, Task, Worker
 from queueing.states import Stage, State, Step
 from tests.conftest import Cast
-from tests.processes.conftest import QUICK_LEASE, SIMULATED, Spawn, Submit, wait_until
+from tests.doubles.card import Card
+from tests.processes.conftest import ON_A_CARD, QUICK_LEASE, SIMULATED, Spawn, Submit, wait_until
 
 pytestmark = pytest.mark.slow
 
 QUICK = {**SIMULATED, **QUICK_LEASE, "SIMULATED_SECONDS": "0.05"}
 # Batches of one, and an evaluation that gives way at once: the other submission waits while this one is worked on.
 TAKING_TURNS = {"BATCH_SIZE": "1", "PHASE_MAX_DWELL_SECONDS": "0.2", "SIMULATED_SECONDS": "0.5"}
-MANAGE = ("manage.py",)
 MEANT = {"INTROEVAL_REHEARSAL": "1"}  # failpoints are refused in a lab
 
 
@@ -31,7 +32,6 @@ class Way:
     """How a worker comes to a failpoint; by default at its first passing, in its first round."""
 
     passing: int = 1
-    program: tuple[str, ...] = MANAGE
     env: dict[str, str] = field(default_factory=dict)
     after: str = ""  # another worker has died there before
 
@@ -44,20 +44,33 @@ WAYS = {
     "switch.loading": Way(passing=2),
     "switch.loaded": Way(passing=2),
     "switch.settled": Way(passing=3),
-    "switch.verifying": Way(program=("-m", "tests.processes.lingering"), env=TAKING_TURNS),
+    "switch.admitted": Way(passing=2),
+    "switch.misplaced": Way(env={"ON_GPU": "0.63"}),
+    "switch.verifying": Way(env=TAKING_TURNS),
+    "switch.stuck": Way(env=TAKING_TURNS | {"FREES_AFTER": "inf", "VERIFY_SECONDS": "0.5"}),
     "switch.draining": Way(env=TAKING_TURNS),
     "switch.blocked": Way(env={"STT_ENGINE": "faster-whisper", "STT_MODEL": "no-such-model"}),
     "rescue.read": Way(after="claim.committed"),
 }
 
 
-def die(manage: Spawn, name: str, way: Way) -> list[psutil.Process]:
+def die(manage: Spawn, card: Card, name: str, way: Way) -> list[psutil.Process]:
     """Run a worker up to its death at `name`; returns the children it had."""
     plan = MEANT | {failpoints.VARIABLE: f"{name}=kill@{way.passing}"}
-    worker = manage("run_phase_worker", program=way.program, **QUICK | way.env | plan)
+    worker = manage("run_phase_worker", program=ON_A_CARD, **QUICK | on(card) | way.env | plan)
     children = _watch_to_the_end(worker)
     assert worker.returncode == -signal.SIGKILL, f"it did not come to {name}"
     return children
+
+
+def on(card: Card) -> dict[str, str]:
+    return {"CARD": str(card.path), "SERVER_PID": str(os.getpid())}
+
+
+def is_in_charge(worker: subprocess.Popen[bytes]) -> bool:
+    """It is known, and the phase is one that work is done in, or will be."""
+    legal = Phase.objects.filter(step__in=(Step.IDLE, Step.ACTIVE)).exists()
+    return worker.poll() is not None or (legal and Worker.objects.filter(pid=worker.pid).exists())
 
 
 def _watch_to_the_end(worker: subprocess.Popen[bytes]) -> list[psutil.Process]:
@@ -76,14 +89,18 @@ def _watch_to_the_end(worker: subprocess.Popen[bytes]) -> list[psutil.Process]:
 
 @pytest.mark.parametrize("name", failpoints.NAMES)
 def test_whatever_step_a_worker_dies_at_the_next_one_does_the_rest_exactly_once(
-    manage: Spawn, submit: Submit, cast: Cast, name: str
+    manage: Spawn, submit: Submit, cast: Cast, card: Card, name: str
 ) -> None:
+    """F06 and others: over a GPU, on which both kinds of model never meet; in a legal phase within 15 s."""
     submissions = [submit("henry.wav"), submit("anna.webm", student=cast.bo)]
     way = WAYS.get(name, Way())
-    children = die(manage, way.after, Way()) if way.after else []
-    children += die(manage, name, way)
+    children = die(manage, card, way.after, Way()) if way.after else []
+    children += die(manage, card, name, way)
     held = Attempt.objects.filter(ended_at=None).count()
-    successor = manage("run_phase_worker", "--until-idle", **QUICK)
+    if name == "switch.stuck":
+        card.give_back("mistral")  # its server was restarted
+    successor = manage("run_phase_worker", "--until-idle", program=ON_A_CARD, **QUICK | on(card))
+    wait_until(lambda: is_in_charge(successor), seconds=15)
     assert successor.wait(60) == 0
     for submission in submissions:
         task = Task.objects.get(submission=submission)

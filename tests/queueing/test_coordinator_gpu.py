@@ -11,7 +11,7 @@ import pytest
 
 from queueing import coordinator as module
 from queueing.coordinator import Coordinator
-from queueing.engines.base import Engine
+from queueing.engines.base import Engine, Resident
 from queueing.gpu import Device
 from queueing.models import Event, Phase
 from queueing.states import PhaseName, Step
@@ -218,6 +218,25 @@ def test_the_threshold_is_85_percent_of_the_card(
         card.take("blender", "", others, pid=1)
     start().switch(PhaseName.EVAL)
     assert (step() == Step.ACTIVE) == admitted
+
+
+def test_a_model_that_two_engines_share_is_counted_once(
+    card: Card, whisper: CardModel, mistral: CardModel, clock: Clock
+) -> None:
+    class SameModel(CardModel):
+        """Another engine of the server that holds it."""
+
+        def load(self) -> None:
+            assert mistral.loaded
+
+        def resident(self) -> tuple[Resident, ...]:
+            return mistral.resident()
+
+    rate = SameModel(card, "mistral", "eval", mistral.size, server=mistral.server)
+    engines = {PhaseName.STT: [whisper], PhaseName.EVAL: [mistral, rate]}
+    coordinator = Coordinator("n1", engines, gpu=Device(Nvml(card)), clock=clock.monotonic)
+    coordinator.switch(PhaseName.EVAL)
+    assert step() == Step.ACTIVE
 
 
 class Undeclared(CardModel):

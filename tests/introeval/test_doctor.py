@@ -303,7 +303,7 @@ def test_the_plan_without_a_gpu_and_with_the_embedded_model(
 
 @pytest.fixture
 def ollama(settings: Settings, model_server: ModelServer, monkeypatch: pytest.MonkeyPatch) -> ModelServer:
-    """Two models of the lab's kind, by the facts that a real Ollama gave of Llama 3 8B, beside an 8 GB card."""
+    """Two models of the lab's kind, shaped as Ollama's documentation shows Llama 3 8B, and an 8 GB card."""
     monkeypatch.setitem(sys.modules, "pynvml", EIGHT_GB)
     settings.LLM_PROTOCOL, settings.LLM_SHARES_GPU = "ollama", True
     settings.LLM_EXTRACT_URL = settings.LLM_RATE_URL = model_server.url

@@ -280,30 +280,33 @@ def _answer(url: str) -> dict[str, Any]:
 
 
 def gpu() -> Finding:
-    """What the driver itself says. Absent is no fault unless the settings ask for one."""
-    import pynvml
+    """What the driver says of the device that a worker here looks after. Absent is no fault unless one is asked for."""
+    from queueing.gpu import Absent, Device, Facts, Unknown
 
-    absent = (pynvml.NVMLError_LibraryNotFound, pynvml.NVMLError_DriverNotLoaded)
-    try:
-        pynvml.nvmlInit()
-    except absent as error:
-        return _no_gpu(str(error))
-    except pynvml.NVMLError as error:
-        return warning("GPU", f"its state is unknown: {error}", "nvidia-smi")
-    try:
-        found = [_device(pynvml, index) for index in range(pynvml.nvmlDeviceGetCount())]
-    except pynvml.NVMLError as error:
-        return warning("GPU", f"its state is unknown: {error}", "nvidia-smi")
-    finally:
-        pynvml.nvmlShutdown()
-    return ok("GPU", "; ".join(found)) if found else _no_gpu("the driver sees none")
+    if not settings.GPU_WATCH:
+        return warning("GPU", "not looked at: models may be loaded beside other programs", "unset GPU_WATCH")
+    match Device().look():
+        case Absent(reason):
+            return _no_gpu(reason)
+        case Unknown(reason):
+            mend = "nvidia-smi tells more, a restart of the machine helps most; GPU_WATCH=False if it can never tell"
+            return warning("GPU", f"its state is unknown: {reason}; what needs it rests until it is known", mend)
+        case Facts() as facts:
+            holders = f"; on it: {', '.join(map(str, facts.holders))}" if facts.holders else ""
+            return ok("GPU", f"{facts.name}: {_mib(facts.free)} of {_mib(facts.total)} free{holders}")
 
 
-def _device(pynvml: Any, index: int) -> str:
-    handle = pynvml.nvmlDeviceGetHandleByIndex(index)
-    memory = pynvml.nvmlDeviceGetMemoryInfo(handle)
-    name = pynvml.nvmlDeviceGetName(handle)
-    return f"{name}: {_mib(memory.free)} of {_mib(memory.total)} free"
+def plan() -> Finding:
+    """How the models would share the GPU's memory. What is in it now is left out: it may be the lab's own models."""
+    from queueing import gpu, planner
+    from queueing.engines import build
+
+    here = gpu.card(gpu.Device().look() if settings.GPU_WATCH else gpu.NoGpu().look())
+    card = planner.Card(here.total) if here else None
+    found = planner.plan_for(build.from_settings(settings), card, settings.LLM_TOGETHER)
+    if found.mode == planner.Mode.REFUSED:
+        return failure("plan", str(found), found.mend, optional=True)
+    return warning("plan", str(found), found.mend) if found.mend else ok("plan", str(found))
 
 
 def _no_gpu(reason: str) -> Finding:
@@ -322,7 +325,7 @@ def assets() -> Finding:
 
 MACHINE: tuple[Check, ...] = (software, decoder, data_dir, disk_space)
 SERVERS: tuple[Check, ...] = (database, migrations, stored_videos, broker)
-ENGINES: tuple[Check, ...] = (speech_model, extract_model, rate_model, restarts, gpu, assets)
+ENGINES: tuple[Check, ...] = (speech_model, extract_model, rate_model, restarts, gpu, plan, assets)
 
 
 def examine(*, without: Collection[Check] = ()) -> list[Finding]:

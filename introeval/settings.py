@@ -199,10 +199,9 @@ LLM_EXTRACT_RESTART = restart_action("LLM_EXTRACT_RESTART")
 LLM_RATE_RESTART = restart_action("LLM_RATE_RESTART")
 LLM_API_KEY = env.str("LLM_API_KEY", default="")  # for servers of protocol `openai` that ask for one
 LLM_SLOTS = int(positive("LLM_SLOTS", 1 if LLM_PROTOCOL == "embedded" else 3))
-# One server that has room for one of two models would change it at every request.
-LLM_TOGETHER = env.bool(
-    "LLM_TOGETHER", default=(LLM_EXTRACT_URL != LLM_RATE_URL or LLM_PROTOCOL in ("embedded", "simulated"))
-)
+LLM_SHARES_GPU = env.bool("LLM_SHARES_GPU", default=LLM_PROTOCOL == "ollama")
+# None: by their sizes and the card's (queueing/planner.py).
+LLM_TOGETHER = {"auto": None, "true": True, "false": False}[one_of("LLM_TOGETHER", "auto", "true", "false")]
 LLM_CONTEXT_TOKENS = int(positive("LLM_CONTEXT_TOKENS", 8192))
 LLM_DEADLINE_SECONDS = positive("LLM_DEADLINE_SECONDS", 180)
 LLM_DEMO_QUALITY = env.bool("LLM_DEMO_QUALITY", default=LLM_PROTOCOL in ("embedded", "simulated"))

@@ -3,6 +3,9 @@
 The row is the intent; the truth is what the engines report as resident and what the GPU's driver says of its memory. So
 a coordinator that starts assumes nothing: it unloads everything, verifies, and begins from idle. A step that fails
 leaves the phase `blocked` with its reason, nothing is claimed, and it is tried again after a growing pause.
+
+Where the plan says that the language models don't fit together, evaluation has one of them loaded at a time, and a turn
+from one to the other goes through the same steps.
 """
 
 from __future__ import annotations
@@ -10,6 +13,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 
 import structlog
 from django.db import InterfaceError, OperationalError
@@ -20,6 +24,7 @@ from queueing.failpoints import failpoint
 from queueing.gpu import Gpu, NoGpu
 from queueing.gpu_memory import GpuMemory, GpuRefuses
 from queueing.models import Phase
+from queueing.planner import AS_THEY_ARE, Mode, Plan
 from queueing.states import PhaseName, Step
 
 log = structlog.get_logger()
@@ -33,14 +38,36 @@ class StillHeld(Exception):
     """A model, or its memory, is still there after its unload."""
 
 
+class DoesNotFit(Exception):
+    """The plan refuses this node's language models; the message is its reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """The one language model that is loaded while the two can't be loaded together."""
+
+    role: str  # what it does: "extract", "rate"
+    engine: Engine
+
+    def __str__(self) -> str:
+        return f"{self.role}s with {self.engine.model}"
+
+
 class Coordinator:
-    """Owns the phase of one node. One per node: the worker holds the node's lock before it makes one."""
+    """Owns the phase of one node. One per node: the worker holds the node's lock before it makes one.
+
+    Args:
+        planned: makes the plan; called with nothing loaded, at each hand-over to evaluation. Without it, all fits.
+        first: whose turn it is when evaluation begins and the models take turns.
+    """
 
     def __init__(
         self,
         node: str,
         engines: Mapping[PhaseName, Sequence[Engine]],
         *,
+        planned: Callable[[], Plan] | None = None,
+        first: Callable[[], Turn] | None = None,
         gpu: Gpu | None = None,
         verify_seconds: float = 30.0,
         on_stuck: Callable[[Engine], bool] | None = None,
@@ -65,8 +92,11 @@ class Coordinator:
         self.verify_seconds, self.on_stuck, self.hurried = verify_seconds, on_stuck, hurried
         self.clock = clock
         self.leave_out, self.on_refusal = leave_out, on_refusal
+        self.planned, self.first = planned, first
+        self.plan = AS_THEY_ARE
         self.current: PhaseName | None = None
-        self.since = clock()
+        self.holder: Turn | None = None  # None: all of the current phase's engines are loaded
+        self.since = self.held_since = clock()
         self._tries = 0
         self._not_before = clock()
         self._paced_by_others = self._holds_up_all = False
@@ -75,6 +105,11 @@ class Coordinator:
     @property
     def dwelt_seconds(self) -> float:
         return self.clock() - self.since
+
+    @property
+    def held_seconds(self) -> float:
+        """How long the holder has had its turn."""
+        return self.clock() - self.held_since
 
     @property
     def blocked(self) -> bool:
@@ -88,6 +123,17 @@ class Coordinator:
     def reconcile(self) -> None:
         """Whatever a previous process left behind: unload both kinds and start from idle."""
         self._attempt(None)
+        if not self.blocked:
+            self.make_plan()
+
+    def make_plan(self) -> None:
+        """Look how the models fit, with nothing loaded, and write it down."""
+        if self.planned is None:
+            return
+        self.plan = self.planned()
+        if str(self.plan) != self.row.plan:
+            log.info("plan", node=self.row.node, mode=self.plan.mode, why=self.plan.why)
+            self.row.note_plan(str(self.plan))
 
     def drain(self, target: PhaseName | None, why: str) -> None:
         """Say that running work is being finished before the switch."""
@@ -98,7 +144,7 @@ class Coordinator:
     def stay(self) -> None:
         """The policy wants the current phase: take back a draining that is no longer wanted."""
         if self.row.step == Step.DRAINING:
-            self.row.enter(Step.ACTIVE, name=self.current or "")
+            self.row.enter(Step.ACTIVE, name=self.current or "", reason=self._doing())
 
     def switch(self, target: PhaseName | None) -> bool:
         """Hand over to `target`, with nothing running. Returns whether anything was tried."""
@@ -108,6 +154,19 @@ class Coordinator:
             return False
         self._attempt(target)
         return True
+
+    def turn(self, turn: Turn) -> bool:
+        """Unload the language model that is loaded and load the other one, with nothing running. Whether it worked.
+
+        The phase goes on as it was: its time doesn't begin anew.
+        """
+        if self.holder is None or turn == self.holder:
+            return False
+        since = self.since
+        self._attempt(self.current, turn)
+        if not self.blocked:
+            self.since = since
+        return not self.blocked
 
     def _is_held_up(self, target: PhaseName | None) -> bool:
         """A model that can't be loaded is in the way of its own phase, one that can't be unloaded in that of all."""
@@ -122,26 +181,34 @@ class Coordinator:
         """Load the current phase's models again if one of them is gone. With nothing running."""
         if self.current and not self._intact():
             log.warning("engine gone", node=self.row.node, phase=self.current)
-            self._attempt(self.current)
+            self._attempt(self.current, self.holder)
 
     def _intact(self) -> bool:
         try:
-            return all(engine.resident() for engine in self._to_load(self.current)) if self.current else True
+            return all(engine.resident() for engine in self.working)
         except StageError:
             return False
 
-    def _attempt(self, target: PhaseName | None) -> None:
+    @property
+    def working(self) -> Sequence[Engine]:
+        """What should be in memory now."""
+        return self._to_load(self.current, self.holder) if self.current else []
+
+    def _doing(self) -> str:
+        return str(self.holder or "")
+
+    def _attempt(self, target: PhaseName | None, turn: Turn | None = None) -> None:
         self._paced_by_others = False
         try:
             self._unload_all()
             self._verify()
             if target:
-                self._load(target)
+                self._load(target, turn)
             self._settle(target)
         except (OperationalError, InterfaceError):
             raise  # not the GPU's fault: the worker's loop waits for the database and comes back
         except Exception as error:
-            if not isinstance(error, (StageError, StillHeld)):
+            if not isinstance(error, (StageError, StillHeld, DoesNotFit)):
                 log.exception("an engine raised what it should not")
             self._block(target, error)
 
@@ -151,7 +218,7 @@ class Coordinator:
         intact = self.current is not None and self._intact()
         if self.current:
             self.row.enter(Step.UNLOADING, name=self.current)
-        self.current = None
+        self.current = self.holder = None
         self._holds_up_all = True
         with suppress(StageError):  # a server that can't be asked does not say what it holds
             self.memory.before_unload(self.resident(), intact=intact)
@@ -200,17 +267,36 @@ class Coordinator:
         mended = [self.on_stuck(engine) for engine in by_server.values()]  # each of them, whatever the first one says
         return any(mended)
 
-    def _load(self, target: PhaseName) -> None:
+    def _load(self, target: PhaseName, turn: Turn | None) -> None:
         failpoint("switch.loading")
-        self.row.enter(Step.LOADING, name=target)
+        holder = self._whose_turn(turn) if target == PhaseName.EVAL else None
+        self.row.enter(Step.LOADING, name=target, reason=holder.engine.model if holder else "")
         began = self.clock()
-        for engine in self._to_load(target):
+        for engine in self._to_load(target, holder):
             self._load_engine(engine)
+        self.holder = holder
         failpoint("switch.loaded")
         log.info("phase loaded", node=self.row.node, phase=target, seconds=round(self.clock() - began, 3))
 
-    def _to_load(self, phase: PhaseName) -> list[Engine]:
-        return [engine for engine in self.engines[phase] if not self.leave_out(engine)]
+    def _to_load(self, phase: PhaseName, holder: Turn | None) -> list[Engine]:
+        """The models that work in this phase, without those whose server is left alone."""
+        working = [holder.engine] if holder else self.engines[phase]
+        return [engine for engine in working if not self.leave_out(engine)]
+
+    def _whose_turn(self, turn: Turn | None) -> Turn | None:
+        """Who is to be loaded alone; None: nobody, all are loaded.
+
+        Raises:
+            DoesNotFit: the plan refuses them.
+        """
+        self.make_plan()
+        if self.plan.mode == Mode.REFUSED:
+            raise DoesNotFit(self.plan.why)
+        if self.planned:
+            self.memory.expect(self.engines[PhaseName.EVAL], self.plan.needs)
+        if self.plan.mode == Mode.PIPELINED or not self.first:
+            return None
+        return turn or self.first()
 
     def _load_engine(self, engine: Engine) -> None:
         """Load one model, if there is room for it, and see that it is where it should be."""
@@ -227,8 +313,9 @@ class Coordinator:
             raise GpuRefuses(fault)
 
     def _settle(self, target: PhaseName | None) -> None:
-        self.current, self.since, self._tries = target, self.clock(), 0
-        self.row.enter(Step.ACTIVE if target else Step.IDLE, name=target or "")
+        self.current, self._tries = target, 0
+        self.since = self.held_since = self.clock()
+        self.row.enter(Step.ACTIVE if target else Step.IDLE, name=target or "", reason=self._doing())
         failpoint("switch.settled")
 
     def _block(self, target: PhaseName | None, error: Exception) -> None:

@@ -19,8 +19,8 @@ from threading import Thread
 from typing import Any, Protocol
 
 from queueing.exceptions import QueueError
+from queueing.planner import MIB, Card
 
-MIB = 1 << 20
 ANSWER_SECONDS = 2.0  # NVML can hang for ever; a healthy one answers in milliseconds
 
 
@@ -84,6 +84,11 @@ class Unknown:
 
 
 Look = Facts | Absent | Unknown
+
+
+def card(look: Look) -> Card | None:
+    """The memory that a plan shares out; what is in use is others', so nothing of ours should be loaded."""
+    return Card(look.total, look.used) if isinstance(look, Facts) else None
 
 
 class Gpu(Protocol):

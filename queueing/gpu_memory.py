@@ -13,14 +13,11 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from queueing.engines.base import Engine, Resident
 from queueing.exceptions import Infrastructure, StageError
-from queueing.gpu import MIB, Absent, Facts, Gpu, Holder, Look, Unknown, mib
+from queueing.gpu import Absent, Facts, Gpu, Holder, Look, Unknown, mib
 from queueing.models import Phase
+from queueing.planner import ADMIT_SHARE, MIB, SPARE_BYTES
 from queueing.states import Step
 
-# A model may be loaded while at most this share of the card is in use afterwards: the rest is for what models take
-# while they work, and for fragments. A model that declares its need wrongly meets the second bound.
-ADMIT_SHARE = 0.85
-SPARE_BYTES = 512 * MIB  # must be left free
 TOLERANCE_BYTES = 256 * MIB  # others' memory moves by as much by itself: a desktop, a browser
 ON_GPU_SHARE = 0.95  # a server keeps a few tables of a model in the machine's memory; less of it is a fallback
 UNKNOWN = "the GPU's state is unknown"
@@ -73,6 +70,10 @@ class GpuMemory:
     def ask_needs(self, engines: Iterable[Engine]) -> None:
         """Learn what the models will take, once they are unloaded."""
         self.needs = {id(engine): _need(engine) for engine in engines}
+
+    def expect(self, engines: Sequence[Engine], needs: Sequence[int | None]) -> None:
+        """The plan gives these engines fewer slots than they would take: so they need less."""
+        self.needs = {**self.needs, **dict(zip(map(id, engines), needs, strict=False))}
 
     def still_held(self) -> str:
         """Why not all memory of ours has come back yet; empty when it has. To be asked when no model is reported.

@@ -128,18 +128,54 @@ class Lane:
     slots: int
 
 
-def rooms(lanes: Sequence[Lane], running: Mapping[Hashable, int], *, together: bool) -> list[tuple[Lane, int]]:
+def rooms(
+    lanes: Sequence[Lane], running: Mapping[Hashable, int], *, only: Hashable | None = None
+) -> list[tuple[Lane, int]]:
     """How many more tasks each lane may take, given how many run on each engine; lanes without room are left out.
 
-    The lanes of a phase work side by side: while one task is rated, the next one is extracted. Engines that can't be
-    loaded `together` take turns instead: the one that works keeps the turn, and when nothing runs, whoever is first in
-    line says whose turn it is.
+    The lanes of a phase work side by side: while one task is rated, the next one is extracted. Where engines take
+    turns, `only` the one that is loaded may take any.
     """
-    if not together:
-        busy = [lane for lane in lanes if running.get(lane.engine)]
-        lanes = busy[:1] or [Lane(None, tuple(stage for lane in lanes for stage in lane.stages), 1)]
-    free = [(lane, lane.slots - running.get(lane.engine, 0)) for lane in lanes]
+    free = [(lane, lane.slots - running.get(lane.engine, 0)) for lane in lanes if only in (None, lane.engine)]
     return [(lane, room) for lane, room in free if room > 0]
+
+
+def whose_turn(
+    lanes: Sequence[Lane],
+    demands: Mapping[str, Demand],
+    holder: Hashable | None,
+    *,
+    held_seconds: float,
+    max_dwell_seconds: float,
+) -> Lane:
+    """Which lane's engine is to be loaded, of engines that can't be loaded together.
+
+    Whoever is loaded goes on while it has work, so a batch costs one turn: all forms, then all ratings. It gives way
+    to others' work only when it has had its turn for as long as a phase may last; and the next one is the first in the
+    pipeline, unless another one's work has waited for that long. So a stream of one kind can't starve the other.
+
+    Args:
+        demands: by stage; what is not in it has no work.
+        holder: the engine that is loaded; None: nothing is yet.
+    """
+    waiting = {lane.engine: lane for lane in lanes if _any(lane, demands, due=True)}
+    held = next((lane for lane in lanes if lane.engine == holder), None)
+    others = [lane for lane in waiting.values() if lane != held]
+    if held and (not others or (_any(held, demands) and held_seconds < max_dwell_seconds)):
+        return held
+    if not others:
+        return lanes[0]
+    longest = max(others, key=lambda lane: _waited(lane, demands))
+    return longest if _waited(longest, demands) >= max_dwell_seconds else others[0]
+
+
+def _any(lane: Lane, demands: Mapping[str, Demand], *, due: bool = False) -> bool:
+    found = [demands.get(stage, Demand()) for stage in lane.stages]
+    return any(demand.due if due else demand.any for demand in found)
+
+
+def _waited(lane: Lane, demands: Mapping[str, Demand]) -> float:
+    return max(demands.get(stage, Demand()).oldest_seconds for stage in lane.stages)
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,6 +90,7 @@ def _phase(row: Any) -> dict[str, Any]:
         "reason": row.reason,
         "since": row.since.isoformat(),
         "since_seconds": _seconds(row.age),
+        "plan": row.plan,
         "wanted": row.wanted if row.held else None,
         "wanted_until": _moment(row.wanted_until if row.held else None),
     }

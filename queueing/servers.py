@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import partial
@@ -102,9 +102,15 @@ class Servers:
         """Whether no task of this stage may call its server."""
         return self._is_open(self.of_stages.get(stage, ""))
 
+    def may_be_loaded(self, stage: str) -> bool:
+        """Whether this stage's model can be of use: its server answers, or is about to be asked by this worker."""
+        return not self._is_left_alone(self.of_stages.get(stage, ""))
+
     def leave_out(self, engine: Engine) -> bool:
         """Whether it is not even loaded: its server is not asked now, or not by this worker."""
-        server = address(engine, self.node)
+        return self._is_left_alone(address(engine, self.node))
+
+    def _is_left_alone(self, server: str) -> bool:
         return self._is_open(server) and server not in self._turns
 
     def _is_open(self, server: str) -> bool:
@@ -161,12 +167,14 @@ class Servers:
             if due and Breaker.objects.ask(server, worker=self.worker, seconds=self.lease_seconds):
                 self._turns.add(server)
 
-    def ask(self) -> None:
-        """Ask them. Their phase is active."""
+    def ask(self, working: Collection[Engine]) -> None:
+        """Ask those whose model is among the `working`: another one's would be loaded beside them, unseen."""
         options = LanguageOptions(max_tokens=ANSWER_TOKENS, deadline_seconds=self.ask_seconds)
-        for server in self._turns:
-            self._begin(Errand(server, asks=True), partial(_ask, self._engines[server], options))
-        self._turns.clear()
+        for server in sorted(self._turns):
+            if engines := [engine for engine in self._engines[server] if engine in working]:
+                self._turns.discard(server)
+                self._begin(Errand(server, asks=True), partial(_ask, engines, options))
+        self.give_turns_back()
 
     def give_turns_back(self) -> None:
         """Nothing could be asked: the phase did not come about for another reason."""

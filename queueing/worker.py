@@ -20,8 +20,8 @@ import structlog
 from django.db import InterfaceError, OperationalError, ProgrammingError, connection
 from django.db.models.functions import Now
 
-from queueing import circuit, gpu, jobs, pipelines, policy, restart, schema, upkeep
-from queueing.coordinator import Coordinator
+from queueing import circuit, gpu, jobs, pipelines, planner, policy, restart, schema, upkeep
+from queueing.coordinator import Coordinator, Turn
 from queueing.engines.base import Engine, Engines
 from queueing.exceptions import Infrastructure
 from queueing.gpu_watch import GpuWatch
@@ -52,6 +52,7 @@ class Options:
     ask_seconds: float = ASK_SECONDS
     restarts: Mapping[str, restart.Action | None] = field(default_factory=dict)  # of the server that extracts, rates
     terms: circuit.Terms = field(default_factory=circuit.Terms)
+    together: bool | None = None  # a person's word on both language models at once; None: as they fit
 
     @classmethod
     def from_settings(cls, settings: Any) -> Options:
@@ -73,6 +74,7 @@ class Options:
                 "extract": restart.parse(settings.LLM_EXTRACT_RESTART),
                 "rate": restart.parse(settings.LLM_RATE_RESTART),
             },
+            together=settings.LLM_TOGETHER,
         )
 
 
@@ -91,7 +93,7 @@ class PhaseWorker:
         device: gpu.Gpu | None = None,
         chance: random.Random | None = None,
     ) -> None:
-        self.node, self.engines, self.options, self.device = node, engines, options, device
+        self.node, self.engines, self.options, self.device = node, engines, options, device or gpu.NoGpu()
         self.chance = chance or random.Random()  # noqa: S311 - jitter, not a secret
         self.wake, self.stopping, self.hurry, self.lost = Event(), Event(), Event(), Event()
         self.jobs = jobs.Jobs(engines, options.patience, wake=self.wake.set, chance=self.chance)
@@ -225,7 +227,7 @@ class PhaseWorker:
             self.servers.take_turns()
         moved = self._move_to(wanted, snapshot)
         if self._phase_is(PhaseName.EVAL):
-            self.servers.ask()
+            self.servers.ask(self.coordinator.working)
         else:
             self.servers.give_turns_back()
         return moved
@@ -243,6 +245,8 @@ class PhaseWorker:
     def _move_to(self, wanted: policy.Decision, snapshot: policy.Snapshot) -> tuple[bool, bool]:
         phase = self.coordinator
         if wanted.phase == phase.current and not phase.blocked:
+            if PhaseName.EVAL not in snapshot.paused and (turn := self._next_turn()):
+                return self._pass_the_turn(turn)
             phase.stay()
             if self._phase_is(PhaseName.STT) and snapshot.unbatched.due:
                 self._fill_batch()  # who came meanwhile joins while there is room
@@ -255,6 +259,39 @@ class PhaseWorker:
         # Claim in the same round: a phase entered for waiting uploads must take them before the policy looks again.
         switched = phase.switch(wanted.phase) and not phase.blocked
         return switched, switched
+
+    def _next_turn(self) -> Turn | None:
+        """The language model that is to be loaded in place of the one that is; None: it goes on.
+
+        Looked up before anything is claimed for it: a claim must not wait while models are changed.
+        """
+        phase = self.coordinator
+        if phase.holder is None or (self.jobs and phase.held_seconds < self.options.limits.max_dwell_seconds):
+            return None
+        turn = self._whose_turn()
+        return None if turn == phase.holder else turn
+
+    def _pass_the_turn(self, turn: Turn) -> tuple[bool, bool]:
+        """As `_follow_policy`, of which it is a part."""
+        if self.jobs or self.servers.asking:
+            self.coordinator.drain(PhaseName.EVAL, f"next, it {turn}")
+            return False, False
+        turned = self.coordinator.turn(turn)
+        return turned, turned
+
+    def _whose_turn(self) -> Turn:
+        phase, all_lanes = self.coordinator, self._lanes(PhaseName.EVAL)
+        # A model whose server does not answer has no turn, but for the question whether it is back.
+        lanes = [lane for lane in all_lanes if self.servers.may_be_loaded(lane.stages[0])] or all_lanes
+        lane = policy.whose_turn(
+            lanes,
+            Task.objects.demands(self.node, pipelines.stages_of(PhaseName.EVAL)),
+            phase.holder and id(phase.holder.engine),
+            held_seconds=phase.held_seconds,
+            max_dwell_seconds=self.options.limits.max_dwell_seconds,
+        )
+        spec = next(spec for spec in pipelines.specs_of(PhaseName.EVAL) if spec.name in lane.stages)
+        return Turn(spec.engine, self.jobs.engine_of(spec))
 
     def _heed_disk(self, ended: list[jobs.Job]) -> None:
         """A disk that is full, or not there, is everybody's trouble: the phase rests, and tries again by itself."""
@@ -288,16 +325,18 @@ class PhaseWorker:
         phase = self.coordinator.current
         if phase is None or self.stopping.is_set() or self.jobs.alone():
             return None
-        rooms = policy.rooms(self._open_lanes(phase), self.jobs.per_engine(), together=self.engines.together)
+        holder = self.coordinator.holder
+        rooms = policy.rooms(self._open_lanes(phase), self.jobs.per_engine(), only=holder and id(holder.engine))
         return next(((lane, room) for lane, room in rooms if lane.engine not in self._dry), None)
 
     def _lanes(self, phase: PhaseName) -> list[policy.Lane]:
         """The stages of a phase, by the engine that serves them."""
-        found: dict[int, tuple[Engine, list[str]]] = {}
+        found: dict[int, tuple[int, list[str]]] = {}
         for spec in pipelines.specs_of(phase):
             engine = self.jobs.engine_of(spec)
-            found.setdefault(id(engine), (engine, []))[1].append(spec.name)
-        return [policy.Lane(key, tuple(dict.fromkeys(names)), engine.slots) for key, (engine, names) in found.items()]
+            slots = self.coordinator.plan.slots_of(spec.engine, engine)
+            found.setdefault(id(engine), (slots, []))[1].append(spec.name)
+        return [policy.Lane(key, tuple(dict.fromkeys(names)), slots) for key, (slots, names) in found.items()]
 
     def _open_lanes(self, phase: PhaseName) -> list[policy.Lane]:
         """Those whose model server may be called."""
@@ -388,11 +427,16 @@ class PhaseWorker:
             on_stuck=self.servers.restart_stuck,
             leave_out=self.servers.leave_out,
             on_refusal=self.servers.refused,
+            planned=self._plan,
+            first=self._whose_turn,
         )
         self.watch = GpuWatch(self.node, self.coordinator.memory, every_seconds=self.options.poll_seconds)
         self.coordinator.reconcile()
         log.info("worker ready", node=self.node, worker=str(self.id))
         return True
+
+    def _plan(self) -> planner.Plan:
+        return planner.plan_for(self.engines, gpu.card(self.device.look()), self.options.together)
 
     def _heart(self) -> Heart:
         return Heart(

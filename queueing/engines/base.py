@@ -170,6 +170,13 @@ class SpeechEngine(Engine, Protocol):
 
 
 class LanguageEngine(Engine, Protocol):
+    @property
+    def context_tokens(self) -> int:
+        """Of each slot: prompt and answer together."""
+
+    def token_bytes(self) -> int:
+        """Bytes of `needs` for each token of context of each slot: its key/value cache. 0: none, or nobody can tell."""
+
     def generate(self, prompt: Prompt, schema: JSONSchema, options: LanguageOptions, *, stop: Event) -> Generation:
         """Answer the prompt with one JSON object that is valid against `schema`.
 
@@ -191,4 +198,3 @@ class Engines:
     extract: LanguageEngine
     rate: LanguageEngine
     demo_quality: bool = field(default=False)  # the language model is too small to be trusted with a judgement
-    together: bool = field(default=True)  # whether `extract` and `rate` can be in memory at the same time

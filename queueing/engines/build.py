@@ -21,9 +21,7 @@ def from_settings(settings: Any) -> Engines:
     rate = (settings.LLM_RATE_URL, settings.LLM_RATE_MODEL)
     extractor = _language(settings, *extract)
     rater = extractor if rate == extract else _language(settings, *rate)
-    return Engines(
-        _speech(settings), extractor, rater, demo_quality=settings.LLM_DEMO_QUALITY, together=settings.LLM_TOGETHER
-    )
+    return Engines(_speech(settings), extractor, rater, demo_quality=settings.LLM_DEMO_QUALITY)
 
 
 def _speech(settings: Any) -> SpeechEngine:
@@ -46,7 +44,7 @@ def _language(settings: Any, url: str, model: str) -> LanguageEngine:
     slots, context = settings.LLM_SLOTS, settings.LLM_CONTEXT_TOKENS
     adapters: dict[str, Callable[[], LanguageEngine]] = {
         "embedded": lambda: EmbeddedLlama(model, slots=slots, context_tokens=context),
-        "ollama": lambda: Ollama(url, model, slots=slots, context_tokens=context),
+        "ollama": lambda: Ollama(url, model, slots=slots, context_tokens=context, shares_gpu=settings.LLM_SHARES_GPU),
         "openai": lambda: OpenAICompatible(url, model, slots=slots, context_tokens=context, key=settings.LLM_API_KEY),
         "simulated": lambda: SimulatedLanguage(settings.SIMULATED_SECONDS, slots=slots, context_tokens=context),
     }

@@ -57,6 +57,13 @@ class Phase(models.Model):
             note(self.node, f"phase_{step}", name=name, target=target, reason=reason)
         self.refresh_from_db()
 
+    def note_plan(self, plan: str) -> None:
+        """Write down how the models share the memory. Only the node's own coordinator calls this."""
+        with transaction.atomic():
+            Phase.objects.filter(node=self.node).update(plan=plan)
+            note(self.node, "plan", plan=plan)
+        self.refresh_from_db()
+
     @classmethod
     def ask_for(cls, phase: PhaseName, *, node: str, hold_seconds: float, by: str, reason: str = "") -> bool:
         """A person wants `phase` on `node` now, and kept for `hold_seconds`; False when the node is not known."""

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self
 
 from django.db import connections, models, transaction
-from django.db.models import Case, F, Max, Min, When
+from django.db.models import Case, Count, F, Max, Min, Q, When
 from django.db.models.functions import Coalesce, Now
 
 from queueing import pipelines
@@ -202,6 +202,24 @@ class TaskManager(_Manager["Task"]):
             wanted=PhaseName(wanted) if wanted else None,
             troubled=frozenset(troubled),
         )
+
+    def demands(self, node: str, stages: Sequence[str]) -> dict[str, Demand]:
+        """What each of these stages has to do, by its name; those without work are left out."""
+        due = Q(state=State.QUEUED, not_before__lte=Now())
+        here = Q(state=State.RUNNING, worker__node=node)
+        rows = (
+            self.live()
+            .filter(stage__in=stages)
+            .values_list("stage")
+            .annotate(
+                ready=Count("pk", filter=due),
+                runs=Count("pk", filter=here),
+                waited=Now() - Min("staged_at", filter=due),
+            )
+        )
+        return {
+            stage: Demand(ready, runs, waited.total_seconds() if waited else 0) for stage, ready, runs, waited in rows
+        }
 
     def move(
         self,

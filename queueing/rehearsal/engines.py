@@ -80,6 +80,7 @@ class StandIn:
 
     name: ClassVar[str] = "simulated"
     simulated: ClassVar[bool] = True
+    context_tokens: ClassVar[int] = 8192
 
     def __init__(
         self,
@@ -113,6 +114,9 @@ class StandIn:
         return ""
 
     def needs(self) -> int:
+        return 0
+
+    def token_bytes(self) -> int:
         return 0
 
     def resident(self) -> tuple[Resident, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -35,16 +36,27 @@ OPTIONS = Options(
 
 
 class Gpu:
-    """What really is in memory. It outlives the worker's process, as a model server does."""
+    """What really is in memory. It outlives the worker's process, as a model server does.
+
+    It has room for one model: in half of the schedules evaluation has two, which must take turns.
+    """
 
     def __init__(self, scheduler: Scheduler) -> None:
         self.scheduler, self.chance = scheduler, scheduler.chance
-        self.engines = {phase: Model(self, phase) for phase in PhaseName}
+        self.in_turns = self.chance.random() < 0.5
+        self.speech = Model(self, "speech")
+        self.extract = Model(self, "extract")
+        self.rate = Model(self, "rate") if self.in_turns else self.extract
+        self.turns = 0
+
+    @property
+    def models(self) -> list[Model]:
+        return [self.speech, self.extract, *([self.rate] if self.in_turns else [])]
 
     def look(self) -> None:
-        held = [phase for phase, engine in self.engines.items() if engine.loaded]
+        held = [model.name for model in self.models if model.loaded]
         if len(held) > 1:
-            self.scheduler.report("models of both phases are in memory")
+            self.scheduler.report(f"{' and '.join(held)} are in memory")
 
 
 class Model:
@@ -52,26 +64,28 @@ class Model:
 
     simulated = True
     slots = 2
+    context_tokens = 8192
 
-    def __init__(self, gpu: Gpu, phase: PhaseName) -> None:
-        self.gpu, self.phase = gpu, phase
-        self.name = self.model = f"model of {phase}"
+    def __init__(self, gpu: Gpu, role: str) -> None:
+        self.gpu, self.role = gpu, role
+        self.name = self.model = f"the model for {role}"
         self.loaded = False
         self.users = 0
         self.lingers = 0  # how many more looks find it in memory although it was unloaded
 
     def load(self) -> None:
-        pass_on(f"loads {self.phase}")
+        pass_on(f"loads {self.role}")
         if self.gpu.chance.random() < 0.1:
             raise Infrastructure("the server is not there")
         self.loaded, self.lingers = True, 0
+        self.gpu.turns += self.gpu.in_turns and self.role == "rate"
         self.gpu.look()
-        pass_on(f"loaded {self.phase}")
+        pass_on(f"loaded {self.role}")
 
     def unload(self) -> None:
-        pass_on(f"unloads {self.phase}")
+        pass_on(f"unloads {self.role}")
         if self.loaded and self.users:
-            self.gpu.scheduler.report(f"{self.phase} is unloaded under running work")
+            self.gpu.scheduler.report(f"{self.role} is unloaded under running work")
         if self.loaded and not self.lingers and self.gpu.chance.random() < 0.3:
             self.lingers = self.gpu.chance.randint(1, 2)
         self.loaded = self.lingers > 0
@@ -83,6 +97,9 @@ class Model:
     def needs(self) -> int:
         return 0
 
+    def token_bytes(self) -> int:
+        return 0
+
     def resident(self) -> tuple[Resident, ...]:
         if self.lingers:
             self.lingers -= 1
@@ -92,7 +109,7 @@ class Model:
     @contextmanager
     def at_work(self) -> Iterator[None]:
         if not self.loaded:
-            self.gpu.scheduler.report(f"work begins for {self.phase}, which is not loaded")
+            self.gpu.scheduler.report(f"work begins for {self.role}, which is not loaded")
         self.users += 1
         try:
             yield
@@ -110,18 +127,14 @@ class Node:
 
     def start(self, died: str = "") -> None:
         if died:
-            self.gpu.engines[PhaseName.STT].loaded = False  # it was a child of the process
-        for engine in self.gpu.engines.values():
+            self.gpu.speech.loaded = False  # it was a child of the process
+        for engine in self.gpu.models:
             engine.users = 0
         self.starts += 1
         name = f"worker{self.starts}"
-        engines: Any = SimpleNamespace(
-            speech=self.gpu.engines[PhaseName.STT],
-            extract=self.gpu.engines[PhaseName.EVAL],
-            rate=self.gpu.engines[PhaseName.EVAL],
-            together=True,
-        )
-        process = PhaseWorker(NODE, engines, OPTIONS, chance=self.world.chance)
+        engines: Any = SimpleNamespace(speech=self.gpu.speech, extract=self.gpu.extract, rate=self.gpu.rate)
+        options = replace(OPTIONS, together=False) if self.gpu.in_turns else OPTIONS
+        process = PhaseWorker(NODE, engines, options, chance=self.world.chance)
         self.world.scheduler.spawn(name, lambda: self.work(process))
         self.world.scheduler.may_die = {name} if self.starts < 3 else set()
 
@@ -151,9 +164,10 @@ def play(scheduler: Scheduler, submissions: list[Any]) -> World:
     row = Phase.objects.filter(node=NODE).first()
     if row and not scheduler.problems and (row.step, row.name) != (Step.IDLE, ""):
         scheduler.report(f"the node was left {row}")
-    if node.gpu.engines[PhaseName.EVAL].loaded and not scheduler.problems:
+    if (node.gpu.extract.loaded or node.gpu.rate.loaded) and not scheduler.problems:
         scheduler.report("a model was left in memory")
     world.counts["workers started"] += node.starts
+    world.counts["turns"] += node.gpu.turns
     return world
 
 

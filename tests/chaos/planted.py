@@ -24,7 +24,7 @@ from evaluations import actions
 from evaluations.media import store
 from evaluations.models import Submission
 from queueing import policy
-from queueing.coordinator import Coordinator
+from queueing.coordinator import Coordinator, Turn
 from queueing.jobs import Job, Jobs
 from queueing.models import Task, Worker, in_seconds, statements
 from queueing.models.queue import TaskQuerySet
@@ -182,12 +182,12 @@ def look_then_update() -> Iterator[None]:
 def flip_before_unload() -> Iterator[None]:
     """The new phase is loaded, then the old one unloaded."""
 
-    def flip(self: Coordinator, target: PhaseName | None) -> None:
+    def flip(self: Coordinator, target: PhaseName | None, turn: Turn | None = None) -> None:
         if target is None:
             attempt(self, target)
             return
         before = self.current
-        self._load(target)
+        self._load(target, turn)
         for engine in self.engines[before] if before else ():
             engine.unload()
         self._settle(target)

@@ -35,8 +35,9 @@ from queueing.coordinator import Coordinator
 from queueing.engines.base import Engine, Resident
 from queueing.exceptions import StageError
 from queueing.gpu import Device, Facts, Gpu
-from queueing.gpu_memory import ADMIT_SHARE, GpuMemory
+from queueing.gpu_memory import GpuMemory
 from queueing.models import Phase
+from queueing.planner import ADMIT_SHARE
 from queueing.states import PhaseName, Step
 from tests.doubles import card as card_module
 from tests.doubles.card import GIB, MIB, Card

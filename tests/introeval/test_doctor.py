@@ -1,7 +1,5 @@
 """What the doctor finds on machines that are well, and on others."""
 
-# ruff: noqa: N802 (the GPU driver's binding and the standard library's server have names of their own)
-
 from __future__ import annotations
 
 import json
@@ -10,10 +8,8 @@ import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
 from typing import Any
 
-import pynvml
 import pytest
 from django.core.management import call_command
 from pytest_django.fixtures import Settings
@@ -22,6 +18,8 @@ from evaluations.media import store
 from introeval import doctor
 from introeval.doctor import Level
 from tests.conftest import Cast
+from tests.doubles.card import GIB, Card
+from tests.doubles.nvml import Nvml
 from tests.evaluations.material import hand_in
 
 UNREACHABLE = "http://127.0.0.1:9"  # discard: nobody listens
@@ -40,6 +38,9 @@ class ModelServer:
                 self.send_response(404 if found is None else 200)
                 self.end_headers()
                 self.wfile.write(json.dumps(found).encode())
+
+            def do_POST(self) -> None:
+                self.do_GET()
 
             def log_message(self, format: str, *args: Any) -> None:
                 """Says nothing."""
@@ -262,58 +263,117 @@ def test_whether_a_server_that_hangs_could_be_restarted_is_told(
     assert found.optional or found.level is not Level.FAILURE
 
 
-class FakeDriver(ModuleType):
-    """NVML under pynvml's names, for a machine without a GPU. `refuses` is what each question about a device gets."""
-
-    def __init__(self, *, devices: int = 1, starts: str = "", refuses: str = "") -> None:
-        super().__init__("pynvml")
-        self.devices, self.starts, self.refuses = devices, starts, refuses
-        for name in ("NVMLError_LibraryNotFound", "NVMLError_DriverNotLoaded", "NVMLError_GpuIsLost"):
-            setattr(self, name, getattr(pynvml, name))
-        self.NVMLError = pynvml.NVMLError
-
-    def nvmlInit(self) -> None:
-        if self.starts:
-            raise getattr(self, self.starts)
-
-    def nvmlShutdown(self) -> None:
-        """Nothing is held."""
-
-    def nvmlDeviceGetCount(self) -> int:
-        return self.devices
-
-    def nvmlDeviceGetHandleByIndex(self, index: int) -> int:
-        if self.refuses:
-            raise getattr(self, self.refuses)
-        return index
-
-    def nvmlDeviceGetName(self, handle: int) -> str:
-        return "Example 8 GB"
-
-    def nvmlDeviceGetMemoryInfo(self, handle: int) -> SimpleNamespace:
-        return SimpleNamespace(total=8 << 30, free=7 << 30, used=1 << 30)
-
-
 @pytest.mark.parametrize(
-    ("driver", "device", "level", "says"),
+    ("trouble", "device", "level", "says"),
     [
-        (FakeDriver(), "auto", Level.OK, "Example 8 GB: 7,168 MiB of 8,192 MiB free"),
-        (FakeDriver(devices=0), "auto", Level.OK, "absent"),
-        (FakeDriver(starts="NVMLError_LibraryNotFound"), "auto", Level.OK, "absent"),
-        (FakeDriver(starts="NVMLError_DriverNotLoaded"), "cuda", Level.FAILURE, "STT_DEVICE is cuda"),
-        (FakeDriver(starts="NVMLError_GpuIsLost"), "auto", Level.WARNING, "unknown"),
-        (FakeDriver(refuses="NVMLError_GpuIsLost"), "cuda", Level.WARNING, "unknown"),
+        ("", "auto", Level.OK, "Example 8 GB: 7,168 MiB of 8,192 MiB free; on it: blender (pid 1, 1,024 MiB)"),
+        ("no processes", "auto", Level.OK, "Example 8 GB: 7,168 MiB of 8,192 MiB free"),
+        ("no device", "auto", Level.OK, "absent"),
+        ("no library", "auto", Level.OK, "absent"),
+        ("no driver", "cuda", Level.FAILURE, "STT_DEVICE is cuda"),
+        ("versions differ", "auto", Level.WARNING, "unknown"),
+        ("lost", "cuda", Level.WARNING, "unknown: GPU is lost"),
     ],
 )
 def test_the_gpu_is_present_absent_or_unknown_and_said_to_be_so(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch, driver: FakeDriver, device: str, level: Level, says: str
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    trouble: str,
+    device: str,
+    level: Level,
+    says: str,
 ) -> None:
-    monkeypatch.setitem(sys.modules, "pynvml", driver)
+    card = Card(tmp_path / "card")
+    card.take("blender", "", GIB, pid=1)
+    card.trouble(trouble)
+    monkeypatch.setitem(sys.modules, "pynvml", Nvml(card))
     settings.STT_DEVICE = device
     found = doctor.gpu()
 
     assert found.level is level
     assert says in found.found
+
+
+def test_a_gpu_that_is_not_looked_at_is_a_warning(settings: Settings) -> None:
+    settings.GPU_WATCH = False
+    assert doctor.gpu().level is Level.WARNING
+
+
+def test_the_plan_without_a_gpu_and_with_the_embedded_model(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    card = Card(tmp_path / "card")
+    card.trouble("no library")
+    monkeypatch.setitem(sys.modules, "pynvml", Nvml(card))
+    assert doctor.plan().level is Level.OK
+    assert doctor.plan().found == (
+        "pipelined: both stages are served by one model in memory, smollm2; no GPU is seen here"
+    )
+
+
+@pytest.fixture
+def ollama(
+    settings: Settings, model_server: ModelServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> ModelServer:
+    """Two models of the lab's kind, shaped as Ollama's documentation shows Llama 3 8B, and an 8 GB card."""
+    monkeypatch.setitem(sys.modules, "pynvml", Nvml(Card(tmp_path / "card")))
+    settings.LLM_PROTOCOL, settings.LLM_SHARES_GPU = "ollama", True
+    settings.LLM_EXTRACT_URL = settings.LLM_RATE_URL = model_server.url
+    settings.LLM_EXTRACT_MODEL, settings.LLM_RATE_MODEL, settings.LLM_SLOTS = "mistral:7b", "llama3:8b", 1
+    sizes = {"mistral:7b": 4_113_301_824, "llama3:8b": 4_661_224_676}
+    model_server.answers["/api/tags"] = {"models": [{"name": name, "size": size} for name, size in sizes.items()]}
+    model_server.answers["/api/show"] = {
+        "model_info": {
+            "general.architecture": "llama",
+            "llama.attention.head_count": 32,
+            "llama.attention.head_count_kv": 8,
+            "llama.block_count": 32,
+            "llama.context_length": 8192,
+            "llama.embedding_length": 4096,
+            "llama.vocab_size": 128256,
+        }
+    }
+    return model_server
+
+
+def test_the_plan_for_two_models_that_an_8_gb_card_does_not_hold_at_once(ollama: ModelServer) -> None:
+    found = doctor.plan()
+    assert found.level is Level.OK
+    assert found.found.startswith(
+        "sub-phases: mistral:7b (5.8 GiB) and llama3:8b (6.3 GiB) don't fit together into the 6.8 GiB that may be used"
+    )
+
+
+def test_a_plan_with_fewer_slots_than_were_set_is_a_warning(ollama: ModelServer, settings: Settings) -> None:
+    settings.LLM_SLOTS = 3
+    found = doctor.plan()
+    assert found.level is Level.WARNING
+    assert "llama3:8b fits with 1 of 3 slots" in found.found
+    assert "LLM_SLOTS=1" in found.mend
+
+
+def test_a_model_that_no_slots_make_fit_is_a_failure_that_the_site_can_start_with(
+    ollama: ModelServer, settings: Settings
+) -> None:
+    ollama.answers["/api/tags"]["models"][1]["size"] = 20 << 30
+    found = doctor.plan()
+    assert (found.level, found.optional) == (Level.FAILURE, True)
+    assert "llama3:8b" in found.found
+    assert "smaller model" in found.mend
+
+
+def test_the_plan_for_a_server_that_is_away_says_that_sizes_are_unknown(
+    ollama: ModelServer, settings: Settings
+) -> None:
+    settings.LLM_EXTRACT_URL = settings.LLM_RATE_URL = UNREACHABLE
+    found = doctor.plan().found
+    assert found.startswith("sub-phases: mistral:7b (size unknown) and llama3:8b (size unknown) can't be held against")
+
+
+def test_the_plan_for_a_server_on_another_machine_takes_nothing_of_this_one(
+    ollama: ModelServer, settings: Settings
+) -> None:
+    settings.LLM_SHARES_GPU = False
+    assert "is not this node's" in doctor.plan().found
 
 
 def test_a_check_that_breaks_is_reported_and_the_others_go_on(settings: Settings) -> None:

@@ -169,6 +169,12 @@ def test_nobody_edits_adds_or_deletes(operator: Client, in_state: Make, nodes: l
     assert Task.objects.get(pk=task.pk).state == State.RUNNING
 
 
+def test_a_machines_page_shows_how_the_models_share_its_memory(operator: Client, nodes: list[Phase]) -> None:
+    nodes[0].note_plan("sub-phases: llama3:8b (6.3 GiB) does not fit beside the other one")
+    page = operator.get(reverse("admin:queueing_phase_change", args=[nodes[0].pk])).content.decode()
+    assert "llama3:8b (6.3 GiB) does not fit" in page
+
+
 def test_who_may_only_look_is_offered_nothing_and_refused(in_state: Make) -> None:
     user = User.objects.create_superuser("temp")  # sees all classes, as far as rows go
     task = in_state(State.FAILED)

@@ -6,10 +6,11 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from queueing.coordinator import Coordinator
+from queueing.coordinator import Coordinator, Turn
 from queueing.engines.base import Engine, Resident
 from queueing.exceptions import Infrastructure, StageError
 from queueing.models import Event, Phase
+from queueing.planner import Mode, Plan
 from queueing.states import PhaseName, Step
 
 pytestmark = pytest.mark.django_db
@@ -190,3 +191,135 @@ def test_a_model_whose_server_has_a_breaker_is_loaded_again_when_that_says_so(
     mistral.broken = ""
     assert coordinator.switch(PhaseName.EVAL)
     assert step() == (Step.ACTIVE, PhaseName.EVAL)
+
+
+@pytest.fixture
+def llama(journal: list[str]) -> Model:
+    return Model("llama", journal)
+
+
+@pytest.fixture
+def plans() -> list[Plan]:
+    """The last one is the one that is made from now on."""
+    return [Plan(Mode.SUB_PHASES, "too large")]
+
+
+@pytest.fixture
+def in_turns(whisper: Model, mistral: Model, llama: Model, clock: Clock, plans: list[Plan]) -> Coordinator:
+    """Mistral and Llama don't fit together; Mistral begins."""
+    engines = {PhaseName.STT: [whisper], PhaseName.EVAL: [mistral, llama]}
+    return Coordinator(
+        "n1",
+        engines,
+        planned=lambda: plans[-1],
+        first=lambda: Turn("extract", mistral),
+        verify_seconds=0.2,
+        clock=clock,
+    )
+
+
+def test_of_models_that_take_turns_one_is_out_before_the_other_one_comes_in(
+    in_turns: Coordinator, llama: Model, journal: list[str]
+) -> None:
+    """F39, between the two language models."""
+    in_turns.switch(PhaseName.EVAL)
+    assert in_turns.turn(Turn("rate", llama))
+    assert journal == ["load mistral", "unload mistral", "load llama"]
+    assert Phase.objects.get().reason == "rates with llama"
+    assert not in_turns.turn(Turn("rate", llama))
+    assert journal[3:] == []
+
+
+def test_a_turn_is_written_down_like_every_hand_over(in_turns: Coordinator, llama: Model) -> None:
+    in_turns.switch(PhaseName.EVAL)
+    in_turns.drain(PhaseName.EVAL, "llama's turn")
+    in_turns.turn(Turn("rate", llama))
+    told = [(event.kind, event.detail.get("reason")) for event in Event.objects.order_by("pk")]
+    assert told == [
+        ("plan", None),
+        ("phase_loading", "mistral"),
+        ("phase_active", "extracts with mistral"),
+        ("phase_draining", "llama's turn"),
+        ("phase_unloading", None),
+        ("phase_loading", "llama"),
+        ("phase_active", "rates with llama"),
+    ]
+
+
+def test_a_draining_for_a_turn_that_is_taken_back_says_again_what_is_done(in_turns: Coordinator) -> None:
+    in_turns.switch(PhaseName.EVAL)
+    in_turns.drain(PhaseName.EVAL, "llama's turn")
+    in_turns.stay()
+    assert Phase.objects.get().reason == "extracts with mistral"
+
+
+def test_a_turn_does_not_make_the_phase_younger(in_turns: Coordinator, llama: Model, clock: Clock) -> None:
+    """Else a phase that passes turns would never have lasted long enough to give way to uploads."""
+    in_turns.switch(PhaseName.EVAL)
+    clock.now += 500
+    in_turns.turn(Turn("rate", llama))
+    assert in_turns.dwelt_seconds > 500
+    assert in_turns.held_seconds < 1
+
+
+def test_the_model_that_does_not_leave_blocks_the_turn(
+    in_turns: Coordinator, mistral: Model, llama: Model, clock: Clock
+) -> None:
+    in_turns.switch(PhaseName.EVAL)
+    mistral.stuck = True
+    assert not in_turns.turn(Turn("rate", llama))
+    assert not llama.loaded
+    assert in_turns.blocked_target == PhaseName.EVAL
+    mistral.stuck = False
+    clock.now += 10
+    assert in_turns.switch(PhaseName.EVAL)
+    assert in_turns.holder == Turn("extract", mistral)
+
+
+def test_a_model_that_waits_for_its_turn_is_not_missed(
+    in_turns: Coordinator, mistral: Model, llama: Model, journal: list[str]
+) -> None:
+    in_turns.switch(PhaseName.EVAL)
+    in_turns.turn(Turn("rate", llama))
+    del journal[:]
+    in_turns.mend()
+    assert journal == []
+    llama.loaded = False
+    in_turns.mend()
+    assert journal == ["load llama"]
+    assert not mistral.loaded
+
+
+def test_models_that_turn_out_to_fit_together_are_loaded_together(
+    in_turns: Coordinator, mistral: Model, llama: Model, plans: list[Plan]
+) -> None:
+    """After the first load a server knows how large its model really is."""
+    in_turns.switch(PhaseName.EVAL)
+    plans.append(Plan(Mode.PIPELINED, "smaller than it looked"))
+    in_turns.turn(Turn("rate", llama))
+    assert mistral.loaded
+    assert llama.loaded
+    assert in_turns.holder is None
+    assert Phase.objects.get().plan == "pipelined: smaller than it looked"
+
+
+def test_a_plan_that_refuses_blocks_evaluation_with_its_reason_and_loads_nothing(
+    in_turns: Coordinator, plans: list[Plan], journal: list[str], clock: Clock
+) -> None:
+    plans.append(Plan(Mode.REFUSED, "it needs 9 GiB of 4"))
+    in_turns.switch(PhaseName.EVAL)
+    assert journal == []
+    assert (Phase.objects.get().step, Phase.objects.get().reason) == (Step.BLOCKED, "it needs 9 GiB of 4")
+    in_turns.switch(PhaseName.STT)
+    assert step() == (Step.ACTIVE, PhaseName.STT)
+    clock.now += 10
+    plans.append(Plan(Mode.SUB_PHASES, "a larger GPU"))
+    in_turns.switch(PhaseName.EVAL)
+    assert step() == (Step.ACTIVE, PhaseName.EVAL)
+
+
+def test_the_plan_is_made_when_a_node_is_taken_over_and_written_down_once(in_turns: Coordinator) -> None:
+    in_turns.reconcile()
+    assert Phase.objects.get().plan == "sub-phases: too large"
+    in_turns.switch(PhaseName.EVAL)
+    assert Event.objects.filter(kind="plan").count() == 1

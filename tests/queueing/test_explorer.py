@@ -17,7 +17,7 @@ CLEAN = {"claims": 200, "phases": 40, "files": 60}
 # What a run of that length must have met, or it explores nothing.
 MET = {
     "claims": ("kills", "leases run out", "claims lost", "waits for a lock", "people's verbs", "failed", "cancelled"),
-    "phases": ("kills", "leases run out", "claims lost", "done"),
+    "phases": ("kills", "leases run out", "claims lost", "done", "turns"),
     "files": ("kills", "acknowledged"),
 }
 

@@ -6,6 +6,8 @@ import random
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from queueing.exceptions import (
     Crashed,
@@ -28,6 +30,7 @@ from queueing.policy import (
     after_failure,
     next_phase,
     rooms,
+    whose_turn,
 )
 from queueing.states import PhaseName
 
@@ -143,21 +146,99 @@ def test_the_phase_that_a_person_asked_for_comes_before_the_policys_own_choice(
 
 
 EXTRACT, RATE = Lane("mistral", ("extract",), 3), Lane("llama", ("rate",), 2)
+LANES = [EXTRACT, RATE]
 
 
 def test_stages_with_engines_of_their_own_work_side_by_side() -> None:
-    assert rooms([EXTRACT, RATE], {"mistral": 3, "llama": 1}, together=True) == [(RATE, 1)]
-    assert rooms([EXTRACT, RATE], {}, together=True) == [(EXTRACT, 3), (RATE, 2)]
+    assert rooms(LANES, {"mistral": 3, "llama": 1}) == [(RATE, 1)]
+    assert rooms(LANES, {}) == [(EXTRACT, 3), (RATE, 2)]
 
 
-def test_engines_that_do_not_fit_together_take_turns() -> None:
-    assert rooms([EXTRACT, RATE], {"llama": 1}, together=False) == [(RATE, 1)]
-    assert rooms([EXTRACT, RATE], {"mistral": 3}, together=False) == []
+def test_of_engines_that_take_turns_only_the_one_that_is_loaded_may_take_work() -> None:
+    assert rooms(LANES, {"llama": 1}, only="llama") == [(RATE, 1)]
+    assert rooms(LANES, {"mistral": 3}, only="mistral") == []
+    assert rooms(LANES, {}, only="mistral") == [(EXTRACT, 3)]
 
 
-def test_who_is_first_in_line_says_which_of_two_engines_gets_the_turn() -> None:
-    ((lane, room),) = rooms([EXTRACT, RATE], {}, together=False)
-    assert (lane.stages, room) == (("extract", "rate"), 1)
+def turn(demands: dict[str, Demand], holder: str | None, held_seconds: float = 10) -> str:
+    lane = whose_turn(LANES, demands, holder, held_seconds=held_seconds, max_dwell_seconds=600)
+    return lane.stages[0]
+
+
+def test_evaluation_begins_with_the_first_stage_that_has_work() -> None:
+    assert turn({"extract": Demand(due=1), "rate": Demand(due=9, oldest_seconds=500)}, None) == "extract"
+    assert turn({"rate": Demand(due=1)}, None) == "rate"
+    assert turn({}, None) == "extract"
+
+
+def test_the_engine_that_is_loaded_keeps_its_turn_while_it_has_work() -> None:
+    waiting = Demand(due=9, oldest_seconds=500)
+    assert turn({"extract": Demand(due=1), "rate": waiting}, "mistral") == "extract"
+    assert turn({"extract": Demand(running=1), "rate": waiting}, "mistral") == "extract"
+    assert turn({"extract": waiting, "rate": Demand(running=1)}, "llama") == "rate"
+    assert turn({"rate": waiting}, "mistral") == "rate"
+    assert turn({}, "llama") == "rate"
+
+
+def test_a_turn_ends_after_the_time_that_a_phase_may_last_if_others_wait() -> None:
+    both = {"extract": Demand(due=5), "rate": Demand(due=1)}
+    assert turn(both, "mistral", held_seconds=599) == "extract"
+    assert turn(both, "mistral", held_seconds=600) == "rate"
+    assert turn({"extract": Demand(due=5)}, "mistral", held_seconds=5000) == "extract"
+
+
+def test_who_has_waited_for_a_whole_phase_begins() -> None:
+    demands = {"extract": Demand(due=5, oldest_seconds=100), "rate": Demand(due=1, oldest_seconds=600)}
+    assert turn(demands, None) == "rate"
+    demands["extract"] = Demand(due=5, oldest_seconds=700)
+    assert turn(demands, None) == "extract"
+
+
+@given(st.integers(0, 1 << 32), st.floats(0.2, 1.5))
+def test_turns_never_flap_and_nobody_waits_for_one_for_ever(seed: int, load: float) -> None:
+    """Two hours, simulated: 5 s for a form, 8 s for a rating, 15 s for a turn. Work of either kind may come at any
+    time, also more than can be done; in the end all of it is done."""
+    chance = random.Random(seed)
+    cost, lane = {"extract": 5.0, "rate": 8.0}, {"extract": "mistral", "rate": "llama"}
+    waits: dict[str, list[float]] = {"extract": [], "rate": []}
+    now, held_since, holder, arrives = 0.0, 0.0, "extract", 0.0
+    without_turn = 0.0  # since when the other engine has had work and no turn
+    while now < 7200 or any(waits.values()):
+        while arrives <= min(now, 7200):
+            waits[chance.choice(["extract", "extract", "rate"])].append(arrives)
+            arrives += chance.expovariate(load / 8)
+        demands = {s: Demand(due=len(w), oldest_seconds=now - w[0]) for s, w in waits.items() if w}
+        other = "rate" if holder == "extract" else "extract"
+        without_turn = without_turn if waits[other] else now
+        assert now - without_turn <= 600 + cost[holder]
+        if turn(demands, lane[holder], now - held_since) == other:
+            assert not waits[holder] or now - held_since >= 600, "a turn was cut short"
+            holder, now = other, now + 15
+            held_since = without_turn = now
+        elif waits[holder]:
+            waits[holder].pop(0)
+            now += cost[holder]
+            if holder == "extract":
+                waits["rate"].append(now)
+        else:
+            now = max(now + 1, min(arrives, 7200))
+
+
+def test_forms_that_take_whole_evaluation_phases_do_not_keep_ratings_waiting_for_ever() -> None:
+    """Each phase begins with more forms to extract than it has time for, and uploads end it."""
+    now, extract, rate, rated = 0.0, [0.0] * 130, list[float](), 0
+    for _ in range(6):
+        demands = {"extract": Demand(len(extract), 0, now - extract[0])}
+        demands |= {"rate": Demand(len(rate), 0, now - rate[0])} if rate else {}
+        if turn(demands, None) == "extract":
+            rate += [now + 5.0 * done for done in range(1, 121)]
+            extract = extract[120:]
+        else:
+            rated += len(rate[:75])
+            rate = rate[75:]
+        now += 600 + 100
+        extract += [now] * 130
+    assert rated >= 75
 
 
 def decide(error: StageError, *, failures: int = 0, crashes: int = 0) -> FailTask | RetryLater | HandBack:

@@ -144,6 +144,26 @@ def test_every_change_leaves_one_event_and_the_sequence_has_no_gap(enqueue: Enqu
     assert task.sequence == 9
 
 
+@pytest.mark.django_db
+def test_the_demands_of_stages_count_what_is_due_and_what_runs_here(enqueue: Enqueue, worker: Worker) -> None:
+    def waiting(stage: Stage, since: float, due: float = 0) -> Task:
+        task = enqueue()
+        Task.objects.filter(pk=task.pk).update(stage=stage, staged_at=in_seconds(-since), not_before=in_seconds(due))
+        return task
+
+    elsewhere = Worker.objects.create(node="other", pid=2)
+    for node in (worker, worker, elsewhere):
+        Task.objects.take([waiting(Stage.EXTRACT, 900).pk], worker=node, lease_seconds=60)
+    waiting(Stage.EXTRACT, 500), waiting(Stage.EXTRACT, 40), waiting(Stage.EXTRACT, 800, due=60)
+    waiting(Stage.TRANSCRIBE, 5)
+    demands = Task.objects.demands("test", [Stage.EXTRACT, Stage.RATE])
+    assert demands.keys() == {"extract"}
+    assert (demands["extract"].due, demands["extract"].running) == (2, 2)
+    assert 500 <= demands["extract"].oldest_seconds < 600
+    Task.objects.filter(state=State.QUEUED).update(not_before=in_seconds(60))
+    assert Task.objects.demands("test", [Stage.EXTRACT])["extract"].oldest_seconds == 0
+
+
 def test_positions_count_those_that_wait(cast: Cast, enqueue: Enqueue, worker: Worker) -> None:
     first, second, third = enqueue(cast.ada), enqueue(cast.ada), enqueue(cast.bo)
     running = claim(worker)

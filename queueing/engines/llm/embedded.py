@@ -48,6 +48,9 @@ class EmbeddedLlama:
     def needs(self) -> int:
         return 0
 
+    def token_bytes(self) -> int:
+        return 0
+
     def load(self) -> None:
         if self._child.pid is not None:
             return

@@ -7,14 +7,15 @@ from time import monotonic, sleep
 from typing import Any, ClassVar
 
 from queueing.engines.base import JSONSchema, LanguageOptions, Prompt, Resident
-from queueing.engines.llm import faults, transport
+from queueing.engines.llm import faults, sizes, transport
 from queueing.engines.llm.faults import unavailable
 from queueing.engines.llm.served import CONTROL_SECONDS, Piece, ServedModel
-from queueing.exceptions import Infrastructure
+from queueing.exceptions import Infrastructure, StageError
 
 OLDEST = (0, 17, 1)  # below it, anyone who reaches the port can read the server's memory (CVE-2026-7482)
 LOAD_SECONDS = 300.0
 POLL_SECONDS = 0.1
+SIZE_SECONDS = 3.0  # how long a question for a model's size may take; it is asked at every hand-over
 
 
 class Ollama(ServedModel):
@@ -23,12 +24,48 @@ class Ollama(ServedModel):
     name: ClassVar[str] = "ollama"
     unload_seconds = 30.0  # how long Ollama may take to give the memory back
 
+    def __init__(
+        self, url: str, model: str, *, slots: int, context_tokens: int, key: str = "", shares_gpu: bool = True
+    ) -> None:
+        """`shares_gpu`: the server's memory is that of this node's GPU."""
+        super().__init__(url, model, slots=slots, context_tokens=context_tokens, key=key)
+        self.shares_gpu = shares_gpu
+        self._seen_bytes = 0  # what the server said it took, when it was last loaded
+        self._size: sizes.Size | None = None
+
+    def needs(self) -> int | None:
+        if not self.shares_gpu:
+            return 0
+        return self._seen_bytes or self._computed_bytes()
+
+    def token_bytes(self) -> int:
+        # A whole that was seen can't be taken apart: nobody knows with how many slots the server laid it out.
+        return 0 if self._seen_bytes or not self._size else self._size.token
+
+    def _computed_bytes(self) -> int | None:
+        try:
+            self._size = self._ask_size()
+        except StageError:
+            self._size = None
+            return None
+        return self._size.with_slots(self.slots, self.context_tokens)
+
+    def _ask_size(self) -> sizes.Size:
+        present = self._call("GET", "/api/tags", seconds=SIZE_SECONDS).get("models") or []
+        files = next((entry["size"] for entry in self._ours(present) if entry.get("size")), None)
+        if files is None:
+            raise Infrastructure(self._missing(), code="model_missing")
+        shown = self._call("POST", "/api/show", {"model": self.model}, seconds=SIZE_SECONDS)
+        return sizes.size_of(files, shown.get("model_info") or {}, self.context_tokens)
+
     def load(self) -> None:
         self._must_be_safe()
         # Nothing cancels this while Ollama loads: that has left runners behind that nothing unloads.
         self._keep_alive(-1, seconds=LOAD_SECONDS)
         self._wait_until(loaded=True, seconds=LOAD_SECONDS)
         self._must_have_room()
+        # Only now: what somebody else had loaded has another context.
+        self._seen_bytes = sum(entry.get("size", 0) for entry in self._loaded())
 
     def unload(self) -> None:
         if self._held():
@@ -80,7 +117,9 @@ class Ollama(ServedModel):
                 )
 
     def _loaded(self) -> list[dict[str, Any]]:
-        models = self._call("GET", "/api/ps").get("models") or []
+        return self._ours(self._call("GET", "/api/ps").get("models") or [])
+
+    def _ours(self, models: list[dict[str, Any]]) -> list[dict[str, Any]]:
         ours = (self.model, f"{self.model}:latest")
         return [entry for entry in models if entry.get("name") in ours or entry.get("model") in ours]
 

@@ -10,7 +10,7 @@ import httpx
 from queueing.engines.base import JSONSchema, LanguageOptions, Prompt, Resident
 from queueing.engines.llm import faults, transport
 from queueing.engines.llm.served import Piece, ServedModel
-from queueing.exceptions import Infrastructure
+from queueing.exceptions import Infrastructure, StageError
 
 LOAD_SECONDS = 300.0  # a server that says "still loading" is waited for this long
 POLL_SECONDS = 0.2
@@ -29,6 +29,7 @@ class OpenAICompatible(ServedModel):
         super().__init__(
             url.rstrip("/").removesuffix("/v1"), model, slots=slots, context_tokens=context_tokens, key=key
         )
+        self.wanted_slots = slots
 
     def needs(self) -> int:
         return 0
@@ -39,6 +40,7 @@ class OpenAICompatible(ServedModel):
         if self.model not in served:
             known = ", ".join(sorted(served)) or "none"
             raise Infrastructure(f"{self._missing()} It serves: {known}.", code="model_missing")
+        self.slots = min(self.wanted_slots, self._slots_served() or self.wanted_slots)
 
     def unload(self) -> None:
         """Nothing to do: the server decides what stays in its memory."""
@@ -59,6 +61,15 @@ class OpenAICompatible(ServedModel):
         listed = self._call("GET", "/v1/models").get("data")
         models = [model for model in listed if isinstance(model, dict)] if isinstance(listed, list) else []
         return {str(name) for model in models for name in (model.get("id"), *(model.get("aliases") or ())) if name}
+
+    def _slots_served(self) -> int | None:
+        """How many answers the server gives at once, if it tells: llama.cpp does. What is beyond would wait there,
+        claimed and doing nothing."""
+        try:
+            total = self._call("GET", "/props").get("total_slots")
+        except StageError:
+            return None  # it has no such page
+        return total if isinstance(total, int) and total > 0 else None
 
     async def _count(self, http: httpx.AsyncClient, prompt: Prompt) -> int | None:
         # llama.cpp takes `content` and gives `tokens`, vLLM takes `messages` and gives `count`; each skips the rest.

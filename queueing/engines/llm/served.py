@@ -54,6 +54,9 @@ class ServedModel(ABC):
     def needs(self) -> int | None:
         return None
 
+    def token_bytes(self) -> int:
+        return 0
+
     def generate(self, prompt: Prompt, schema: JSONSchema, options: LanguageOptions, *, stop: Event) -> Generation:
         began = monotonic()
         try:

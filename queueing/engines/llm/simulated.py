@@ -50,6 +50,9 @@ class SimulatedLanguage:
     def needs(self) -> int:
         return 0
 
+    def token_bytes(self) -> int:
+        return 0
+
     def load(self) -> None:
         if not self._loaded:
             Event().wait(self._load_seconds)

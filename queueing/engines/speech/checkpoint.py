@@ -14,13 +14,14 @@ key has no bias (CTranslate2 stores zeros for it).
 from __future__ import annotations
 
 import json
+import math
 import os
 import struct
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -33,6 +34,7 @@ BFLOAT16 = 5
 TYPES: dict[int, npt.DTypeLike] = {0: "<f4", 1: "i1", 2: "<i2", 3: "<i4", 4: "<f2", BFLOAT16: "<u2"}
 
 Weights = dict[str, npt.NDArray[Any]]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +103,15 @@ def read_weights(path: Path) -> Weights:
     Raises:
         Infrastructure: the file is no CTranslate2 Whisper model, of another version, or cut off.
     """
+    return dict(_each_variable(path, _variable))
+
+
+def count_weights(path: Path) -> int:
+    """How many numbers the model has, without reading them. Raises Infrastructure as `read_weights` does."""
+    return sum(_each_variable(path, _skipped))
+
+
+def _each_variable(path: Path, read: Callable[[BinaryIO], T]) -> list[T]:
     try:
         with path.open("rb") as file:
             version, spec, _revision, count = _u32(file), _string(file), _u32(file), _u32(file)
@@ -108,7 +119,7 @@ def read_weights(path: Path) -> Weights:
                 raise Infrastructure(
                     f"{path} is a {spec!r} of version {version}, not a WhisperSpec of version {VERSION}."
                 )
-            return dict(_variable(file) for _ in range(count))
+            return [read(file) for _ in range(count)]
     except (OSError, struct.error, ValueError, KeyError) as error:
         raise Infrastructure(f"{path} is no CTranslate2 model: {error}.", code="model_missing") from error
 
@@ -122,11 +133,23 @@ def _string(file: BinaryIO) -> str:
     return file.read(length)[:-1].decode()
 
 
-def _variable(file: BinaryIO) -> tuple[str, npt.NDArray[Any]]:
+def _head(file: BinaryIO) -> tuple[str, list[int], int]:
+    """A variable's name, shape and type; its length and its numbers follow."""
     name = _string(file)
     (rank,) = file.read(1)
     shape = [_u32(file) for _ in range(rank)]
     (kind,) = file.read(1)
+    return name, shape, kind
+
+
+def _skipped(file: BinaryIO) -> int:
+    _, shape, _ = _head(file)
+    file.seek(_u32(file), os.SEEK_CUR)
+    return math.prod(shape)
+
+
+def _variable(file: BinaryIO) -> tuple[str, npt.NDArray[Any]]:
+    name, shape, kind = _head(file)
     array = np.frombuffer(file.read(_u32(file)), TYPES[kind]).reshape(shape)
     if kind == BFLOAT16:
         array = (array.astype("<u4") << 16).view("<f4")

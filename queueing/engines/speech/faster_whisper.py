@@ -9,6 +9,7 @@ import numpy as np
 
 from queueing.engines.base import SAMPLE_RATE, Samples, Segment, Word
 from queueing.engines.speech import models
+from queueing.engines.speech.checkpoint import count_weights
 from queueing.engines.speech.hosted import HostedSpeech
 from queueing.engines.speech.plausible import (
     LOOP_RATIO,
@@ -27,6 +28,11 @@ from queueing.engines.speech.transcriber import (
 )
 from queueing.exceptions import Infrastructure, OutOfMemory
 
+FLOAT16_BYTES = 2  # per weight; what follows it in PRECISIONS takes less on any card since 2016
+# faster-whisper's own benchmark on an RTX 3070 Ti: large-v2 in float16 with 5 beams took 4525 MiB at most, and 6090 MiB
+# with 8 windows at once, of which 2944 MiB are its 1543 million weights. The rest is CUDA's own, the encoder's and the
+# beams'; of smaller models less.
+WORKING_BYTES = (6090 - 2944) << 20
 PRECISIONS = {"cpu": ("int8", "float32"), "cuda": ("float16", "int8_float16", "int8_float32", "float32")}
 
 
@@ -39,6 +45,10 @@ class FasterWhisper(HostedSpeech):
     def arguments(self) -> Mapping[str, Any]:
         path = models.find(self.model, cache=self.cache)
         return {"path": str(path), "device": self.device, "threads": self.threads}
+
+    def gpu_bytes(self) -> int:
+        folder = models.find(self.model, cache=self.cache)
+        return FLOAT16_BYTES * count_weights(folder / "model.bin") + WORKING_BYTES
 
 
 def load(path: str, device: str, threads: int) -> Transcriber:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from threading import Event
@@ -10,9 +11,22 @@ from typing import Any, ClassVar
 from queueing.engines.base import SAMPLE_RATE, Progress, Resident, Samples, Speech
 from queueing.engines.child import Child, Patience
 from queueing.engines.speech.models import default_cache
+from queueing.exceptions import Infrastructure
 
 STALL_SECONDS = 60.0  # the least time without progress that counts as hung
 STALL_FACTOR = 4.0  # and this many times the audio's length: four times slower than speech is hung as well
+
+# What the driver puts there for programs that want a GPU: NVIDIA's own, and Windows' for Linux inside of it.
+DRIVERS = (Path("/dev/nvidiactl"), Path("/dev/dxg"))
+
+
+def cuda_is_possible(device: str) -> bool:
+    """Whether a child on this device ("auto", "cpu", "cuda") may come to use a GPU. Asks no CUDA library: merely asking
+    would take memory of the GPU in this process."""
+    if device == "auto":
+        hidden = os.environ.get("CUDA_VISIBLE_DEVICES", "0") in ("", "-1")
+        return not hidden and any(path.exists() for path in DRIVERS)
+    return device == "cuda"
 
 
 class HostedSpeech:
@@ -56,7 +70,16 @@ class HostedSpeech:
         return ""
 
     def needs(self) -> int | None:
-        return 0 if self.device == "cpu" else None
+        if not cuda_is_possible(self.device):
+            return 0
+        try:
+            return self.gpu_bytes()
+        except Infrastructure:
+            return None  # there is no model to measure
+
+    def gpu_bytes(self) -> int | None:
+        """What the model takes on CUDA at most. Raises Infrastructure when it is not there."""
+        return None
 
     def load(self) -> None:
         if self._child.pid is None:

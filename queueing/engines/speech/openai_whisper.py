@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from queueing.engines.base import SAMPLE_RATE, Samples, Segment, Word
-from queueing.engines.speech.checkpoint import find_checkpoint
+from queueing.engines.speech import models
+from queueing.engines.speech.checkpoint import count_weights, find_checkpoint
 from queueing.engines.speech.hosted import HostedSpeech
 from queueing.engines.speech.plausible import (
     LOOP_RATIO,
@@ -34,6 +35,10 @@ from queueing.engines.speech.transcriber import (
 )
 from queueing.exceptions import Infrastructure
 
+FLOAT16_BYTES, FLOAT32_BYTES = 2, 4  # per weight: in OpenAI's files, and in memory, whatever it computes in
+# Whisper's README names the memory that each size requires: about 1, 1, 2, 5 and 10 GB from tiny to large. This line
+# lies above all of them.
+WORKING_SHARE, WORKING_BYTES = 0.65, 1 << 30
 FRAMES_PER_SECOND = 100  # of the mel spectrogram, in which openai-whisper counts its progress
 
 
@@ -45,6 +50,16 @@ class OpenAIWhisper(HostedSpeech):
 
     def arguments(self) -> Mapping[str, Any]:
         return {"model": self.model, "cache": str(self.cache), "device": self.device, "threads": self.threads}
+
+    def gpu_bytes(self) -> int:
+        weights = FLOAT32_BYTES * self._count_weights()
+        return weights + int(weights * WORKING_SHARE) + WORKING_BYTES
+
+    def _count_weights(self) -> int:
+        """Of a checkpoint at most: it may be stored in 16 bits, as OpenAI's are."""
+        if self.model in models.PACKAGED:
+            return count_weights(models.find(self.model, cache=self.cache) / "model.bin")
+        return find_checkpoint(self.model).stat().st_size // FLOAT16_BYTES
 
 
 def load(model: str, cache: str, device: str, threads: int) -> Transcriber:

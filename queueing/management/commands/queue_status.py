@@ -42,7 +42,10 @@ class Command(QueueCommand):
         self.stdout.write(dumps(found, indent=2) if as_json else "\n".join(self._lines(found, positions)))
 
     def _lines(self, found: Found, positions: bool) -> Iterator[str]:
-        yield from map(_phase, found["phases"])
+        for phase in found["phases"]:
+            yield _phase(phase)
+            if phase["plan"]:
+                yield f"  {phase['plan']}"
         if not found["phases"]:
             yield "no worker has run yet: manage.py run_phase_worker"
         yield from (self.style.WARNING(_pause(row)) for row in found["pauses"])

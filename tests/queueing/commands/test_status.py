@@ -40,6 +40,7 @@ def test_json_keeps_its_fixed_keys_and_counts_every_task_once(run: Run, in_state
         "reason": "",
         "since": "",
         "since_seconds": 0,
+        "plan": "",
         "wanted": None,
         "wanted_until": None,
     }
@@ -53,6 +54,15 @@ def test_json_keeps_its_fixed_keys_and_counts_every_task_once(run: Run, in_state
     live = {task.pk: task.status.value for task in everybody if task.state in (State.QUEUED, State.RUNNING)}
     assert {task["id"]: task["status"] for task in found["tasks"]} == live
     assert found["positions"] == {str(task): place for task, place in Task.objects.positions().items()}
+
+
+def test_the_plan_of_a_node_is_told_below_what_it_does(run: Run) -> None:
+    Phase(node="lab-pc").enter(Step.ACTIVE, name=PhaseName.EVAL, reason="extracts with mistral:7b")
+    Phase.objects.get().note_plan("sub-phases: both are too large")
+    said = run("queue_status").out.splitlines()
+    assert "(extracts with mistral:7b)" in said[0]
+    assert said[1] == "  sub-phases: both are too large"
+    assert run("queue_status", "--json").json["phases"][0]["plan"] == "sub-phases: both are too large"
 
 
 def test_waits_are_told_per_stage_and_the_longest_for_all(run: Run, in_state: Make) -> None:

@@ -76,6 +76,7 @@ class OpenAIServer(ModelServer):
 
     tokenizer = True
     loading = 0  # how many times /health says 503
+    total_slots: object = None  # what /props tells; None: there is no such page
 
     def answer(self, path: str, question: dict[str, Any], handler: BaseHTTPRequestHandler) -> bool:
         if path == "/health":
@@ -83,6 +84,8 @@ class OpenAIServer(ModelServer):
             reply(handler, 503 if self.loading >= 0 else 200, {"status": "ok"})
         elif path == "/v1/models":
             reply(handler, 200, {"data": [{"id": self.model, "aliases": ["small"]}]})
+        elif path == "/props":
+            reply(handler, 200 if self.total_slots else 404, {"total_slots": self.total_slots})
         elif path == "/tokenize":
             words = re.findall(r"\w+|\W", question["content"])
             reply(handler, 200 if self.tokenizer else 404, {"tokens": list(range(len(words)))})

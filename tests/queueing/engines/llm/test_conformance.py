@@ -65,6 +65,13 @@ def test_it_names_itself_and_its_model(engine: LanguageEngine) -> None:
     assert engine.simulated is (engine.name == "simulated")
 
 
+def test_what_it_needs_of_the_gpu_is_told_without_loading_it(engine: LanguageEngine) -> None:
+    needs = engine.needs()
+    assert needs is None or needs >= 0
+    assert 0 <= engine.token_bytes() * engine.context_tokens * engine.slots <= (needs or 0)
+    assert engine.resident() == ()
+
+
 def test_load_and_unload_are_idempotent_and_unload_leaves_nothing(engine: LanguageEngine) -> None:
     for _ in range(2):
         engine.unload()

@@ -45,6 +45,12 @@ def test_a_loaded_model_is_resident_in_a_process_of_its_own(engine: HostedSpeech
     assert resident.pid not in (None, os.getpid())
 
 
+def test_what_it_needs_of_a_gpu_that_is_not_there_is_nothing(engine: HostedSpeech) -> None:
+    (resident,) = engine.resident()
+    assert resident.device == "cpu"
+    assert engine.needs() == 0
+
+
 def test_loading_again_changes_nothing(engine: HostedSpeech) -> None:
     (before,) = engine.resident()
     engine.load()

@@ -53,8 +53,6 @@ class Gate:
         return self.is_open
 
     def _move(self, *, is_open: bool, is_low: bool, now: float) -> None:
-        if is_low and not self.is_low:
-            self._high = 0  # counted by the other mark
         if is_open != self.is_open:
             self._moved_at = now
         self.is_open, self.is_low = is_open, is_low

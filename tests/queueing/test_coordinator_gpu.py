@@ -140,6 +140,17 @@ def test_the_successor_of_a_killed_worker_does_not_take_slow_memory_for_somebody
     assert Phase.objects.get().empty_bytes == 300 * MIB
 
 
+def test_a_successor_that_waits_for_memory_does_not_call_it_other_programs(
+    start: Start, card: Card, mistral: CardModel
+) -> None:
+    start().switch(PhaseName.EVAL)
+    mistral.frees_after = NEVER
+    mistral.unload()
+    share, _ = start().memory.outlook()
+    assert step() == Step.BLOCKED
+    assert share == 1 - 300 * MIB / card.total
+
+
 def test_at_the_very_first_start_a_model_that_is_there_already_is_not_somebody_elses(
     start: Start, mistral: CardModel, clock: Clock
 ) -> None:

@@ -14,10 +14,10 @@ MET = ("slow", "full", "refused", "fallback", "nvml", "restarts", "programs came
 
 def test_no_hand_over_brings_both_kinds_together_or_ends_where_it_must_not() -> None:
     """F06, F39, F40, F43, F53."""
-    result = switches.play(250, seed=1)
+    result = switches.play(150, seed=1)
     assert not result.problems, str(result)
     assert [what for what in MET if not result.counts[what]] == []
-    assert sum(result.counts[f"deaths at {place}"] for place in FAILPOINTS) > 10
+    assert sum(result.counts[f"deaths at {place}"] for place in FAILPOINTS) > 5
 
 
 @pytest.mark.parametrize("fault", FAULTS)

@@ -247,7 +247,7 @@ def _tell(job: Job, *, kept: bool) -> None:
 
 
 # The model answered, only badly: there is nothing wrong with its engine.
-ANSWERED = ("invalid_answer", "answer_cut")
+ANSWERED = ("invalid_answer", "answer_cut", "prompt_cut")
 
 
 def casts_doubt(job: Job) -> bool:

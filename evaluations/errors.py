@@ -98,6 +98,11 @@ CATALOGUE: Final[dict[str, Explanation]] = {
         "The program that does this step has too much to do, or is still starting.",
         f"{_SAFE} The work goes on by itself in a moment.",
     ),
+    "engine_unfit": Explanation(
+        "The model’s server is not set up for this",
+        "The program that does this step is too old, or has less room than this work needs.",
+        f"{_SAFE} Tell your teacher: the lab’s settings have to be corrected first.",
+    ),
     "engine_refuses": Explanation(
         "The model’s server refuses us",
         "The program that does this step wants another password than the one it was given.",
@@ -125,6 +130,11 @@ CATALOGUE: Final[dict[str, Explanation]] = {
         "The device that does this step is not usable at the moment.",
         f"{_SAFE} The work goes on by itself when it is back; tell your teacher.",
     ),
+    "cpu_fallback": Explanation(
+        "The model is not on the graphics card any more",
+        "It would work far too slowly, so the work waits until it is back where it belongs.",
+        f"{_SAFE} The work goes on by itself when it is back; tell your teacher.",
+    ),
     "disk_full": Explanation(
         "The disk of the lab computer is full",
         "There is no room for more videos at the moment.",
@@ -148,6 +158,11 @@ CATALOGUE: Final[dict[str, Explanation]] = {
     # The language model
     "invalid_answer": Explanation(
         "The model’s answer made no sense", "The language model gave an answer that can’t be used, twice.", _RETRY
+    ),
+    "prompt_cut": Explanation(
+        "The model read only a part of what it was given",
+        "The beginning of its task did not reach the language model, so its answer was thrown away, twice.",
+        _RETRY,
     ),
     "answer_cut": Explanation("The model’s answer was cut off", "The language model did not come to an end.", _RETRY),
     "too_long_for_model": Explanation(

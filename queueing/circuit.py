@@ -44,10 +44,11 @@ class Move(Enum):
     RESTART = auto()
 
 
-ANSWERED: Final = ("invalid_answer", "answer_cut")
-GONE: Final = ("engine_unavailable", "engine_busy", "engine_refuses", "model_missing")
-# Of these a restart is no cure: it is busy or loading, wants another key, lacks a file.
-ALIVE: Final = ("engine_busy", "engine_refuses", "model_missing")
+# The model answered, only badly: nothing is wrong with its server.
+ANSWERED: Final = ("invalid_answer", "answer_cut", "prompt_cut")
+# Of these a restart is no cure: it is busy or loading, wants another key, is not what we need, lacks a file.
+ALIVE: Final = ("engine_busy", "engine_refuses", "engine_unfit", "model_missing")
+GONE: Final = ("engine_unavailable", "cpu_fallback", *ALIVE)
 
 
 def sign_of(error: StageError | None) -> Sign:

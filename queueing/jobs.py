@@ -18,6 +18,7 @@ import structlog
 from django.db import InterfaceError, OperationalError, connection, transaction
 
 from queueing import pipelines, policy
+from queueing.circuit import ANSWERED
 from queueing.engines.base import Engine, Engines
 from queueing.exceptions import ClaimLost, Infrastructure, Interrupted, Permanent, StageError, Transient
 from queueing.failpoints import failpoint
@@ -244,10 +245,6 @@ def _tell(job: Job, *, kept: bool) -> None:
         log.info("finished", task=job.task.pk, stage=job.spec.name, seconds=round(job.took, 3))
     else:
         log.warning("claim lost, outcome dropped", task=job.task.pk, epoch=job.task.epoch)
-
-
-# The model answered, only badly: there is nothing wrong with its engine.
-ANSWERED = ("invalid_answer", "answer_cut")
 
 
 def casts_doubt(job: Job) -> bool:

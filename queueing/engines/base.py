@@ -100,15 +100,33 @@ class Generation:
     prompt_tokens: int
     output_tokens: int
     seconds: float  # wall time of the call, re-asks included
-    asks: int  # 1, or 2 when the first answer was invalid
+    asks: int  # 1, or 2 when the first answer was no good
+    finish: str = "stop"  # why the model ended, in its server's word; never "length": a cut answer is not used
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A language model's answer in its own words."""
+
+    text: str
+    model: str
+    finish: str  # "stop", or "length" when it was cut at `max_tokens`
+    prompt_tokens: int
+    output_tokens: int
+    seconds: float  # wall time of the call
 
 
 @dataclass(frozen=True, slots=True)
 class LanguageOptions:
-    max_tokens: int = 700  # of the answer; an answer cut at this length is `Transient`, never repaired
+    max_tokens: int = 700  # of the answer; a JSON answer cut at this length is never used, never repaired
     temperature: float = 0.0
     seed: int = 7
-    deadline_seconds: float = 180.0  # total, from the call to the parsed answer
+    deadline_seconds: float = 180.0  # total, from the call to the whole answer
+    # Until the answer begins. A processor without a GPU reads a prompt of 4,000 tokens in 80 s, at 50 a second.
+    first_token_seconds: float = 90.0
+    # From then on, over any `rate_window_seconds`. Half a token a second could not end an answer within the deadline.
+    least_tokens_per_second: float = 0.5
+    rate_window_seconds: float = 20.0
 
 
 class Engine(Protocol):
@@ -180,13 +198,26 @@ class LanguageEngine(Engine, Protocol):
     def generate(self, prompt: Prompt, schema: JSONSchema, options: LanguageOptions, *, stop: Event) -> Generation:
         """Answer the prompt with one JSON object that is valid against `schema`.
 
-        An invalid answer is asked for once more, with what was wrong with it; it is never repaired.
+        An answer that is no good is asked for once more: with what was wrong with it, or with more room if it was cut
+        off. It is never repaired.
 
         Raises:
-            Transient: invalid twice (code `invalid_answer`), cut off at max_tokens (`answer_cut`), or past the deadline
-                (`too_slow`).
+            Transient: invalid (code `invalid_answer`), cut off at max_tokens (`answer_cut`) or from a prompt that the
+                server had cut (`prompt_cut`), twice; or past the deadline (`too_slow`).
             Permanent: the prompt does not fit the model's context (`too_long_for_model`).
-            Infrastructure, OutOfMemory, Interrupted, Crashed: see the module's text.
+            Infrastructure: the answer did not begin within `first_token_seconds`, or came more slowly than
+                `least_tokens_per_second`; else see the module's text.
+            OutOfMemory, Interrupted, Crashed: see the module's text.
+        """
+
+    def write(self, prompt: Prompt, options: LanguageOptions, *, tell: Callable[[str], None], stop: Event) -> Text:
+        """Answer the prompt in free text, of at most 65,536 characters.
+
+        `tell` gets each piece as it comes, in the calling thread; it is cheap and never raises. The pieces of a call
+        that raises are no answer. Within 2 s of `stop`, the call is over and the model works on it no longer.
+
+        Raises:
+            Everything that `generate` raises, except that an answer may be cut at max_tokens: `Text.finish` tells.
         """
 
 

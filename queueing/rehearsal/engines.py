@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from threading import Event
 from typing import ClassVar
@@ -20,6 +20,7 @@ from queueing.engines.base import (
     Resident,
     Samples,
     Speech,
+    Text,
 )
 from queueing.exceptions import Infrastructure, Interrupted
 from queueing.rehearsal.bounds import Work
@@ -129,6 +130,11 @@ class StandIn:
     def generate(self, prompt: Prompt, schema: JSONSchema, options: LanguageOptions, *, stop: Event) -> Generation:
         self._work(stop)
         return Generation({}, self.model, 0, 0, self.seconds, 1)
+
+    def write(self, prompt: Prompt, options: LanguageOptions, *, tell: Callable[[str], None], stop: Event) -> Text:
+        self._work(stop)
+        tell("simulated")
+        return Text("simulated", self.model, "stop", 0, 1, self.seconds)
 
     def _work(self, stop: Event) -> None:
         if self._held is None:

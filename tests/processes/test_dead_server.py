@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import ExitStack
-from http.server import BaseHTTPRequestHandler
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 import psutil
@@ -16,9 +16,10 @@ from django.urls import reverse
 from queueing.models import Attempt, Breaker, Event, Task
 from queueing.states import Stage, State
 from tests.conftest import Cast
+from tests.doubles.acts import Talk
 from tests.processes.conftest import QUICK_LEASE, SIMULATED, Spawn, Submit, state_of, wait_until
 from tests.queueing.engines.llm import servers
-from tests.queueing.engines.llm.servers import OpenAIServer
+from tests.queueing.engines.llm.servers import FakeOpenAI
 
 pytestmark = pytest.mark.slow
 
@@ -26,7 +27,7 @@ QUICK = SIMULATED | QUICK_LEASE | {"SIMULATED_SECONDS": "0.05", "RETRY_BACKOFF_S
 
 
 def served(url: str, **more: str) -> dict[str, str]:
-    model = OpenAIServer.model
+    model = FakeOpenAI.model
     return QUICK | {
         "LLM_PROTOCOL": "openai",
         "LLM_EXTRACT_URL": url,
@@ -54,7 +55,7 @@ def test_a_server_that_refuses_costs_nothing_and_work_resumes_when_it_is_back(
     page = client.get(reverse("submission", args=[first[0].pk])).content.decode()
     assert "The language model does not answer at the moment; work goes on by itself" in page
     assert url not in page
-    with servers.serving(OpenAIServer(), urlsplit(url).port or 0):
+    with servers.serving(FakeOpenAI(), urlsplit(url).port or 0):
         wait_until(all_done)
     assert set(Task.objects.values_list("failures", "crashes")) == {(0, 0)}
     assert set(Attempt.objects.values_list("outcome", flat=True)) == {"succeeded"}
@@ -62,16 +63,18 @@ def test_a_server_that_refuses_costs_nothing_and_work_resumes_when_it_is_back(
     assert Event.objects.filter(kind="breaker_close").count() == 1
 
 
-class HungUntil(OpenAIServer):
+@dataclass
+class HungUntil(FakeOpenAI):
     """Its control plane answers, its model hangs (ollama#1863) until a file is there."""
 
-    revived: Path
+    revived: Path = Path()
 
-    def answer(self, path: str, question: dict[str, Any], handler: BaseHTTPRequestHandler) -> bool:
-        hung = path == "/v1/chat/completions" and not self.revived.exists()
-        while hung and not self.revived.exists() and not self.released.wait(0.05):
-            pass
-        return hung or super().answer(path, question, handler)
+    async def answer(self, talk: Talk) -> None:
+        hung = not self.revived.exists()
+        while not self.revived.exists():
+            await asyncio.sleep(0.05)
+        if not hung:
+            await super().answer(talk)
 
 
 @pytest.mark.parametrize("command", ["docker restart ollama", "systemctl restart ollama.service"])
@@ -81,8 +84,7 @@ def test_a_server_that_hangs_is_restarted_by_the_command_that_the_settings_name(
     """F46: cut off at the deadline, restarted after the second opening, believed only when it has answered."""
     for clip in ("henry.wav", "anna.webm", "emma.m4a"):
         submit(clip)
-    server = HungUntil()
-    server.revived = tmp_path / "revived"
+    server = HungUntil(revived=tmp_path / "revived")
     program = tmp_path / command.split()[0]
     program.write_text(f'#!/bin/sh\necho "$@" >> {server.revived}\necho "started again"\n')
     program.chmod(0o755)

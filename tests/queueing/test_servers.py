@@ -24,8 +24,9 @@ from queueing.models import Attempt, Breaker, Event, Pause, Phase, Task, in_seco
 from queueing.servers import _ask, address
 from queueing.states import PhaseName, Stage, State, Step
 from queueing.worker import Options, PhaseWorker
+from tests.doubles import acts
 from tests.queueing.engines.llm import servers
-from tests.queueing.engines.llm.servers import ModelServer, OpenAIServer, saying
+from tests.queueing.engines.llm.servers import FakeOpenAI
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 
@@ -35,7 +36,7 @@ RESTART = restart.parse("docker restart ollama")
 
 
 @pytest.fixture
-def serve() -> Iterator[Callable[[ModelServer], ModelServer]]:
+def serve() -> Iterator[Callable[[FakeOpenAI], FakeOpenAI]]:
     with ExitStack() as stack:
         yield lambda server: stack.enter_context(servers.serving(server))
 
@@ -138,13 +139,13 @@ def test_without_an_action_nothing_is_restarted_and_the_server_is_asked_on_and_o
 
 @pytest.fixture
 def bad_answers(
-    ready_to: ReadyTo, node: Callable[..., Work], serve: Callable[[ModelServer], ModelServer]
+    ready_to: ReadyTo, node: Callable[..., Work], serve: Callable[[FakeOpenAI], FakeOpenAI]
 ) -> Callable[[], None]:
     """A class whose every answer is invalid."""
 
     def scenario() -> None:
         tasks = [ready_to(Stage.EXTRACT) for _ in range(3)]
-        url = serve(OpenAIServer([saying("no JSON")] * 200)).url
+        url = serve(FakeOpenAI([acts.saying("no JSON")] * 200)).url
 
         def ended() -> bool:
             return all(state(task)[1] == State.FAILED for task in tasks)
@@ -171,10 +172,10 @@ def test_a_breaker_that_counts_the_tasks_failures_would_be_noticed(
 def test_work_that_goes_well_writes_no_breaker_and_reads_none(
     ready_to: ReadyTo,
     node: Callable[..., Work],
-    serve: Callable[[ModelServer], ModelServer],
+    serve: Callable[[FakeOpenAI], FakeOpenAI],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    url = serve(OpenAIServer()).url
+    url = serve(FakeOpenAI()).url
     work = node(url, url)
     task = ready_to(Stage.EXTRACT)
     monkeypatch.setattr(Breaker, "objects", None)
@@ -182,11 +183,11 @@ def test_work_that_goes_well_writes_no_breaker_and_reads_none(
 
 
 def test_a_dead_server_leaves_the_other_ones_stage_alone(
-    ready_to: ReadyTo, node: Callable[..., Work], serve: Callable[[ModelServer], ModelServer]
+    ready_to: ReadyTo, node: Callable[..., Work], serve: Callable[[FakeOpenAI], FakeOpenAI]
 ) -> None:
     """F45: forms wait, ratings go on."""
     waits = ready_to(Stage.EXTRACT)
-    work = node(servers.closed_port(), serve(OpenAIServer()).url, terms=Terms(first_pause=60, longest_pause=60))
+    work = node(servers.closed_port(), serve(FakeOpenAI()).url, terms=Terms(first_pause=60, longest_pause=60))
     work.until(opened())
     rated = [ready_to(Stage.RATE) for _ in range(3)]
     work.until(lambda: all(state(task)[1] == State.DONE for task in rated))
@@ -207,10 +208,10 @@ def test_transcription_gets_the_gpu_while_the_language_model_is_away(
 
 
 def test_a_server_is_not_asked_while_its_phase_is_paused(
-    ready_to: ReadyTo, node: Callable[..., Work], serve: Callable[[ModelServer], ModelServer]
+    ready_to: ReadyTo, node: Callable[..., Work], serve: Callable[[FakeOpenAI], FakeOpenAI]
 ) -> None:
     ready_to(Stage.EXTRACT)
-    url = serve(OpenAIServer([servers.status(502)] * 1000)).url  # it can be loaded, so the phase stays active
+    url = serve(FakeOpenAI([acts.status(502)] * 1000)).url  # it can be loaded, so the phase stays active
     work = node(url, url)
     work.until(opened())
     Pause.objects.place(Pause.What.EVAL, by="operator", reason="repair")
@@ -221,12 +222,12 @@ def test_a_server_is_not_asked_while_its_phase_is_paused(
 
 
 def test_a_silent_server_costs_each_task_one_attempt_at_most_and_a_slow_task_is_told_from_it(
-    ready_to: ReadyTo, node: Callable[..., Work], serve: Callable[[ModelServer], ModelServer], settings: Any
+    ready_to: ReadyTo, node: Callable[..., Work], serve: Callable[[FakeOpenAI], FakeOpenAI], settings: Any
 ) -> None:
     """F46: the question that nobody's task depends on is what fails while the server hangs."""
     settings.LLM_DEADLINE_SECONDS = 1.0
     tasks = [ready_to(Stage.EXTRACT) for _ in range(4)]
-    server = serve(OpenAIServer([servers.hang] * 4))
+    server = serve(FakeOpenAI([acts.hang] * 4))
     node(server.url, server.url, ask_seconds=1.0).until(lambda: all(state(task)[1] == State.DONE for task in tasks))
     assert sorted(task.attempts.filter(outcome="transient").count() for task in tasks) == [0, 0, 1, 1]
     assert Event.objects.filter(kind="breaker_open").count() == 1
@@ -234,10 +235,10 @@ def test_a_silent_server_costs_each_task_one_attempt_at_most_and_a_slow_task_is_
 
 
 def test_memory_that_does_not_come_back_may_cost_a_restart_of_the_same_budget(
-    node: Callable[..., Work], restarts: Callable[[], list[str]], serve: Callable[[ModelServer], ModelServer]
+    node: Callable[..., Work], restarts: Callable[[], list[str]], serve: Callable[[FakeOpenAI], FakeOpenAI]
 ) -> None:
     """F40, F56"""
-    url = serve(OpenAIServer()).url
+    url = serve(FakeOpenAI()).url
     work = node(url, url, action=RESTART, terms=Terms(restart_grace=0.0))
     done = [work.worker.servers.restart_stuck(work.worker.engines.extract) for _ in range(5)]
     assert done == [True, True, True, False, False]
@@ -311,10 +312,10 @@ def test_of_two_models_the_one_that_is_loaded_is_asked(loaded: str, asked: str) 
 
 
 def test_a_worker_that_stops_lets_the_next_one_ask(
-    ready_to: ReadyTo, node: Callable[..., Work], serve: Callable[[ModelServer], ModelServer]
+    ready_to: ReadyTo, node: Callable[..., Work], serve: Callable[[FakeOpenAI], FakeOpenAI]
 ) -> None:
     ready_to(Stage.EXTRACT)
-    server = OpenAIServer([servers.status(502)] * 3 + [servers.hang])
+    server = FakeOpenAI([acts.status(502)] * 3 + [acts.hang])
     url = serve(server).url
     work = node(url, url, ask_seconds=60)
     work.until(lambda: Breaker.objects.filter(asked_by=work.worker.id).exists() and work.worker.servers.asking == 1)

@@ -6,7 +6,7 @@ import json
 import math
 import re
 from collections.abc import Iterable, Iterator
-from typing import Any, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 from jsonschema import Draft202012Validator, TypeChecker, validators
 from jsonschema.exceptions import best_match
@@ -14,17 +14,39 @@ from jsonschema.exceptions import best_match
 from queueing.engines.base import JSONSchema, LanguageOptions, Prompt
 from queueing.exceptions import Transient
 
+MAX_CHARACTERS = 65_536  # of any answer
 MAX_BLANKS = 256  # in a row; models under a JSON grammar can fall into endless whitespace
 MAX_CHARACTERS_PER_TOKEN = 64  # far above any tokenizer's mean: only a server that ignores max_tokens gets there
 LETTERS_PER_TOKEN = 2.5  # a low bound: English has 4 to 5
 TEMPLATE_TOKENS = 64  # what a chat template adds around two messages, generously
 
 _TOO_MANY_BLANKS = re.compile(rf"\s{{{MAX_BLANKS + 1}}}")
+_WORD = re.compile(r"[^ \t\r\n]+")
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")  # PostgreSQL takes neither NUL nor half a surrogate pair
 
 
-class InvalidAnswerError(ValueError):
-    """The answer is not what was asked for; the message says how, in words the model can act on."""
+class UnusableAnswerError(ValueError):
+    """The answer can't be used; `code` is a `StageError`'s."""
+
+    code: ClassVar[str]
+
+
+class InvalidAnswerError(UnusableAnswerError):
+    """It is not what was asked for; the message says how, in words the model can act on."""
+
+    code = "invalid_answer"
+
+
+class CutAnswerError(UnusableAnswerError):
+    """It ended at the number of tokens that it was allowed."""
+
+    code = "answer_cut"
+
+
+class CutPromptError(UnusableAnswerError):
+    """It answers a prompt whose beginning the model did not see."""
+
+    code = "prompt_cut"
 
 
 def check(text: str, schema: JSONSchema) -> dict[str, Any]:
@@ -33,16 +55,28 @@ def check(text: str, schema: JSONSchema) -> dict[str, Any]:
     Raises:
         InvalidAnswerError: it is not one JSON object, or not valid against the schema.
     """
-    value = _parse(text)
+    return validated(parse(text), schema)
+
+
+def validated(value: dict[str, Any], schema: JSONSchema) -> dict[str, Any]:
+    """The value as it is, if it is valid against the schema."""
     if fault := best_match(_Validator(schema).iter_errors(value)):
         raise InvalidAnswerError(f"{fault.json_path}: {fault.message}"[:300])
     return value
 
 
-def correction(prompt: Prompt, fault: InvalidAnswerError) -> Prompt:
-    """The prompt once more, with what was wrong with the last answer."""
-    wrong = f"Your last answer was not valid: {fault}\nAnswer again with one JSON object that follows the schema."
-    return Prompt(prompt.system, f"{prompt.user}\n\n{wrong}")
+def correction(fault: InvalidAnswerError) -> str:
+    """What a prompt ends with when it is asked once more."""
+    return f"\n\nYour last answer was not valid: {fault}\nAnswer again with one JSON object that follows the schema."
+
+
+def fewest_tokens(prompt: Prompt) -> int:
+    """No tokenizer makes fewer tokens of this prompt.
+
+    Byte-pair tokenizers split the text before each word and SentencePiece's pieces don't reach across a blank, so each
+    run of characters between blanks takes at least one. What a chat template adds only makes it more.
+    """
+    return len(_WORD.findall(f"{prompt.system} {prompt.user}"))
 
 
 def most_tokens(prompt: Prompt) -> int:
@@ -61,7 +95,7 @@ class GrowingAnswer:
 
     def __init__(self, options: LanguageOptions) -> None:
         self.text = ""
-        self._most = options.max_tokens * MAX_CHARACTERS_PER_TOKEN
+        self._most = min(options.max_tokens * MAX_CHARACTERS_PER_TOKEN, MAX_CHARACTERS)
 
     def add(self, piece: str) -> None:
         """Take the next piece.
@@ -74,10 +108,15 @@ class GrowingAnswer:
         if _TOO_MANY_BLANKS.search(self.text, fresh):
             raise Transient(f"The model wrote more than {MAX_BLANKS} blanks in a row.", code="invalid_answer")
         if len(self.text) > self._most:
-            raise Transient("The language model server went on far beyond max_tokens.", code="answer_cut")
+            raise Transient(f"The model wrote more than {self._most} characters.", code="answer_cut")
 
 
-def _parse(text: str) -> dict[str, Any]:
+def parse(text: str) -> dict[str, Any]:
+    """The one JSON object that the text is.
+
+    Raises:
+        InvalidAnswerError: it is anything else.
+    """
     try:
         value = json.loads(text, object_pairs_hook=_distinct, parse_constant=_not_json, parse_float=_finite)
     except json.JSONDecodeError as fault:

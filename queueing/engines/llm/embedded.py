@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from threading import Event
 from time import monotonic, sleep
 from typing import Any, ClassVar
 
-from queueing.engines.base import Generation, JSONSchema, LanguageOptions, Prompt, Resident
+from queueing.engines.base import Generation, JSONSchema, LanguageOptions, Prompt, Resident, Text
 from queueing.engines.child import Child
 from queueing.engines.llm import models
 from queueing.engines.llm.openai_compatible import OpenAICompatible
@@ -61,7 +62,12 @@ class EmbeddedLlama:
             message = f"The language model could not be loaded: {error}"
             raise Infrastructure(message, code="engine_unavailable") from error
         self._served = OpenAICompatible(
-            self._child.facts, self.model, slots=self.slots, context_tokens=self.context_tokens, key=key
+            self._child.facts,
+            self.model,
+            slots=self.slots,
+            context_tokens=self.context_tokens,
+            key=key,
+            cuts_prompts=False,  # its context is what we gave it; it counts exactly, and refuses what is too long
         )
 
     def unload(self) -> None:
@@ -73,11 +79,20 @@ class EmbeddedLlama:
         return (Resident(self.model, held, "cpu", pid),) if pid and held else ()
 
     def generate(self, prompt: Prompt, schema: JSONSchema, options: LanguageOptions, *, stop: Event) -> Generation:
+        with self._serving() as served:
+            return served.generate(prompt, schema, options, stop=stop)
+
+    def write(self, prompt: Prompt, options: LanguageOptions, *, tell: Callable[[str], None], stop: Event) -> Text:
+        with self._serving() as served:
+            return served.write(prompt, options, tell=tell, stop=stop)
+
+    @contextmanager
+    def _serving(self) -> Iterator[OpenAICompatible]:
         served = self._served
         if served is None or self._child.pid is None:
             raise Infrastructure(f"The language model {self.model} is not loaded.", code="not_loaded")
         try:
-            return served.generate(prompt, schema, options, stop=stop)
+            yield served
         except Infrastructure as error:
             if self._died():
                 raise Crashed("The language model's process died.") from error

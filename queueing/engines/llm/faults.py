@@ -16,7 +16,12 @@ _TOO_LONG = re.compile(
 _MEMORY = re.compile(
     r"out of memory|requires more (system )?memory|failed to allocate|cudaMalloc|bad_alloc|\bOOM\b", re.IGNORECASE
 )
-_DIED = re.compile(r"runner (process )?(has )?(terminated|crashed|exited)|(engine|process) (is )?dead", re.IGNORECASE)
+_DIED = re.compile(
+    r"runner (process )?(has )?(terminated|crashed|exited|unexpectedly stopped|no longer running)"
+    r"|(engine|process) (is )?dead",
+    re.IGNORECASE,
+)
+_NOT_LOADED = re.compile(r"timed out waiting for .*runner|(unable to|failed to|error) load(ing)? model", re.IGNORECASE)
 
 
 def refusal(status: int, text: str, *, missing: str) -> StageError:
@@ -43,6 +48,8 @@ def complaint(said: str, *, where: str) -> StageError:
         return OutOfMemory(message)
     if _DIED.search(said):
         return Crashed(message)
+    if _NOT_LOADED.search(said):
+        return unavailable(message)
     return Transient(message)
 
 
@@ -51,12 +58,26 @@ def unavailable(message: str) -> Infrastructure:
     return Infrastructure(message, code="engine_unavailable")
 
 
+def unfit(message: str) -> Infrastructure:
+    """The server is there and well, but not as it must be for this work."""
+    return Infrastructure(message, code="engine_unfit")
+
+
 def words(text: str) -> str:
-    """The error's words out of a body: `{"error": "…"}`, `{"error": {"message": "…"}}`, or the text as it is."""
-    try:
-        value: Any = json.loads(text)
-    except (ValueError, RecursionError):
-        value = text
+    """The error's words out of a body: `{"error": "…"}`, `{"error": {"message": "…"}}`, or the text as it is.
+
+    Newer Ollamas hand on their runner's body as a string: `{"error": "{\\"error\\": {\\"message\\": …"}`.
+    """
+    value = _parsed(text)
     while isinstance(value, dict):
         value = value.get("error") or value.get("message") or value.get("detail") or str(value)
+        if isinstance(value, str) and value.startswith('{"'):
+            value = _parsed(value)
     return str(value).strip()[:500]
+
+
+def _parsed(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text

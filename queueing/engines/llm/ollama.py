@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+from concurrent.futures import Future
+from threading import Lock, Thread
 from time import monotonic, sleep
 from typing import Any, ClassVar
 
-from queueing.engines.base import JSONSchema, LanguageOptions, Prompt, Resident
+from queueing.engines.base import Resident
 from queueing.engines.llm import faults, sizes, transport
+from queueing.engines.llm.asking import Ask
 from queueing.engines.llm.faults import unavailable
-from queueing.engines.llm.served import CONTROL_SECONDS, Piece, ServedModel
+from queueing.engines.llm.served import Piece, ServedModel
 from queueing.exceptions import Infrastructure, StageError
 
 OLDEST = (0, 17, 1)  # below it, anyone who reaches the port can read the server's memory (CVE-2026-7482)
 LOAD_SECONDS = 300.0
+LOST_SECONDS = 1800.0  # a load that takes longer lost its connection without a sign
 POLL_SECONDS = 0.1
 SIZE_SECONDS = 3.0  # how long a question for a model's size may take; it is asked at every hand-over
+ON_GPU = 0.95  # of a model's bytes: below it, layers run on the processor, at a tenth of the speed
 
 
 class Ollama(ServedModel):
     """A model that an Ollama server keeps in memory from `load` to `unload`."""
 
     name: ClassVar[str] = "ollama"
-    unload_seconds = 30.0  # how long Ollama may take to give the memory back
+    load_seconds = LOAD_SECONDS  # how long is waited for a model to load
+    unload_seconds = 5.0  # as long as Ollama itself waits for the memory; what takes longer, the hand-over waits for
 
     def __init__(
         self, url: str, model: str, *, slots: int, context_tokens: int, key: str = "", shares_gpu: bool = True
@@ -32,6 +39,9 @@ class Ollama(ServedModel):
         self.shares_gpu = shares_gpu
         self._seen_bytes = 0  # what the server said it took, when it was last loaded
         self._size: sizes.Size | None = None
+        self._lock = Lock()
+        self._last_load: Future[None] | None = None
+        self._seen_on_gpu = False
 
     def needs(self) -> int | None:
         if not self.shares_gpu:
@@ -59,19 +69,23 @@ class Ollama(ServedModel):
         return sizes.size_of(files, shown.get("model_info") or {}, self.context_tokens)
 
     def load(self) -> None:
-        self._must_be_safe()
-        # Nothing cancels this while Ollama loads: that has left runners behind that nothing unloads.
-        self._keep_alive(-1, seconds=LOAD_SECONDS)
-        self._wait_until(loaded=True, seconds=LOAD_SECONDS)
-        self._must_have_room()
+        try:
+            self._loading().result(self.load_seconds)
+        except TimeoutError:
+            late = f"Ollama has not loaded {self.model} after {self.load_seconds:g} s: restart Ollama."
+            raise unavailable(late) from None
+        listed = self._loaded()
+        self._must_be_as_before(listed)
+        self._must_have_room(listed)
         # Only now: what somebody else had loaded has another context.
-        self._seen_bytes = sum(entry.get("size", 0) for entry in self._loaded())
+        self._seen_bytes = sum(entry.get("size", 0) for entry in listed)
 
     def unload(self) -> None:
+        self._must_not_be_loading()
         if self._held():
             self._keep_alive(0)
             # The reply comes before the memory is free: only the list of what is loaded tells.
-            self._wait_until(loaded=False, seconds=self.unload_seconds)
+            self._wait_until_gone()
 
     def resident(self) -> tuple[Resident, ...]:
         return tuple(_resident(entry) for entry in self._held())
@@ -92,46 +106,101 @@ class Ollama(ServedModel):
         # Built from source it calls itself 0.0.0.
         if numbers < OLDEST and numbers != (0, 0, 0):
             oldest = ".".join(map(str, OLDEST))
-            raise unavailable(f"Ollama {version or '(no version)'} has known holes: update it to {oldest} or newer.")
+            raise faults.unfit(f"Ollama {version or '(no version)'} has known holes: update it to {oldest} or newer.")
 
-    def _keep_alive(self, pin: int, *, seconds: float = CONTROL_SECONDS) -> None:
+    def _loading(self) -> Future[None]:
+        """The request under way that loads the model; a new one if there is none.
+
+        Whoever waits for it may give up, but nothing cancels it: clients that hung up while Ollama loaded have left it
+        with runners that nothing unloads. So it has a thread of its own.
+        """
+        with self._lock:
+            if self._last_load is None or self._last_load.done():
+                self._last_load = Future()
+                self._last_load.set_running_or_notify_cancel()  # so that no cancellation gets through
+                Thread(target=self._load_for, args=(self._last_load,), daemon=True, name=f"load {self.model}").start()
+            return self._last_load
+
+    def _load_for(self, waiting: Future[None]) -> None:
+        try:
+            self._must_be_safe()
+            self._keep_alive(-1, seconds=LOST_SECONDS)
+        except Exception as error:
+            waiting.set_exception(error)
+        else:
+            waiting.set_result(None)
+
+    def _must_not_be_loading(self) -> None:
+        """What is still loading may not be listed yet, and would be in memory the moment after."""
+        load = self._last_load
+        give_up = monotonic() + self.unload_seconds
+        while load and not load.done():
+            if monotonic() > give_up:
+                raise unavailable(f"Ollama is still loading {self.model}: restart Ollama if that never ends.")
+            sleep(POLL_SECONDS)
+
+    def _keep_alive(self, pin: int, *, seconds: float | None = None) -> None:
         """Without a prompt, this loads the model and keeps it (-1), or unloads it (0)."""
         question = {"model": self.model, "keep_alive": pin, "stream": False, "options": self._runner_options()}
         self._call("POST", "/api/generate", question, seconds=seconds)
 
-    def _wait_until(self, *, loaded: bool, seconds: float) -> None:
-        give_up = monotonic() + seconds
-        while bool(self._loaded()) is not loaded:
+    def _wait_until_gone(self) -> None:
+        give_up = monotonic() + self.unload_seconds
+        while self._loaded():
             if monotonic() > give_up:
-                state = "has not loaded" if loaded else "still holds"
-                raise unavailable(f"Ollama {state} {self.model} after {seconds:g} s: restart Ollama.")
+                raise unavailable(f"Ollama still holds {self.model} after {self.unload_seconds:g} s: restart Ollama.")
             sleep(POLL_SECONDS)
 
-    def _must_have_room(self) -> None:
-        for entry in self._loaded():
+    async def _make_ready(self) -> None:
+        """Only a loaded model is asked, and one that has not slipped off the GPU since the last call."""
+        listed = await self._listed()
+        # One that somebody else loaded with another context would be loaded anew by the question itself.
+        if not any(entry.get("context_length", self.context_tokens) == self.context_tokens for entry in listed):
+            await asyncio.wrap_future(self._loading())
+            listed = await self._listed()
+        self._must_be_as_before(listed)
+
+    def _must_be_as_before(self, listed: list[dict[str, Any]]) -> None:
+        """A model that was on the GPU and isn't any more answers at a tenth of the speed."""
+        for entry in listed:
+            share = entry.get("size_vram", 0) / (entry.get("size") or 1)
+            if self._seen_on_gpu and share < ON_GPU:
+                raise Infrastructure(
+                    f"Ollama runs {100 * (1 - share):.0f} % of {self.model} on the processor, no longer on the GPU: "
+                    "see what else holds GPU memory, then restart Ollama.",
+                    code="cpu_fallback",
+                )
+            self._seen_on_gpu = self._seen_on_gpu or share >= ON_GPU
+
+    def _must_have_room(self, listed: list[dict[str, Any]]) -> None:
+        for entry in listed:
             length = entry.get("context_length", self.context_tokens)
             if length < self.context_tokens:
-                raise unavailable(
+                raise faults.unfit(
                     f"Ollama gives {self.model} a context of {length} tokens, not {self.context_tokens}: "
                     f"set LLM_CONTEXT_TOKENS to {length}."
                 )
 
     def _loaded(self) -> list[dict[str, Any]]:
-        return self._ours(self._call("GET", "/api/ps").get("models") or [])
+        return transport.run(self._listed())
+
+    async def _listed(self) -> list[dict[str, Any]]:
+        """What Ollama says it keeps of ours."""
+        return self._ours((await self._asked("GET", "/api/ps")).get("models") or [])
 
     def _ours(self, models: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        ours = (self.model, f"{self.model}:latest")
-        return [entry for entry in models if entry.get("name") in ours or entry.get("model") in ours]
+        names = {self.model, f"{self.model}:latest"}
+        return [entry for entry in models if {entry.get("name"), entry.get("model")} & names]
 
     def _runner_options(self) -> dict[str, Any]:
         # The same in every request: another num_ctx makes Ollama load the model anew.
         return {"num_ctx": self.context_tokens}
 
-    def _question(self, prompt: Prompt, schema: JSONSchema, options: LanguageOptions) -> tuple[str, dict[str, Any]]:
+    def _request(self, ask: Ask) -> tuple[str, dict[str, Any]]:
         return "/api/chat", {
             "model": self.model,
-            "messages": self._messages(prompt),
-            "format": schema,
+            "messages": self._messages(ask.prompt),
+            **({"format": ask.schema} if ask.schema is not None else {}),
             "stream": True,
             "keep_alive": -1,
             # Say so when the prompt or the answer doesn't fit, instead of dropping its beginning.
@@ -139,9 +208,9 @@ class Ollama(ServedModel):
             "shift": False,
             "options": {
                 **self._runner_options(),
-                "num_predict": options.max_tokens,
-                "temperature": options.temperature,
-                "seed": options.seed,
+                "num_predict": ask.options.max_tokens,
+                "temperature": ask.options.temperature,
+                "seed": ask.options.seed,
             },
         }
 
@@ -162,5 +231,5 @@ class Ollama(ServedModel):
 
 def _resident(entry: dict[str, Any]) -> Resident:
     size, on_gpu = int(entry.get("size", 0)), int(entry.get("size_vram", 0))
-    device = "cpu" if not on_gpu else "cuda" if on_gpu >= 0.95 * size else "cuda+cpu"
+    device = "cpu" if not on_gpu else "cuda" if on_gpu >= ON_GPU * size else "cuda+cpu"
     return Resident(str(entry.get("name", "")), size, device, gpu_bytes=on_gpu)

@@ -7,8 +7,9 @@ from typing import Any, ClassVar
 
 import httpx
 
-from queueing.engines.base import JSONSchema, LanguageOptions, Prompt, Resident
+from queueing.engines.base import Prompt, Resident
 from queueing.engines.llm import faults, transport
+from queueing.engines.llm.asking import Ask
 from queueing.engines.llm.served import Piece, ServedModel
 from queueing.exceptions import Infrastructure, StageError
 
@@ -24,10 +25,16 @@ class OpenAICompatible(ServedModel):
 
     name: ClassVar[str] = "openai-compatible"
 
-    def __init__(self, url: str, model: str, *, slots: int, context_tokens: int, key: str = "") -> None:
-        # People write the address with and without the version.
+    def __init__(
+        self, url: str, model: str, *, slots: int, context_tokens: int, key: str = "", cuts_prompts: bool = True
+    ) -> None:
         super().__init__(
-            url.rstrip("/").removesuffix("/v1"), model, slots=slots, context_tokens=context_tokens, key=key
+            url.rstrip("/").removesuffix("/v1"),  # people write the address with and without the version
+            model,
+            slots=slots,
+            context_tokens=context_tokens,
+            key=key,
+            cuts_prompts=cuts_prompts,
         )
         self.wanted_slots = slots
 
@@ -52,7 +59,7 @@ class OpenAICompatible(ServedModel):
     def _wait_until_ready(self) -> None:
         # llama.cpp and vLLM answer /health with 503 while they load; servers without it say 404.
         give_up = monotonic() + LOAD_SECONDS
-        while self._reply("GET", "/health")[0] == 503:
+        while transport.run(self._exchange("GET", "/health"))[0] == 503:
             if monotonic() > give_up:
                 raise faults.unavailable(f"The server at {self.url} has been loading its model for {LOAD_SECONDS:g} s.")
             sleep(POLL_SECONDS)
@@ -86,17 +93,15 @@ class OpenAICompatible(ServedModel):
             return count
         return len(tokens) if isinstance(tokens := counted.get("tokens"), list) else None
 
-    def _question(self, prompt: Prompt, schema: JSONSchema, options: LanguageOptions) -> tuple[str, dict[str, Any]]:
+    def _request(self, ask: Ask) -> tuple[str, dict[str, Any]]:
+        form = {"name": "answer", "strict": True, "schema": ask.schema}
         return "/v1/chat/completions", {
             "model": self.model,
-            "messages": self._messages(prompt),
-            "response_format": {
-                "type": "json_schema",
-                "json_schema": {"name": "answer", "strict": True, "schema": schema},
-            },
-            "max_tokens": options.max_tokens,
-            "temperature": options.temperature,
-            "seed": options.seed,
+            "messages": self._messages(ask.prompt),
+            **({"response_format": {"type": "json_schema", "json_schema": form}} if ask.schema is not None else {}),
+            "max_tokens": ask.options.max_tokens,
+            "temperature": ask.options.temperature,
+            "seed": ask.options.seed,
             "stream": True,
             "stream_options": {"include_usage": True},
         }

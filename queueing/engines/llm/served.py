@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from threading import Event
 from time import monotonic
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import httpx
 
-from queueing.engines.base import Generation, JSONSchema, LanguageOptions, Prompt
+from queueing.engines.base import Generation, JSONSchema, LanguageOptions, Prompt, Text
 from queueing.engines.llm import answers, faults, transport
+from queueing.engines.llm.answers import UnusableAnswerError
+from queueing.engines.llm.asking import Ask, Question, Reply
+from queueing.engines.llm.canary import Canary
+from queueing.engines.llm.pace import Pace
 from queueing.exceptions import Permanent, Transient
 
-CONTROL_SECONDS = 10.0  # for questions a server answers at once: which models, what is loaded
+T = TypeVar("T")
+Body = dict[str, Any] | None  # of a request, as JSON
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,12 +33,18 @@ class Piece:
     prompt_tokens: int = 0
     output_tokens: int = 0
 
+    def then(self, piece: Piece) -> Piece:
+        """What both said of the answer's end."""
+        return Piece(
+            "",
+            piece.finish or self.finish,
+            piece.prompt_tokens or self.prompt_tokens,
+            piece.output_tokens or self.output_tokens,
+        )
 
-@dataclass(frozen=True, slots=True)
-class Reply:
-    text: str
-    prompt_tokens: int
-    output_tokens: int
+
+def _nobody(_piece: str) -> None:
+    """Nobody wants to see the pieces."""
 
 
 class ServedModel(ABC):
@@ -39,13 +52,19 @@ class ServedModel(ABC):
 
     name: ClassVar[str]
     simulated: ClassVar[bool] = False
+    control_seconds = 10.0  # for questions a server answers at once: which models, what is loaded
 
-    def __init__(self, url: str, model: str, *, slots: int, context_tokens: int, key: str = "") -> None:
+    def __init__(
+        self, url: str, model: str, *, slots: int, context_tokens: int, key: str = "", cuts_prompts: bool = True
+    ) -> None:
         self.url = url.rstrip("/")
         self.model = model
         self.slots = slots
         self.context_tokens = context_tokens  # of each slot: prompt and answer together
         self._key = key
+        self._cuts_prompts = (
+            cuts_prompts  # it may drop what doesn't fit without a word, and be asked for less than fits
+        )
 
     @property
     def server(self) -> str:
@@ -59,13 +78,8 @@ class ServedModel(ABC):
 
     def generate(self, prompt: Prompt, schema: JSONSchema, options: LanguageOptions, *, stop: Event) -> Generation:
         began = monotonic()
-        try:
-            value, replies = transport.run(
-                self._generate(prompt, schema, options), seconds=options.deadline_seconds, stop=stop
-            )
-        except TimeoutError:
-            late = f"{self.model} gave no whole answer within {options.deadline_seconds:g} s."
-            raise Transient(late, code="too_slow") from None
+        question = Question(prompt, schema, options, Canary() if self._cuts_prompts else None)
+        value, replies = self._run(lambda http: self._generate(http, question), options, stop)
         return Generation(
             value=value,
             model=self.model,
@@ -73,86 +87,116 @@ class ServedModel(ABC):
             output_tokens=sum(reply.output_tokens for reply in replies),
             seconds=monotonic() - began,
             asks=len(replies),
+            finish=replies[-1].finish,
         )
 
-    async def _generate(
-        self, prompt: Prompt, schema: JSONSchema, options: LanguageOptions
-    ) -> tuple[dict[str, Any], list[Reply]]:
-        replies: list[Reply] = []
-        asked = prompt
-        with transport.naming_faults(self.url):
-            async with transport.client(self.url, self._key) as http:
-                while True:
-                    await self._must_fit(http, asked, options)
-                    replies.append(await self._ask(http, asked, schema, options))
-                    try:
-                        return answers.check(replies[-1].text, schema), replies
-                    except answers.InvalidAnswerError as fault:
-                        if len(replies) == 2:
-                            raise Transient(f"The answer was invalid twice: {fault}", code="invalid_answer") from fault
-                        asked = answers.correction(prompt, fault)
+    def write(self, prompt: Prompt, options: LanguageOptions, *, tell: Callable[[str], None], stop: Event) -> Text:
+        began = monotonic()
+        reply = self._run(lambda http: self._write(http, Ask(prompt, options), tell), options, stop)
+        return Text(reply.text, self.model, reply.finish, reply.prompt_tokens, reply.output_tokens, monotonic() - began)
 
-    async def _must_fit(self, http: httpx.AsyncClient, prompt: Prompt, options: LanguageOptions) -> None:
+    def _run(
+        self, work: Callable[[httpx.AsyncClient], Coroutine[Any, Any, T]], options: LanguageOptions, stop: Event
+    ) -> T:
+        async def connected() -> T:
+            with transport.naming_faults(self.url):
+                async with transport.client(self.url, self._key) as http:
+                    await self._make_ready()
+                    return await work(http)
+
+        try:
+            return transport.run(connected(), seconds=options.deadline_seconds, stop=stop)
+        except TimeoutError:
+            late = f"{self.model} gave no whole answer within {options.deadline_seconds:g} s."
+            raise Transient(late, code="too_slow") from None
+
+    async def _generate(self, http: httpx.AsyncClient, question: Question) -> tuple[dict[str, Any], list[Reply]]:
+        await self._must_fit(http, question.ask())
+        first = await self._answer(http, question.ask())
+        try:
+            return question.value(first), [first]
+        except UnusableAnswerError as fault:
+            again = question.again(fault, first, context_tokens=self.context_tokens)
+            if again is None:
+                raise _unusable(fault, asks=1) from fault
+        second = await self._answer(http, again.ask())
+        try:
+            return again.value(second), [first, second]
+        except UnusableAnswerError as fault:
+            raise _unusable(fault, asks=2) from fault
+
+    async def _write(self, http: httpx.AsyncClient, ask: Ask, tell: Callable[[str], None]) -> Reply:
+        await self._must_fit(http, ask)
+        reply = await self._answer(http, ask, tell)
+        try:
+            ask.must_be_seen_whole(reply)
+        except UnusableAnswerError as fault:
+            raise _unusable(fault, asks=1) from fault
+        return reply
+
+    async def _must_fit(self, http: httpx.AsyncClient, ask: Ask) -> None:
         """A server that cuts the prompt to fit says nothing: refuse first what might not fit."""
-        room = self.context_tokens - options.max_tokens
-        tokens = answers.most_tokens(prompt)
+        room = self.context_tokens - ask.options.max_tokens
+        tokens = answers.most_tokens(ask.prompt)
         if tokens > room:
-            counted = await self._count(http, prompt)
+            counted = await self._count(http, ask.prompt)
             tokens = tokens if counted is None else counted + answers.TEMPLATE_TOKENS
         if tokens > room:
             raise Permanent(
-                f"A prompt of up to {tokens} tokens and an answer of {options.max_tokens} exceed the "
+                f"A prompt of up to {tokens} tokens and an answer of {ask.options.max_tokens} exceed the "
                 f"{self.context_tokens} tokens of {self.model}'s context.",
                 code="too_long_for_model",
             )
 
-    async def _ask(
-        self, http: httpx.AsyncClient, prompt: Prompt, schema: JSONSchema, options: LanguageOptions
-    ) -> Reply:
-        path, question = self._question(prompt, schema, options)
-        answer = answers.GrowingAnswer(options)
-        finish, prompt_tokens, output_tokens = "", 0, 0
-        async with http.stream("POST", path, json=question) as response:
+    async def _answer(self, http: httpx.AsyncClient, ask: Ask, tell: Callable[[str], None] = _nobody) -> Reply:
+        path, body = self._request(ask)
+        answer = answers.GrowingAnswer(ask.options)
+        last = Piece()
+        async with Pace(ask.options).kept() as pace, http.stream("POST", path, json=body) as response:
             if response.status_code != 200:
                 raise faults.refusal(response.status_code, await transport.body(response), missing=self._missing())
             async for line in transport.lines(response):
                 if piece := self._read(line):
+                    pace.came(piece.text)
                     answer.add(piece.text)
-                    finish = piece.finish or finish
-                    prompt_tokens = piece.prompt_tokens or prompt_tokens
-                    output_tokens = piece.output_tokens or output_tokens
-        if not finish:
+                    last = last.then(piece)
+                    if piece.text:
+                        tell(piece.text)
+        if not last.finish:
             raise faults.unavailable(f"The language model server at {self.url} ended its stream in mid-answer.")
-        if finish == "length":
-            cut = f"{self.model}'s answer was cut at {output_tokens or options.max_tokens} tokens."
-            raise Transient(cut, code="answer_cut")
-        return Reply(answer.text, prompt_tokens, output_tokens)
+        return Reply(answer.text, last.finish, last.prompt_tokens, last.output_tokens)
 
-    def _call(
-        self, method: str, path: str, question: dict[str, Any] | None = None, *, seconds: float = CONTROL_SECONDS
+    async def _make_ready(self) -> None:  # noqa: B027 - most servers are ready, or say that they aren't
+        """What must be so before a question is asked."""
+
+    def _call(self, method: str, path: str, body: Body = None, *, seconds: float | None = None) -> dict[str, Any]:
+        """`_asked`, from a thread that has no event loop."""
+        return transport.run(self._asked(method, path, body, seconds=seconds))
+
+    async def _asked(
+        self, method: str, path: str, body: Body = None, *, seconds: float | None = None
     ) -> dict[str, Any]:
         """Ask the server about itself, or to do something; the JSON object that it answers."""
-        status, text = self._reply(method, path, question, seconds=seconds)
+        status, text = await self._exchange(method, path, body, seconds=seconds)
         if status != 200:
             raise faults.refusal(status, text, missing=self._missing())
         return transport.json_object(text)
 
-    def _reply(
-        self, method: str, path: str, question: dict[str, Any] | None = None, *, seconds: float = CONTROL_SECONDS
+    async def _exchange(
+        self, method: str, path: str, body: Body = None, *, seconds: float | None = None
     ) -> tuple[int, str]:
+        seconds = seconds or self.control_seconds
         try:
-            return transport.run(self._exchange(method, path, question), seconds=seconds)
+            with transport.naming_faults(self.url):
+                async with (
+                    asyncio.timeout(seconds),
+                    transport.client(self.url, self._key) as http,
+                    http.stream(method, path, json=body) as response,
+                ):
+                    return response.status_code, await transport.body(response)
         except TimeoutError:
-            # Late here is the server's fault, not a task's.
+            # Late with what it should know at once: the server's fault, not a task's.
             raise faults.unavailable(f"The language model server at {self.url} is silent for {seconds:g} s.") from None
-
-    async def _exchange(self, method: str, path: str, question: dict[str, Any] | None) -> tuple[int, str]:
-        with transport.naming_faults(self.url):
-            async with (
-                transport.client(self.url, self._key) as http,
-                http.stream(method, path, json=question) as response,
-            ):
-                return response.status_code, await transport.body(response)
 
     def _messages(self, prompt: Prompt) -> list[dict[str, str]]:
         system = [{"role": "system", "content": prompt.system}] if prompt.system else []
@@ -163,7 +207,7 @@ class ServedModel(ABC):
         return None
 
     @abstractmethod
-    def _question(self, prompt: Prompt, schema: JSONSchema, options: LanguageOptions) -> tuple[str, dict[str, Any]]:
+    def _request(self, ask: Ask) -> tuple[str, dict[str, Any]]:
         """Path and JSON body of the request for a streamed answer."""
 
     @abstractmethod
@@ -173,3 +217,8 @@ class ServedModel(ABC):
     @abstractmethod
     def _missing(self) -> str:
         """How to get the model, for a person."""
+
+
+def _unusable(fault: UnusableAnswerError, *, asks: int) -> Transient:
+    again = "The second answer, too, can't be used" if asks == 2 else "The answer can't be used"
+    return Transient(f"{again}: {fault}.", code=fault.code)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from threading import Event, Lock
 from time import monotonic
 from typing import Any, ClassVar
 
-from queueing.engines.base import Generation, JSONSchema, LanguageOptions, Prompt, Resident
+from queueing.engines.base import Generation, JSONSchema, LanguageOptions, Prompt, Resident, Text
 from queueing.engines.llm import answers
 from queueing.exceptions import Infrastructure, Interrupted, Permanent, StageError, Transient
 
@@ -66,6 +66,21 @@ class SimulatedLanguage:
 
     def generate(self, prompt: Prompt, schema: JSONSchema, options: LanguageOptions, *, stop: Event) -> Generation:
         began = monotonic()
+        self._work(prompt, options, stop)
+        value = example(schema, f"{prompt.system}\n{prompt.user}\n{options.seed}")
+        return Generation(value, self.model, answers.most_tokens(prompt), len(str(value)) // 4, monotonic() - began, 1)
+
+    def write(self, prompt: Prompt, options: LanguageOptions, *, tell: Callable[[str], None], stop: Event) -> Text:
+        began = monotonic()
+        self._work(prompt, options, stop)
+        words = ["This", "answer", "is", "simulated:", "no", "model", "has", "read", "the", "question."]
+        kept = [word if number == 0 else f" {word}" for number, word in enumerate(words[: options.max_tokens])]
+        for word in kept:
+            tell(word)
+        finish = "stop" if len(kept) == len(words) else "length"
+        return Text("".join(kept), self.model, finish, answers.most_tokens(prompt), len(kept), monotonic() - began)
+
+    def _work(self, prompt: Prompt, options: LanguageOptions, stop: Event) -> None:
         with self._lock:
             fault = next(self._faults, None)
         self._refuse(prompt, options)
@@ -75,8 +90,6 @@ class SimulatedLanguage:
             raise Transient(f"Simulated: no answer within {options.deadline_seconds:g} s.", code="too_slow")
         if fault:
             raise fault
-        value = example(schema, f"{prompt.system}\n{prompt.user}\n{options.seed}")
-        return Generation(value, self.model, answers.most_tokens(prompt), len(str(value)) // 4, monotonic() - began, 1)
 
     def _refuse(self, prompt: Prompt, options: LanguageOptions) -> None:
         if not self._loaded:

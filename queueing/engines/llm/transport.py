@@ -30,8 +30,8 @@ MAX_BODY_BYTES = 8 * 1024 * 1024  # LM Studio lists every model it has
 T = TypeVar("T")
 
 
-def run(work: Coroutine[Any, Any, T], *, seconds: float, stop: Event | None = None) -> T:
-    """Do `work` in this thread, for at most `seconds`.
+def run(work: Coroutine[Any, Any, T], *, seconds: float | None = None, stop: Event | None = None) -> T:
+    """Do `work` in this thread, for at most `seconds`; None leaves it to the work.
 
     Raises:
         TimeoutError: it was not done in time.
@@ -46,7 +46,7 @@ def run(work: Coroutine[Any, Any, T], *, seconds: float, stop: Event | None = No
         loop.close()
 
 
-async def _bounded(work: Coroutine[Any, Any, T], seconds: float, stop: Event) -> T:
+async def _bounded(work: Coroutine[Any, Any, T], seconds: float | None, stop: Event) -> T:
     task = asyncio.ensure_future(work)
     stopped = asyncio.ensure_future(_set(stop))
     try:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 from threading import Event
 from typing import Any
 
@@ -17,8 +18,13 @@ from queueing.engines.llm.embedded import EmbeddedLlama
 from queueing.engines.llm.ollama import Ollama
 from queueing.engines.llm.openai_compatible import OpenAICompatible
 from queueing.engines.llm.simulated import SimulatedLanguage
-from queueing.exceptions import Interrupted, Permanent, Transient
-from tests.queueing.engines.llm.servers import OllamaServer, OpenAIServer, serving
+from queueing.exceptions import Infrastructure, Interrupted, Permanent, Transient
+from queueing.rehearsal.engines import Memory, StandIn
+from queueing.rehearsal.trouble import Trouble
+from queueing.states import PhaseName
+from tests.doubles import ollama
+from tests.doubles.ollama import FakeOllama
+from tests.queueing.engines.llm.servers import FakeOpenAI, serving
 
 PROMPT = Prompt("You fill in forms.", "Hello, I am Ann Miller and I am 17. I like chess.")
 OPTIONS = LanguageOptions(max_tokens=200, deadline_seconds=60)
@@ -41,11 +47,12 @@ def engine(request: pytest.FixtureRequest) -> Iterator[LanguageEngine]:
         case "simulated":
             yield SimulatedLanguage(slots=2)
         case "openai-compatible":
-            with serving(OpenAIServer()) as server:
+            with serving(FakeOpenAI()) as server:
                 yield OpenAICompatible(server.url, server.model, slots=2, context_tokens=4096)
         case "ollama":
-            with serving(OllamaServer()) as server:
-                yield Ollama(server.url, server.model, slots=2, context_tokens=4096)
+            with ollama.serving(FakeOllama()) as fake:
+                fake.runners.parallel = 2
+                yield Ollama(fake.url, fake.model, slots=2, context_tokens=4096)
         case "embedded":
             embedded = EmbeddedLlama("smollm2", slots=2, context_tokens=4096)
             yield embedded
@@ -89,6 +96,7 @@ def test_an_answer_is_valid_and_says_what_it_took(loaded: LanguageEngine) -> Non
     assert check(json.dumps(generation.value), SCHEMA) == generation.value
     assert generation.model == loaded.model
     assert generation.asks in (1, 2)
+    assert generation.finish == "stop"
     assert generation.prompt_tokens > 0
     assert generation.output_tokens > 0
     assert generation.seconds > 0
@@ -122,3 +130,50 @@ def test_a_call_past_its_deadline_is_too_slow(loaded: LanguageEngine) -> None:
     with pytest.raises(Transient) as caught:
         loaded.generate(PROMPT, SCHEMA, replace(OPTIONS, deadline_seconds=0.0001), stop=Event())
     assert caught.value.code == "too_slow"
+
+
+def test_free_text_is_told_piece_by_piece_and_comes_back_whole(loaded: LanguageEngine) -> None:
+    told: list[str] = []
+    text = loaded.write(PROMPT, OPTIONS, tell=told.append, stop=Event())
+    assert text.text.strip()
+    assert "".join(told) == text.text
+    assert len(told) > 3
+    assert text.model == loaded.model
+    assert text.finish in ("stop", "length")
+    assert text.prompt_tokens > 0
+    assert text.output_tokens > 0
+    assert text.seconds > 0
+
+
+def test_free_text_that_is_cut_says_so(loaded: LanguageEngine) -> None:
+    text = loaded.write(PROMPT, replace(OPTIONS, max_tokens=4), tell=lambda _: None, stop=Event())
+    assert text.finish == "length"
+    assert 0 < len(text.text) < 60
+
+
+def test_free_text_keeps_to_the_same_limits(loaded: LanguageEngine) -> None:
+    stop = Event()
+    stop.set()
+    with pytest.raises(Interrupted):
+        loaded.write(PROMPT, OPTIONS, tell=print, stop=stop)
+    with pytest.raises(Permanent) as caught:
+        loaded.write(Prompt("", "introduce " * 8000), OPTIONS, tell=print, stop=Event())
+    assert caught.value.code == "too_long_for_model"
+    if isinstance(loaded, SimulatedLanguage):
+        loaded = SimulatedLanguage(60)
+        loaded.load()
+    with pytest.raises(Transient) as late:
+        loaded.write(PROMPT, replace(OPTIONS, deadline_seconds=0.0001), tell=print, stop=Event())
+    assert late.value.code == "too_slow"
+
+
+def test_the_rehearsals_stand_in_follows_the_contract_too(tmp_path: Path) -> None:
+    kind, trouble = PhaseName.EVAL, Trouble(tmp_path / "trouble")
+    model = StandIn(kind, Memory(tmp_path / "gpus", "n"), trouble, model="m", seconds=0.01, move_seconds=0)
+    engine: LanguageEngine = model
+    told: list[str] = []
+    with pytest.raises(Infrastructure):
+        engine.write(PROMPT, OPTIONS, tell=told.append, stop=Event())
+    engine.load()
+    assert engine.write(PROMPT, OPTIONS, tell=told.append, stop=Event()).text == "".join(told) == "simulated"
+    engine.unload()

@@ -18,6 +18,7 @@ import pytest
 
 from queueing.engines.base import Generation, LanguageOptions, Prompt
 from queueing.engines.llm.answers import most_tokens
+from queueing.engines.llm.canary import FIELD
 from queueing.engines.llm.embedded import EmbeddedLlama, processors
 from queueing.exceptions import Crashed, Infrastructure, Interrupted, Permanent
 
@@ -65,6 +66,16 @@ def test_a_real_model_fills_in_a_form_from_an_introduction(engine: EmbeddedLlama
     assert generation.prompt_tokens > 50
     assert generation.output_tokens > 10
     assert generation.model == "smollm2"
+
+
+def test_a_real_model_repeats_the_code_at_its_prompts_head(engine: EmbeddedLlama) -> None:
+    """F52: the smallest there is; asked as a server that may cut its prompts."""
+    engine.load()
+    assert engine._served
+    engine._served._cuts_prompts = True
+    generation = engine.generate(PROMPT, FORM, LanguageOptions(max_tokens=300), stop=Event())
+    assert generation.value["name"] == "Maria Lopez"
+    assert FIELD not in generation.value
 
 
 def test_memory_is_held_by_a_process_from_load_to_unload(engine: EmbeddedLlama) -> None:

@@ -1,0 +1,54 @@
+"""Did the model see the beginning of its prompt?
+
+A server whose context is smaller than we were told drops a prompt's beginning, the instructions and the rubric, and
+answers well-formed nonsense without a word. So the prompt begins with a random code that the answer must repeat. The
+field for it is free text: from an enum or a pattern the grammar would spell out the code whether it was seen or not.
+
+It costs some 30 tokens of prompt, 15 of answer, and the server's memory of an earlier prompt with the same beginning.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from queueing.engines.base import JSONSchema, Prompt
+
+FIELD = "prompt_code"
+TOKENS = 24  # of an answer, at most, for the field
+_ALPHABET = "ACDEFHJKLMNPRTUVWXY34679"  # none that reads like another
+_LENGTH = 6
+
+
+def _new() -> str:
+    return "".join(secrets.choice(_ALPHABET) for _ in range(_LENGTH))
+
+
+@dataclass(frozen=True, slots=True)
+class Canary:
+    """One ask's code. A new one for each: what a server remembers of the last ask can't answer for this one."""
+
+    code: str = field(default_factory=_new)
+
+    def ahead_of(self, prompt: Prompt) -> Prompt:
+        """The prompt with the code at its head, whichever message that is."""
+        # The code is not the first word: servers that cut keep a handful of tokens (Ollama 4) before the gap.
+        # So said, even a model of 135 million parameters copies it; told to copy a code "into the field", it does not.
+        order = f'The field "{FIELD}" of your answer is "{self.code}".\n\n'
+        if prompt.system:
+            return Prompt(order + prompt.system, prompt.user)
+        return Prompt("", order + prompt.user)
+
+    def asked_for_in(self, schema: JSONSchema) -> JSONSchema:
+        """The schema with the field for the code, first of all."""
+        echo: Mapping[str, Any] = {"type": "string", "maxLength": 24}
+        return {
+            **schema,
+            "properties": {FIELD: echo, **schema.get("properties", {})},
+            "required": [FIELD, *schema.get("required", ())],
+        }
+
+    def echoed_by(self, echo: object) -> bool:
+        return isinstance(echo, str) and self.code in echo.upper()

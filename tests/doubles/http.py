@@ -94,6 +94,7 @@ class Server:
         for task in rest:
             task.cancel()
         await asyncio.gather(*rest, return_exceptions=True)
+        await _settled()  # and what was closed lets go of its socket
 
     def do(self, work: Coroutine[Any, Any, T]) -> T:
         """Do it in the server's thread."""
@@ -106,6 +107,7 @@ class Server:
     async def close(self) -> None:
         """Listen no more, and cut every connection."""
         if self._listener:
+            await _settled()  # what was accepted a moment ago is lost, unclosed, if its listener closes first
             self._listener.close()
             self._listener = None
         connections = dict(self._connections)
@@ -114,18 +116,20 @@ class Server:
             task.cancel()
         await asyncio.gather(*connections, return_exceptions=True)
 
-    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task
+    def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        # Not a coroutine: one that is cancelled before its first step would leave its connection open.
+        task = asyncio.ensure_future(self._converse(reader, writer))
         self._connections[task] = writer
-        try:
-            with suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
-                early = b""
-                while True:
-                    early = await self._serve(await _request(reader, writer, early), reader)
-        finally:
-            del self._connections[task]
-            writer.close()
+        task.add_done_callback(self._hung_up)
+
+    def _hung_up(self, task: asyncio.Task[None]) -> None:
+        self._connections.pop(task).close()
+
+    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            early = b""
+            while True:
+                early = await self._serve(await _request(reader, writer, early), reader)
 
     async def _serve(self, exchange: Exchange, reader: asyncio.StreamReader) -> bytes:
         """Handle the request, for as long as the client is there; returns what came of the next one."""
@@ -142,6 +146,12 @@ class Server:
             next_byte.cancel()
             _, early = await asyncio.gather(handling, next_byte, return_exceptions=True)
         return early if isinstance(early, bytes) else b""
+
+
+async def _settled() -> None:
+    """Some rounds of the loop: each step of a connection's life is a callback that waits for the next one."""
+    for _ in range(10):
+        await asyncio.sleep(0)
 
 
 async def _request(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, early: bytes) -> Exchange:

@@ -80,6 +80,11 @@ CATALOGUE: Final[dict[str, Explanation]] = {
         "Reading the file took too long", "The program that reads videos did not get to its end in time.", _RETRY
     ),
     # The machine
+    "does_not_fit": Explanation(
+        "The model does not fit into the computer’s memory",
+        "Lighter settings were tried as well.",
+        f"{_SAFE} Tell your teacher: the computer needs a smaller model, or less beside it.",
+    ),
     "out_of_memory": Explanation(
         "The model ran out of memory", "The computer had too little memory for this step.", _RETRY
     ),

@@ -206,6 +206,10 @@ class HandBack:
 
 AfterFailure = FailTask | RetryLater | HandBack
 
+# An engine says `does_not_fit` when it has tried all that is lighter itself. Once more, for the memory may have been
+# another program's for a while; a server that ran out of it is a failure like any other.
+TRIES_TO_FIT = 2
+
 
 def after_failure(error: StageError, tries: Tries, chance: random.Random) -> AfterFailure:
     """What becomes of a task whose attempt ended with `error`."""
@@ -220,7 +224,8 @@ def after_failure(error: StageError, tries: Tries, chance: random.Random) -> Aft
             code = "hung" if error.code == "hung" else "poison"
             return FailTask(Permanent(f"its worker died {tries.crashes + 1} times: {error}", code=code))
         return RetryLater(_jittered(tries.backoff_seconds / 2, chance))
-    if tries.failures + 1 >= tries.max_attempts:
+    most = min(TRIES_TO_FIT, tries.max_attempts) if error.code == "does_not_fit" else tries.max_attempts
+    if tries.failures + 1 >= most:
         return FailTask(error)
     return RetryLater(_jittered(tries.backoff_seconds * 2**tries.failures, chance))
 

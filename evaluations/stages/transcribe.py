@@ -20,6 +20,7 @@ class Work:
     path: str  # relative to MEDIA_ROOT
     sha256: str
     max_seconds: float
+    names: tuple[str, ...]  # that may be said in it
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +34,9 @@ class Result:
 
 class Transcribe:
     def prepare(self, task: Task) -> Work:
-        submission = Submission.objects.select_related("classroom").get(pk=task.submission_id)
-        return Work(submission.path, submission.sha256, submission.classroom.max_duration_seconds)
+        submission = Submission.objects.select_related("classroom", "student").get(pk=task.submission_id)
+        limit = submission.classroom.max_duration_seconds
+        return Work(submission.path, submission.sha256, limit, names_for(submission))
 
     def compute(self, work: Work, engines: Engines, progress: Progress, stop: Event) -> Result:
         store.verify(work.path, work.sha256)
@@ -42,7 +44,7 @@ class Transcribe:
         decoded = decode(path, max_seconds=work.max_seconds, stop=stop)
         progress(0.0, decoded.facts.duration)
         engine = engines.speech
-        speech = engine.transcribe(decoded.samples, progress=progress, stop=stop)
+        speech = engine.transcribe(decoded.samples, hints=work.names, progress=progress, stop=stop)
         if not any(segment.words for segment in speech.segments):
             raise Permanent(f"no words in {speech.duration:.1f} s of audio", code="no_speech")
         return Result(decoded.facts, speech, engine.name, engine.model, engine.simulated)
@@ -66,6 +68,13 @@ class Transcribe:
                 "simulated": result.simulated,
             },
         )
+
+
+def names_for(submission: Submission) -> tuple[str, ...]:
+    """The student's own name and then the classmates', by the alphabet, so that a run can be repeated."""
+    own = submission.student
+    others = sorted(mate.get_full_name() for mate in submission.classroom.students.exclude(pk=own.pk))
+    return tuple(name for name in dict.fromkeys([own.get_full_name(), *others]) if name)
 
 
 def _as_row(segment: Segment) -> dict[str, Any]:

@@ -5,7 +5,8 @@ arrives as an argument, everything leaves as a frozen value or as a `queueing.ex
 
 - `Permanent`: the input is at fault; a retry can't help.
 - `Transient`: this answer was no good (invalid JSON, cut off); another try may be.
-- `OutOfMemory`: the model did not fit; the engine's process has ended and can be loaded again.
+- `OutOfMemory`: the model did not fit; the engine's process has ended and can be loaded again. Code `does_not_fit`: nor
+  did anything lighter that the engine knows of.
 - `Infrastructure`: server unreachable, model missing, device gone; the task is not to blame.
 - `Interrupted`: `stop` was set while it worked.
 - `Crashed`: the engine's process died under this task.
@@ -20,7 +21,7 @@ once, up to `slots`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from threading import Event
 from typing import Any, Protocol
@@ -178,8 +179,10 @@ class Engine(Protocol):
 
 
 class SpeechEngine(Engine, Protocol):
-    def transcribe(self, samples: Samples, *, progress: Progress, stop: Event) -> Speech:
+    def transcribe(self, samples: Samples, *, hints: Sequence[str] = (), progress: Progress, stop: Event) -> Speech:
         """Turn audio into segments and words with times.
+
+        `hints` are names that may be said, the likeliest first; the model is told as many as it has room for.
 
         Raises:
             OutOfMemory, Infrastructure, Interrupted, Crashed: see the module's text.

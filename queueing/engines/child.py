@@ -129,6 +129,7 @@ class Child:
         if self.pid is not None:
             return
         self.terminate()  # whatever a crash left behind
+        self.facts = None
         self._spawn()
         with self._lock:
             try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from threading import Event
 from typing import ClassVar
@@ -123,7 +123,7 @@ class StandIn:
     def resident(self) -> tuple[Resident, ...]:
         return () if self._held is None else (Resident(self.model, 1, "simulated", os.getpid()),)
 
-    def transcribe(self, samples: Samples, *, progress: Progress, stop: Event) -> Speech:
+    def transcribe(self, samples: Samples, *, hints: Sequence[str] = (), progress: Progress, stop: Event) -> Speech:
         self._work(stop)
         return Speech("en", 1.0, 0.0, 0.0, ())
 

@@ -26,12 +26,12 @@ def run(command: Command) -> float:
         RuntimeError: it failed.
         psutil.TimeoutExpired: it does not come to an end.
     """
-    before = _cpu_seconds_of_the_ended()
+    before = cpu_seconds_of_the_ended()
     with running(command) as worker:
         status = worker.wait(DRAIN_SECONDS)
         if status:
             raise RuntimeError(f"the worker {' '.join(command.arguments)} failed: exit status {status}")
-    return _cpu_seconds_of_the_ended() - before
+    return cpu_seconds_of_the_ended() - before
 
 
 @contextmanager
@@ -54,7 +54,7 @@ def running(command: Command, environment: Mapping[str, str] | None = None) -> I
             worker.wait()
 
 
-def _cpu_seconds_of_the_ended() -> float:
+def cpu_seconds_of_the_ended() -> float:
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 

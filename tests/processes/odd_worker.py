@@ -10,6 +10,7 @@ import datetime
 import os
 import sys
 import time
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from threading import Event
@@ -50,9 +51,9 @@ class Stumbling(SimulatedSpeech):
         os.environ.get("SECONDS_THAT_HANG"): "hang",
     }
 
-    def transcribe(self, samples: Samples, *, progress: Progress, stop: Event) -> Speech:
+    def transcribe(self, samples: Samples, *, hints: Sequence[str] = (), progress: Progress, stop: Event) -> Speech:
         self._faults = iter([self.faults.get(str(round(len(samples) / SAMPLE_RATE)))])
-        return super().transcribe(samples, progress=progress, stop=stop)
+        return super().transcribe(samples, hints=hints, progress=progress, stop=stop)
 
 
 if __name__ == "__main__":

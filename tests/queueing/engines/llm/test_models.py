@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from queueing.engines.llm import models
+from queueing.engines.weights import Packaged
 from queueing.exceptions import Infrastructure
 
 
@@ -46,7 +47,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (folder / "__init__.py").write_text("raise RuntimeError('never imported')")
     (folder / "our.gguf").write_bytes(b"GGUF")
     digest = "6d5eb28b4b6a9b3fad87da87a4a7ce8fb7ed7bb7f9e9e3fb1e14c33b9b9c4a56"
-    monkeypatch.setitem(models.PACKAGED, "ours", models.Packaged("our_weights", "our.gguf", digest))
+    monkeypatch.setitem(models.PACKAGED, "ours", Packaged(["our_weights"], {"our.gguf": digest}))
     monkeypatch.syspath_prepend(tmp_path)
     return folder
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
@@ -70,7 +70,7 @@ def heard(engines: dict[str, HostedSpeech], recordings: dict[str, Recording]) ->
     return Heard(engines, recordings)
 
 
-def hear(engine: HostedSpeech, samples: Samples) -> Speech:
+def hear(engine: HostedSpeech, samples: Samples, hints: Sequence[str] = ()) -> Speech:
     """Transcribe on an engine, loaded if it is not."""
     engine.load()
-    return engine.transcribe(samples, progress=lambda done, total: None, stop=Event())
+    return engine.transcribe(samples, hints=hints, progress=lambda done, total: None, stop=Event())

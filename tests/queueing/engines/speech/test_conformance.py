@@ -66,6 +66,20 @@ def test_calls_after_one_load_are_answered_by_one_process(engine: HostedSpeech, 
     assert first == second
 
 
+def test_a_phase_loads_its_model_once_and_leaves_no_memory_behind(engine: HostedSpeech, speech: Samples) -> None:
+    me = psutil.Process()
+    before = {child.pid for child in me.children(recursive=True)} - {resident.pid for resident in engine.resident()}
+    served_by = set()
+    for _ in range(3):
+        engine.load()
+        hear(engine, speech[: 3 * SAMPLE_RATE])
+        served_by |= {resident.pid for resident in engine.resident()}
+    assert len(served_by) == 1
+    engine.unload()
+    left = [child for child in me.children(recursive=True) if child.pid not in before]
+    assert sum(child.memory_info().rss for child in left) == 0
+
+
 def test_unloading_ends_the_process_and_may_be_repeated(engine: HostedSpeech) -> None:
     (resident,) = engine.resident()
     assert resident.pid is not None

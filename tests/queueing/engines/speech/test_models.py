@@ -13,6 +13,7 @@ import pytest
 from queueing.engines.child import ROOT
 from queueing.engines.speech import models
 from queueing.engines.speech.faster_whisper import FasterWhisper
+from queueing.engines.weights import Packaged
 from queueing.exceptions import Infrastructure
 
 FILES = {"config.json": b"{}", "tokenizer.json": b"[]"}
@@ -35,7 +36,7 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
         for name, content in {**FILES, **pieces}.items():
             (data / name).write_bytes(content)
         digests = {name: hashlib.sha256(content).hexdigest() for name, content in {**FILES, "model.bin": WHOLE}.items()}
-        packaged = models.Packaged([(package, "data")], digests, tuple(PARTS) if split else ())
+        packaged = Packaged([package], digests, "data", tuple(PARTS) if split else ())
         monkeypatch.setitem(models.PACKAGED, "tiny-test", packaged)
         return data
 
@@ -95,7 +96,7 @@ def test_a_tampered_part_is_refused(install: Install, tmp_path: Path) -> None:
 
 
 def test_a_missing_package_names_the_command_that_mends_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    packaged = models.Packaged([("no_such_package", "data")], {"model.bin": "0"})
+    packaged = Packaged(["no_such_package"], {"model.bin": "0"})
     monkeypatch.setitem(models.PACKAGED, "absent", packaged)
     error = refusal("absent", tmp_path)
     assert error.code == "model_missing"

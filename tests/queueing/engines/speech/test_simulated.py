@@ -34,7 +34,7 @@ def test_faults_come_one_per_call_in_their_order_and_then_all_is_well(engine: Si
         (Transient, "scripted"),
         (Crashed, "crashed"),
         (Crashed, "hung"),
-        (OutOfMemory, "out_of_memory"),
+        (OutOfMemory, "does_not_fit"),  # nor did it with less
     ]
     for kind, code in expected:
         with pytest.raises(kind) as caught:

@@ -1,22 +1,24 @@
-"""What is heard: the demo class word by word, the two engines against each other, and nothing where nobody speaks."""
+"""What is heard: the demo class word by word, the two engines against each other, with names to listen for."""
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Callable
+from itertools import pairwise
+from threading import Event
 
 import jiwer
 import numpy as np
-import numpy.typing as npt
 import pytest
 
-from queueing.engines.base import SAMPLE_RATE, Samples
+from queueing.engines.base import SAMPLE_RATE
 from queueing.engines.speech.faster_whisper import FasterWhisper
 from queueing.engines.speech.hosted import HostedSpeech
-from tests.queueing.engines.speech.conftest import SCRIPTS, Heard, Recording, hear
+from tests.queueing.engines.speech.conftest import DEMO, SCRIPTS, Heard, Recording, hear
 
 pytestmark = pytest.mark.slow
-SECONDS = np.arange(20 * SAMPLE_RATE) / SAMPLE_RATE
+STUDENTS = {entry["file"]: entry["student"] for entry in json.loads((DEMO / "scripts.json").read_text())}
+NAMES = tuple(sorted(set(STUDENTS.values())))
 
 
 def plain(text: str) -> str:
@@ -55,32 +57,6 @@ def test_the_larger_model_detects_the_language(
     assert jiwer.wer(plain(recordings["clara.webm"].words), plain(heard.text)) <= 0.10
 
 
-def white() -> Samples:
-    return np.random.default_rng(1).standard_normal(len(SECONDS), dtype=np.float32) * np.float32(0.1)
-
-
-def brown() -> Samples:
-    walk: npt.NDArray[np.float64] = np.cumsum(np.random.default_rng(2).standard_normal(len(SECONDS)))
-    return (walk / float(np.abs(walk).max())).astype(np.float32)
-
-
-def hum() -> Samples:
-    return (0.3 * np.sin(2 * np.pi * 50 * SECONDS) + 0.1 * np.sin(2 * np.pi * 150 * SECONDS)).astype(np.float32)
-
-
-def melody() -> Samples:
-    pitch = 220 * 2 ** (np.array([0, 4, 7, 12, 7, 4])[(SECONDS * 3).astype(int) % 6] / 12)
-    wave: npt.NDArray[np.float64] = 0.3 * np.sin(2 * np.pi * np.cumsum(pitch) / SAMPLE_RATE)
-    return wave.astype(np.float32)
-
-
-@pytest.mark.parametrize("sound", [white, brown, hum, melody])
-def test_no_words_are_made_up_where_nobody_speaks(
-    sound: Callable[[], Samples], engines: dict[str, HostedSpeech]
-) -> None:
-    assert hear(engines["faster-whisper"], sound()).text == ""
-
-
 def test_a_pause_stays_where_it_was(engines: dict[str, HostedSpeech], recordings: dict[str, Recording]) -> None:
     sentence = recordings["henry.wav"].samples
     pause = np.zeros(30 * SAMPLE_RATE, np.float32)
@@ -89,3 +65,46 @@ def test_a_pause_stays_where_it_was(engines: dict[str, HostedSpeech], recordings
     words = [word for segment in heard.segments for word in segment.words]
     assert not [word for word in words if inside[0] + 0.5 < word.start < inside[1] - 0.1]
     assert sum(word.start > inside[1] - 0.1 for word in words) > 15
+
+
+def test_a_long_file_is_heard_as_well_as_its_parts_and_in_its_order(
+    engines: dict[str, HostedSpeech], recordings: dict[str, Recording]
+) -> None:
+    """Its windows are cut at pauses, and no word of a voice is lost between two."""
+    parts = [recordings[file] for file in ("henry.wav", "anna.webm", "frank.mp3")]
+    seen: list[float] = []
+    engine = engines["faster-whisper"]
+    engine.load()
+    heard = engine.transcribe(
+        np.concatenate([part.samples for part in parts]), progress=lambda done, total: seen.append(done), stop=Event()
+    )
+    assert jiwer.wer(plain(" ".join(part.words for part in parts)), plain(heard.text)) <= 0.05
+    words = [word for segment in heard.segments for word in segment.words]
+    assert all(before.end <= after.start for before, after in pairwise(words))
+    assert all(" ".join(word.text for word in segment.words) == segment.text for segment in heard.segments)
+    assert max(segment.end - segment.start for segment in heard.segments) < 15  # sentences, not windows
+    assert any(0 < done < heard.duration / 2 for done in seen)
+
+
+def test_names_are_heard_better_for_being_told(
+    engines: dict[str, HostedSpeech], recordings: dict[str, Recording]
+) -> None:
+    """In the noise of a room; the words beside them get no worse."""
+    found, wrong = [0, 0], [0.0, 0.0]
+    for file in ("emma.m4a", "frank.mp3", "grace.ogg"):
+        noise = np.random.default_rng(1).standard_normal(len(recordings[file].samples)).astype(np.float32)
+        own = STUDENTS[file]
+        for told, hints in enumerate(((), (own, *(name for name in NAMES if name != own)))):
+            text = plain(hear(engines["faster-whisper"], recordings[file].samples + 0.02 * noise, hints).text)
+            found[told] += sum(part in text.split() for part in plain(own).split())
+            wrong[told] += jiwer.wer(plain(recordings[file].words), text) / 3
+    assert found[1] > found[0]
+    assert wrong[1] <= wrong[0] + 0.01
+
+
+@pytest.mark.parametrize("file", ["clara.webm", "henry.wav"])
+def test_names_that_are_told_change_nothing_in_what_is_heard_well(
+    file: str, engines: dict[str, HostedSpeech], recordings: dict[str, Recording], heard: Heard
+) -> None:
+    told = hear(engines["faster-whisper"], recordings[file].samples, NAMES)
+    assert plain(told.text) == plain(heard["faster-whisper", file].text)

@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -21,6 +22,7 @@ from queueing.engines.llm import faults
 from queueing.engines.llm.openai_compatible import OpenAICompatible
 from queueing.engines.speech.simulated import SimulatedSpeech
 from queueing.models import Attempt, Breaker, Event, Pause, Phase, Task, in_seconds
+from queueing.planner import Mode
 from queueing.servers import _ask, address
 from queueing.states import PhaseName, Stage, State, Step
 from queueing.worker import Options, PhaseWorker
@@ -193,6 +195,21 @@ def test_a_dead_server_leaves_the_other_ones_stage_alone(
     work.until(lambda: all(state(task)[1] == State.DONE for task in rated))
     assert state(waits) == (Stage.EXTRACT, State.QUEUED)
     assert Phase.objects.get().step == Step.ACTIVE
+
+
+def test_of_models_that_take_turns_the_one_without_a_server_gets_its_turn_when_that_is_back(
+    ready_to: ReadyTo, node: Callable[..., Work], serve: Callable[[FakeOpenAI], FakeOpenAI]
+) -> None:
+    """F45: it neither keeps the turn while its server is away, nor is forgotten."""
+    waits, away, alive = ready_to(Stage.EXTRACT), servers.closed_port(), serve(FakeOpenAI())
+    rated = [ready_to(Stage.RATE) for _ in range(3)]
+    work = node(away, alive.url, together=False)
+    work.until(lambda: all(state(task)[1] == State.DONE for task in rated))
+    assert work.worker.coordinator.plan.mode == Mode.SUB_PHASES
+    assert state(waits) == (Stage.EXTRACT, State.QUEUED)
+    with servers.serving(FakeOpenAI(), urlsplit(away).port or 0):
+        work.until(lambda: state(waits)[1] == State.DONE)
+    assert not Attempt.objects.exclude(outcome="succeeded").exists()
 
 
 def test_transcription_gets_the_gpu_while_the_language_model_is_away(

@@ -22,7 +22,7 @@ from queueing.engines.base import Engine, Resident
 from queueing.exceptions import StageError
 from queueing.failpoints import failpoint
 from queueing.gpu import Gpu, NoGpu
-from queueing.gpu_memory import GpuMemory, GpuRefuses
+from queueing.gpu.memory import GpuMemory, GpuRefuses
 from queueing.models import Phase
 from queueing.planner import AS_THEY_ARE, Mode, Plan
 from queueing.states import PhaseName, Step

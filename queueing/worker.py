@@ -24,7 +24,7 @@ from queueing import circuit, gpu, jobs, pipelines, planner, policy, restart, sc
 from queueing.coordinator import Coordinator, Turn
 from queueing.engines.base import Engine, Engines
 from queueing.exceptions import Infrastructure
-from queueing.gpu_watch import GpuWatch
+from queueing.gpu.watch import GpuWatch
 from queueing.heart import Heart
 from queueing.models import Batch, Pause, Task, Worker
 from queueing.servers import Servers

@@ -35,7 +35,7 @@ from queueing.coordinator import Coordinator
 from queueing.engines.base import Engine, Resident
 from queueing.exceptions import StageError
 from queueing.gpu import Device, Facts, Gpu
-from queueing.gpu_memory import GpuMemory
+from queueing.gpu.memory import GpuMemory
 from queueing.models import Phase
 from queueing.planner import ADMIT_SHARE
 from queueing.states import PhaseName, Step

@@ -27,12 +27,12 @@ import django  # noqa: E402 - after the driver
 django.setup()
 
 import manage  # noqa: E402
-from queueing import gpu_watch  # noqa: E402
 from queueing.coordinator import Coordinator  # noqa: E402
 from queueing.engines import build  # noqa: E402
 from queueing.engines.base import Resident  # noqa: E402
 from queueing.engines.llm.simulated import SimulatedLanguage  # noqa: E402
 from queueing.engines.speech.simulated import SimulatedSpeech  # noqa: E402
+from queueing.gpu import watch  # noqa: E402
 
 SPEECH_BYTES, LANGUAGE_BYTES = 3 * GIB, 5 * GIB
 ENVIRONMENT: Mapping[str, str] = os.environ
@@ -81,7 +81,7 @@ class Language(SimulatedLanguage):
 def main() -> None:
     build.SimulatedSpeech = Speech  # type: ignore[attr-defined]
     build.SimulatedLanguage = Language  # type: ignore[attr-defined]
-    gpu_watch.DWELL_SECONDS = float(ENVIRONMENT.get("DWELL_SECONDS", gpu_watch.DWELL_SECONDS))
+    watch.DWELL_SECONDS = float(ENVIRONMENT.get("DWELL_SECONDS", watch.DWELL_SECONDS))
     if seconds := ENVIRONMENT.get("VERIFY_SECONDS"):
         (Coordinator.__init__.__kwdefaults__ or {})["verify_seconds"] = float(seconds)
     manage.main()

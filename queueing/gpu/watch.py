@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from queueing.gpu_memory import UNKNOWN, GpuMemory
+from queueing.gpu.memory import UNKNOWN, GpuMemory
 from queueing.models import Pause
 from queueing.models.phase import SYSTEM
 

@@ -9,10 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from queueing import gpu_watch
 from queueing.gpu import Device, Facts
-from queueing.gpu_memory import GpuMemory
-from queueing.gpu_watch import Gate, GpuWatch
+from queueing.gpu.memory import GpuMemory
+from queueing.gpu.watch import DWELL_SECONDS, PAUSE_BELOW, RESUME_ABOVE, RESUME_AFTER, Gate, GpuWatch
 from queueing.models import Event, Pause, Phase, Task, in_seconds
 from queueing.states import PhaseName
 from tests.doubles.card import GIB, Card
@@ -75,13 +74,13 @@ def test_no_samples_make_the_gate_flap(shares: list[float | None], seconds: floa
     at = moves(run(shares, seconds))
     for before, after in itertools.pairwise(at):
         closes_blindly = shares[after] is None
-        assert closes_blindly or (after - before) * seconds >= gpu_watch.DWELL_SECONDS - 1e-6
+        assert closes_blindly or (after - before) * seconds >= DWELL_SECONDS - 1e-6
     for opened in at[1::2]:
         closed = at[at.index(opened) - 1]
-        last = [share for share in shares[opened - gpu_watch.RESUME_AFTER + 1 : opened + 1] if share is not None]
+        last = [share for share in shares[opened - RESUME_AFTER + 1 : opened + 1] if share is not None]
         was_low = shares[closed] is not None
-        assert len(last) == gpu_watch.RESUME_AFTER
-        assert min(last) > (gpu_watch.RESUME_ABOVE if was_low else gpu_watch.PAUSE_BELOW)
+        assert len(last) == RESUME_AFTER
+        assert min(last) > (RESUME_ABOVE if was_low else PAUSE_BELOW)
 
 
 @given(st.lists(SHARES, max_size=60), st.floats(0.1, 5))
@@ -89,7 +88,7 @@ def test_whatever_came_before_it_closes_within_two_unknown_samples_and_opens_aga
     shares: list[float | None], seconds: float
 ) -> None:
     """F43: paused within two polls, and resumes by itself."""
-    more = int(gpu_watch.DWELL_SECONDS / seconds) + gpu_watch.RESUME_AFTER + 1
+    more = int(DWELL_SECONDS / seconds) + RESUME_AFTER + 1
     states = run([*shares, None, None, *[0.9] * more], seconds)
     assert not states[len(shares) + 1]
     assert states[-1]

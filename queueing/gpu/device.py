@@ -1,4 +1,4 @@
-"""The truth about a node's GPU that no database row can tell: what its driver says, and who drives the node.
+"""What the GPU's driver says.
 
 Everything here is of the device as a whole. What NVML tells of single processes is unusable in containers (foreign ids,
 no sizes, or nothing at all), so it only names programs to people; no decision is computed from it.
@@ -7,42 +7,16 @@ no sizes, or nothing at all), so it only names programs to people; no decision i
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import importlib
 import os
-import re
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from threading import Thread
 from typing import Any, Protocol
 
-from queueing.exceptions import QueueError
 from queueing.planner import MIB, Card
 
 ANSWER_SECONDS = 2.0  # NVML can hang for ever; a healthy one answers in milliseconds
-
-
-class NodeBusy(QueueError):
-    """Another worker already drives this node; a second one would put a second kind of model on its GPU."""
-
-
-@contextmanager
-def node_lock(folder: Path, node: str) -> Iterator[None]:
-    """Be the only worker of `node` on this machine. The kernel lets go when the process ends, however it ends.
-
-    Raises:
-        NodeBusy: somebody else is.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"node-{re.sub(r'[^A-Za-z0-9._-]', '_', node)}.lock"
-    with path.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise NodeBusy(f"another worker already drives node {node!r} (it holds {path})") from None
-        yield
 
 
 @dataclass(frozen=True, slots=True)

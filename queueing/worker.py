@@ -10,23 +10,24 @@ import os
 import random
 import time
 import uuid
-from collections.abc import Callable, Hashable, Mapping
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from collections.abc import Callable
+from dataclasses import replace
 from threading import Event, Timer
-from typing import Any
 
 import structlog
 from django.db import InterfaceError, OperationalError, ProgrammingError, connection
 from django.db.models.functions import Now
 
-from queueing import circuit, gpu, jobs, pipelines, planner, policy, restart, schema, upkeep
-from queueing.coordinator import Coordinator, Turn
+from queueing import gpu, jobs, pipelines, planner, policy, schema, upkeep
+from queueing.claims import Claims
+from queueing.coordinator import Coordinator
 from queueing.engines.base import Engine, Engines
 from queueing.exceptions import Infrastructure
 from queueing.gpu.watch import GpuWatch
 from queueing.heart import Heart
-from queueing.models import Batch, Pause, Task, Worker
+from queueing.models import Pause, Task, Worker
+from queueing.options import Options
+from queueing.pilot import Pilot
 from queueing.servers import Servers
 from queueing.states import PhaseName
 
@@ -35,47 +36,6 @@ log = structlog.get_logger()
 DATABASE_PAUSE_SECONDS = 1.0
 DISK_PAUSE_SECONDS = 15.0
 DISK_TROUBLE = ("disk_full", "disk_failed")
-ASK_SECONDS = 60.0  # a model server that is asked whether it is back may have to load its model first
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """How a worker behaves; each figure comes from the setting of the same name."""
-
-    limits: policy.Limits
-    patience: jobs.Patience
-    lease_seconds: float
-    heartbeat_seconds: float
-    poll_seconds: float
-    stop_grace_seconds: float
-    lock_dir: Path
-    ask_seconds: float = ASK_SECONDS
-    restarts: Mapping[str, restart.Action | None] = field(default_factory=dict)  # of the server that extracts, rates
-    terms: circuit.Terms = field(default_factory=circuit.Terms)
-    together: bool | None = None  # a person's word on both language models at once; None: as they fit
-
-    @classmethod
-    def from_settings(cls, settings: Any) -> Options:
-        return cls(
-            limits=policy.Limits(
-                batch_size=settings.BATCH_SIZE,
-                batch_max_wait_seconds=settings.BATCH_MAX_WAIT_SECONDS,
-                max_dwell_seconds=settings.PHASE_MAX_DWELL_SECONDS,
-                idle_unload_seconds=settings.IDLE_UNLOAD_SECONDS,
-            ),
-            patience=jobs.Patience(settings.MAX_ATTEMPTS, settings.MAX_CRASHES, settings.RETRY_BACKOFF_SECONDS),
-            lease_seconds=settings.LEASE_SECONDS,
-            heartbeat_seconds=settings.HEARTBEAT_SECONDS,
-            poll_seconds=settings.POLL_SECONDS,
-            stop_grace_seconds=settings.STOP_GRACE_SECONDS,
-            lock_dir=settings.DATA_DIR / "locks",
-            ask_seconds=min(ASK_SECONDS, settings.LLM_DEADLINE_SECONDS),
-            restarts={
-                "extract": restart.parse(settings.LLM_EXTRACT_RESTART),
-                "rate": restart.parse(settings.LLM_RATE_RESTART),
-            },
-            together=settings.LLM_TOGETHER,
-        )
 
 
 class PhaseWorker:
@@ -115,10 +75,10 @@ class PhaseWorker:
         self.row: Worker
         self.coordinator: Coordinator
         self.watch: GpuWatch
+        self.claims: Claims
+        self.pilot: Pilot
         self._next_look = self._next_upkeep = 0.0
-        self._busy_at = time.monotonic()
         self._in_doubt = self._outdated = False
-        self._dry: set[Hashable] = set()  # engines that nothing was due for a moment ago
 
     def run(self, *, until_idle: bool = False) -> None:
         """Work until stopped; with `until_idle`, also until no task is live.
@@ -166,7 +126,7 @@ class PhaseWorker:
         went_on = self.jobs.see_results() and self._go_on()
         ended = self.jobs.finish_ended()
         if any(pipelines.get(job.task.pipeline).after(job.spec.name) for job in ended):
-            self._dry.clear()  # what one stage is done with, another one waits for
+            self.claims.dry.clear()  # what one stage is done with, another one waits for
         self._heed_disk(ended)
         self.servers.note(ended)
         self.servers.collect()
@@ -188,7 +148,7 @@ class PhaseWorker:
     def _look(self) -> tuple[bool, bool]:
         """Rescue, tidy up, and follow the policy. Returns (a hand-over happened, claiming is allowed)."""
         held = self.jobs.held()
-        self._dry.clear()
+        self.claims.dry.clear()
         self.watch.look(time.monotonic())
         snapshot = self._snapshot()
         self._in_doubt |= self.servers.look(snapshot.troubled)
@@ -196,7 +156,7 @@ class PhaseWorker:
         if snapshot.expired:
             upkeep.rescue_expired(self.options.patience.max_crashes, self.options.lease_seconds, {pk for pk, _ in held})
         self._keep_up()
-        handed_over, may_claim = self._follow_policy(snapshot)
+        handed_over, may_claim = self.pilot.follow(snapshot)
         if handed_over:
             # Loading takes its time, in which somebody may have paused what is loaded now.
             snapshot = self._snapshot()
@@ -208,90 +168,9 @@ class PhaseWorker:
         running = snapshot.evaluation.running + self.servers.asking
         return replace(snapshot, evaluation=replace(snapshot.evaluation, running=running))
 
-    def _follow_policy(self, snapshot: policy.Snapshot) -> tuple[bool, bool]:
-        """Move the phase to where the policy wants it. Returns (a hand-over happened, claiming is allowed)."""
-        if self.jobs or snapshot.batch.due or snapshot.unbatched.due or snapshot.evaluation.due:
-            self._busy_at = time.monotonic()
-        phase = self.coordinator
-        idle = time.monotonic() - self._busy_at
-        limits = self.options.limits
-        wanted = policy.next_phase(
-            phase.current,
-            snapshot,
-            limits,
-            dwelt_seconds=phase.dwelt_seconds,
-            idle_seconds=idle,
-            blocked=phase.blocked_target,
-        )
-        if self._may_ask(wanted, snapshot):
-            self.servers.take_turns()
-        moved = self._move_to(wanted, snapshot)
-        if self._phase_is(PhaseName.EVAL):
-            self.servers.ask(self.coordinator.working)
-        else:
-            self.servers.give_turns_back()
-        return moved
-
-    def _may_ask(self, wanted: policy.Decision, snapshot: policy.Snapshot) -> bool:
-        """Whether a server that did not answer may be asked again: in its phase, and when there is work for it."""
-        there = self._phase_is(PhaseName.EVAL) or not self.jobs
-        return (
-            wanted.phase == PhaseName.EVAL
-            and there
-            and snapshot.evaluation.due > 0
-            and PhaseName.EVAL not in snapshot.paused
-        )
-
-    def _move_to(self, wanted: policy.Decision, snapshot: policy.Snapshot) -> tuple[bool, bool]:
-        phase = self.coordinator
-        if wanted.phase == phase.current and not phase.blocked:
-            if PhaseName.EVAL not in snapshot.paused and (turn := self._next_turn()):
-                return self._pass_the_turn(turn)
-            phase.stay()
-            if self._phase_is(PhaseName.STT) and snapshot.unbatched.due:
-                self._fill_batch()  # who came meanwhile joins while there is room
-            return False, True
-        if self.jobs or self.servers.asking:
-            phase.drain(wanted.phase, wanted.why)
-            return False, False
-        if wanted.phase != PhaseName.STT:
-            self._close_batch()
-        # Claim in the same round: a phase entered for waiting uploads must take them before the policy looks again.
-        switched = phase.switch(wanted.phase) and not phase.blocked
-        return switched, switched
-
-    def _next_turn(self) -> Turn | None:
-        """The language model that is to be loaded in place of the one that is; None: it goes on.
-
-        Looked up before anything is claimed for it: a claim must not wait while models are changed.
-        """
-        phase = self.coordinator
-        if phase.holder is None or (self.jobs and phase.held_seconds < self.options.limits.max_dwell_seconds):
-            return None
-        turn = self._whose_turn()
-        return None if turn == phase.holder else turn
-
-    def _pass_the_turn(self, turn: Turn) -> tuple[bool, bool]:
-        """As `_follow_policy`, of which it is a part."""
-        if self.jobs or self.servers.asking:
-            self.coordinator.drain(PhaseName.EVAL, f"next, it {turn}")
-            return False, False
-        turned = self.coordinator.turn(turn)
-        return turned, turned
-
-    def _whose_turn(self) -> Turn:
-        phase, all_lanes = self.coordinator, self._lanes(PhaseName.EVAL)
-        # A model whose server does not answer has no turn, but for the question whether it is back.
-        lanes = [lane for lane in all_lanes if self.servers.may_be_loaded(lane.stages[0])] or all_lanes
-        lane = policy.whose_turn(
-            lanes,
-            Task.objects.demands(self.node, pipelines.stages_of(PhaseName.EVAL)),
-            phase.holder and id(phase.holder.engine),
-            held_seconds=phase.held_seconds,
-            max_dwell_seconds=self.options.limits.max_dwell_seconds,
-        )
-        spec = next(spec for spec in pipelines.specs_of(PhaseName.EVAL) if spec.name in lane.stages)
-        return Turn(spec.engine, self.jobs.engine_of(spec))
+    def _claim_all(self, *, may_fill: bool = True) -> bool:
+        """Whether anything was taken."""
+        return not self._in_doubt and bool(self.claims.take_all(may_fill=may_fill, unless=self.stopping))
 
     def _heed_disk(self, ended: list[jobs.Job]) -> None:
         """A disk that is full, or not there, is everybody's trouble: the phase rests, and tries again by itself."""
@@ -301,76 +180,6 @@ class PhaseWorker:
                     Pause.What(job.spec.phase), node=self.node, reason=str(job.error), seconds=DISK_PAUSE_SECONDS
                 )
                 self._next_look = 0.0
-
-    def _close_batch(self) -> None:
-        for batch in Batch.objects.filter(node=self.node, phase=PhaseName.STT):
-            batch.close_transcription()
-
-    def _fill_batch(self) -> Batch | None:
-        return Task.objects.fill_batch(self.node, self.options.limits.batch_size)
-
-    def _claim_all(self, *, may_fill: bool = True) -> bool:
-        """Take what there is room for, of new batches only if it `may_fill` one. Returns whether anything was taken."""
-        if self._in_doubt:
-            return False
-        claimed = False
-        while found := self._first_room():
-            for task in self._claim(*found, may_fill=may_fill):
-                self.jobs.start(task)
-                claimed = True
-        return claimed
-
-    def _first_room(self) -> tuple[policy.Lane, int] | None:
-        """A lane that has room, and work as far as is known. After each claim it is asked anew."""
-        phase = self.coordinator.current
-        if phase is None or self.stopping.is_set() or self.jobs.alone():
-            return None
-        holder = self.coordinator.holder
-        rooms = policy.rooms(self._open_lanes(phase), self.jobs.per_engine(), only=holder and id(holder.engine))
-        return next(((lane, room) for lane, room in rooms if lane.engine not in self._dry), None)
-
-    def _lanes(self, phase: PhaseName) -> list[policy.Lane]:
-        """The stages of a phase, by the engine that serves them."""
-        found: dict[int, tuple[int, list[str]]] = {}
-        for spec in pipelines.specs_of(phase):
-            engine = self.jobs.engine_of(spec)
-            slots = self.coordinator.plan.slots_of(spec.engine, engine)
-            found.setdefault(id(engine), (slots, []))[1].append(spec.name)
-        return [policy.Lane(key, tuple(dict.fromkeys(names)), slots) for key, (slots, names) in found.items()]
-
-    def _open_lanes(self, phase: PhaseName) -> list[policy.Lane]:
-        """Those whose model server may be called."""
-        return [lane for lane in self._lanes(phase) if not self.servers.shut(lane.stages[0])]
-
-    def _claim(self, lane: policy.Lane, room: int, *, may_fill: bool) -> list[Task]:
-        if self._phase_is(PhaseName.STT):
-            claimed = self._claim_transcriptions(lane, room, may_fill=may_fill)
-        else:
-            claimed = self._take(lane, room)
-        if len(claimed) < room:
-            self._dry.add(lane.engine)
-        return claimed
-
-    def _claim_transcriptions(self, lane: policy.Lane, room: int, *, may_fill: bool) -> list[Task]:
-        """From the open batch; when nothing of it is due, who waits outside fills it up, or the next one."""
-        batch = Batch.objects.filter(node=self.node, phase=PhaseName.STT).first()
-        claimed = self._take(lane, room, batch) if batch else []
-        if not claimed and may_fill and (batch := self._fill_batch()):
-            claimed = self._take(lane, room, batch)
-        return claimed
-
-    def _take(self, lane: policy.Lane, room: int, batch: Batch | None = None) -> list[Task]:
-        return Task.objects.claim(
-            worker=self.row,
-            stages=lane.stages,
-            limit=room,
-            lease_seconds=self.options.lease_seconds,
-            batch=batch,
-            beside=self.jobs.computing(),
-        )
-
-    def _phase_is(self, phase: PhaseName) -> bool:
-        return self.coordinator.current == phase
 
     def _keep_up(self) -> None:
         if time.monotonic() < self._next_upkeep:
@@ -428,8 +237,10 @@ class PhaseWorker:
             leave_out=self.servers.leave_out,
             on_refusal=self.servers.refused,
             planned=self._plan,
-            first=self._whose_turn,
+            first=lambda: self.pilot.whose_turn(),
         )
+        self.claims = Claims(self.row, self.jobs, self.coordinator, self.servers, self.options)
+        self.pilot = Pilot(self.coordinator, self.jobs, self.servers, self.claims, self.options.limits)
         self.watch = GpuWatch(self.node, self.coordinator.memory, every_seconds=self.options.poll_seconds)
         self.coordinator.reconcile()
         log.info("worker ready", node=self.node, worker=str(self.id))

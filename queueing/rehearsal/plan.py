@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from queueing import jobs, policy
+from queueing.options import Options
 from queueing.rehearsal import bounds
 from queueing.rehearsal.bounds import Work
-from queueing.worker import Options
 
 # How a lab is set up, in its seconds; the defaults of introeval/settings.py.
 BATCH_SIZE, BATCH_MAX_WAIT, MAX_DWELL, IDLE_UNLOAD = 10, 3.0, 600.0, 60.0

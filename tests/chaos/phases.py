@@ -14,8 +14,9 @@ from queueing import coordinator, jobs, policy, schema, worker
 from queueing.engines.base import Resident
 from queueing.exceptions import Infrastructure
 from queueing.models import Pause, Phase, Task
+from queueing.options import Options
 from queueing.states import PhaseName, State, Step
-from queueing.worker import Options, PhaseWorker
+from queueing.worker import PhaseWorker
 from tests.chaos import oracle
 from tests.chaos.scheduler import Scheduler, pass_on, until
 from tests.chaos.world import LEASE_SECONDS, PATIENCE, World, enter

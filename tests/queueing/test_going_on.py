@@ -15,12 +15,13 @@ from queueing import pipelines
 from queueing.jobs import Patience
 from queueing.models import Attempt, Task
 from queueing.models.queue import TaskManager
+from queueing.options import Options
 from queueing.policy import Limits
 from queueing.rehearsal import engines, stages
 from queueing.rehearsal.bounds import Work
 from queueing.rehearsal.trouble import Trouble
 from queueing.states import Stage, State
-from queueing.worker import Options, PhaseWorker
+from queueing.worker import PhaseWorker
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 

@@ -15,8 +15,9 @@ from pytest_django import Settings
 from queueing.engines import build
 from queueing.heart import Heart
 from queueing.models import Task, Worker
+from queueing.options import Options
 from queueing.states import State
-from queueing.worker import Options, PhaseWorker
+from queueing.worker import PhaseWorker
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

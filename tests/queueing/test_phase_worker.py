@@ -27,8 +27,9 @@ from queueing.engines.speech.simulated import SimulatedSpeech
 from queueing.exceptions import Crashed, Infrastructure, OutOfMemory
 from queueing.heart import Heart
 from queueing.models import Attempt, Batch, Claim, Event, Pause, Phase, Task, Worker, in_seconds
+from queueing.options import Options
 from queueing.states import PhaseName, Stage, State, Step
-from queueing.worker import Options, PhaseWorker
+from queueing.worker import PhaseWorker
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 

@@ -22,10 +22,11 @@ from queueing.engines.llm import faults
 from queueing.engines.llm.openai_compatible import OpenAICompatible
 from queueing.engines.speech.simulated import SimulatedSpeech
 from queueing.models import Attempt, Breaker, Event, Pause, Phase, Task, in_seconds
+from queueing.options import Options
 from queueing.planner import Mode
 from queueing.servers import _ask, address
 from queueing.states import PhaseName, Stage, State, Step
-from queueing.worker import Options, PhaseWorker
+from queueing.worker import PhaseWorker
 from tests.doubles import acts
 from tests.queueing.engines.llm import servers
 from tests.queueing.engines.llm.servers import FakeOpenAI

@@ -11,7 +11,8 @@ from django.db import connection
 from queueing import gpu
 from queueing.engines import build
 from queueing.exceptions import QueueError
-from queueing.worker import Options, PhaseWorker
+from queueing.options import Options
+from queueing.worker import PhaseWorker
 
 
 class Command(BaseCommand):

@@ -106,6 +106,7 @@ def make_room(tmp_path: Path, transactional_db: None) -> Iterator[Callable[[], N
 def _on(disk: Path) -> Iterator[Callable[[], None]]:
     os.chown(disk, *Place(settings.DATA_DIR).account.ids)
     filler = disk / "filler"
+    run("TRUNCATE evaluations_transcript CASCADE")  # pages that other tests left behind would have room
     run(f"CREATE TABLESPACE full_disk LOCATION '{disk}'", "ALTER TABLE evaluations_transcript SET TABLESPACE full_disk")
     with filler.open("wb") as file:
         os.posix_fallocate(file.fileno(), 0, shutil.disk_usage(disk).free)

@@ -11,12 +11,14 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
-from django.shortcuts import redirect, render
+from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
+from django.utils.cache import get_conditional_response
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
-from evaluations import actions, live, permissions, rows
+from evaluations import actions, live, permissions, rows, speech
+from evaluations.captions import webvtt
 from evaluations.media import serve, store
 from evaluations.models import Evaluation, Form, Submission, Transcript
 from evaluations.permissions import get_visible_submission, signed_in
@@ -64,6 +66,19 @@ def media(request: HttpRequest, pk: uuid.UUID) -> HttpResponseBase:
     except Permanent:
         raise Http404("the stored file is gone") from None
     return serve.stream(request, path, serve.content_type(found.container, video=found.has_video is not False))
+
+
+@login_required
+@require_safe
+def captions(request: HttpRequest, pk: uuid.UUID) -> HttpResponseBase:
+    """The transcript as WebVTT. 404 until there is one."""
+    transcript = get_object_or_404(Transcript, submission=get_visible_submission(request, pk))
+    file = webvtt(speech.words_of(transcript.segments)).encode()
+    response = HttpResponse(file, content_type="text/vtt; charset=utf-8")
+    # The next person at a shared computer has to be allowed in again.
+    response["Cache-Control"] = "private, no-cache"
+    response["ETag"] = f'"{hashlib.blake2s(file, digest_size=8).hexdigest()}"'
+    return get_conditional_response(request, etag=response["ETag"], response=response) or response
 
 
 @login_required

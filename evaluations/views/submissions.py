@@ -17,10 +17,10 @@ from django.utils.cache import get_conditional_response
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
-from evaluations import actions, live, permissions, rows, speech
+from evaluations import actions, live, result, rows, speech
 from evaluations.captions import webvtt
 from evaluations.media import serve, store
-from evaluations.models import Evaluation, Form, Submission, Transcript
+from evaluations.models import Submission, Transcript
 from evaluations.permissions import get_visible_submission, signed_in
 from queueing.exceptions import Permanent
 
@@ -30,7 +30,7 @@ from queueing.exceptions import Permanent
 @require_safe
 def submission(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     found = get_visible_submission(request, pk)
-    return render(request, "evaluations/submission.html", {**_progress(found), **_results(request, found)})
+    return render(request, "evaluations/submission.html", {**_progress(found), **result.of(found, signed_in(request))})
 
 
 @never_cache
@@ -53,7 +53,7 @@ def row(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
 def results(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     """What there is so far: transcript, form, scores."""
     found = get_visible_submission(request, pk)
-    return render(request, "evaluations/_results.html", _results(request, found))
+    return render(request, "evaluations/_results.html", result.of(found, signed_in(request)))
 
 
 @login_required
@@ -116,17 +116,3 @@ def _progress(found: Submission) -> dict[str, Any]:
     row = rows.of(Submission.objects.filter(pk=found.pk), rows.read_queue())[0]
     html = live.render(row)
     return {"row": row, "row_html": html, "state": hashlib.blake2s(html.encode(), digest_size=8).hexdigest()}
-
-
-def _results(request: HttpRequest, found: Submission) -> dict[str, Any]:
-    """The rows of the stages that are there, as far as the viewer may see them."""
-    evaluation = Evaluation.objects.filter(submission=found).first()
-    shown = evaluation is not None and permissions.may_see(signed_in(request), evaluation, found.classroom)
-    return {
-        "submission": found,
-        "transcript": Transcript.objects.filter(submission=found).first(),
-        "form": Form.objects.filter(submission=found).first(),
-        "evaluation": evaluation if shown else None,
-        "is_hidden": evaluation is not None and not shown,
-        "attempts": found.evaluation_task.attempts.order_by("began_at"),
-    }

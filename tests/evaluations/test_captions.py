@@ -26,7 +26,11 @@ HOSTILE_TEXTS = (
 )
 
 
-def spoken(*texts: str, pace: float = 0.4) -> list[Spoken]:
+def said(sentence: str, *, pace: float = 0.4) -> list[Spoken]:
+    return spoken(sentence.split(), pace=pace)
+
+
+def spoken(texts: list[str], *, pace: float = 0.4) -> list[Spoken]:
     return [Spoken(text, number * pace, (number + 1) * pace, 1.0) for number, text in enumerate(texts)]
 
 
@@ -71,23 +75,23 @@ def test_captions_of_any_words_are_valid_and_short_and_in_order(given: list[Spok
 
 @given(st.lists(st.text("ab<&->. ", min_size=1, max_size=100), max_size=40))
 def test_no_word_gets_lost(texts: list[str]) -> None:
-    shown = "".join(line for cue in read(webvtt(spoken(*texts))) for line in cue.lines)
+    shown = "".join(line for cue in read(webvtt(spoken(texts))) for line in cue.lines)
     assert shown.replace(" ", "") == "".join(texts).replace(" ", "")
 
 
 def test_a_sentence_becomes_two_lines_at_the_time_it_is_said() -> None:
-    said = "Hello, my name is Ada and I like to climb on rocks, because it is quiet there.".split()
-    assert cues(spoken(*said)) == [
+    sentence = "Hello, my name is Ada and I like to climb on rocks, because it is quiet there."
+    assert cues(said(sentence)) == [
         Cue(0, 6800, ("Hello, my name is Ada and I like to climb", "on rocks, because it is quiet there."))
     ]
-    assert [cue.start for cue in cues(spoken(*said, pace=0.5))] == [0, 7000]
-    assert webvtt(spoken("Hi.", pace=1.25)) == "WEBVTT\n\n00:00:00.000 --> 00:00:01.250\nHi.\n"
+    assert [cue.start for cue in cues(said(sentence, pace=0.5))] == [0, 7000]
+    assert webvtt(said("Hi.", pace=1.25)) == "WEBVTT\n\n00:00:00.000 --> 00:00:01.250\nHi.\n"
 
 
 def test_a_pause_and_a_full_sentence_begin_a_new_cue() -> None:
     paused = [Spoken("So,", 0, 0.5, 1.0), Spoken("yes.", 3.0, 3.5, 1.0)]
     assert [cue.start for cue in cues(paused)] == [0, 3000]
-    long = spoken(*"This is a sentence of more than forty-two letters.".split(), "And", "on.", pace=0.3)
+    long = said("This is a sentence of more than forty-two letters. And on.", pace=0.3)
     assert [cue.lines[-1] for cue in cues(long)] == ["letters.", "And on."]
 
 

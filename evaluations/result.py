@@ -1,0 +1,68 @@
+"""What a person sees of a submission's result: as much as there is so far, and as they may see."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib.auth.models import User
+from django.utils.timezone import now
+
+from evaluations import charts, errors, permissions, progress, speaking, speech, timeline
+from evaluations.models import Criterion, Evaluation, Form, Submission, Transcript
+from queueing.models import Task
+from queueing.states import ENDED, State
+
+
+def of(found: Submission, viewer: User) -> dict[str, Any]:
+    """The context of `_results.html`, which first paint, push and poll share."""
+    transcript = Transcript.objects.filter(submission=found).first()
+    evaluation = Evaluation.objects.filter(submission=found).first()
+    shown = evaluation is not None and permissions.may_see(viewer, evaluation, found.classroom)
+    task = found.evaluation_task
+    return {
+        "submission": found,
+        "is_own": found.student_id == viewer.pk,
+        "transcript": transcript,
+        "form": Form.objects.filter(submission=found).first(),
+        "evaluation": evaluation if shown else None,
+        "is_hidden": evaluation is not None and not shown,
+        "missing": missing(task, transcript, evaluation),
+        "progress": progress.of(found, viewer),
+        **(_spoken(transcript) if transcript else {}),
+        **(_scored(evaluation) if evaluation and shown else {}),
+        **_story(task),
+    }
+
+
+def missing(task: Task, transcript: Transcript | None, evaluation: Evaluation | None) -> str:
+    """Why something that belongs here isn't here, and what comes of it; empty when everything is."""
+    if evaluation is not None:
+        return ""
+    what = "the scores" if transcript else "the transcript"
+    if task.state not in ENDED:
+        return f"{what.capitalize()} will show up here as soon as it is {'rated' if transcript else 'transcribed'}."
+    if task.state == State.CANCELLED:
+        return f"The work on it was stopped before {what} came. “Try again” goes on from there."
+    stays = " What was found before stays, and is below." if transcript else ""
+    return f"It stopped before {what} came: {errors.explain(task.error_code).title}.{stays}"
+
+
+def _spoken(transcript: Transcript) -> dict[str, Any]:
+    words = speech.words_of(transcript.segments)
+    if not words:
+        return {}
+    measured = speech.measure(words, speech_seconds=transcript.speech_seconds, duration=transcript.duration)
+    return {
+        "speaking_facts": speaking.facts(measured),
+        "speaking_timeline": speaking.timeline(speech.stretches(words), transcript.duration),
+    }
+
+
+def _scored(evaluation: Evaluation) -> dict[str, Any]:
+    parts = [score for score in evaluation.scores if score["basis"] != Criterion.Basis.COMPUTED]
+    return {"radar": charts.radar([(score["title"], score["score"]) for score in parts])}
+
+
+def _story(task: Task) -> dict[str, Any]:
+    told = timeline.spans(list(task.events.order_by("sequence")), now())
+    return {"spans": told, "lanes": timeline.lanes(told), "story": timeline.summary(told)}

@@ -94,7 +94,7 @@ def measure(words: Sequence[Spoken], *, speech_seconds: float, duration: float) 
 
 
 def stretches(words: Sequence[Spoken]) -> list[Stretch]:
-    """Speech and the pauses within it, one after the other, and then the fillers on top of it, by time."""
+    """By time: speech, the pauses in it, and on top of the speech the fillers."""
     found: list[Stretch] = []
     begun = 0
     for number, (earlier, later) in enumerate(pairwise(words), start=1):
@@ -106,7 +106,8 @@ def stretches(words: Sequence[Spoken]) -> list[Stretch]:
             begun = number
     if words:
         found.append(Stretch(Kind.SPEECH, words[begun].start, words[-1].end))
-    return [*found, *(Stretch(Kind.FILLER, word.start, word.end, bare(word.text)) for word in words if is_filler(word))]
+    found += [Stretch(Kind.FILLER, word.start, word.end, bare(word.text)) for word in words if is_filler(word)]
+    return sorted(found, key=lambda one: one.start)
 
 
 def is_filler(word: Spoken) -> bool:

@@ -46,11 +46,11 @@ def test_words_below_even_odds_were_hard_to_hear() -> None:
 def test_a_recording_is_speech_and_pauses_with_fillers_on_top() -> None:
     assert stretches(WORDS) == [
         Stretch(Kind.SPEECH, 0.0, 0.8),
+        Stretch(Kind.FILLER, 0.6, 0.8, "um"),
         Stretch(Kind.PAUSE, 0.8, 2.8),
         Stretch(Kind.SPEECH, 2.8, 3.2),
         Stretch(Kind.PAUSE, 3.2, 4.4),
         Stretch(Kind.SPEECH, 4.4, 5.0),
-        Stretch(Kind.FILLER, 0.6, 0.8, "um"),
     ]
     assert stretches([]) == []
 

@@ -15,8 +15,8 @@ RINGS = (2.5, 5.0, 7.5, 10.0)
 LEAST_AXES, MOST_AXES = 3, 8  # fewer make no area, more can't be told apart
 
 # Of a radar chart, in units of its own.
-WIDTH, HEIGHT = 420, 320
-_CENTRE_X, _CENTRE_Y, _RADIUS = 210, 165, 95
+WIDTH, HEIGHT = 430, 320
+_CENTRE_X, _CENTRE_Y, _RADIUS = 215, 165, 95
 _LABEL_GAP, _LABEL_LINE, _LABEL_CHARACTERS, _LABEL_LINES = 12, 17, 13, 2
 
 STRIP_WIDTH = 1000  # of a strip, which is stretched to the page

@@ -114,7 +114,12 @@ def _spoken(said: Sequence[str]) -> Iterator[dict[str, Any]]:
         words = []
         for text in sentence.split():
             words.append(
-                {"start": round(clock, 2), "end": round(clock + 0.2, 2), "text": text, "probability": 0.9 - 0.1 * number}
+                {
+                    "start": round(clock, 2),
+                    "end": round(clock + 0.2, 2),
+                    "text": text,
+                    "probability": 0.9 - 0.1 * number,
+                }
             )
             clock += 0.2
         yield {

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -27,7 +28,7 @@ SIMPLE = [
 ]
 
 
-def events(told: list[tuple[float, str, str]], *, error: str = "invalid_answer") -> list[Event]:
+def events(told: Sequence[tuple[float, str, str]], *, error: str = "invalid_answer") -> list[Event]:
     states = {"submit": State.QUEUED} | {verb: target for verb, (_, target) in TRANSITIONS.items()}
     return [
         Event(

@@ -11,14 +11,18 @@ const LINES = { ArrowDown: 1, ArrowUp: -1 };
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
 
 export class Transcript {
-  /** Looks the transcript up again each time it is asked to `read`: it may come later than the page. */
+  following = true;
+  box = null;
+  sentences = [];
+  words = [];
+  stops = [];
+
   constructor(player) {
     this.player = player;
-    this.following = true;
-    this.box = null;
     this.read();
   }
 
+  /** Look the transcript up: it may come later than the page. */
   read() {
     const box = document.querySelector(".transcript");
     if (box === this.box) return;

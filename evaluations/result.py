@@ -52,9 +52,11 @@ def _spoken(transcript: Transcript) -> dict[str, Any]:
     if not words:
         return {}
     measured = speech.measure(words, speech_seconds=transcript.speech_seconds, duration=transcript.duration)
+    marks = speaking.timeline(speech.stretches(words), transcript.duration)
     return {
         "speaking_facts": speaking.facts(measured),
-        "speaking_timeline": speaking.timeline(speech.stretches(words), transcript.duration),
+        "speaking_timeline": marks,
+        "speaking_places": [mark for mark in marks if mark.kind != speech.Kind.SPEECH],
     }
 
 

@@ -294,8 +294,8 @@ def test_a_result_has_everything_that_was_found(cast: Cast) -> None:
         "not mentioned",
     ):
         assert words in page
-    # A quote, a segment and a word each lead to the second where they were said.
-    assert html.count('data-seek="1.50"') == 3
+    # A quote, a stretch of speech, a segment and a word each lead to the second where they were said.
+    assert html.count('data-seek="1.50"') == 4
 
 
 def test_a_simulated_result_says_that_it_is(cast: Cast) -> None:

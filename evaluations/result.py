@@ -16,20 +16,20 @@ from queueing.states import ENDED, State
 def of(found: Submission, viewer: User) -> dict[str, Any]:
     """The context of `_results.html`, which first paint, push and poll share."""
     transcript = Transcript.objects.filter(submission=found).first()
-    evaluation = Evaluation.objects.filter(submission=found).first()
-    shown = evaluation is not None and permissions.may_see(viewer, evaluation, found.classroom)
+    rated = Evaluation.objects.filter(submission=found).first()
+    shown = rated if rated and permissions.may_see(viewer, rated, found.classroom) else None
     task = found.evaluation_task
     return {
         "submission": found,
         "is_own": found.student_id == viewer.pk,
         "transcript": transcript,
         "form": Form.objects.filter(submission=found).first(),
-        "evaluation": evaluation if shown else None,
-        "is_hidden": evaluation is not None and not shown,
-        "missing": missing(task, transcript, evaluation),
+        "evaluation": shown,
+        "is_hidden": rated is not None and shown is None,
+        "missing": missing(task, transcript, rated),
         "progress": progress.of(found, viewer),
         **(_spoken(transcript) if transcript else {}),
-        **(_scored(evaluation) if evaluation and shown else {}),
+        **(_scored(shown) if shown else {}),
         **_story(task),
     }
 

@@ -73,6 +73,13 @@ def test_captions_of_any_words_are_valid_and_short_and_in_order(given: list[Spok
         clock = cue.end
 
 
+@given(st.lists(st.text("ab-", min_size=1, max_size=20), min_size=20, max_size=60))
+def test_who_speaks_fast_fills_two_lines_and_no_third(texts: list[str]) -> None:
+    found = cues(spoken(texts, pace=0.05))
+    assert {len(cue.lines) for cue in found[:-1]} <= {LINES}
+    assert len(found[-1].lines) <= LINES
+
+
 @given(st.lists(st.text("ab<&->. ", min_size=1, max_size=100), max_size=40))
 def test_no_word_gets_lost(texts: list[str]) -> None:
     shown = "".join(line for cue in read(webvtt(spoken(texts))) for line in cue.lines)

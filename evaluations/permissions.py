@@ -62,6 +62,15 @@ def may_review(user: User, classroom: Classroom) -> bool:
     return classrooms_taught(user).filter(pk=classroom.pk).exists()
 
 
+def visible_evaluations(user: User, classroom: Classroom) -> QuerySet[Evaluation]:
+    """Those of a class that a user may see, of whomever: students' once they are released, at once or after a review.
+
+    Only for submissions that the user may see at all.
+    """
+    rows = Evaluation.objects.filter(submission__classroom=classroom)
+    return rows if may_review(user, classroom) else rows.filter(released_at__isnull=False)
+
+
 def may_see(user: User, evaluation: Evaluation, classroom: Classroom) -> bool:
-    """Students see their scores once these are released: at once, or after a teacher's review."""
-    return evaluation.released_at is not None or may_review(user, classroom)
+    """Whether it is one of those."""
+    return visible_evaluations(user, classroom).filter(pk=evaluation.pk).exists()

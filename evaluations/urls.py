@@ -12,6 +12,7 @@ urlpatterns = [
     path("submissions/<uuid:pk>/row/", submissions.row, name="submission-row"),
     path("submissions/<uuid:pk>/results/", submissions.results, name="submission-results"),
     path("submissions/<uuid:pk>/media", submissions.media, name="submission-media"),
+    path("submissions/<uuid:pk>/captions.vtt", submissions.captions, name="submission-captions"),
     path("submissions/<uuid:pk>/retry", submissions.retry, name="submission-retry"),
     path("submissions/<uuid:pk>/cancel", submissions.cancel, name="submission-cancel"),
     path("classes/", classes.classes, name="classes"),

@@ -2,32 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, Final
 
 from django import template
 
-from evaluations import errors
+from evaluations import charts
 from evaluations.models import Criterion, Form
-from queueing.models import Attempt
-from queueing.states import Stage
+from evaluations.speaking import Fact
 
 register = template.Library()
 
-_ENDINGS: Final = {
-    "": "running",
-    "succeeded": "done",
-    "cancelled": "cancelled",
-    "interrupted": "interrupted; it went on later",
-    "infrastructure": "put back",
-}
 _LABELS: Final = {"career_goals": "What you would like to become", "strengths": "What you are good at"}
-
-
-@dataclass(frozen=True, slots=True)
-class Fact:
-    label: str
-    value: str
 
 
 @register.filter
@@ -49,6 +34,12 @@ def basis_in_words(score: dict[str, Any]) -> str:
 
 
 @register.filter
+def bar(score: dict[str, Any]) -> charts.Block:
+    """A score on a strip from 0 to 10."""
+    return charts.block(0, score["score"], charts.HIGHEST)
+
+
+@register.filter
 def form_answers(form: Form) -> list[Fact]:
     """The form's fields with what was said; the value is empty where nothing was."""
     return [
@@ -57,45 +48,7 @@ def form_answers(form: Form) -> list[Fact]:
     ]
 
 
-@register.filter
-def speaking_facts(speech: dict[str, Any]) -> list[Fact]:
-    """The measured facts that are there, in words."""
-    known = [(label, speech.get(key), shown) for key, label, shown in _FACTS]
-    return [Fact(label, shown(value)) for label, value, shown in known if value is not None]
-
-
-@register.filter
-def stage_label(stage: str) -> str:
-    return Stage(stage).label.capitalize()
-
-
-@register.filter
-def outcome_in_words(attempt: Attempt) -> str:
-    """How an attempt ended; for a failure the title that its error has everywhere."""
-    if attempt.outcome in _ENDINGS and not attempt.error_code:
-        return _ENDINGS[attempt.outcome]
-    return errors.explain(attempt.error_code).title
-
-
 def _text(value: object) -> str:
     if isinstance(value, list):
         return ", ".join(str(each) for each in value)
     return "" if value is None else str(value)
-
-
-def _fillers(counts: dict[str, int]) -> str:
-    return (
-        ", ".join(f"“{word}” {count}×" for word, count in sorted(counts.items(), key=lambda item: -item[1]))
-        or "none heard"
-    )
-
-
-_FACTS: Final = (
-    ("words", "Words", str),
-    ("words_per_minute", "Pace", lambda value: f"{value:.0f} words a minute"),
-    ("pauses", "Pauses of a second or more", str),
-    ("longest_pause", "Longest pause", lambda value: f"{value:.1f} s"),
-    ("fillers", "Filler words", _fillers),
-    ("articulation", "Words heard clearly", lambda value: f"{value:.0%}"),
-    ("speech_share", "Share of the time you spoke", lambda value: f"{value:.0%}"),
-)

@@ -11,14 +11,16 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
-from django.shortcuts import redirect, render
+from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
+from django.utils.cache import get_conditional_response
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
-from evaluations import actions, live, permissions, rows
+from evaluations import actions, live, result, rows, speech
+from evaluations.captions import webvtt
 from evaluations.media import serve, store
-from evaluations.models import Evaluation, Form, Submission, Transcript
+from evaluations.models import Submission, Transcript
 from evaluations.permissions import get_visible_submission, signed_in
 from queueing.exceptions import Permanent
 
@@ -28,7 +30,7 @@ from queueing.exceptions import Permanent
 @require_safe
 def submission(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     found = get_visible_submission(request, pk)
-    return render(request, "evaluations/submission.html", {**_progress(found), **_results(request, found)})
+    return render(request, "evaluations/submission.html", {**_progress(found), **result.of(found, signed_in(request))})
 
 
 @never_cache
@@ -51,7 +53,7 @@ def row(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
 def results(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     """What there is so far: transcript, form, scores."""
     found = get_visible_submission(request, pk)
-    return render(request, "evaluations/_results.html", _results(request, found))
+    return render(request, "evaluations/_results.html", result.of(found, signed_in(request)))
 
 
 @login_required
@@ -64,6 +66,19 @@ def media(request: HttpRequest, pk: uuid.UUID) -> HttpResponseBase:
     except Permanent:
         raise Http404("the stored file is gone") from None
     return serve.stream(request, path, serve.content_type(found.container, video=found.has_video is not False))
+
+
+@login_required
+@require_safe
+def captions(request: HttpRequest, pk: uuid.UUID) -> HttpResponseBase:
+    """The transcript as WebVTT. 404 until there is one."""
+    transcript = get_object_or_404(Transcript, submission=get_visible_submission(request, pk))
+    file = webvtt(speech.words_of(transcript.segments)).encode()
+    response = HttpResponse(file, content_type="text/vtt; charset=utf-8")
+    # The next person at a shared computer has to be allowed in again.
+    response["Cache-Control"] = "private, no-cache"
+    response["ETag"] = f'"{hashlib.blake2s(file, digest_size=8).hexdigest()}"'
+    return get_conditional_response(request, etag=response["ETag"], response=response) or response
 
 
 @login_required
@@ -101,17 +116,3 @@ def _progress(found: Submission) -> dict[str, Any]:
     row = rows.of(Submission.objects.filter(pk=found.pk), rows.read_queue())[0]
     html = live.render(row)
     return {"row": row, "row_html": html, "state": hashlib.blake2s(html.encode(), digest_size=8).hexdigest()}
-
-
-def _results(request: HttpRequest, found: Submission) -> dict[str, Any]:
-    """The rows of the stages that are there, as far as the viewer may see them."""
-    evaluation = Evaluation.objects.filter(submission=found).first()
-    shown = evaluation is not None and permissions.may_see(signed_in(request), evaluation, found.classroom)
-    return {
-        "submission": found,
-        "transcript": Transcript.objects.filter(submission=found).first(),
-        "form": Form.objects.filter(submission=found).first(),
-        "evaluation": evaluation if shown else None,
-        "is_hidden": evaluation is not None and not shown,
-        "attempts": found.evaluation_task.attempts.order_by("began_at"),
-    }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import uuid
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -67,3 +68,65 @@ def write_results(submission: Submission, *, text: str = "I like climbing.", **e
         speech={"words": 3, "words_per_minute": 120.4, "fillers": {text: 2}, "articulation": 0.93},
         **{"released_at": Now(), **made, **evaluation},
     )
+
+
+SAID = (
+    "Hello, my name is Ada and I am eleven years old.",
+    "Um, in my free time I like to climb on rocks, because it is quiet there.",
+    "When I am big, I would like to become an engineer who builds bridges.",
+    "I am good at mathematics and, er, at drawing.",
+    "Last summer I built a small bridge with my brother, and it held us both.",
+    "Thank you for listening!",
+)
+
+
+def write_long_results(
+    submission: Submission, *, scores: Mapping[str, float], said: Sequence[str] = SAID, **evaluation: Any
+) -> Evaluation:
+    """Rows of a recording of 18 s: a word each 0.2 s, and a pause of 1.2 s behind each second sentence."""
+    made = {"engine": "ollama", "model": "llama3:8b-instruct"}
+    segments = list(_spoken(said))
+    spoken = {"language": "en", "language_probability": 1.0, "duration": 18.0, "speech_seconds": 13.0}
+    Transcript.objects.create(submission=submission, text=" ".join(said), segments=segments, **spoken, **made)
+    Form.objects.create(submission=submission, name="Ada", age=11, hobbies=["climbing"], **made)
+    quotes = [
+        {"sentence": number, "quote": segment["text"], "start": segment["start"], "end": segment["end"]}
+        for number, segment in enumerate(segments, start=1)
+    ]
+    rows = [
+        {"key": key, "title": key, "basis": "both", "score": score, "judged": "good", "measured": 8.0, "weight": 1}
+        | {"evidence": quotes[number : number + 1]}
+        for number, (key, score) in enumerate(scores.items())
+    ]
+    return Evaluation.objects.create(
+        submission=submission,
+        overall=round(sum(scores.values()) / len(scores), 1),
+        scores=rows,
+        feedback="You told us a lot about yourself, with a story that only you could tell.",
+        suggestions=["Say what you would like to learn next.", "Look into the camera at the start."],
+        **{"released_at": Now(), **made, **evaluation},
+    )
+
+
+def _spoken(said: Sequence[str]) -> Iterator[dict[str, Any]]:
+    clock = 0.2
+    for number, sentence in enumerate(said):
+        words = []
+        for text in sentence.split():
+            words.append(
+                {
+                    "start": round(clock, 2),
+                    "end": round(clock + 0.2, 2),
+                    "text": text,
+                    "probability": 0.9 - 0.1 * number,
+                }
+            )
+            clock += 0.2
+        yield {
+            "start": words[0]["start"],
+            "end": words[-1]["end"],
+            "text": sentence,
+            "no_speech_probability": 0.0,
+            "words": words,
+        }
+        clock += 1.2 if number % 2 else 0.1

@@ -1,8 +1,12 @@
 from __future__ import annotations
 
-import pytest
+from itertools import pairwise
 
-from evaluations.speech import Spoken, measure
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from evaluations.speech import PAUSE_SECONDS, Kind, Spoken, Stretch, measure, stretches
 
 WORDS = [
     Spoken("Hello,", 0.0, 0.5, 1.0),
@@ -21,6 +25,7 @@ def test_pace_pauses_and_fillers_are_counted_from_the_words() -> None:
     assert facts.fillers == {"um": 1}  # Umbria is no filler
     assert facts.fillers_per_100_words == 20.0
     assert facts.articulation == 0.88
+    assert facts.doubtful_share == 0.0  # one word is just sure enough
     assert facts.speech_share == 0.25
 
 
@@ -31,3 +36,35 @@ def test_one_short_word_does_not_make_an_absurd_pace() -> None:
 def test_silence_cannot_be_measured() -> None:
     with pytest.raises(ValueError, match="no words"):
         measure([], speech_seconds=0, duration=1.0)
+
+
+def test_words_below_even_odds_were_hard_to_hear() -> None:
+    words = [Spoken("one", 0, 1, 0.49), Spoken("two", 1, 2, 0.5), Spoken("three", 2, 3, 0.9), Spoken("four", 3, 4, 0.1)]
+    assert measure(words, speech_seconds=4, duration=4).doubtful_share == 0.5
+
+
+def test_a_recording_is_speech_and_pauses_with_fillers_on_top() -> None:
+    assert stretches(WORDS) == [
+        Stretch(Kind.SPEECH, 0.0, 0.8),
+        Stretch(Kind.FILLER, 0.6, 0.8, "um"),
+        Stretch(Kind.PAUSE, 0.8, 2.8),
+        Stretch(Kind.SPEECH, 2.8, 3.2),
+        Stretch(Kind.PAUSE, 3.2, 4.4),
+        Stretch(Kind.SPEECH, 4.4, 5.0),
+    ]
+    assert stretches([]) == []
+
+
+@given(st.lists(st.tuples(st.floats(0, 5), st.floats(0, 2), st.sampled_from(["um", "yes", "Umbria"])), min_size=1))
+def test_what_the_timeline_shows_is_what_was_counted(said: list[tuple[float, float, str]]) -> None:
+    words, clock = [], 0.0
+    for gap, length, text in said:
+        words.append(Spoken(text, clock + gap, clock + gap + length, 1.0))
+        clock = words[-1].end
+    facts, shown = measure(words, speech_seconds=1, duration=1), stretches(words)
+    assert facts.pauses == sum(one.kind == Kind.PAUSE for one in shown)
+    assert facts.filler_count == sum(one.kind == Kind.FILLER for one in shown)
+    speaking = [one for one in shown if one.kind != Kind.FILLER]
+    assert (speaking[0].start, speaking[-1].end) == (words[0].start, words[-1].end)
+    assert all(earlier.end == later.start for earlier, later in pairwise(speaking))
+    assert all(one.end - one.start > PAUSE_SECONDS - 0.01 for one in speaking if one.kind == Kind.PAUSE)

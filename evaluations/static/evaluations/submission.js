@@ -1,31 +1,68 @@
-// The result page: click a time, a word or a quote to hear it; the transcript follows the player.
+// The result page: click a time, a word or a quote to hear it; results that come later join without stopping the player.
+import { Transcript } from "./transcript.js";
 
 const player = document.getElementById("player");
+const transcript = new Transcript(player);
+
+// ---- the player
 
 document.addEventListener("click", (event) => {
   const place = event.target.closest("[data-seek]");
-  if (!place) return;
+  // Whoever marks words to copy them wants to copy them.
+  if (!place || !getSelection().isCollapsed) return;
+  transcript.following = true;
   player.currentTime = Number(place.dataset.seek);
   player.play().catch(() => {});
 });
 
-player.addEventListener("timeupdate", () => {
-  for (const segment of document.querySelectorAll(".transcript li[data-start]")) {
-    const inside = Number(segment.dataset.start) <= player.currentTime && player.currentTime < Number(segment.dataset.end);
-    if (inside) segment.setAttribute("aria-current", "true");
-    else segment.removeAttribute("aria-current");
-  }
-});
+player.addEventListener("play", follow);
+for (const type of ["seeked", "timeupdate"]) player.addEventListener(type, () => transcript.mark());
+
+/** `timeupdate` comes four times a second, which is too slow for words. */
+function follow() {
+  transcript.mark();
+  if (!player.paused && !player.ended) requestAnimationFrame(follow);
+}
 
 player.addEventListener("error", () => {
   document.getElementById("player-problem").hidden = false;
 });
 
-// The row is asked for again and again; only a changed status is worth saying.
+/** A link that ends in #t=12.3 leads to that second. */
+function startAtLink() {
+  const found = /^#t=(\d+(?:\.\d+)?)$/.exec(location.hash);
+  if (found) player.currentTime = Number(found[1]);
+}
+
+addEventListener("hashchange", startAtLink);
+startAtLink();
+
+// ---- what comes later
+
 let status = document.querySelector("[data-row]").dataset.status;
-document.body.addEventListener("htmx:afterSettle", () => {
+let opened = [];
+
+/** The row is asked for again and again; only a changed status is worth saying. */
+function announce() {
   const row = document.querySelector("[data-row]");
   if (row.dataset.status === status) return;
   status = row.dataset.status;
   document.getElementById("announcer").textContent = row.dataset.words;
+}
+
+/** The transcript's captions, once there are any. */
+function addCaptions() {
+  const offered = document.getElementById("captions");
+  if (offered && !player.querySelector("track")) player.append(offered.content.cloneNode(true));
+}
+
+document.body.addEventListener("htmx:beforeSwap", () => {
+  opened = [...document.querySelectorAll("#results details[open]")].map((each) => each.id);
+});
+
+document.body.addEventListener("htmx:afterSettle", () => {
+  for (const id of opened) document.getElementById(id)?.setAttribute("open", "");
+  addCaptions();
+  transcript.read();
+  announce();
 });

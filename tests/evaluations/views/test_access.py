@@ -30,6 +30,7 @@ MATRIX: Final[dict[str, tuple[str, tuple[int, ...]]]] = {
     "submission-row": ("get", (LOGIN, 200, 404, 200, 404, 404, 200)),
     "submission-results": ("get", (LOGIN, 200, 404, 200, 404, 404, 200)),
     "submission-media": ("get", (LOGIN, 200, 404, 200, 404, 404, 200)),
+    "submission-captions": ("get", (LOGIN, 200, 404, 200, 404, 404, 200)),
     "submission-retry": ("post", (LOGIN, 302, 404, 302, 404, 404, 302)),
     "submission-cancel": ("post", (LOGIN, 302, 404, 302, 404, 404, 302)),
     "classes": ("get", (LOGIN, 200, 200, 200, 200, 200, 200)),

@@ -307,10 +307,17 @@ def test_a_result_has_everything_that_was_found(cast: Cast) -> None:
     finish(submission)
     html = signed_in(cast.ada).get(page_of(submission)).content.decode()
     page = text_of(signed_in(cast.ada), page_of(submission))
-    for words in ("7.5 of 10", "Demo quality.", "120 words a minute", "93%", "I like climbing.", "not mentioned"):
+    for words in (
+        "7.5 of 10",
+        "Demo quality.",
+        "60 words a minute",
+        "40% on average",
+        "I like climbing.",
+        "not mentioned",
+    ):
         assert words in page
-    # A quote, a segment and a word each lead to the second where they were said.
-    assert html.count('data-seek="1.50"') == 3
+    # A quote, a stretch of speech, a segment and a word each lead to the second where they were said.
+    assert html.count('data-seek="1.50"') == 4
 
 
 def test_a_simulated_result_says_that_it_is(cast: Cast) -> None:

@@ -1,0 +1,70 @@
+"""What a person sees of a submission's result: as much as there is so far, and as they may see."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib.auth.models import User
+from django.utils.timezone import now
+
+from evaluations import charts, errors, permissions, progress, speaking, speech, timeline
+from evaluations.models import Criterion, Evaluation, Form, Submission, Transcript
+from queueing.models import Task
+from queueing.states import ENDED, State
+
+
+def of(found: Submission, viewer: User) -> dict[str, Any]:
+    """The context of `_results.html`, which first paint, push and poll share."""
+    transcript = Transcript.objects.filter(submission=found).first()
+    rated = Evaluation.objects.filter(submission=found).first()
+    shown = rated if rated and permissions.may_see(viewer, rated, found.classroom) else None
+    task = found.evaluation_task
+    return {
+        "submission": found,
+        "is_own": found.student_id == viewer.pk,
+        "transcript": transcript,
+        "form": Form.objects.filter(submission=found).first(),
+        "evaluation": shown,
+        "is_hidden": rated is not None and shown is None,
+        "missing": missing(task, transcript, rated),
+        "progress": progress.of(found, viewer),
+        **(_spoken(transcript) if transcript else {}),
+        **(_scored(shown) if shown else {}),
+        **_story(task),
+    }
+
+
+def missing(task: Task, transcript: Transcript | None, evaluation: Evaluation | None) -> str:
+    """Why something that belongs here isn't here, and what comes of it; empty when everything is."""
+    if evaluation is not None:
+        return ""
+    what = "the scores" if transcript else "the transcript"
+    if task.state not in ENDED:
+        return f"{what.capitalize()} will show up here as soon as it is {'rated' if transcript else 'transcribed'}."
+    if task.state == State.CANCELLED:
+        return f"The work on it was stopped before {what} came. “Try again” goes on from there."
+    stays = " What was found before stays, and is below." if transcript else ""
+    return f"It stopped before {what} came: {errors.explain(task.error_code).title}.{stays}"
+
+
+def _spoken(transcript: Transcript) -> dict[str, Any]:
+    words = speech.words_of(transcript.segments)
+    if not words:
+        return {}
+    measured = speech.measure(words, speech_seconds=transcript.speech_seconds, duration=transcript.duration)
+    marks = speaking.timeline(speech.stretches(words), transcript.duration)
+    return {
+        "speaking_facts": speaking.facts(measured),
+        "speaking_timeline": marks,
+        "speaking_places": [mark for mark in marks if mark.kind != speech.Kind.SPEECH],
+    }
+
+
+def _scored(evaluation: Evaluation) -> dict[str, Any]:
+    parts = [score for score in evaluation.scores if score["basis"] != Criterion.Basis.COMPUTED]
+    return {"radar": charts.radar([(score["title"], score["score"]) for score in parts])}
+
+
+def _story(task: Task) -> dict[str, Any]:
+    told = timeline.spans(list(task.events.order_by("sequence")), now())
+    return {"spans": told, "lanes": timeline.lanes(told), "story": timeline.summary(told)}

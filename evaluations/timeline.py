@@ -1,0 +1,135 @@
+"""What became of a submission since it was handed in: when it waited, when it was worked on, and how that ended."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from itertools import groupby, zip_longest
+from typing import Final
+
+from evaluations import charts, errors
+from queueing.durations import spoken
+from queueing.models import Event
+from queueing.states import ENDED, Stage, State
+
+_STEPS: Final = {Stage.TRANSCRIBE: "Transcription", Stage.EXTRACT: "Form", Stage.RATE: "Rating"}
+
+
+class Kind(StrEnum):
+    WAITED = "waited"
+    WORKED = "worked"
+    RESTED = "rested"
+    """It had ended, and went on when a person asked for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """From one change of the task to the next."""
+
+    stage: Stage
+    kind: Kind
+    began: datetime
+    ended: datetime
+    closing: Event | None  # what ended it; None while it goes on
+
+    @property
+    def seconds(self) -> float:
+        return (self.ended - self.began).total_seconds()
+
+    @property
+    def took(self) -> str:
+        return spoken(self.seconds) + (" so far" if self.closing is None else "")
+
+    @property
+    def failed(self) -> bool:
+        return self.kind == Kind.WORKED and self.closing is not None and self.closing.kind in ("fail", "retry_later")
+
+    @property
+    def what(self) -> str:
+        if self.kind == Kind.RESTED:
+            return "Stood still, until somebody asked for it again"
+        step = _STEPS[self.stage].lower()
+        return f"Waited for the {step}" if self.kind == Kind.WAITED else _STEPS[self.stage]
+
+    @property
+    def ending(self) -> str:
+        """How work ended, in words; empty for everything else."""
+        if self.kind != Kind.WORKED:
+            return "stopped by somebody" if self.closing and self.closing.kind == "cancel" else ""
+        return "goes on right now" if self.closing is None else _ending(self.closing)
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    kind: Kind
+    failed: bool
+    label: str
+    block: charts.Block
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """One stage on the timeline."""
+
+    title: str
+    words: str
+    bars: tuple[Bar, ...]
+
+
+def spans(events: Sequence[Event], now: datetime) -> list[Span]:
+    """What one task's `events`, in their order, say of the time between them; the last span reaches to `now`."""
+    changes = [next(same) for _, same in groupby(events, key=lambda event: (event.stage, event.state))]
+    return [
+        Span(Stage(event.stage), _kind(event), event.at, after.at if after else max(now, event.at), after)
+        for event, after in zip_longest(changes, changes[1:])
+        if after or event.state not in ENDED
+    ]
+
+
+def lanes(told: Sequence[Span]) -> list[Lane]:
+    """The spans as bars on one clock, a lane per stage. While a task rests, maybe for days, the clock does too."""
+    going = [span for span in told if span.kind != Kind.RESTED]
+    whole = sum(span.seconds for span in going)
+    placed: list[tuple[Span, Bar]] = []
+    clock = 0.0
+    for span in going:
+        if whole > 0:
+            label = f"{span.what}: {span.took}"
+            placed.append((span, Bar(span.kind, span.failed, label, charts.block(clock, clock + span.seconds, whole))))
+        clock += span.seconds
+    stages = dict.fromkeys(span.stage for span in going)
+    return [_lane(stage, [(span, bar) for span, bar in placed if span.stage == stage]) for stage in stages]
+
+
+def summary(told: Sequence[Span]) -> str:
+    """The whole in one sentence."""
+    waited, worked = (sum(span.seconds for span in told if span.kind == kind) for kind in (Kind.WAITED, Kind.WORKED))
+    return f"It waited for {spoken(waited)} and was worked on for {spoken(worked)}."
+
+
+def _lane(stage: Stage, placed: Sequence[tuple[Span, Bar]]) -> Lane:
+    tries = [span for span, _ in placed if span.kind == Kind.WORKED]
+    waited = sum(span.seconds for span, _ in placed if span.kind == Kind.WAITED)
+    parts = [f"waited {spoken(waited)}"] if waited >= 1 else []
+    parts += [f"worked {spoken(sum(span.seconds for span in tries))}"] if tries else []
+    parts += [f"{len(tries)} tries"] if len(tries) > 1 else []
+    return Lane(_STEPS[stage], ", ".join(parts), tuple(bar for _, bar in placed))
+
+
+def _kind(event: Event) -> Kind:
+    if event.state == State.RUNNING:
+        return Kind.WORKED
+    return Kind.WAITED if event.state == State.QUEUED else Kind.RESTED
+
+
+def _ending(closing: Event) -> str:
+    if closing.kind in ("advance", "finish"):
+        return "done"
+    if closing.kind == "cancel":
+        return "stopped by somebody"
+    if closing.kind == "requeue":
+        return "put back into the line by somebody"
+    title = errors.explain(str(closing.detail.get("error_code", ""))).title
+    return title if closing.kind == "fail" else f"{title}; it was tried again"

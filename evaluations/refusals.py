@@ -16,14 +16,16 @@ from evaluations import errors
 log = structlog.get_logger(__name__)
 
 ROOT: Final = "/api/"
-_CODES: Final = {
+CODES: Final = {
     400: "not_understood",
     401: "signed_out",
     403: "no_token",
     404: "not_found",
     405: "wrong_method",
     413: "too_large",
+    500: "unexpected",
 }
+"""What Django itself refuses, by its status."""
 
 
 class RefusedError(Exception):
@@ -53,7 +55,7 @@ class OneShape(MiddlewareMixin):
         response.headers.setdefault("Cache-Control", "no-store")
         if response.status_code < 400 or response["Content-Type"] == "application/json":
             return response
-        code = _CODES.get(response.status_code, "unexpected")
+        code = CODES.get(response.status_code, "unexpected")
         told = refusal(RefusedError(response.status_code, code))
         for name, value in response.items():
             if not name.startswith("Content-"):

@@ -53,7 +53,7 @@ class OneShape(MiddlewareMixin):
         if not request.path.startswith(ROOT):
             return response
         response.headers.setdefault("Cache-Control", "no-store")
-        if response.status_code < 400 or response["Content-Type"] == "application/json":
+        if response.status_code < 400 or response.get("Content-Type", "").startswith("application/json"):
             return response
         code = CODES.get(response.status_code, "unexpected")
         told = refusal(RefusedError(response.status_code, code))

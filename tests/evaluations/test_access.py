@@ -186,13 +186,14 @@ def test_a_page_sends_whoever_is_not_signed_in_to_the_login_page(world: World) -
 
 def test_what_does_not_exist_looks_like_what_is_not_yours(world: World) -> None:
     varying = rb'[A-Za-z0-9]{64}|"id": "[0-9a-f]{12}"'  # tokens, and ids of refusals
-    for name in [name for name, route in ROUTES.items() if "<" in route.pattern]:
+    refused = [(name, method, who) for name, method, who in CELLS if MATRIX[name][method][PEOPLE.index(who)] == 404]
+    keyed = [(name, method, who) for name, method, who in refused if "<" in ROUTES[name].pattern]
+    assert len(keyed) > 50
+    for name, method, who in keyed:
         nothing = 10**9 if "<int:" in ROUTES[name].pattern else uuid.uuid4()
-        for method in MATRIX[name]:
-            answers = [ask(world.client("bo"), method, name, key) for key in (world.key(name), nothing)]
-            seen = [(one.status_code, re.sub(varying, b"", one.content), sorted(one.headers)) for one in answers]
-            assert seen[0] == seen[1], (name, method)
-            assert seen[0][0] == 404, (name, method)
+        answers = [ask(world.client(who), method, name, key) for key in (world.key(name), nothing)]
+        seen = [(one.status_code, re.sub(varying, b"", one.content), sorted(one.headers)) for one in answers]
+        assert seen[0] == seen[1], (name, method, who)
 
 
 def test_no_route_has_a_method_that_is_not_in_the_matrix(world: World) -> None:

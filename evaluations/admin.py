@@ -10,8 +10,10 @@ from django.db.models import Model, Q, QuerySet
 from django.forms import BaseInlineFormSet, ModelForm
 from django.http import HttpRequest
 
+from evaluations import errors
 from evaluations.models import Classroom, Criterion, Evaluation, Form, Rubric, Submission, Transcript, Upload
 from queueing.admin import AttemptAdmin, EventAdmin, TaskAdmin
+from queueing.admin.tasks import AttemptInline, EventInline
 from queueing.models import Attempt, Event, Task
 
 
@@ -108,11 +110,24 @@ class UploadAdmin(Result, admin.ModelAdmin[Upload]):
 admin.site.unregister((Task, Attempt, Event))
 
 
+class InWords:
+    """An error by its title in the catalogue, as students and the API are told it, with the code to search for."""
+
+    @admin.display(description="error", ordering="error_code")
+    def error(self, row: Task | Attempt) -> str:
+        return f"{errors.explain(row.error_code).title} ({row.error_code})" if row.error_code else ""
+
+
+class ClassAttemptInline(InWords, AttemptInline):
+    pass
+
+
 @admin.register(Task)
-class ClassTaskAdmin(OwnClasses, TaskAdmin):
+class ClassTaskAdmin(InWords, OwnClasses, TaskAdmin):
     """The queue's own admin, narrowed to the teacher's classes; for people a task is a student's video."""
 
-    list_display = ("id", "student", "video", "stage", "status_word", "error_code", "created_at")
+    list_display = ("id", "student", "video", "stage", "status_word", "error", "created_at")
+    inlines = (ClassAttemptInline, EventInline)
     list_select_related = (*TaskAdmin.list_select_related, "submission__student")
     search_fields = (*TaskAdmin.search_fields, "submission__student__username", "submission__original_name")
 
@@ -130,7 +145,7 @@ class ClassTaskAdmin(OwnClasses, TaskAdmin):
 
 
 @admin.register(Attempt)
-class ClassAttemptAdmin(OwnClasses, AttemptAdmin):
+class ClassAttemptAdmin(InWords, OwnClasses, AttemptAdmin):
     teachers = "task__submission__classroom__teachers"
 
 

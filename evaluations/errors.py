@@ -6,7 +6,7 @@ happened and what to do. Technical detail is for staff and lives elsewhere (`Att
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Final
 
 
@@ -213,8 +213,39 @@ CATALOGUE: Final[dict[str, Explanation]] = {
     "no_class": Explanation(
         "You are not in this class", "Only students of a class can hand in for it.", "Ask your teacher."
     ),
+    # Requests
     "signed_out": Explanation(
-        "You are signed out", "Your session has ended.", "Sign in and choose the same file again."
+        "You are signed out",
+        "Your session has ended, or was never begun.",
+        "Sign in; if you were uploading, choose the same file again.",
+    ),
+    "no_token": Explanation(
+        "The page was too old, or the request came from elsewhere",
+        "What changes something carries the token of a page of this site, and this request did not.",
+        "Reload the page and try again; a program sends the cookie “csrftoken” as the header X-CSRFToken.",
+    ),
+    "not_found": Explanation(
+        "There is no such thing here",
+        "It does not exist, or it is not yours to see.",
+        "Check the address, and that you are signed in as yourself.",
+    ),
+    "wrong_method": Explanation(
+        "This can’t be done to it",
+        "The address exists, but not with this method.",
+        "The header Allow of this answer names the methods that it has.",
+    ),
+    "not_understood": Explanation(
+        "The request was not understood",
+        "A part of it is missing, or is not of the kind that it must be.",
+        "The description of the API, /api/openapi.json, says what it must look like.",
+    ),
+    "nothing_to_retry": Explanation(
+        "There is nothing to try again",
+        "Only work that failed or was cancelled can be tried again.",
+        "Look at its status: it may be under way already.",
+    ),
+    "nothing_to_cancel": Explanation(
+        "There is nothing to cancel", "The work on it has ended already.", "Look at its status."
     ),
     # Everything else
     "unexpected": Explanation("Something went wrong", "An error came up that nobody has a name for yet.", _RETRY),
@@ -224,3 +255,9 @@ CATALOGUE: Final[dict[str, Explanation]] = {
 def explain(code: str) -> Explanation:
     """The words for an error code; unknown codes get those of `unexpected`."""
     return CATALOGUE.get(code, CATALOGUE["unexpected"])
+
+
+def problem(code: str, *, id: str, detail: str = "") -> dict[str, str]:
+    """How programs are told of an error; `id` is what staff find it by, `detail` a sentence on this very case."""
+    words = asdict(explain(code))
+    return {"code": code, **words, "what": f"{words['what']} {detail}".strip(), "id": id}

@@ -11,6 +11,7 @@ from django.http import Http404, HttpRequest
 from django.shortcuts import get_object_or_404
 
 from evaluations.models import Classroom, Evaluation, Submission, Upload
+from evaluations.models.classroom import ClassroomQuerySet
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
@@ -52,7 +53,7 @@ def get_attended_classroom(request: HttpRequest, pk: str) -> Classroom:
     return get_object_or_404(rows, pk=int(pk))
 
 
-def classrooms_taught(user: User) -> QuerySet[Classroom]:
+def classrooms_taught(user: User) -> ClassroomQuerySet:
     """The classes a user is responsible for; all of them for a superuser."""
     return Classroom.objects.all() if user.is_superuser else Classroom.objects.taught_by(user)
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from django.urls import path
 
+from evaluations.api import api
 from evaluations.uploads import views as uploads
 from evaluations.views import classes, dashboard, health, submissions
 
@@ -19,5 +20,6 @@ urlpatterns = [
     path("classes/<int:pk>/", classes.classroom, name="classroom"),
     path("api/uploads/", uploads.uploads, name="uploads"),
     path("api/uploads/<uuid:pk>", uploads.upload, name="upload"),
+    path("api/", api.urls),
     path("healthz", health.healthz, name="healthz"),
 ]

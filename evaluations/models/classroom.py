@@ -13,6 +13,14 @@ class ClassroomQuerySet(models.QuerySet["Classroom"]):
     def taught_by(self, user: AbstractBaseUser | AnonymousUser) -> Self:
         return self.filter(teachers=user.pk)
 
+    def with_figures(self) -> Self:
+        """… with `student_count`, `submission_count` and `handed_in`, the number of students who handed in."""
+        return self.annotate(
+            student_count=models.Count("students", distinct=True),
+            submission_count=models.Count("submissions", distinct=True),
+            handed_in=models.Count("submissions__student", distinct=True),
+        )
+
 
 class Classroom(models.Model):
     """Teachers, students, what they are asked to do and the limits that hold."""
@@ -40,3 +48,7 @@ class Classroom(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    def missing(self) -> models.QuerySet[User]:
+        """Its students who have handed in nothing yet."""
+        return self.students.exclude(submissions__classroom=self).order_by("username")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from django.conf import settings
 
-from evaluations.uploads.protocol import RefusedError
+from evaluations.refusals import RefusedError
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
 

@@ -20,8 +20,8 @@ from django.db.models.functions import Now
 
 from evaluations import actions
 from evaluations.models import Classroom, Upload
+from evaluations.refusals import RefusedError
 from evaluations.uploads import files, limits
-from evaluations.uploads.protocol import RefusedError
 from queueing.exceptions import Infrastructure
 
 log = structlog.get_logger(__name__)

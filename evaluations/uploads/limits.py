@@ -10,8 +10,8 @@ from django.db.models import F, QuerySet, Sum
 from django.db.models.functions import Coalesce, Now
 
 from evaluations.models import Classroom, Submission, Upload
+from evaluations.refusals import RefusedError
 from evaluations.uploads import files
-from evaluations.uploads.protocol import RefusedError
 
 MAX_ACTIVE_PER_STUDENT: Final = 5
 

@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 from email.utils import format_datetime
 from typing import Final
 
-from django.http import HttpResponse, JsonResponse
+from django.http import HttpResponse
 
-from evaluations import errors
+from evaluations.refusals import RefusedError
 
 VERSION: Final = "1.0.0"
 EXTENSIONS: Final = "creation,creation-defer-length,termination,expiration"
@@ -19,23 +19,6 @@ BODY_TYPE: Final = "application/offset+octet-stream"
 MAX_METADATA_CHARACTERS: Final = 8192
 MAX_NAME_CHARACTERS: Final = 255
 MAX_DIGITS: Final = 16  # more than any disk; keeps int() cheap and the column in range
-
-
-class RefusedError(Exception):
-    """The request can't be served; `code` is a key of the catalogue of errors."""
-
-    def __init__(self, status: int, code: str, headers: Mapping[str, str] | None = None) -> None:
-        super().__init__(f"{status} {code}")
-        self.status = status
-        self.code = code
-        self.headers = dict(headers or {})
-
-
-def refusal(refused: RefusedError) -> JsonResponse:
-    """The answer to a refused request: the code and its words."""
-    words = errors.explain(refused.code)
-    body = {"code": refused.code, "title": words.title, "what": words.what, "todo": words.todo}
-    return JsonResponse(body, status=refused.status, headers=refused.headers)
 
 
 def seal(response: HttpResponse) -> HttpResponse:

@@ -20,8 +20,8 @@ from psycopg.errors import LockNotAvailable
 
 from evaluations.models import Upload
 from evaluations.permissions import get_attended_classroom, get_own_upload, signed_in
+from evaluations.refusals import RefusedError, refusal
 from evaluations.uploads import intake, protocol
-from evaluations.uploads.protocol import RefusedError
 
 View = Callable[..., HttpResponse]
 _PIECE = 64 * 1024
@@ -35,7 +35,7 @@ def tus(view: View) -> View:
         try:
             return protocol.seal(_checked(view)(request, *args, **kwargs))
         except RefusedError as refused:
-            return protocol.seal(protocol.refusal(refused))
+            return protocol.seal(refusal(refused))
 
     return wrapper
 

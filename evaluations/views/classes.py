@@ -6,7 +6,6 @@ from typing import Final
 
 from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
-from django.db.models import Count
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.views.decorators.cache import never_cache
@@ -24,12 +23,7 @@ PAGE_SIZE: Final = 100
 @require_safe
 def classes(request: HttpRequest) -> HttpResponse:
     """The classes a user teaches; someone who teaches none sees that in words."""
-    counts = {
-        "student_count": Count("students", distinct=True),
-        "submission_count": Count("submissions", distinct=True),
-        "handed_in": Count("submissions__student", distinct=True),
-    }
-    found = classrooms_taught(signed_in(request)).annotate(**counts).order_by("name")
+    found = classrooms_taught(signed_in(request)).with_figures().order_by("name")
     return render(request, "evaluations/classes.html", {"classrooms": found})
 
 
@@ -47,7 +41,7 @@ def classroom(request: HttpRequest, pk: int) -> HttpResponse:
         "page": page,
         "rows": rows.of(submissions.filter(pk__in=[row.pk for row in page.object_list]), queue),
         "queue": queue,
-        "missing": found.students.exclude(submissions__classroom=found).order_by("username"),
+        "missing": found.missing(),
     }
     partial = bool(request.headers.get("HX-Request"))
     return render(request, "evaluations/_classroom.html" if partial else "evaluations/classroom.html", context)

@@ -39,10 +39,18 @@ def _verb(name: str, label: str) -> Verb:
     return Verb(label, partial(_foresee, name), partial(_do, name), fits=partial(actions.fits, name))
 
 
-class AttemptInline(ReadOnly, admin.TabularInline[Attempt, Task]):
+class Erring:
+    """Rows that may have an error; whoever has words for its code overrides this."""
+
+    @admin.display(description="error", ordering="error_code")
+    def error(self, row: Task | Attempt) -> str:
+        return row.error_code
+
+
+class AttemptInline(Erring, ReadOnly, admin.TabularInline[Attempt, Task]):
     model = Attempt
     extra = 0
-    fields = readonly_fields = ("worker", "waited", "began", "took", "computed", "outcome", "error_code", "detail")
+    fields = readonly_fields = ("worker", "waited", "began", "took", "computed", "outcome", "error", "detail")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Attempt]:
         """With `queued_at`: when the wait for this attempt began."""
@@ -93,12 +101,12 @@ class EventInline(ReadOnly, admin.TabularInline[Event, Task]):
         return ", ".join(f"{key}: {value}" for key, value in event.detail.items())
 
 
-_TOLD: Final = ("submission", "stage", "status_word", "error_code", "error_detail", "created_at", "in_all")
+_TOLD: Final = ("submission", "stage", "status_word", "error", "error_detail", "created_at", "in_all")
 _WHERE: Final = ("batch", "worker", "progress_done", "progress_total", "staged_at", "claimed_at", "finished_at")
 _KEPT: Final = ("pipeline", "state", "failures", "crashes", "retried", "not_before", "lease_until", "epoch", "sequence")
 
 
-class TaskAdmin(Asking[Task]):
+class TaskAdmin(Erring, Asking[Task]):
     list_display: tuple[str, ...] = (
         "id",
         "pipeline",
@@ -107,7 +115,7 @@ class TaskAdmin(Asking[Task]):
         "status_word",
         "failures",
         "crashes",
-        "error_code",
+        "error",
         "created_at",
     )
     list_filter = ("state", "stage", "pipeline", "error_code")
@@ -117,12 +125,12 @@ class TaskAdmin(Asking[Task]):
     fieldsets = (
         (
             None,
-            {"fields": ("submission", "stage", "status_word", "error_code", "error_detail", "created_at", "in_all")},
+            {"fields": ("submission", "stage", "status_word", "error", "error_detail", "created_at", "in_all")},
         ),
         ("Where it is", {"classes": ("collapse",), "fields": _WHERE}),
         ("How the queue keeps it", {"classes": ("collapse",), "fields": _KEPT}),
     )
-    readonly_fields = ("status_word", "in_all")
+    readonly_fields = ("status_word", "error", "in_all")
     verbs = {
         "retry": _verb("retry", "Retry from the stage that failed"),
         "cancel": _verb("cancel", "Cancel"),
@@ -143,8 +151,8 @@ class TaskAdmin(Asking[Task]):
         return f"task {row.pk}, {Stage(row.stage).label}: {row.status.label}{error}"
 
 
-class AttemptAdmin(ReadOnly, admin.ModelAdmin[Attempt]):
-    list_display = ("task", "stage", "epoch", "outcome", "error_code", "began_at", "ended_at", "compute_seconds")
+class AttemptAdmin(Erring, ReadOnly, admin.ModelAdmin[Attempt]):
+    list_display = ("task", "stage", "epoch", "outcome", "error", "began_at", "ended_at", "compute_seconds")
     list_filter = ("outcome", "stage")
     list_select_related = ("task",)
 

@@ -11,7 +11,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from evaluations import roles
+from evaluations import errors, roles
 from evaluations.models import Classroom, Rubric, Submission
 from queueing.exceptions import Permanent
 from queueing.models import Attempt, Event, Pause, Phase, Task
@@ -221,3 +221,12 @@ def test_a_rubric_that_can_not_be_scored_is_refused(
 ) -> None:
     assert complaint in add_rubric(operator, *criteria)
     assert not Rubric.objects.filter(name="Mine").exists()
+
+
+def test_an_error_has_the_same_words_as_on_the_students_page(ours: Submission, operator: Client) -> None:
+    task = ours.evaluation_task
+    words = f"{errors.explain('no_speech').title} (no_speech)"
+    assert words in page(operator, "queueing_task_changelist")
+    assert words in page(operator, "queueing_attempt_changelist")
+    # Of the task, and of the attempt below it.
+    assert page(operator, "queueing_task_change", task.pk).count(words) == 2

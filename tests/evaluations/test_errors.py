@@ -1,28 +1,41 @@
+"""One catalogue for pages, API, admin and commands; its page in docs/ is written from it."""
+
 from __future__ import annotations
 
-import re
-from pathlib import Path
+import ast
 
 import pytest
 
 from evaluations import errors
-
-ROOT = Path(errors.__file__).parent.parent
-
-
-def codes_in_the_code() -> set[str]:
-    """Every `code="…"` and `default_code = "…"` of the sources, and what uploads refuse with."""
-    found: set[str] = set()
-    for path in [*(ROOT / "queueing").rglob("*.py"), *(ROOT / "evaluations").rglob("*.py")]:
-        text = path.read_text()
-        found |= set(re.findall(r"""(?:\bcode|default_code)(?::[^=\n]*)?\s*=\s*"([a-z_]+)\"""", text))
-        found |= set(re.findall(r"""RefusedError\(\d+, "([a-z_]+)\"""", text))
-    return found
+from tests.evaluations import catalogue
 
 
 def test_every_code_that_is_raised_has_words() -> None:
-    assert codes_in_the_code() <= set(errors.CATALOGUE)
-    assert len(codes_in_the_code()) > 15
+    missing = set(catalogue.raised()) - set(errors.CATALOGUE)
+    assert not missing, f"give them words in evaluations/errors.py: {sorted(missing)}"
+
+
+def test_no_code_has_words_that_nothing_can_raise() -> None:
+    assert set(errors.CATALOGUE) <= set(catalogue.raised())
+
+
+def test_codes_are_found_however_they_are_given() -> None:
+    source = """
+raise Permanent("why", code="a")
+raise RefusedError(413, "b", detail="why")
+class One(StageError):
+    default_code: ClassVar[str] = "c"
+class Two(StageError):
+    default_code = "d"
+code = "e" if full else "f"
+_move(request, pk, verb, otherwise="g")
+raise Permanent("why", code="h" if full else "i")
+"""
+    assert {code for code, _ in catalogue.codes_of(ast.parse(source), "any.py")} == set("abcdefghi")
+
+
+def test_the_page_in_docs_is_the_catalogue() -> None:
+    assert catalogue.PAGE.read_text() == catalogue.page(), "run python -m tests.evaluations.catalogue"
 
 
 @pytest.mark.parametrize("code", errors.CATALOGUE)
@@ -36,3 +49,15 @@ def test_every_error_says_what_happened_and_what_to_do(code: str) -> None:
 
 def test_a_code_nobody_has_words_for_is_unexpected() -> None:
     assert errors.explain("no_such_code") == errors.explain("unexpected")
+
+
+def test_a_program_is_told_the_same_words_with_what_is_special_about_the_case() -> None:
+    told = errors.problem("not_understood", id="17-4", detail="page: too small.")
+    words = errors.explain("not_understood")
+    assert told == {
+        "code": "not_understood",
+        "title": words.title,
+        "what": f"{words.what} page: too small.",
+        "todo": words.todo,
+        "id": "17-4",
+    }

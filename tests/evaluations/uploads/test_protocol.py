@@ -8,8 +8,8 @@ from django.http import HttpResponse
 from hypothesis import given
 from hypothesis import strategies as st
 
+from evaluations.refusals import RefusedError
 from evaluations.uploads import protocol
-from evaluations.uploads.protocol import RefusedError
 
 
 @given(st.text())

@@ -1,0 +1,114 @@
+"""The API: everything that the pages do, for programs. docs/api.md tells how to use it.
+
+schemas.py      what it answers with
+submissions.py  a student's videos: status, results, retry, cancel
+classes.py      classes attended and taught, unfinished uploads
+queue.py        the queue in figures
+
+Uploads are tus (evaluations/uploads/). Errors have one shape everywhere (evaluations/refusals.py).
+"""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.core.exceptions import RequestDataTooBig
+from django.http import Http404, HttpRequest, HttpResponse
+from django.views.decorators.http import require_safe
+from ninja import NinjaAPI
+from ninja.errors import HttpError, ValidationError
+from ninja.security import APIKeyCookie
+from ninja.utils import check_csrf
+
+from evaluations.api import classes, queue, submissions
+from evaluations.permissions import signed_in
+from evaluations.refusals import RefusedError, refusal
+
+DESCRIPTION = """\
+Everything that the pages of IntroEval do, for programs.
+
+**Signing in.** The API uses the session of the site: sign in at `/login/`, send the cookie `sessionid`, and with every
+request that changes something the cookie `csrftoken` as the header `X-CSRFToken`. Without a session the answer is 401,
+without the token 403. What is not yours does not exist for you: 404.
+
+**Errors** have one shape, `{code, title, what, todo, id}`. The words are for people; `code` is for programs.
+
+**Uploads** speak [tus 1.0](https://tus.io/protocols/resumable-upload) with the extensions creation,
+creation-defer-length, termination and expiration, so any tus client will do. All requests carry `Tus-Resumable: 1.0.0`.
+
+- `POST /api/uploads/` with `Upload-Length` (or `Upload-Defer-Length: 1`) and `Upload-Metadata: filename <base64>,
+  classroom <base64 of the class's id>` answers 201 with `Location`. The class may be left out by who attends only one.
+- `PATCH` that address with `Upload-Offset` and `Content-Type: application/offset+octet-stream`: at most 4 MiB at once.
+- `HEAD` tells `Upload-Offset` after an interruption; `DELETE` gives it up.
+- With the last byte the video is handed in: the answer carries `Submission-Id`, `Submission-Location` and
+  `Submission-New` (0: this very file had been handed in before).
+- Refused with 400, 404, 409 (the offset), 410 (gone), 412, 413, 415, 423 (busy), 429 (limits of a student) or
+  507 (the disk is full).
+"""
+
+
+class Session(APIKeyCookie):
+    """The site's own session: 401 without one; what changes something needs the CSRF token: 403."""
+
+    param_name = settings.SESSION_COOKIE_NAME
+
+    def __call__(self, request: HttpRequest) -> User:
+        if not request.user.is_authenticated:
+            raise RefusedError(401, "signed_out")
+        if check_csrf(request):
+            raise RefusedError(403, "no_token")
+        return signed_in(request)
+
+    def authenticate(self, request: HttpRequest, key: str | None) -> User:
+        return signed_in(request)
+
+
+# No page of documentation: the one that comes with it is ten times what a page of ours may weigh.
+api = NinjaAPI(
+    title="IntroEval",
+    version="1",
+    description=DESCRIPTION,
+    docs_url=None,
+    docs_decorator=require_safe,  # of openapi.json
+    urls_namespace="api",
+    auth=Session(),
+)
+api.add_router("", submissions.router)
+api.add_router("", classes.router)
+api.add_router("", queue.router)
+
+
+@api.exception_handler(RefusedError)
+def refused(request: HttpRequest, error: RefusedError) -> HttpResponse:
+    return refusal(error)
+
+
+@api.exception_handler(ValidationError)
+def not_understood(request: HttpRequest, error: ValidationError) -> HttpResponse:
+    told = (f"{one['loc'][-1]}: {one['msg']}." for one in error.errors)
+    return refusal(RefusedError(422, "not_understood", detail=" ".join(told)))
+
+
+# The rest is told in words by refusals.OneShape.
+
+
+@api.exception_handler(Http404)
+def not_found(request: HttpRequest, error: Http404) -> HttpResponse:
+    return HttpResponse(status=404)
+
+
+@api.exception_handler(RequestDataTooBig)
+def too_large(request: HttpRequest, error: RequestDataTooBig) -> HttpResponse:
+    return HttpResponse(status=413)
+
+
+@api.exception_handler(HttpError)
+def http_error(request: HttpRequest, error: HttpError) -> HttpResponse:
+    return HttpResponse(status=error.status_code)
+
+
+@api.exception_handler(Exception)
+def unexpected(request: HttpRequest, error: Exception) -> NoReturn:
+    raise error  # to Django, which logs it; django-ninja would show it while DEBUG is on

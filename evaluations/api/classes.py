@@ -1,0 +1,90 @@
+"""Classes: those a student attends, and those a teacher teaches with what was handed in."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final
+
+from django.contrib.auth.models import User
+from django.core.paginator import Page, Paginator
+from django.http import Http404, HttpRequest
+from django.shortcuts import get_object_or_404
+from django.urls import reverse
+from ninja import Query, Router
+
+from evaluations import rows
+from evaluations.api import schemas
+from evaluations.api.describing import documented
+from evaluations.api.submissions import video
+from evaluations.models import Classroom, Evaluation, Submission
+from evaluations.permissions import classrooms_taught, signed_in
+from evaluations.rows import Row
+from evaluations.uploads import limits
+
+router = Router(tags=["classes"])
+PAGE_SIZE: Final = 100
+PageNumber = Annotated[int, Query(ge=1, le=10_000, description=f"Of {PAGE_SIZE} videos.")]
+
+
+@router.get("/my-classes", response=documented(list[schemas.AttendedClass]))
+def my_classes(request: HttpRequest) -> list[Classroom]:
+    """The classes that you attend: what is asked, and which limits hold."""
+    return list(Classroom.objects.attended_by(signed_in(request)))
+
+
+@router.get("/my-uploads", response=documented(list[schemas.UnfinishedUpload]))
+def my_uploads(request: HttpRequest) -> list[schemas.UnfinishedUpload]:
+    """Your uploads that are on their way, oldest first."""
+    return [
+        schemas.UnfinishedUpload(
+            url=reverse("upload", args=[one.pk]),
+            classroom_id=one.classroom_id,
+            name=one.original_name,
+            offset_bytes=one.offset,
+            length_bytes=one.length,
+            expires_at=one.expires_at,
+        )
+        for one in limits.unfinished().filter(student=signed_in(request)).order_by("created_at")
+    ]
+
+
+@router.get("/classes", response=documented(list[schemas.TaughtClass]))
+def classes(request: HttpRequest) -> list[Classroom]:
+    """The classes that you teach, with their figures."""
+    return list(classrooms_taught(signed_in(request)).with_figures().order_by("name"))
+
+
+@router.get("/classes/{int:pk}", response=documented(schemas.ClassPage, 404, 422))
+def classroom(request: HttpRequest, pk: int, page: PageNumber = 1) -> schemas.ClassPage:
+    """A class that you teach: who handed in what, newest first, and who has handed in nothing yet."""
+    found = get_object_or_404(classrooms_taught(signed_in(request)), pk=pk)
+    shown = _page(found, page)
+    return schemas.ClassPage(
+        id=found.pk,
+        name=found.name,
+        page=shown.number,
+        page_count=shown.paginator.num_pages,
+        submissions=_handed_in(shown),
+        missing=[_person(one) for one in found.missing()],
+    )
+
+
+def _page(found: Classroom, number: int) -> Page[Submission]:
+    pages = Paginator(Submission.objects.filter(classroom=found), PAGE_SIZE)
+    if number > pages.num_pages:
+        raise Http404("no such page")
+    return pages.page(number)
+
+
+def _handed_in(shown: Page[Submission]) -> list[schemas.HandedIn]:
+    keys = [one.pk for one in shown.object_list]
+    overall = dict(Evaluation.objects.filter(submission__in=keys).values_list("submission", "overall"))
+    found = rows.of(Submission.objects.filter(pk__in=keys), rows.read_queue())
+    return [_row(row, overall.get(row.submission.pk)) for row in found]
+
+
+def _row(row: Row, overall: float | None) -> schemas.HandedIn:
+    return schemas.HandedIn(student=_person(row.submission.student), video=video(row), overall=overall)
+
+
+def _person(user: User) -> schemas.Person:
+    return schemas.Person(id=user.pk, name=user.get_full_name() or user.username)

@@ -1,0 +1,269 @@
+"""What the API answers with. Units are in the names; `null` always means "not known, or not there"."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import datetime
+from typing import Annotated, Any
+
+from ninja import Schema
+from pydantic import BeforeValidator, Field
+
+from queueing.models import Pause
+from queueing.states import PhaseName, Stage, Status, Step
+
+Said = Annotated[str | None, BeforeValidator(lambda said: said or None)]
+"""Text that a student may have left out."""
+
+
+class Problem(Schema):
+    """Why something went wrong, in words for people; docs/errors.md lists all codes."""
+
+    code: Annotated[str, Field(examples=["no_audio"])]
+    title: Annotated[str, Field(examples=["There is no sound in it"])]
+    what: Annotated[str, Field(examples=["The video has a picture but no sound track."])]
+    todo: Annotated[str, Field(examples=["Record it again, then upload the new file."])]
+    id: Annotated[str, Field(description="Tell it to your teacher: staff find the case by it.", examples=["17-4"])]
+
+
+class Person(Schema):
+    id: int
+    name: Annotated[str, Field(examples=["Ada Lovelace"])]
+
+
+class Progress(Schema):
+    """How much of the recording the current stage has been through."""
+
+    done_seconds: Annotated[float, Field(description="Of audio.", examples=[12.5])]
+    total_seconds: Annotated[float, Field(description="Of audio.", examples=[60.0])]
+
+
+class Video(Schema):
+    """One submission and where it is."""
+
+    submission_id: uuid.UUID
+    classroom_id: int
+    name: Annotated[str, Field(description="The file's name, as the student chose it.", examples=["hello.mp4"])]
+    handed_in_at: datetime
+    size_bytes: Annotated[int, Field(examples=[14_680_064])]
+    duration_seconds: Annotated[float | None, Field(description="Known once it was read.", examples=[61.2])]
+    status: Status
+    status_words: Annotated[str, Field(description="The status as a person reads it.", examples=["transcribing"])]
+    stage: Annotated[Stage, Field(description="Which stage it is in, or ended in.")]
+    phase: Annotated[PhaseName | None, Field(description="What the GPU must be doing for it; null when it has ended.")]
+    position: Annotated[
+        int | None, Field(description="0: being worked on; n: n-th in line; null: not in line.", examples=[3])
+    ]
+    waiting: Annotated[int, Field(description="How many are waiting in all.", examples=[7])]
+    why: Annotated[str, Field(description="Why it waits; empty when there is nothing to say.")]
+    progress: Annotated[Progress | None, Field(description="Of the current stage, while it runs.")]
+    error: Annotated[Problem | None, Field(description="Why it failed, or why it is being tried again.")]
+    can_retry: bool
+    can_cancel: bool
+    sequence: Annotated[int, Field(description="Grows with every change; orders answers and socket messages.")]
+
+
+class Timed(Schema):
+    """A part of the recording."""
+
+    start_seconds: Annotated[float, Field(validation_alias="start")]
+    end_seconds: Annotated[float, Field(validation_alias="end")]
+
+
+class Word(Timed):
+    text: str
+    probability: Annotated[float, Field(description="How sure the recogniser was, 0–1.", examples=[0.93])]
+
+
+class Segment(Timed):
+    text: str
+    words: list[Word]
+
+
+class Made(Schema):
+    """By what a result was made."""
+
+    engine: Annotated[str, Field(examples=["faster-whisper"])]
+    model: Annotated[str, Field(examples=["tiny.en"])]
+    simulated: Annotated[bool, Field(description="Made up by a stand-in for a model.")]
+
+
+class TranscriptOut(Made):
+    text: str
+    language: Annotated[str, Field(examples=["en"])]
+    language_probability: float
+    duration_seconds: Annotated[float, Field(validation_alias="duration")]
+    speech_seconds: float
+    segments: list[Segment]
+
+
+class Unsupported(Schema):
+    """What the model answered but the transcript doesn't say."""
+
+    field: Annotated[str, Field(examples=["age"])]
+    value: Any
+
+
+class FormOut(Made):
+    """What the student said of themselves; null or empty where nothing was said."""
+
+    name: Said
+    age: int | None
+    hobbies: list[str]
+    career_goals: Said
+    strengths: list[str]
+    experience: Said
+    unsupported: list[Unsupported]
+
+
+class Quote(Timed):
+    """A sentence of the transcript, word for word."""
+
+    sentence: Annotated[int, Field(description="Its number, from 1.")]
+    quote: str
+
+
+class Score(Schema):
+    key: Annotated[str, Field(examples=["clarity_of_speech"])]
+    title: Annotated[str, Field(examples=["Clarity of speech"])]
+    basis: Annotated[str, Field(description="judged, measured, both or computed.", examples=["both"])]
+    score: Annotated[float, Field(description="1–10.", examples=[7.5])]
+    judged: Annotated[str | None, Field(description="The level that the model picked.", examples=["good"])]
+    measured: Annotated[float | None, Field(description="1–10.", examples=[8.0])]
+    weight: float
+    evidence: list[Quote]
+
+
+class Speaking(Schema):
+    """Measured facts about how it was spoken."""
+
+    words: int | None = None
+    words_per_minute: float | None = None
+    pauses: Annotated[int | None, Field(description="Silences of a second or more.")] = None
+    long_pauses_per_minute: Annotated[float | None, Field(description="Of two seconds or more.")] = None
+    longest_pause_seconds: Annotated[float | None, Field(validation_alias="longest_pause")] = None
+    filler_count: int | None = None
+    fillers: Annotated[dict[str, int], Field(description="Word → how often.", examples=[{"um": 2}])] = {}
+    fillers_per_100_words: float | None = None
+    articulation: Annotated[float | None, Field(description="Mean probability of a word, 0–1.")] = None
+    doubtful_share: Annotated[float | None, Field(description="Of the words, hard to hear, 0–1.")] = None
+    speech_share: Annotated[float | None, Field(description="Of the recording, 0–1.")] = None
+
+
+class EvaluationOut(Made):
+    """Scores are computed from levels, measurements and weights, never taken from a model."""
+
+    overall: Annotated[float, Field(description="1–10.", examples=[7.5])]
+    scores: list[Score]
+    feedback: str
+    suggestions: list[str]
+    speech: Speaking
+    demo_quality: Annotated[bool, Field(description="Rated by a model too small to judge.")]
+    released_at: Annotated[datetime | None, Field(description="null: the student doesn't see it yet.")]
+
+
+class AttemptOut(Schema):
+    """One try of one stage."""
+
+    stage: Stage
+    began_at: datetime
+    ended_at: datetime | None
+    outcome: Annotated[str, Field(description="Empty while it runs.", examples=["succeeded"])]
+    compute_seconds: Annotated[float | None, Field(description="In the stage's own work, without the queue.")]
+    error: Problem | None
+
+
+class Results(Schema):
+    """What there is so far; a later failure never hides what an earlier stage found."""
+
+    submission_id: uuid.UUID
+    transcript: TranscriptOut | None
+    form: FormOut | None
+    evaluation: EvaluationOut | None
+    is_hidden: Annotated[bool, Field(description="It is rated, but the rating is not released to you yet.")]
+    attempts: list[AttemptOut]
+
+
+class ProcessingStatus(Schema):
+    """Per pipeline: `idle`, or the state of its newest task. At most one task of a pipeline is queued or running."""
+
+    submission_id: uuid.UUID
+    evaluation: Annotated[str, Field(examples=["running"])]
+    summary: Annotated[str, Field(examples=["idle"])]
+    mind_map: Annotated[str, Field(examples=["idle"])]
+
+
+class AttendedClass(Schema):
+    id: int
+    name: str
+    prompt: Annotated[str, Field(description="What students are asked to talk about.")]
+    max_duration_seconds: int
+    max_submissions: Annotated[int, Field(description="Per student.")]
+
+
+class UnfinishedUpload(Schema):
+    url: Annotated[str, Field(description="Ask it with HEAD where to go on.", examples=["/api/uploads/0f0e…"])]
+    classroom_id: int
+    name: str
+    offset_bytes: Annotated[int, Field(description="Safely on disk.")]
+    length_bytes: int | None
+    expires_at: datetime
+
+
+class TaughtClass(Schema):
+    id: int
+    name: str
+    student_count: int
+    submission_count: int
+    handed_in_count: Annotated[
+        int, Field(validation_alias="handed_in", description="Students who handed in at least one video.")
+    ]
+
+
+class HandedIn(Schema):
+    student: Person
+    video: Video
+    overall: Annotated[float | None, Field(description="1–10; null until it is rated.")]
+
+
+class ClassPage(Schema):
+    """One page of what a class handed in, newest first."""
+
+    id: int
+    name: str
+    page: int
+    page_count: int
+    submissions: list[HandedIn]
+    missing: Annotated[list[Person], Field(description="Students who have handed in nothing yet.")]
+
+
+class NodePhase(Schema):
+    """What the GPU of one computer is for right now."""
+
+    node: Annotated[str, Field(examples=["lab-pc"])]
+    phase: PhaseName | None
+    step: Step
+    target: PhaseName | None
+    since_seconds: Annotated[float, Field(description="How long it has been in this step.")]
+
+
+class PauseOut(Schema):
+    what: Pause.What
+    node: Annotated[str | None, Field(description="null: on all.")]
+    until: Annotated[datetime | None, Field(description="null: until it is lifted.")]
+
+
+class QueueStats(Schema):
+    """The queue in figures, the same as `manage.py queue_status` prints."""
+
+    waiting: int
+    running: int
+    news: Annotated[str, Field(description="What the machine is doing, in words.")]
+    counts: Annotated[str, Field(description="How many are in line, in words.")]
+    statuses: Annotated[dict[Status, int], Field(description="How many videos there are of each status.")]
+    failures: Annotated[dict[str, int], Field(description="Failed ones by their error's code.")]
+    oldest_seconds: Annotated[float, Field(description="How long the longest wait has lasted so far.")]
+    oldest_seconds_of_stage: dict[Stage, float]
+    worker_count: Annotated[int, Field(description="Workers that were heard of lately.")]
+    phases: list[NodePhase]
+    pauses: list[PauseOut]

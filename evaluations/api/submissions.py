@@ -1,0 +1,126 @@
+"""A student's videos: where they are, what came of them, and what can be done about them."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+from django.http import HttpRequest
+from ninja import Router
+
+from evaluations import actions, errors, permissions, rows
+from evaluations.api import schemas
+from evaluations.api.describing import documented
+from evaluations.models import Evaluation, Form, Submission, Transcript
+from evaluations.permissions import get_visible_submission, signed_in
+from evaluations.refusals import RefusedError
+from evaluations.rows import Row
+from queueing import pipelines
+from queueing.models import Attempt, Task
+from queueing.states import Stage
+
+router = Router(tags=["videos"])
+IDLE = "idle"
+
+
+@router.get("/status/{uuid:pk}", response=documented(schemas.Video, 404))
+def status(request: HttpRequest, pk: uuid.UUID) -> schemas.Video:
+    """Where one video is: status, stage, place in the line, why it waits, progress, error."""
+    return _video(get_visible_submission(request, pk))
+
+
+@router.get("/my-videos", response=documented(list[schemas.Video]))
+def my_videos(request: HttpRequest) -> list[schemas.Video]:
+    """All of your own videos, newest first."""
+    return [video(row) for row in rows.of_student(signed_in(request), rows.read_queue())]
+
+
+@router.get("/submissions/{uuid:pk}/results", response=documented(schemas.Results, 404))
+def results(request: HttpRequest, pk: uuid.UUID) -> dict[str, Any]:
+    """What there is so far: transcript, form, evaluation as far as you may see it, and every attempt."""
+    found = get_visible_submission(request, pk)
+    evaluation = Evaluation.objects.filter(submission=found).first()
+    shown = evaluation is not None and permissions.may_see(signed_in(request), evaluation, found.classroom)
+    return {
+        "submission_id": found.pk,
+        "transcript": Transcript.objects.filter(submission=found).first(),
+        "form": Form.objects.filter(submission=found).first(),
+        "evaluation": evaluation if shown else None,
+        "is_hidden": evaluation is not None and not shown,
+        "attempts": [_attempt(one) for one in found.evaluation_task.attempts.order_by("began_at")],
+    }
+
+
+@router.post("/submissions/{uuid:pk}/retry", response=documented(schemas.Video, 403, 404, 409))
+def retry(request: HttpRequest, pk: uuid.UUID) -> schemas.Video:
+    """Try again from the stage that failed; 409 when it neither failed nor was cancelled."""
+    return _move(request, pk, actions.retry, otherwise="nothing_to_retry")
+
+
+@router.post("/submissions/{uuid:pk}/cancel", response=documented(schemas.Video, 403, 404, 409))
+def cancel(request: HttpRequest, pk: uuid.UUID) -> schemas.Video:
+    """Stop the work on it, waiting or running; the video stays. 409 when the work has ended."""
+    return _move(request, pk, actions.cancel, otherwise="nothing_to_cancel")
+
+
+@router.get("/llm/processing-status/{uuid:pk}", response=documented(schemas.ProcessingStatus, 404))
+def processing_status(request: HttpRequest, pk: uuid.UUID) -> schemas.ProcessingStatus:
+    """Which of the works on a video are going on, each of them at most once at a time."""
+    found = get_visible_submission(request, pk)
+    newest = dict(Task.objects.filter(submission=found).order_by("pk").values_list("pipeline", "state"))
+    names = ("evaluation", "summary", "mind_map")
+    return schemas.ProcessingStatus(submission_id=found.pk, **{name: newest.get(name, IDLE) for name in names})
+
+
+def video(row: Row) -> schemas.Video:
+    """A row of the pages' lists, for programs."""
+    task, found = row.task, row.submission
+    needed = pipelines.get(task.pipeline).stage(task.stage).phase
+    progress = schemas.Progress(done_seconds=task.progress_done, total_seconds=task.progress_total)
+    return schemas.Video(
+        submission_id=found.pk,
+        classroom_id=found.classroom_id,
+        name=found.original_name,
+        handed_in_at=found.created_at,
+        size_bytes=found.size,
+        duration_seconds=found.duration,
+        status=task.status,
+        status_words=task.status.label,
+        stage=Stage(task.stage),
+        phase=needed if row.is_live else None,
+        position=row.position,
+        waiting=row.queue.waiting,
+        why=row.why,
+        progress=progress if row.has_progress else None,
+        error=_problem(task.error_code, row.error_id),
+        can_retry=row.can_retry,
+        can_cancel=row.is_live,
+        sequence=task.sequence,
+    )
+
+
+def _video(found: Submission) -> schemas.Video:
+    return video(rows.of(Submission.objects.filter(pk=found.pk), rows.read_queue())[0])
+
+
+def _move(request: HttpRequest, pk: uuid.UUID, verb: Callable[..., bool], *, otherwise: str) -> schemas.Video:
+    found = get_visible_submission(request, pk)
+    if not verb(submission=found, by=signed_in(request)):
+        raise RefusedError(409, otherwise)
+    return _video(found)
+
+
+def _problem(code: str, id: str) -> schemas.Problem | None:
+    return schemas.Problem(**errors.problem(code, id=id)) if code else None
+
+
+def _attempt(one: Attempt) -> schemas.AttemptOut:
+    return schemas.AttemptOut(
+        stage=Stage(one.stage),
+        began_at=one.began_at,
+        ended_at=one.ended_at,
+        outcome=one.outcome,
+        compute_seconds=one.compute_seconds,
+        error=_problem(one.error_code, f"{one.task_id}-{one.epoch}"),
+    )

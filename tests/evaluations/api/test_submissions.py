@@ -1,0 +1,154 @@
+"""Where a student's video is, what came of it, and what can be done about it: the same answers as the pages'."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from evaluations import errors, live
+from evaluations.models import Form, Submission
+from queueing.models import Worker
+from tests.conftest import Cast
+from tests.evaluations.api.conftest import ask, tell
+from tests.evaluations.material import claim, finish, hand_in, write_results
+from tests.evaluations.views.conftest import signed_in
+
+
+def test_a_waiting_video_has_a_place_in_the_line_and_a_reason(cast: Cast, waiting: Submission) -> None:
+    hand_in(cast.bo, cast.classroom)
+    said = ask(cast.ada, f"status/{waiting.pk}")
+    assert said["submission_id"] == str(waiting.pk)
+    assert (said["name"], said["size_bytes"]) == ("hello.mp4", waiting.size)
+    assert (said["status"], said["status_words"], said["stage"], said["phase"]) == (
+        "uploaded",
+        "uploaded",
+        "transcribe",
+        "stt",
+    )
+    assert (said["position"], said["waiting"]) == (1, 2)
+    assert said["why"] == "No worker is running at the moment; it goes on as soon as one does."
+    assert (said["progress"], said["error"]) == (None, None)
+    assert (said["can_retry"], said["can_cancel"]) == (False, True)
+
+
+def test_a_running_one_says_how_many_seconds_of_audio_are_done(cast: Cast, waiting: Submission) -> None:
+    task = claim(waiting)
+    task.note_progress(12.5, 60.0)
+    said = ask(cast.ada, f"status/{waiting.pk}")
+    assert (said["status"], said["position"]) == ("stt_processing", 0)
+    assert said["progress"] == {"done_seconds": 12.5, "total_seconds": 60.0}
+
+
+def test_a_failed_one_has_the_catalogues_words_and_the_pages_id(cast: Cast, failed: Submission) -> None:
+    error = ask(cast.ada, f"status/{failed.pk}")["error"]
+    assert {**error, "id": ""} == {"code": "no_audio", **asdict(errors.explain("no_audio")), "id": ""}
+    page = signed_in(cast.ada).get(f"/submissions/{failed.pk}/").content.decode()
+    assert error["title"] in page
+    assert error["id"] in page
+
+
+def test_what_is_for_staff_only_is_not_told(cast: Cast, failed: Submission) -> None:
+    for path in (f"status/{failed.pk}", f"submissions/{failed.pk}/results", "my-videos"):
+        assert "for staff only" not in str(ask(cast.ada, path))
+
+
+def test_api_socket_and_page_say_the_same(cast: Cast, waiting: Submission) -> None:
+    hand_in(cast.bo, cast.classroom)
+    second = hand_in(cast.ada, cast.classroom)
+    claim(waiting, Worker.objects.create(node="lab-pc", pid=1))
+    pushed = {row["submission_id"]: (row["status"], row["position"]) for row in live.snapshot(cast.ada)["rows"]}
+    asked = {row["submission_id"]: (row["status"], row["position"]) for row in ask(cast.ada, "my-videos")}
+    assert asked == pushed
+    assert asked.keys() == {str(waiting.pk), str(second.pk)}
+
+
+def test_my_videos_are_mine_newest_first_and_the_same_object_as_their_status(cast: Cast, waiting: Submission) -> None:
+    hand_in(cast.bo, cast.classroom)
+    newer = hand_in(cast.ada, cast.classroom)
+    listed = ask(cast.ada, "my-videos")
+    assert [row["submission_id"] for row in listed] == [str(newer.pk), str(waiting.pk)]
+    assert listed == [ask(cast.ada, f"status/{pk}") for pk in (newer.pk, waiting.pk)]
+
+
+def test_a_list_costs_as_many_queries_for_ten_as_for_one(cast: Cast, waiting: Submission) -> None:
+    client = signed_in(cast.ada)
+    with CaptureQueriesContext(connection) as one:
+        client.get("/api/my-videos")
+    for _ in range(9):
+        hand_in(cast.ada, cast.classroom)
+    with CaptureQueriesContext(connection) as ten:
+        assert len(client.get("/api/my-videos").json()) == 10
+    assert len(ten) == len(one)
+
+
+def test_results_are_shown_as_far_as_they_are(cast: Cast, waiting: Submission) -> None:
+    said = ask(cast.ada, f"submissions/{waiting.pk}/results")
+    assert (said["transcript"], said["form"], said["evaluation"]) == (None, None, None)
+    assert (said["is_hidden"], said["attempts"]) == (False, [])
+
+
+def test_results_have_times_in_seconds(cast: Cast, waiting: Submission) -> None:
+    write_results(waiting, text="I like climbing.")
+    said = ask(cast.ada, f"submissions/{waiting.pk}/results")
+    word = said["transcript"]["segments"][0]["words"][0]
+    assert word == {"start_seconds": 1.5, "end_seconds": 2.0, "text": "I like climbing.", "probability": 0.4}
+    assert said["transcript"]["duration_seconds"] == 3.0
+    assert (said["form"]["hobbies"], said["form"]["age"]) == (["I like climbing."], None)
+    assert said["evaluation"]["overall"] == 7.5
+    evidence = said["evaluation"]["scores"][0]["evidence"]
+    assert evidence == [{"sentence": 1, "quote": "I like climbing.", "start_seconds": 1.5, "end_seconds": 2.0}]
+    assert said["evaluation"]["speech"]["words_per_minute"] == 120.4
+
+
+def test_a_rating_that_is_not_released_is_seen_by_the_teacher_alone(cast: Cast, waiting: Submission) -> None:
+    write_results(waiting, released_at=None)
+    students = ask(cast.ada, f"submissions/{waiting.pk}/results")
+    assert (students["evaluation"], students["is_hidden"]) == (None, True)
+    assert students["transcript"]["text"]
+    teachers = ask(cast.teacher, f"submissions/{waiting.pk}/results")
+    assert (teachers["evaluation"]["overall"], teachers["is_hidden"]) == (7.5, False)
+    assert teachers["evaluation"]["released_at"] is None
+
+
+def test_an_unsupported_answer_of_the_model_is_told_apart(cast: Cast, waiting: Submission) -> None:
+    write_results(waiting)
+    Form.objects.update(unsupported=[{"field": "age", "value": 17}])
+    form = ask(cast.ada, f"submissions/{waiting.pk}/results")["form"]
+    assert form["unsupported"] == [{"field": "age", "value": 17}]
+
+
+def test_attempts_say_how_they_ended(cast: Cast, failed: Submission) -> None:
+    (attempt,) = ask(cast.ada, f"submissions/{failed.pk}/results")["attempts"]
+    assert (attempt["stage"], attempt["outcome"]) == ("transcribe", "permanent")
+    assert attempt["error"]["title"] == errors.explain("no_audio").title
+
+
+def test_a_failed_one_is_tried_again_once(cast: Cast, failed: Submission) -> None:
+    assert tell(cast.ada, f"submissions/{failed.pk}/retry")["status"] == "retry_queued"
+    assert tell(cast.ada, f"submissions/{failed.pk}/retry", status=409)["code"] == "nothing_to_retry"
+
+
+def test_a_teacher_tries_again_too(cast: Cast, failed: Submission) -> None:
+    assert tell(cast.teacher, f"submissions/{failed.pk}/retry")["status"] == "retry_queued"
+    assert failed.evaluation_task.events.get(kind="retry").detail["by"] == str(cast.teacher.pk)
+
+
+def test_a_waiting_one_is_cancelled_once(cast: Cast, waiting: Submission) -> None:
+    assert tell(cast.ada, f"submissions/{waiting.pk}/cancel")["status"] == "cancelled"
+    assert tell(cast.ada, f"submissions/{waiting.pk}/cancel", status=409)["code"] == "nothing_to_cancel"
+
+
+def test_processing_status_has_a_word_for_every_pipeline(cast: Cast, waiting: Submission) -> None:
+    def said() -> dict[str, str]:
+        return dict(ask(cast.ada, f"llm/processing-status/{waiting.pk}"))
+
+    assert said() == {
+        "submission_id": str(waiting.pk),
+        "evaluation": "queued",
+        "summary": "idle",
+        "mind_map": "idle",
+    }
+    finish(waiting)
+    assert said()["evaluation"] == "done"

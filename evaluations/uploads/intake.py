@@ -57,7 +57,9 @@ def begin(
 
 def _as_handed_in(upload_id: uuid.UUID) -> dict[str, Any] | None:
     submission = Submission.objects.filter(pk=upload_id).first()
-    return submission and {"submission": submission, "length": submission.size, "offset": submission.size}
+    if submission is None:
+        return None
+    return {"submission": submission, "length": submission.size, "offset": submission.size}
 
 
 def _as_new(upload_id: uuid.UUID, student: User, classroom: Classroom, length: int | None) -> dict[str, Any]:

@@ -34,6 +34,7 @@ MATRIX: Final[dict[str, tuple[str, tuple[int, ...]]]] = {
     "submission-cancel": ("post", (LOGIN, 302, 404, 302, 404, 404, 302)),
     "classes": ("get", (LOGIN, 200, 200, 200, 200, 200, 200)),
     "classroom": ("get", (LOGIN, 404, 404, 200, 404, 404, 200)),
+    "record": ("get", (LOGIN, 200, 200, 404, 404, 404, 404)),
     "uploads": ("post", (401, 201, 201, 404, 404, 201, 404)),
     "upload": ("head", (401, 200, 404, 404, 404, 404, 404)),
     "healthz": ("get", (200,) * 7),
@@ -70,7 +71,7 @@ def test_everybody_reaches_their_own_and_nothing_else(
     client = Client()
     if who != "anonymous":
         client.force_login(root if who == "root" else getattr(cast, who))
-    keys = {"upload": upload.pk, "classroom": cast.classroom.pk}
+    keys = {"upload": upload.pk, "classroom": cast.classroom.pk, "record": cast.classroom.pk}
     method, answers = MATRIX[name]
     keyed = name.startswith("submission") or name in keys
     url = reverse(name, args=[keys.get(name, failed.pk)] if keyed else None)

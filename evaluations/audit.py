@@ -26,6 +26,7 @@ class Audit:
     damaged: frozenset[UUID]  # their file is not what was handed in
     arriving: frozenset[str]  # without a row, but with a complete upload: the next upkeep hands it in
     orphaned: frozenset[str]  # without a row, for good; kept, since it may be the only copy
+    copies: frozenset[str]  # for players, made of the submissions' files; can be made again
     strays: frozenset[str]  # not a submission's file at all
 
     @property
@@ -54,6 +55,7 @@ def audit(*, deep: bool = False) -> Audit:
         damaged=frozenset(pk for pk, code in faults if code == "file_damaged"),
         arriving=arriving,
         orphaned=unknown - arriving,
+        copies=found.copies,
         strays=found.strays,
     )
 

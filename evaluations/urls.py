@@ -4,7 +4,7 @@ from django.urls import path
 
 from evaluations.api import api
 from evaluations.uploads import views as uploads
-from evaluations.views import classes, dashboard, health, submissions
+from evaluations.views import classes, dashboard, health, record, submissions
 
 urlpatterns = [
     path("", dashboard.dashboard, name="dashboard"),
@@ -18,6 +18,7 @@ urlpatterns = [
     path("submissions/<uuid:pk>/cancel", submissions.cancel, name="submission-cancel"),
     path("classes/", classes.classes, name="classes"),
     path("classes/<int:pk>/", classes.classroom, name="classroom"),
+    path("classes/<int:pk>/record/", record.record, name="record"),
     path("api/uploads/", uploads.uploads, name="uploads"),
     path("api/uploads/<uuid:pk>", uploads.upload, name="upload"),
     path("api/", api.urls),

@@ -17,7 +17,10 @@ The contract of this package (each name lives in the module named beside it):
         require_room(size, *, reserve)        raises Infrastructure(code="disk_full") before the reserve is touched
         contents() -> Contents                `originals` and `strays`, to be compared with the rows in both directions
 
-    decode.py  (parent side: spawns the child, wall clock, reads its answer)
+    seekable.py
+        seekable(original: Path) -> Path      a copy with an index beside a browser's recording, made at first need
+
+    decode.py  (parent side; asking.py spawns the child, keeps the wall clock and reads its answer)
         probe(path: Path) -> MediaFacts       container, duration (seconds, from decoded samples), audio/video codec,
                                               width, height, damaged. `video_codec` is None for an audio file.
         decode(path: Path, *, max_seconds: float) -> Decoded    `samples` (float32 mono 16 kHz) and `facts`
@@ -27,8 +30,8 @@ The contract of this package (each name lives in the module named beside it):
             and Transient(code="decoder_crashed" | "decoder_timeout") when the child died or ran out of time,
             and Interrupted when `decode`'s `stop` was set.
 
-        Its child is child.py (answers in the frames of wire.py), which gives its rights up in confine.py and decodes in
-        audio.py.
+        Its child is child.py (answers in the frames of wire.py), which gives its rights up in confine.py, decodes in
+        audio.py and writes containers anew in remux.py, through the same pipe.
 
     container.py  (child side: the only place that calls av.open)
         open_media(path) -> InputContainer    format whitelist, stream limits; a plain path only, never a file object

@@ -1,4 +1,4 @@
-"""The process in which files are decoded: `python -m evaluations.media.child probe|decode MAX_SECONDS PATH`.
+"""The process in which files are read: `python -m evaluations.media.child probe|decode|remux MAX_SECONDS PATH`.
 
 It knows neither Django nor the database, and expects to be killed. It answers on standard output, in the frames of
 `wire`.
@@ -13,6 +13,7 @@ from pathlib import Path
 
 from evaluations.media import wire
 from evaluations.media.confine import confine
+from evaluations.media.facts import MediaFacts, Remuxed
 from queueing.exceptions import Permanent
 
 
@@ -29,19 +30,12 @@ def main(arguments: list[str]) -> None:
 
 
 def _answer(answer: int, mode: str, max_seconds: float, path: Path) -> None:
-    # Imported under the limits: loading FFmpeg is part of what they must allow.
-    from evaluations.media.audio import read_audio
-
-    def sink(samples: bytes) -> None:
-        for start in range(0, len(samples), wire.MAX_FRAME_BYTES):
-            wire.send(answer, wire.SAMPLES, samples[start : start + wire.MAX_FRAME_BYTES])
-
     try:
-        facts = read_audio(path, max_seconds=max_seconds, sink=sink if mode == "decode" else _discard)
+        facts = _remux(answer, path) if mode == "remux" else _read_audio(answer, mode, max_seconds, path)
     except Permanent as refusal:
         wire.send_json(answer, wire.REFUSAL, {"code": refusal.code, "message": str(refusal)})
     except MemoryError:
-        message = "decoding it needs more memory than is allowed"
+        message = "reading it needs more memory than is allowed"
         wire.send_json(answer, wire.REFUSAL, {"code": "unreadable", "message": message})
     except BrokenPipeError:
         raise
@@ -51,9 +45,27 @@ def _answer(answer: int, mode: str, max_seconds: float, path: Path) -> None:
         wire.send_json(answer, wire.FACTS, asdict(facts))
 
 
-def _discard(samples: bytes) -> None:
+# Imported under the limits: loading FFmpeg is part of what they must allow.
+
+
+def _read_audio(answer: int, mode: str, max_seconds: float, path: Path) -> MediaFacts:
+    from evaluations.media.audio import read_audio
+
+    def sink(samples: bytes) -> None:
+        for start in range(0, len(samples), wire.MAX_FRAME_BYTES):
+            wire.send(answer, wire.SAMPLES, samples[start : start + wire.MAX_FRAME_BYTES])
+
     # A probe decodes all the same: what it accepts can be decoded later.
-    pass
+    return read_audio(path, max_seconds=max_seconds, sink=sink if mode == "decode" else lambda samples: None)
+
+
+def _remux(answer: int, path: Path) -> Remuxed:
+    from evaluations.media.remux import remux
+
+    def place(offset: int, content: bytes) -> None:
+        wire.send(answer, wire.PIECE, wire.PLACE.pack(offset) + content)
+
+    return remux(path, place)
 
 
 def _private_output() -> int:

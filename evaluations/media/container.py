@@ -57,7 +57,7 @@ def facts_of(path: Path, container: InputContainer, *, audio_codec: str, duratio
     """The container's facts, with the duration that the decoder counted."""
     video = next(iter(_moving_pictures(container)), None)
     return MediaFacts(
-        container=_container_name(path, container),
+        container=container_name(path, container),
         duration=duration,
         audio_codec=audio_codec,
         video_codec=video.codec_context.name if video else None,
@@ -129,7 +129,8 @@ def _moving_pictures(container: InputContainer) -> list[VideoStream]:
     ]
 
 
-def _container_name(path: Path, container: InputContainer) -> str:
+def container_name(path: Path, container: InputContainer) -> str:
+    """Its kind by content, as in `MediaFacts.container`."""
     name = container.format.name
     if name.startswith("mov,"):
         return "mov" if container.metadata.get("major_brand", "qt").strip() == "qt" else "mp4"

@@ -17,3 +17,8 @@ class MediaFacts:
     width: int | None  # pixels
     height: int | None
     damaged: bool = False  # parts could not be decoded; `duration` is what could
+
+
+@dataclass(frozen=True, slots=True)
+class Remuxed:
+    written: bool  # False: the file seeks as it is, or is of a kind that is never made by a browser

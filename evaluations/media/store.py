@@ -1,4 +1,4 @@
-"""Where uploads are kept: MEDIA_ROOT/<first two of the id>/<id>/original, and nothing else.
+"""Where uploads are kept: MEDIA_ROOT/<first two of the id>/<id>/original, with copies for players beside them.
 
 No part of a path comes from a user. A file appears under its final name whole and durable, or not at all.
 """
@@ -23,7 +23,11 @@ from queueing.exceptions import Infrastructure, Permanent
 
 T = TypeVar("T")
 
-_RELATIVE = re.compile(r"([0-9a-f]{2})/\1[0-9a-f]{6}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}/original")
+COPY = "seekable"  # beside `original`, see seekable.py
+
+_FOLDER = r"([0-9a-f]{2})/\1[0-9a-f]{6}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
+_RELATIVE = re.compile(rf"{_FOLDER}/original")
+_COPY = re.compile(rf"{_FOLDER}/{COPY}(\.part)?")
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG}
 _CHUNK_BYTES = 1024 * 1024
 
@@ -40,6 +44,7 @@ class Contents:
     """What lies under MEDIA_ROOT, relative to it."""
 
     originals: frozenset[str]  # of the shape that `keep` gives; compare with the rows in both directions
+    copies: frozenset[str]  # made of originals that are there; can be made again
     strays: frozenset[str]  # everything else: leftovers of a crash, and what does not belong here
 
 
@@ -67,7 +72,7 @@ def keep(staged: Path, submission_id: UUID, *, root: Path | None = None) -> Stor
             _make_folders(root, target.parent)
             _take(staged, target, sha256)
         for folder in (target.parent, target.parent.parent, root, root.parent):  # each may be new
-            _sync_folder(folder)
+            sync_folder(folder)
     return Stored(relative, size, sha256)
 
 
@@ -84,6 +89,7 @@ def replace(staged: Path, submission_id: UUID, *, root: Path | None = None) -> S
     with _disk_errors():
         if os.path.lexists(target):
             target.rename(_aside(target))
+        target.with_name(COPY).unlink(missing_ok=True)  # of the damaged one
     return keep(staged, submission_id, root=root)
 
 
@@ -162,8 +168,10 @@ def contents(*, root: Path | None = None) -> Contents:
     """All that lies in the store. Links are listed, not followed."""
     root = root or _media_root()
     found = {path.relative_to(root).as_posix() for path in _files_under(root)}
-    originals = frozenset(name for name in found if _RELATIVE.fullmatch(name) and not (root / name).is_symlink())
-    return Contents(originals, frozenset(found - originals))
+    regular = {name for name in found if not (root / name).is_symlink()}
+    originals = frozenset(name for name in regular if _RELATIVE.fullmatch(name))
+    copies = frozenset(name for name in regular if _COPY.fullmatch(name) and _original_of(name) in originals)
+    return Contents(originals, copies, frozenset(found - originals - copies))
 
 
 def _ask(question: Callable[[Path], T], relative: str, root: Path | None) -> T:
@@ -187,6 +195,10 @@ def _media_root() -> Path:
 def _relative(submission_id: UUID) -> str:
     name = str(submission_id)
     return f"{name[:2]}/{name}/original"
+
+
+def _original_of(copy: str) -> str:
+    return f"{copy.rpartition('/')[0]}/original"
 
 
 def _make_durable(staged: Path) -> tuple[int, str]:
@@ -257,7 +269,7 @@ def _copy(staged: Path, target: Path) -> None:
     except BaseException:
         part.unlink(missing_ok=True)
         raise
-    _sync_folder(target.parent)
+    sync_folder(target.parent)
     staged.unlink()
 
 
@@ -265,7 +277,7 @@ def _private(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NOFOLLOW, 0o600)
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)

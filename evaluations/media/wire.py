@@ -1,7 +1,7 @@
 """How the decoding child's answer travels through its pipe: frames of a kind, a length and that many bytes.
 
-An answer is any number of SAMPLES frames and then one FACTS, REFUSAL or BROKEN frame. Whatever ends without one of
-these came from a child that died, however much of it arrived.
+An answer is any number of SAMPLES or PIECE frames and then one FACTS, REFUSAL or BROKEN frame. Whatever ends without
+one of these came from a child that died, however much of it arrived.
 """
 
 from __future__ import annotations
@@ -15,12 +15,14 @@ from threading import Event
 from typing import Any
 
 SAMPLES = b"S"  # mono, signed 16 bit, native order, at SAMPLE_RATE
-FACTS = b"F"  # JSON of MediaFacts
+PIECE = b"P"  # of a file: where it goes, as PLACE, then the bytes
+FACTS = b"F"  # JSON of MediaFacts or Remuxed
 REFUSAL = b"R"  # JSON {code, message}
 BROKEN = b"B"  # JSON {message}: the child met an error that nobody thought of
 
 MAX_FRAME_BYTES = 1024 * 1024
 TICK_SECONDS = 0.2  # how often a waiting reader looks at `stop`
+PLACE = struct.Struct("=Q")
 _HEADER = struct.Struct("=cI")
 
 
@@ -61,7 +63,7 @@ def receive(descriptor: int, *, deadline: float, stop: Event | None = None) -> t
         StoppedError: `stop` was set.
     """
     kind, length = _HEADER.unpack(_read_exactly(descriptor, _HEADER.size, deadline, stop))
-    if kind not in (SAMPLES, FACTS, REFUSAL, BROKEN) or length > MAX_FRAME_BYTES:
+    if kind not in (SAMPLES, PIECE, FACTS, REFUSAL, BROKEN) or length > MAX_FRAME_BYTES:
         raise TornError(f"a frame of kind {kind!r} and {length} bytes")
     return kind, _read_exactly(descriptor, length, deadline, stop)
 

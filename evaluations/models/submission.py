@@ -74,3 +74,8 @@ class Upload(models.Model):
 
     def __str__(self) -> str:
         return f"upload {self.pk}"
+
+    @property
+    def is_recording(self) -> bool:
+        """Whether the recorder began it: its id was made of a client's own, as `intake.begin` does."""
+        return self.id.version == 5

@@ -24,7 +24,7 @@ def staged(upload_id: uuid.UUID) -> Path:
 def create(upload_id: uuid.UUID) -> None:
     try:
         settings.UPLOADS_DIR.mkdir(parents=True, exist_ok=True)
-        staged(upload_id).touch(mode=0o600, exist_ok=False)
+        staged(upload_id).touch(mode=0o600)  # one that a crash left without its row is scrap
     except OSError as error:
         raise _refusal(error) from error
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import uuid
 from datetime import timedelta
+from typing import Any
 
 import structlog
 from django.conf import settings
@@ -19,7 +20,7 @@ from django.db.models.expressions import CombinedExpression
 from django.db.models.functions import Now
 
 from evaluations import actions
-from evaluations.models import Classroom, Upload
+from evaluations.models import Classroom, Submission, Upload
 from evaluations.refusals import RefusedError
 from evaluations.uploads import files, limits
 from queueing.exceptions import Infrastructure
@@ -27,28 +28,45 @@ from queueing.exceptions import Infrastructure
 log = structlog.get_logger(__name__)
 
 
-def begin(*, student: User, classroom: Classroom, name: str, length: int | None) -> Upload:
-    """A new, empty upload.
+def begin(
+    *, student: User, classroom: Classroom, name: str, length: int | None, client_id: uuid.UUID | None = None
+) -> Upload:
+    """A new, empty upload; or the one that the student's `client_id` began before, as far as it has come.
+
+    The upload's id is made of the student and `client_id`, and the submission gets the upload's id: a request that is
+    sent again can't make a second of either, not even after the upload was tidied away.
 
     Raises:
         RefusedError: too large, empty, too many, or the disk is full.
     """
     limits.check_size(length)
-    upload_id = uuid.uuid4()
+    upload_id = uuid.uuid5(client_id, str(student.pk)) if client_id else uuid.uuid4()
     with transaction.atomic():
         User.objects.select_for_update().get(pk=student.pk)
-        limits.check_quota(student, classroom)
-        limits.check_room(length or settings.UPLOAD_CHUNK_BYTES)
-        files.create(upload_id)
-        Upload.objects.create(
-            id=upload_id,
-            student=student,
-            classroom=classroom,
-            original_name=name,
-            length=length,
-            expires_at=_expiry(),
-        )
+        if not Upload.objects.filter(pk=upload_id).exists():
+            Upload.objects.create(
+                id=upload_id,
+                student=student,
+                classroom=classroom,
+                original_name=name,
+                expires_at=_expiry(),
+                **(_as_handed_in(upload_id) or _as_new(upload_id, student, classroom, length)),
+            )
     return Upload.objects.get(pk=upload_id)
+
+
+def _as_handed_in(upload_id: uuid.UUID) -> dict[str, Any] | None:
+    submission = Submission.objects.filter(pk=upload_id).first()
+    if submission is None:
+        return None
+    return {"submission": submission, "length": submission.size, "offset": submission.size}
+
+
+def _as_new(upload_id: uuid.UUID, student: User, classroom: Classroom, length: int | None) -> dict[str, Any]:
+    limits.check_quota(student, classroom)
+    limits.check_room(length or settings.UPLOAD_CHUNK_BYTES)
+    files.create(upload_id)
+    return {"length": length}
 
 
 def declare_length(upload: Upload, length: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import unicodedata
+import uuid
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import format_datetime
@@ -58,6 +59,16 @@ def metadata(header: str) -> dict[str, str]:
     pairs = [part.strip().partition(" ") for part in header.split(",") if part.strip()]
     try:
         return {key: base64.b64decode(value.strip(), validate=True).decode(errors="replace") for key, _, value in pairs}
+    except ValueError:
+        raise RefusedError(400, "bad_request") from None
+
+
+def client_id(said: Mapping[str, str]) -> uuid.UUID | None:
+    """The client's own name for an upload, a UUID: begun twice, it is one upload. None when it has none."""
+    if "client" not in said:
+        return None
+    try:
+        return uuid.UUID(said["client"])
     except ValueError:
         raise RefusedError(400, "bad_request") from None
 

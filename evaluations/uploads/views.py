@@ -61,7 +61,7 @@ def _checked(view: View) -> View:
 @tus
 @require_http_methods(["POST", "OPTIONS"])
 def uploads(request: HttpRequest) -> HttpResponse:
-    """Creation: `Upload-Length` or `Upload-Defer-Length: 1`; `Upload-Metadata` with filename and classroom."""
+    """Creation: `Upload-Length` or `Upload-Defer-Length: 1`; `Upload-Metadata` with filename, classroom and client."""
     length = protocol.declared_length(request.headers)
     said = protocol.metadata(request.headers.get("Upload-Metadata", ""))
     try:
@@ -69,7 +69,13 @@ def uploads(request: HttpRequest) -> HttpResponse:
     except Http404:
         raise RefusedError(404, "no_class") from None
     name = protocol.shown_name(said.get("filename", ""))
-    upload = intake.begin(student=signed_in(request), classroom=classroom, name=name, length=length)
+    upload = intake.begin(
+        student=signed_in(request),
+        classroom=classroom,
+        name=name,
+        length=length,
+        client_id=protocol.client_id(said),
+    )
     return HttpResponse(
         status=201,
         headers={

@@ -20,6 +20,7 @@ from django.views.decorators.http import require_POST, require_safe
 from evaluations import actions, live, result, rows, speech
 from evaluations.captions import webvtt
 from evaluations.media import serve, store
+from evaluations.media.seekable import seekable
 from evaluations.models import Submission, Transcript
 from evaluations.permissions import get_visible_submission, signed_in
 from queueing.exceptions import Permanent
@@ -65,7 +66,9 @@ def media(request: HttpRequest, pk: uuid.UUID) -> HttpResponseBase:
         path = store.locate(found.path)
     except Permanent:
         raise Http404("the stored file is gone") from None
-    return serve.stream(request, path, serve.content_type(found.container, video=found.has_video is not False))
+    return serve.stream(
+        request, seekable(path), serve.content_type(found.container, video=found.has_video is not False)
+    )
 
 
 @login_required

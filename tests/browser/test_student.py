@@ -317,6 +317,7 @@ def test_a_student_needs_no_mouse(ada: Visit, cast: Cast) -> None:
     ada.page.reload()
     ada.page.keyboard.press("Tab")
     expect(ada.page.locator(":focus")).to_have_text("Skip to the content")
+    assert ada.page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
     tab_to(ada, "See the result")
     ada.page.keyboard.press("Enter")
     expect(ada.page.get_by_role("heading", name="Transcript")).to_be_visible()

@@ -68,6 +68,7 @@ MATRIX: Final[dict[str, dict[str, Cells]]] = {
     "submission-retry": {"POST": ADAS_ACTION},
     "submission-cancel": {"POST": ADAS_ACTION},
     "classes": {"GET": (LOGIN, 200, 200, 200, 200, 200, 200)},
+    "record": {"GET": (LOGIN, 200, 200, 404, 404, 404, 404)},
     "classroom": {"GET": TEACHERS_PAGE},
     "uploads": {"POST": (401, 201, 201, 201, 404, 404, 404)},
     "upload": {"HEAD": (401, 200, 404, 404, 404, 404, 404), "PATCH": ADAS_UPLOAD, "DELETE": ADAS_UPLOAD},

@@ -77,8 +77,9 @@ def test_of_a_thousand_mixed_rows_and_files_exactly_what_is_wrong_is_found(cast:
     arriving = {kept_without_a_row(complete_upload(cast), b"arriving!") for _ in range(20)}
     orphaned = {kept_without_a_row(uuid.uuid4(), b"orphan") for _ in range(60)}
     strays = {f"{row.path}.part" for row in rows[200:210]} | {f"note-{number}.txt" for number in range(10)}
-    for stray in strays:
-        (disk / "media" / stray).write_bytes(b"")
+    copies = {row.path.replace("original", name) for row in rows[210:230] for name in ("seekable", "seekable.part")}
+    for name in strays | copies:
+        (disk / "media" / name).write_bytes(b"")
 
     def expected(damaged: list[Submission]) -> Audit:
         return Audit(
@@ -87,6 +88,7 @@ def test_of_a_thousand_mixed_rows_and_files_exactly_what_is_wrong_is_found(cast:
             damaged=frozenset(row.pk for row in damaged),
             arriving=frozenset(arriving),
             orphaned=frozenset(orphaned),
+            copies=frozenset(copies),
             strays=frozenset(strays),
         )
 
@@ -98,7 +100,7 @@ def test_a_store_as_it_should_be_is_sound(cast: Cast, capsys: pytest.CaptureFixt
     hand_in(cast.ada, cast.classroom)
     call_command("verify_store", "--deep", "--json")
     nothing: list[str] = []
-    groups = dict.fromkeys(("missing", "damaged", "arriving", "orphaned", "strays"), nothing)
+    groups = dict.fromkeys(("missing", "damaged", "arriving", "orphaned", "copies", "strays"), nothing)
     assert json.loads(capsys.readouterr().out) == {"ok": True, "submissions": 1, **groups}
 
 
@@ -130,7 +132,7 @@ def test_a_store_that_is_not_mounted_is_said_instead_of_a_thousand_losses(cast: 
 
 
 def test_an_empty_store_without_submissions_is_sound(cast: Cast) -> None:
-    assert audit() == Audit(0, *[frozenset()] * 5)
+    assert audit() == Audit(0, *[frozenset()] * 6)
 
 
 def test_a_file_whose_row_comes_while_it_is_looked_at_is_no_orphan(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,6 +14,7 @@ GROUPS = {
     "damaged": "submissions whose file is not what was handed in",
     "arriving": "files that a crash left without a row; they are handed in by themselves",
     "orphaned": "files without a submission; kept",
+    "copies": "copies that players can seek in; made again when they are gone",
     "strays": "files that are no submission's",
 }
 MEND = "Handing the same video in again, as the same student in the same class, puts it back."

@@ -99,7 +99,7 @@ def test_a_file_from_another_file_system_is_kept_alike(elsewhere: Path, root: Pa
     stored = store.keep(staged, uuid4(), root=root)
     store.verify(stored.path, SHA256, root=root)
     assert not staged.exists()
-    assert store.contents(root=root) == store.Contents(frozenset({stored.path}), frozenset())
+    assert store.contents(root=root) == store.Contents(frozenset({stored.path}), frozenset(), frozenset())
     assert stat.S_IMODE((root / stored.path).stat().st_mode) == 0o600
 
 
@@ -339,9 +339,11 @@ def test_the_contents_are_what_was_kept_and_everything_else(tmp_path: Path, root
     (root / folder / "original.part").write_bytes(b"half")
     (root / "notes.txt").write_bytes(b"")
     (root / "link").symlink_to(tmp_path)
+    copies = {str(folder / "seekable")}
+    (root / folder / "seekable").write_bytes(b"")
     strays = {str(folder / "original.part"), "notes.txt", "link"}
-    assert store.contents(root=root) == store.Contents(frozenset(kept), frozenset(strays))
+    assert store.contents(root=root) == store.Contents(frozenset(kept), frozenset(copies), frozenset(strays))
 
 
 def test_an_empty_store_has_no_contents(root: Path) -> None:
-    assert store.contents(root=root) == store.Contents(frozenset(), frozenset())
+    assert store.contents(root=root) == store.Contents(frozenset(), frozenset(), frozenset())

@@ -286,3 +286,43 @@ def test_a_class_limits_how_much_a_student_hands_in(ada: Tus, cast: Cast) -> Non
     assert ada.patch(url, 0, b"second").status_code == 204
     assert ada.create(5).status_code == 429
     assert Submission.objects.filter(student=User.objects.get(username="ada")).count() == 2
+
+
+CLIENT = "b3c8d0a4-5f27-4d2b-9a46-0e8f5d1c7a90"
+
+
+def test_what_a_client_begins_twice_is_one_upload(ada: Tus) -> None:
+    """F28: the answer to the first request was lost, so it is sent again."""
+    url = ada.start(client=CLIENT)
+    ada.patch(url, 0, CONTENT[:100])
+    assert ada.start(client=CLIENT) == url
+    assert upload_at(url).offset == 100
+    assert Upload.objects.count() == 1
+
+
+def test_what_was_handed_in_is_found_again_when_its_upload_was_tidied_away(ada: Tus) -> None:
+    """F28: a replay makes no second submission, however late it comes."""
+    url = ada.start(len(CONTENT), client=CLIENT)
+    ada.patch(url, 0, CONTENT)
+    upload_at(url).delete()
+    assert ada.start(client=CLIENT) == url
+    again = ada.head(url)
+    assert (again["Submission-New"], again["Upload-Offset"]) == ("0", str(len(CONTENT)))
+    assert (Submission.objects.count(), Task.objects.count()) == (1, 1)
+
+
+def test_two_students_may_use_the_same_client_id(ada: Tus, bo: Tus) -> None:
+    assert ada.start(client=CLIENT) != bo.start(client=CLIENT)
+
+
+def test_a_client_id_that_is_none_is_refused(ada: Tus) -> None:
+    assert ada.create(5, client="../../x").status_code == 400
+
+
+def test_bytes_that_a_crash_left_without_a_row_are_no_hindrance(ada: Tus, disk: Path) -> None:
+    url = ada.start(client=CLIENT)
+    ada.patch(url, 0, CONTENT)
+    upload_at(url).delete()  # as if its transaction had never ended
+    assert ada.start(client=CLIENT) == url
+    ada.patch(url, 0, CONTENT[:50], Upload_Length="50")
+    assert kept(Submission.objects.get(), disk) == CONTENT[:50]

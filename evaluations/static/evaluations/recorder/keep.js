@@ -1,0 +1,139 @@
+// Recordings of this browser, until the server has confirmed them whole.
+//
+// They lie in IndexedDB: it survives a reload and a crash of the tab, takes hundreds of megabytes without blocking the
+// page, and a piece and the facts about it are written together or not at all. Memory would go with the tab, and
+// localStorage takes a few megabytes of text. A piece that the browser has no room for stays in memory.
+
+const DAY_MS = 24 * 3600 * 1000;
+export const KEEP_DAYS = 7;
+
+let opened = null;
+
+function database() {
+  opened ??= new Promise((resolve, reject) => {
+    const request = indexedDB.open("introeval-recordings", 1);
+    request.onupgradeneeded = () => {
+      request.result.createObjectStore("takes", { keyPath: "id" });
+      request.result.createObjectStore("pieces"); // [id of the take, where it starts] → its bytes
+    };
+    request.onsuccess = () => resolve(request.result);
+    request.onerror = () => reject(request.error);
+  });
+  return opened;
+}
+
+/** Do `work(takes, pieces)` in one transaction; resolves with the result of the request it returns. */
+async function within(mode, work) {
+  const transaction = (await database()).transaction(["takes", "pieces"], mode);
+  return new Promise((resolve, reject) => {
+    const request = work(transaction.objectStore("takes"), transaction.objectStore("pieces"));
+    transaction.oncomplete = () => resolve(request?.result);
+    transaction.onabort = transaction.onerror = () => reject(transaction.error);
+  });
+}
+
+function piecesOf(id) {
+  return IDBKeyRange.bound([id, 0], [id, Infinity]);
+}
+
+/** One recording: its facts, and its bytes from 0 to `size`. */
+export class Take {
+  constructor(facts) {
+    // id, user, classroom, name, type, startedAt; seconds and size grow; url and submitted are the upload's.
+    this.facts = { seconds: 0, size: 0, url: null, submitted: false, ...facts };
+    this.unkept = new Map(); // where it starts → a piece that found no room
+    this.isForgotten = false;
+  }
+
+  get isKept() {
+    return this.unkept.size === 0;
+  }
+
+  async add(bytes, seconds) {
+    const start = this.facts.size;
+    Object.assign(this.facts, { size: start + bytes.byteLength, seconds });
+    try {
+      await within("readwrite", (takes, pieces) => {
+        pieces.put(bytes, [this.facts.id, start]);
+        return takes.put(this.facts);
+      });
+    } catch {
+      this.unkept.set(start, bytes);
+    }
+  }
+
+  async note(changes) {
+    Object.assign(this.facts, changes);
+    if (this.isForgotten) return; // an answer that came late must not bring it back
+    await within("readwrite", (takes) => takes.put(this.facts)).catch(() => {});
+  }
+
+  /** At most `most` bytes from `offset` on. */
+  async read(offset, most) {
+    const starts = await this.starts();
+    const first = starts.findLastIndex((start) => start <= offset);
+    const parts = [];
+    let end = starts[first];
+    for (const start of starts.slice(first)) {
+      if (start !== end || end - offset >= most) break;
+      const bytes = await this.piece(start);
+      parts.push(bytes);
+      end += bytes.byteLength;
+    }
+    const from = offset - starts[first];
+    return new Blob(parts).slice(from, from + most);
+  }
+
+  async whole() {
+    const parts = await Promise.all((await this.starts()).map((start) => this.piece(start)));
+    return new Blob(parts, { type: this.facts.type });
+  }
+
+  async starts() {
+    const keys = await within("readonly", (_, pieces) => pieces.getAllKeys(piecesOf(this.facts.id))).catch(() => []);
+    return [...keys.map(([, start]) => start), ...this.unkept.keys()].sort((a, b) => a - b);
+  }
+
+  async piece(start) {
+    return this.unkept.get(start) ?? within("readonly", (_, pieces) => pieces.get([this.facts.id, start]));
+  }
+
+  async forget() {
+    this.isForgotten = true;
+    this.unkept.clear();
+    await forget(this.facts.id).catch(() => {});
+  }
+}
+
+function forget(id) {
+  return within("readwrite", (takes, pieces) => {
+    pieces.delete(piecesOf(id));
+    return takes.delete(id);
+  });
+}
+
+/** What earlier visits of this student left, oldest first. Anybody's is deleted when it is too old. */
+export async function left(user) {
+  const all = await within("readonly", (takes) => takes.getAll()).catch(() => []);
+  const oldest = Date.now() - KEEP_DAYS * DAY_MS;
+  for (const facts of all) if (facts.startedAt < oldest) await forget(facts.id);
+  const mine = all.filter((facts) => facts.user === user && facts.startedAt >= oldest && facts.size > 0);
+  return mine.sort((a, b) => a.startedAt - b.startedAt).map((facts) => new Take(facts));
+}
+
+export function keptUntil(take) {
+  return take.facts.startedAt + KEEP_DAYS * DAY_MS;
+}
+
+// ---- one window at a time
+
+/** Claim a take for this window, until the window is gone. False when another one has it. */
+export function claim(take) {
+  if (!navigator.locks) return Promise.resolve(true);
+  return new Promise((resolve) => {
+    navigator.locks.request(`recording-${take.facts.id}`, { ifAvailable: true }, (lock) => {
+      resolve(lock !== null);
+      return lock && new Promise(() => {});
+    });
+  });
+}

@@ -1,0 +1,46 @@
+// How loud the microphone is, ten times a second.
+
+const TICK_MS = 100;
+const QUIETEST_DB = -60;
+const VOICE_DB = -42; // a voice at arm's length is around -30, a quiet room below -50
+const TICKS_TO_BE_HEARD = 3;
+
+export class Level {
+  /** `tick(percent, silentSeconds)`; `heard()` once, as soon as a voice was there for long enough. */
+  constructor(stream, { tick, heard }) {
+    this.context = new AudioContext();
+    this.analyser = this.context.createAnalyser();
+    this.analyser.fftSize = 2048;
+    this.context.createMediaStreamSource(stream).connect(this.analyser);
+    this.context.resume();
+    this.samples = new Float32Array(this.analyser.fftSize);
+    this.loudTicks = 0;
+    this.silentTicks = 0;
+    this.tick = tick;
+    this.heard = heard;
+    this.timer = setInterval(() => this.look(), TICK_MS);
+  }
+
+  look() {
+    const level = this.decibels();
+    this.silentTicks = level >= VOICE_DB ? 0 : this.silentTicks + 1;
+    if (level >= VOICE_DB) this.loudTicks += 1;
+    if (this.loudTicks === TICKS_TO_BE_HEARD && this.silentTicks === 0) this.heard();
+    this.tick(percentOf(level), (this.silentTicks * TICK_MS) / 1000);
+  }
+
+  decibels() {
+    this.analyser.getFloatTimeDomainData(this.samples);
+    const power = this.samples.reduce((sum, sample) => sum + sample * sample, 0) / this.samples.length;
+    return 10 * Math.log10(power || 1e-12);
+  }
+
+  close() {
+    clearInterval(this.timer);
+    this.context.close();
+  }
+}
+
+function percentOf(decibels) {
+  return Math.max(0, Math.min(100, (100 * (decibels - QUIETEST_DB)) / -QUIETEST_DB));
+}

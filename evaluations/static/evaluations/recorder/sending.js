@@ -1,0 +1,177 @@
+// Sends a recording while it grows: tus 1.0, its length told at the end.
+//
+// tus-js-client, which sends files on the page "My videos", waits for a whole chunk of a stream before it sends one,
+// can't go back in it, and gives a request that hangs no deadline. Here the bytes are kept, so any offset can be read.
+
+const PIECE_BYTES = 1024 * 1024;
+const PATIENCE_MS = 60000; // for one request; a Wi-Fi that is gone says nothing
+const RESTS_MS = [1000, 2000, 4000, 8000, 15000];
+const HOPELESS = [400, 412, 413, 415];
+
+class Refused extends Error {
+  constructor(status, said) {
+    super(`${status}`);
+    this.status = status;
+    this.said = said; // the server's words, if it had any
+  }
+}
+
+export class Sending {
+  /** `changed(sending)` is called whenever there is news: more is safe, trouble came or went, it is handed in. */
+  constructor(take, { endpoint, csrf, chunkBytes }, changed) {
+    this.take = take;
+    this.endpoint = endpoint;
+    this.csrf = csrf;
+    this.pieceBytes = Math.min(PIECE_BYTES, chunkBytes);
+    this.changed = changed;
+    this.offset = null; // as the server said; null: ask it
+    this.safeBytes = 0;
+    this.trouble = null; // the word for what is wrong, or null
+    this.reason = ""; // the server's own words for it
+    this.submission = null; // where the result will be
+    this.isOver = false;
+    this.wake = () => {};
+    this.running = null;
+    this.onOnline = () => this.wake();
+    addEventListener("online", this.onOnline);
+  }
+
+  run() {
+    this.running = this.loop();
+    return this.running;
+  }
+
+  async loop() {
+    let failures = 0;
+    while (!this.isOver) {
+      try {
+        await this.step();
+        failures = 0;
+        this.note(null);
+      } catch (error) {
+        if (this.isOver) return;
+        this.offset = null;
+        this.note(troubleOf(error), error.said);
+        if (HOPELESS.includes(error.status)) return;
+        await this.rest(RESTS_MS[Math.min(failures, RESTS_MS.length - 1)]);
+        failures += 1;
+      }
+    }
+  }
+
+  /** The take has grown, or may be handed in. */
+  more() {
+    if (this.trouble === null) this.wake();
+  }
+
+  /** Give it up, on the server too; not before the request that is on its way was answered, which may tell where. */
+  async discard() {
+    this.end();
+    await this.running;
+    const { url } = this.take.facts;
+    if (url) await this.ask("DELETE", url).catch(() => {}); // else it expires there by itself
+  }
+
+  step() {
+    const { url, size, submitted } = this.take.facts;
+    if (!url) return this.create();
+    if (this.offset === null) return this.locate();
+    return size > this.offset || submitted ? this.send() : this.rest();
+  }
+
+  async create() {
+    const { id, classroom, name } = this.take.facts;
+    const said = Object.entries({ client: id, classroom, filename: name });
+    const metadata = said.map(([key, value]) => `${key} ${base64(value)}`).join(",");
+    const answer = await this.ask("POST", this.endpoint, { "Upload-Defer-Length": "1", "Upload-Metadata": metadata });
+    await this.take.note({ url: new URL(answer.headers.get("Location"), location.href).pathname });
+  }
+
+  async locate() {
+    try {
+      this.heed(await this.ask("HEAD", this.take.facts.url));
+    } catch (error) {
+      if (error.status !== 404) throw error;
+      await this.startOver();
+    }
+  }
+
+  async send() {
+    const { url, size, submitted } = this.take.facts;
+    const piece = await this.take.read(this.offset, this.pieceBytes);
+    const headers = { "Content-Type": "application/offset+octet-stream", "Upload-Offset": String(this.offset) };
+    if (submitted && this.offset + piece.size === size) headers["Upload-Length"] = String(size);
+    try {
+      this.heed(await this.ask("PATCH", url, headers, piece));
+    } catch (error) {
+      if (![404, 410].includes(error.status)) throw error;
+      await this.startOver();
+    }
+  }
+
+  /** The server has lost it, and this browser has not. */
+  async startOver() {
+    await this.ask("DELETE", this.take.facts.url).catch(() => {});
+    this.offset = null;
+    await this.take.note({ url: null });
+  }
+
+  heed(answer) {
+    this.offset = this.safeBytes = Number(answer.headers.get("Upload-Offset"));
+    this.submission = answer.headers.get("Submission-Location");
+    if (this.submission) this.end();
+  }
+
+  async ask(method, url, headers = {}, body = undefined) {
+    const deadline = new AbortController();
+    const timer = setTimeout(() => deadline.abort(), PATIENCE_MS);
+    const always = { "Tus-Resumable": "1.0.0", "X-CSRFToken": this.csrf };
+    try {
+      const answer = await fetch(url, { method, headers: { ...always, ...headers }, body, signal: deadline.signal });
+      if (!answer.ok) throw new Refused(answer.status, await wordsOf(answer));
+      return answer;
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  note(trouble, reason = "") {
+    this.trouble = trouble;
+    this.reason = reason;
+    this.changed(this);
+  }
+
+  /** Until there is something to do, or for so long. */
+  rest(milliseconds = null) {
+    return new Promise((resolve) => {
+      this.wake = resolve;
+      if (milliseconds !== null) setTimeout(resolve, milliseconds);
+    });
+  }
+
+  end() {
+    this.isOver = true;
+    removeEventListener("online", this.onOnline);
+    this.wake();
+  }
+}
+
+function troubleOf(error) {
+  if (!(error instanceof Refused)) return "offline";
+  if ([409, 423].includes(error.status)) return null; // asking where it is mends it
+  if ([401, 403].includes(error.status)) return "signed_out";
+  return error.status >= 500 && error.status !== 507 ? "offline" : "refused";
+}
+
+async function wordsOf(answer) {
+  try {
+    const said = await answer.json();
+    return said.what && `${said.title}. ${said.what}`;
+  } catch {
+    return "";
+  }
+}
+
+function base64(text) {
+  return btoa(String.fromCharCode(...new TextEncoder().encode(String(text))));
+}

@@ -1,0 +1,24 @@
+// Everything that is said comes from the page's template #words, so that it can be translated there.
+
+const places = document.getElementById("words").content;
+
+/** The words of that name, with {facts} filled in. */
+export function word(name, facts = {}) {
+  const text = places.querySelector(`[data-word="${name}"]`).textContent;
+  return text.replace(/\{(\w+)\}/g, (_, key) => facts[key]);
+}
+
+/** 75 → "1:15" */
+export function clock(seconds) {
+  const whole = Math.floor(seconds);
+  return `${Math.floor(whole / 60)}:${String(whole % 60).padStart(2, "0")}`;
+}
+
+/** A moment as the student's own clock shows it: "10:32". */
+export function timeOf(moment) {
+  return new Date(moment).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
+}
+
+export function dayOf(moment) {
+  return new Date(moment).toLocaleDateString([], { day: "numeric", month: "short" });
+}

@@ -1,0 +1,41 @@
+"""The page on which a student records: the browser's part is static/evaluations/recorder/."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.contrib.auth.decorators import login_required
+from django.contrib.auth.models import User
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_safe
+
+from evaluations import errors
+from evaluations.models import Classroom
+from evaluations.permissions import get_attended_classroom, signed_in
+from evaluations.refusals import RefusedError
+from evaluations.uploads import limits
+
+
+@never_cache
+@login_required
+@require_safe
+def record(request: HttpRequest, pk: int) -> HttpResponse:
+    """For one class. Who could not hand in now is told before recording; what is left in the browser can go on."""
+    classroom = get_attended_classroom(request, str(pk))
+    context = {
+        "classroom": classroom,
+        "refused": _refusal(signed_in(request), classroom),
+        "max_bytes": settings.UPLOAD_MAX_BYTES,
+        "chunk_bytes": settings.UPLOAD_CHUNK_BYTES,
+    }
+    return render(request, "evaluations/record.html", context)
+
+
+def _refusal(student: User, classroom: Classroom) -> errors.Explanation | None:
+    try:
+        limits.check_quota(student, classroom)
+        limits.check_room(settings.UPLOAD_CHUNK_BYTES)
+    except RefusedError as refused:
+        return errors.explain(refused.code)
+    return None

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import signal
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from types import FrameType
 from typing import Any
 
 from django.db import DatabaseError, InterfaceError, connection
@@ -92,11 +89,11 @@ def rehearse(plan: Plan, say: Say) -> Outcome:
     stages.prepare_database()
     trouble = Trouble(plan.folder / crew.TROUBLE)
     stages.register("", trouble)  # those who hand in need to know the stages, too
-    with _signals_heard() as once_more, crew.Crew(plan) as workers:
+    with crew.Crew(plan) as workers:
         _await_workers(plan)
         injector = Injector(plan, workers, trouble)
         with Students(plan, more=lambda: not injector.over) as students:
-            _play(plan, workers, injector, students, say, once_more)
+            _play(plan, workers, injector, students, say)
     return _judge(plan, injector, students, time.monotonic() - began)
 
 
@@ -114,43 +111,9 @@ def deadline_seconds(plan: Plan) -> float:
     return 120.0 + 10 * plan.lower_bound * plan.scale + 3 * plan.faults.total() * (plan.gap_seconds + 1)
 
 
-@contextmanager
-def _signals_heard() -> Iterator[Callable[[], None]]:
-    """Gives what raises again what a signal's handler has raised: inside a finalizer, Python drops it."""
-    heard: list[int] = []
-    handlers = {signum: signal.getsignal(signum) for signum in (signal.SIGINT, signal.SIGTERM)}
-
-    def hear(signum: int, frame: FrameType | None) -> None:
-        heard.append(signum)
-        handler = handlers[signal.Signals(signum)]
-        assert callable(handler)
-        handler(signum, frame)
-
-    def once_more() -> None:
-        for signum in heard:
-            hear(signum, None)
-
-    for signum, handler in handlers.items():
-        if callable(handler):
-            signal.signal(signum, hear)
-    try:
-        yield once_more
-    finally:
-        for signum, handler in handlers.items():
-            signal.signal(signum, handler)
-
-
-def _play(
-    plan: Plan,
-    workers: crew.Crew,
-    injector: Injector,
-    students: Students,
-    say: Say,
-    once_more: Callable[[], None],
-) -> None:
+def _play(plan: Plan, workers: crew.Crew, injector: Injector, students: Students, say: Say) -> None:
     began = said = time.monotonic()
     while time.monotonic() - began < deadline_seconds(plan):
-        once_more()
         workers.tend()
         try:
             injector.step()

@@ -28,7 +28,6 @@ from introeval import checks, embedded
 from introeval.embedded.errors import DISK_FULL
 from queueing import restart
 
-OLLAMA_FLOOR = (0, 17, 1)  # CVE-2026-7482: below, its memory can be read without a login
 FORMAT_LIBRARY_FLOOR = (62, 12)  # of FFmpeg 8.1: CVE-2026-40962
 ASK_SECONDS = 5.0
 
@@ -255,9 +254,11 @@ def _packaged_model(name: str, model: str) -> Finding:
 
 
 def _ask_ollama(name: str, url: str, model: str) -> Finding:
+    from queueing.engines.llm.ollama import OLDEST
+
     version = str(_answer(f"{url}/api/version")["version"])
     said = f"Ollama {version}, {_without_secrets(url)}"
-    if checks.numbers(version) < OLLAMA_FLOOR:
+    if checks.numbers(version) < OLDEST:
         return failure(name, f"{said}: known holes below 0.17.1", "install a newer Ollama", optional=True)
     present = {each["name"] for each in _answer(f"{url}/api/tags")["models"]}
     if model not in present and f"{model}:latest" not in present:

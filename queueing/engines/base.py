@@ -41,6 +41,9 @@ Progress = Callable[[float, float], None]
 """Called as (done, total), both in seconds of audio, never decreasing; cheap; never raises."""
 
 
+ON_GPU_SHARE = 0.95  # of a model's bytes: a server keeps a few tables elsewhere; less is a fallback to the processor
+
+
 @dataclass(frozen=True, slots=True)
 class Resident:
     """A model held in memory right now."""

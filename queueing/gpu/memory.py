@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from queueing.engines.base import Engine, Resident
+from queueing.engines.base import ON_GPU_SHARE, Engine, Resident
 from queueing.exceptions import Infrastructure, StageError
 from queueing.gpu import Absent, Facts, Gpu, Holder, Look, Unknown, mib
 from queueing.models import Phase
@@ -19,7 +19,6 @@ from queueing.planner import ADMIT_SHARE, MIB, SPARE_BYTES
 from queueing.states import Step
 
 TOLERANCE_BYTES = 256 * MIB  # others' memory moves by as much by itself: a desktop, a browser
-ON_GPU_SHARE = 0.95  # a server keeps a few tables of a model in the machine's memory; less of it is a fallback
 UNKNOWN = "the GPU's state is unknown"
 ACCEPT = "manage.py queue_recover --accept-gpu-memory"
 

@@ -12,8 +12,8 @@ import yaml
 from django.conf import settings
 
 from introeval.checks import numbers
-from introeval.doctor import OLLAMA_FLOOR
 from introeval.management.commands.up import Site, children
+from queueing.engines.llm.ollama import OLDEST
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
@@ -75,7 +75,7 @@ def test_only_nginx_is_published_and_only_the_worker_shares_a_network_with_ollam
 def test_ollama_is_not_older_than_doctor_accepts() -> None:
     image, _, tag = compose()["ollama"]["image"].partition(":")
     assert image == "ollama/ollama"
-    assert numbers(tag) >= OLLAMA_FLOOR
+    assert numbers(tag) >= OLDEST
 
 
 def test_the_site_has_the_limits_that_up_gives_it_and_believes_the_proxy() -> None:

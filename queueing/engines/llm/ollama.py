@@ -9,7 +9,7 @@ from threading import Lock, Thread
 from time import monotonic, sleep
 from typing import Any, ClassVar
 
-from queueing.engines.base import Resident
+from queueing.engines.base import ON_GPU_SHARE, Resident
 from queueing.engines.llm import faults, sizes, transport
 from queueing.engines.llm.asking import Ask
 from queueing.engines.llm.faults import unavailable
@@ -21,7 +21,6 @@ LOAD_SECONDS = 300.0
 LOST_SECONDS = 1800.0  # a load that takes longer lost its connection without a sign
 POLL_SECONDS = 0.1
 SIZE_SECONDS = 3.0  # how long a question for a model's size may take; it is asked at every hand-over
-ON_GPU = 0.95  # of a model's bytes: below it, layers run on the processor, at a tenth of the speed
 
 
 class Ollama(ServedModel):
@@ -164,13 +163,13 @@ class Ollama(ServedModel):
         """A model that was on the GPU and isn't any more answers at a tenth of the speed."""
         for entry in listed:
             share = entry.get("size_vram", 0) / (entry.get("size") or 1)
-            if self._seen_on_gpu and share < ON_GPU:
+            if self._seen_on_gpu and share < ON_GPU_SHARE:
                 raise Infrastructure(
                     f"Ollama runs {100 * (1 - share):.0f} % of {self.model} on the processor, no longer on the GPU: "
                     "see what else holds GPU memory, then restart Ollama.",
                     code="cpu_fallback",
                 )
-            self._seen_on_gpu = self._seen_on_gpu or share >= ON_GPU
+            self._seen_on_gpu = self._seen_on_gpu or share >= ON_GPU_SHARE
 
     def _must_have_room(self, listed: list[dict[str, Any]]) -> None:
         for entry in listed:
@@ -231,5 +230,5 @@ class Ollama(ServedModel):
 
 def _resident(entry: dict[str, Any]) -> Resident:
     size, on_gpu = int(entry.get("size", 0)), int(entry.get("size_vram", 0))
-    device = "cpu" if not on_gpu else "cuda" if on_gpu >= ON_GPU * size else "cuda+cpu"
+    device = "cpu" if not on_gpu else "cuda" if on_gpu >= ON_GPU_SHARE * size else "cuda+cpu"
     return Resident(str(entry.get("name", "")), size, device, gpu_bytes=on_gpu)

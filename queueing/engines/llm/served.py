@@ -62,9 +62,7 @@ class ServedModel(ABC):
         self.slots = slots
         self.context_tokens = context_tokens  # of each slot: prompt and answer together
         self._key = key
-        self._cuts_prompts = (
-            cuts_prompts  # it may drop what doesn't fit without a word, and be asked for less than fits
-        )
+        self._cuts_prompts = cuts_prompts  # it may drop what doesn't fit without a word
 
     @property
     def server(self) -> str:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 from dataclasses import replace
 from threading import Event, Timer
 from typing import Any
@@ -14,14 +13,12 @@ import pytest
 
 from queueing.engines.base import LanguageOptions, Prompt
 from queueing.engines.llm.ollama import Ollama
-from queueing.engines.llm.openai_compatible import OpenAICompatible
 from queueing.engines.llm.served import ServedModel
 from queueing.exceptions import Infrastructure, Interrupted, StageError, Transient
 from tests.doubles import acts, ollama
 from tests.doubles.acts import Act
 from tests.doubles.ollama import FakeOllama
-from tests.queueing.engines.llm import servers
-from tests.queueing.engines.llm.servers import FakeOpenAI
+from tests.queueing.engines.llm.conftest import Start
 
 PROMPT = Prompt("You fill in forms.", "I am Ann.")
 SCHEMA: dict[str, Any] = {"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]}
@@ -36,24 +33,6 @@ def generate(engine: ServedModel, options: LanguageOptions, stop: Event) -> obje
 
 def write(engine: ServedModel, options: LanguageOptions, stop: Event) -> object:
     return engine.write(PROMPT, options, tell=lambda _: None, stop=stop)
-
-
-Fake = FakeOpenAI | FakeOllama
-Start = Callable[..., tuple[Fake, ServedModel]]
-
-
-@pytest.fixture(params=["openai", "ollama"])
-def start(request: pytest.FixtureRequest) -> Iterator[Start]:
-    with ExitStack() as stack:
-
-        def go(*script: Act) -> tuple[Fake, ServedModel]:
-            if request.param == "openai":
-                openai = stack.enter_context(servers.serving(FakeOpenAI(list(script))))
-                return openai, OpenAICompatible(openai.url, openai.model, slots=1, context_tokens=4096)
-            fake = stack.enter_context(ollama.serving(FakeOllama(script=list(script))))
-            return fake, Ollama(fake.url, fake.model, slots=1, context_tokens=4096)
-
-        yield go
 
 
 def fault(call: Callable[[], object]) -> StageError:

@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 from dataclasses import replace
 from threading import Event
 from typing import Any
@@ -29,10 +27,10 @@ from queueing.exceptions import (
     StageError,
     Transient,
 )
-from tests.doubles import acts, ollama
+from tests.doubles import acts
 from tests.doubles.acts import Act, Talk, saying, status
-from tests.doubles.ollama import FakeOllama
 from tests.queueing.engines.llm import servers
+from tests.queueing.engines.llm.conftest import Start
 from tests.queueing.engines.llm.servers import FakeOpenAI
 
 PROMPT = Prompt("You fill in forms.", "I am Ann.")
@@ -44,24 +42,6 @@ SCHEMA = {
 }
 OPTIONS = LanguageOptions(max_tokens=100, deadline_seconds=20)
 GOOD = '{"prompt_code": "CODE", "name": "Ann"}'
-Fake = FakeOpenAI | FakeOllama
-Start = Callable[..., tuple[Fake, ServedModel]]
-
-
-@pytest.fixture(params=["openai", "ollama"])
-def start(request: pytest.FixtureRequest) -> Iterator[Start]:
-    """Start a server of one protocol with a script, and the engine that speaks to it."""
-    with ExitStack() as stack:
-
-        def go(*script: Act) -> tuple[Fake, ServedModel]:
-            if request.param == "openai":
-                openai = stack.enter_context(servers.serving(FakeOpenAI(list(script))))
-                return openai, OpenAICompatible(openai.url, openai.model, slots=2, context_tokens=4096)
-            fake = stack.enter_context(ollama.serving(FakeOllama(script=list(script))))
-            fake.runners.parallel = 2
-            return fake, Ollama(fake.url, fake.model, slots=2, context_tokens=4096)
-
-        yield go
 
 
 def failure(engine: ServedModel, options: LanguageOptions = OPTIONS, prompt: Prompt = PROMPT) -> StageError:

@@ -14,7 +14,8 @@ from django.contrib.auth.models import User
 from django.db import connection, transaction
 from django.test import Client
 
-from evaluations import consumers, live
+from evaluations import live, lookout
+from evaluations.broker import broker
 from evaluations.models import Submission
 from introeval.asgi import application
 from queueing.exceptions import Permanent
@@ -152,7 +153,7 @@ async def test_everybody_hears_when_the_line_moves(cast: Cast) -> None:
         await elsewhere(claim, first)
         update = (await until(socket, lambda message: message["type"] == "task_update"))[-1]
     assert (update["submission_id"], update["position"]) == (str(mine.pk), 1)
-    assert "1st in line of 1" in update["html"]
+    assert "You are 1st of 1" in update["html"]
 
 
 async def test_a_change_of_phase_is_told(cast: Cast) -> None:
@@ -188,7 +189,7 @@ async def test_a_pause_that_runs_out_is_told_though_nobody_lifts_it(cast: Cast) 
     await elsewhere(Pause.objects.place, "stt", by="admin:1", reason="fire drill")
     async with dashboard(cast.ada) as socket:
         assert "fire drill" in socket.snapshot["phase"]["words"]
-        await asyncio.sleep(consumers.WATCH_SECONDS + 0.5)  # the watch has seen the pause
+        await asyncio.sleep(lookout.WATCH_SECONDS + 0.5)  # the watch has seen the pause
         await elsewhere(Pause.objects.update, since=in_seconds(-100), until=in_seconds(-1))
         change = (await until(socket, lambda message: message["type"] == "phase_change"))[-1]
         assert "fire drill" not in change["words"]
@@ -206,7 +207,7 @@ async def test_a_burst_becomes_a_few_messages_and_the_last_one_is_right(cast: Ca
 async def test_lost_messages_cost_a_moment_and_nothing_else(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
     submission = await elsewhere(hand_in, cast.ada, cast.classroom)
     async with dashboard(cast.ada) as socket:
-        monkeypatch.setattr(live.broker, "quiet_until", float("inf"))
+        monkeypatch.setattr(broker, "quiet_until", float("inf"))
         await elsewhere(fail, submission, Permanent(code="no_audio"))
         update = (await until(socket, lambda message: message["type"] == "task_update"))[-1]
     assert update["status"] == "failed"
@@ -251,10 +252,10 @@ async def test_signing_out_elsewhere_leaves_other_sessions_open(cast: Cast) -> N
 async def test_a_user_who_was_switched_off_may_not_stay(cast: Cast) -> None:
     client = await login(cast.ada)
     key = client.cookies[django_settings.SESSION_COOKIE_NAME].value
-    assert await elsewhere(live.may_stay, cast.ada.pk, key)
-    assert not await elsewhere(live.may_stay, cast.bo.pk, key)
+    assert await live.may_stay(cast.ada.pk, key)
+    assert not await live.may_stay(cast.bo.pk, key)
     await elsewhere(User.objects.filter(pk=cast.ada.pk).update, is_active=False)
-    assert not await elsewhere(live.may_stay, cast.ada.pk, key)
+    assert not await live.may_stay(cast.ada.pk, key)
 
 
 def test_a_broker_that_is_away_breaks_no_work(
@@ -267,7 +268,7 @@ def test_a_broker_that_is_away_breaks_no_work(
     monkeypatch.setitem(channel_layers.backends, "default", away)
     submission = hand_in(cast.ada, cast.classroom)
     assert Submission.objects.filter(pk=submission.pk).exists()
-    live.broker.flush(10)
-    assert live.broker.quiet_until > 0
+    broker.flush(10)
+    assert broker.quiet_until > 0
     claim(submission).advance(took=1.0)
     assert submission.evaluation_task.stage == "extract"

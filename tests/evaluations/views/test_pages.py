@@ -94,7 +94,7 @@ def test_waiting_videos_say_their_place_and_why_they_wait(cast: Cast) -> None:
     hand_in(cast.bo, cast.classroom)
     hand_in(cast.ada, cast.classroom)
     page = text_of(signed_in(cast.ada), "/")
-    assert "2nd in line of 2." in page
+    assert "You are 2nd of 2" in page
     assert "The GPU is filling in forms and rating." in page
     assert "transcribing comes next" in page
 
@@ -104,7 +104,7 @@ def test_a_running_video_shows_seconds_of_the_recording(cast: Cast) -> None:
     task.note_progress(21.4, 61.0)
     page = text_of(signed_in(cast.ada), "/")
     assert "21 of 61 seconds of the recording" in page
-    assert "Being worked on." in page
+    assert "Being worked on" in page
 
 
 def test_a_worker_that_fell_silent_is_shown_as_such(cast: Cast) -> None:
@@ -113,7 +113,7 @@ def test_a_worker_that_fell_silent_is_shown_as_such(cast: Cast) -> None:
     assert "not been heard of" not in text_of(client, "/")
     Worker.objects.update(last_heartbeat_at="2020-01-01T00:00Z")
     assert "has not been heard of" in text_of(client, "/")
-    assert "No worker is running at the moment" in text_of(client, "/")
+    assert "begun, 0 waiting" in text_of(client, "/")
 
 
 # Pauses

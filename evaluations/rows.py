@@ -118,7 +118,8 @@ class Row:
     @property
     def position(self) -> int | None:
         """0 = being worked on, n = n-th in line, None = nothing is going on."""
-        return self.queue.positions.get(self.task.pk)
+        # The line was read before the task, which may have ended in between.
+        return self.queue.positions.get(self.task.pk) if self.is_live else None
 
     @property
     def is_live(self) -> bool:

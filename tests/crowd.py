@@ -1,4 +1,7 @@
-"""Open dashboards by the dozen: real WebSockets on a thread of their own, each keeping what its page would show."""
+"""Open dashboards by the dozen: real WebSockets on a thread of their own, each keeping what its page would show.
+
+`python -m tests.crowd URL COOKIE TIMES` pings a server that often and prints how many seconds each answer took.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ import os
 import random
 import socket
 import struct
+import sys
 import threading
 import time
 from collections.abc import Callable, Coroutine, Iterable, Sequence
@@ -39,7 +43,11 @@ class Wire:
         raw.setblocking(False)
         if receive_buffer:
             raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-        await asyncio.get_running_loop().sock_connect(raw, (site.hostname, site.port))
+        try:
+            await asyncio.get_running_loop().sock_connect(raw, (site.hostname, site.port))
+        except OSError:
+            raw.close()
+            raise
         reader, writer = await asyncio.open_connection(sock=raw, limit=receive_buffer or 2**20)
         headers = {
             "Host": site.netloc,
@@ -106,7 +114,6 @@ class Page:
         self.messages = self.bytes = self.snapshots = 0
         self.connected = False
         self.changed_at = 0.0  # of the monotonic clock
-        self.pings: list[float] = []  # seconds until each was answered
         self.closed: list[int | str] = []
         self.wire: Wire | None = None
 
@@ -116,7 +123,7 @@ class Page:
             try:
                 self.wire = await Wire.open(self.url, self.cookie)
                 while True:
-                    self._receive(*await self.wire.receive())
+                    self._receive((await self.wire.receive())[1])
             except (ConnectionError, OSError) as error:
                 self.connected = False
                 self.closed += error.args[:1]
@@ -124,10 +131,7 @@ class Page:
                     self.wire.close()
             await asyncio.sleep(random.uniform(*RECONNECT_SECONDS))
 
-    def _receive(self, kind: int, payload: bytes) -> None:
-        if kind == PONG:
-            self.pings.append(time.monotonic() - struct.unpack("!d", payload)[0])
-            return
+    def _receive(self, payload: bytes) -> None:
         message = json.loads(payload)
         self.messages += 1
         self.bytes += len(payload)
@@ -156,10 +160,6 @@ class Page:
             {key: str(row["html"]) for key, row in self.rows.items()},
             {key: str(message["words"]) for key, message in self.queue.items()},
         )
-
-    async def ping(self) -> None:
-        if self.wire is not None:
-            await self.wire.send(struct.pack("!d", time.monotonic()), PING)
 
 
 class Crowd:
@@ -211,3 +211,22 @@ class Crowd:
             assert time.monotonic() - began < most, f"{len(late)} of {len(self.pages)} are late: {late[:5]}"
             time.sleep(0.01)
         return time.monotonic() - began
+
+
+async def lags(url: str, cookie: str, times: int) -> list[float]:
+    """Seconds until the server answers a ping, which its event loop does and nobody else."""
+    wire = await Wire.open(url, cookie)
+    found = []
+    for _ in range(times):
+        began = time.monotonic()
+        await wire.send(b"?", PING)
+        while (await wire.receive())[0] != PONG:
+            pass
+        found.append(time.monotonic() - began)
+        await asyncio.sleep(0.05)
+    wire.close()
+    return found
+
+
+if __name__ == "__main__":
+    sys.stdout.write("\n".join(map(str, asyncio.run(lags(sys.argv[1], sys.argv[2], int(sys.argv[3]))))))

@@ -26,6 +26,12 @@ RECONNECT_SECONDS: Final = (1.0, 8.0)  # as evaluations/static/evaluations/dashb
 TEXT, CLOSE, PING, PONG = 0x1, 0x8, 0x9, 0xA
 
 
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
 class Wire:
     """One WebSocket, as much of RFC 6455 as a page needs."""
 

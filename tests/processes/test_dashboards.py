@@ -33,7 +33,7 @@ from queueing.exceptions import Permanent
 from queueing.models import Task, Worker
 from queueing.states import State
 from tests.conftest import Cast
-from tests.crowd import Crowd, Page, Wire
+from tests.crowd import Crowd, Page, Wire, free_port
 from tests.evaluations.live.test_dashboard_socket import dashboard, elsewhere, until
 from tests.evaluations.material import claim, fail, hand_in
 from tests.evaluations.uploads.conftest import metadata
@@ -82,12 +82,6 @@ class Site:
         client = Client()
         client.force_login(user)
         return f"{settings.SESSION_COOKIE_NAME}={client.cookies[settings.SESSION_COOKIE_NAME].value}"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture(scope="module")
@@ -237,7 +231,7 @@ def test_all_pages_are_back_ten_seconds_after_a_restart(lesson: Lesson, site: Si
     lesson.crowd.seconds_until(lambda page: not page.connected, most=5)
     lesson.go_on()
     site.daphne.start()
-    took = lesson.seconds_until_right(BACK_SECONDS)
+    lesson.seconds_until_right(BACK_SECONDS)
 
 
 def test_a_page_that_takes_nothing_costs_two_mebibytes_at_most(

@@ -48,10 +48,14 @@ class Line {
     return this.form.elements.csrfmiddlewaretoken.value;
   }
 
-  add(files) {
+  async add(chosen) {
+    const files = [...chosen]; // the field is emptied meanwhile
     this.say("");
-    if (!window.tus) {
-      this.say("Uploading is not set up on this server: its page files are incomplete. Tell your teacher.");
+    try {
+      // More than half of what this page would weigh, so it comes when it is needed. It puts itself into `window.tus`.
+      await import(this.form.dataset.sender);
+    } catch {
+      this.say("Uploading did not begin: a part of this page could not be loaded. Reload it; if that doesn’t help, tell your teacher.");
       return;
     }
     for (const file of files) this.waiting.push(new Item(file, this));

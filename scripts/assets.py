@@ -23,7 +23,6 @@ PACKAGES = ROOT / "node_modules"
 SERVED = PACKAGES / ".introeval"
 FILES = {
     "pico.min.css": "@picocss/pico/css/pico.min.css",
-    "tus.min.js": "tus-js-client/dist/tus.min.js",
 }
 FOR_TESTS = PACKAGES / "axe-core" / "axe.min.js"
 

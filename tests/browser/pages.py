@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 from axes.models import AccessAttempt
 from django.contrib.auth.models import User
@@ -16,15 +16,15 @@ from django.template.loader import render_to_string
 from django.test import Client
 from django.urls import reverse
 from django.utils.timezone import now
-from playwright.sync_api import Page, Route, expect
+from playwright.sync_api import FilePayload, Page, Route, expect
 
 from evaluations import actions, demo
 from evaluations.models import Classroom, Evaluation, Form, Submission
 from queueing.exceptions import Permanent
 from queueing.models import Phase, Worker
-from queueing.states import Stage, Step
+from queueing.states import Step
 from tests.conftest import Cast
-from tests.evaluations.material import SAID, claim, fail, finish, hand_in, write_long_results
+from tests.evaluations.material import claim, fail, finish, hand_in, write_long_results
 
 LONG_NAME: Final = "a-name-without-any-place-to-break-" * 5 + ".mp4"
 RTL_NAME: Final = "مقدمة عن نفسي (1) – تسجيل.mp4"
@@ -115,9 +115,8 @@ def _submissions(cast: Cast, review: Classroom, worker: Worker) -> dict[str, Sub
 def _fill_the_board(cast: Cast) -> None:
     """Thirty students, the names of some as long as a name may be."""
     for number in range(30):
-        student = User.objects.create(
-            username=f"student-{number}", first_name="نورا" if number % 7 == 3 else "Maximiliane", last_name="x" * number
-        )
+        first = "نورا" if number % 7 == 3 else "Maximiliane"
+        student = User.objects.create(username=f"student-{number}", first_name=first, last_name="x" * number)
         cast.classroom.students.add(student)
         if number % 6:
             hand_in(student, cast.classroom, name=f"{'name' * (number // 3)}.mp4")
@@ -171,7 +170,7 @@ def rows_without_a_socket(page: Page, world: World) -> Iterator[str]:
 
 
 def uploading(page: Page, world: World) -> Iterator[str]:
-    """The first of three chunks arrives; then one on its way, one in line, one that is refused."""
+    """The first of nine pieces arrives; then one on its way, one in line, one that is refused."""
 
     def hold(route: Route) -> None:
         if route.request.headers.get("upload-offset", "0") == "0":
@@ -179,18 +178,17 @@ def uploading(page: Page, world: World) -> Iterator[str]:
 
     page.goto("/")
     page.route("**/api/uploads/*-*", hold)
-    page.locator("#drop input").set_input_files(
-        [
-            {"name": "empty.mp4", "mimeType": "video/mp4", "buffer": b""},
-            {"name": LONG_NAME, "mimeType": "video/mp4", "buffer": bytes(9 * MEGABYTE)},
-            {"name": RTL_NAME, "mimeType": "video/mp4", "buffer": bytes(MEGABYTE)},
-        ]
-    )
-    expect(page.locator("#uploads")).to_contain_text("4.0 of 9.0 MB")
+    files = (("empty.mp4", 0), (LONG_NAME, 9 * MEGABYTE), (RTL_NAME, MEGABYTE))
+    page.locator("#drop input").set_input_files([film(name, size) for name, size in files])
+    expect(page.locator("#uploads")).to_contain_text("1.0 of 9.0 MB")
     yield "uploads in progress"
     page.goto("/")
     expect(page.locator(".unfinished").first).to_be_visible()
     yield "an unfinished upload"
+
+
+def film(name: str, size: int) -> FilePayload:
+    return {"name": name, "mimeType": "video/mp4", "buffer": bytes(size)}
 
 
 def record(page: Page, world: World) -> Iterator[str]:
@@ -222,9 +220,8 @@ def no_camera(page: Page, world: World) -> Iterator[str]:
 
 def result(name: str, page: Page, world: World) -> Iterator[str]:
     page.goto(world.url(name))
-    page.locator("#results").wait_for()
     if name == "done":
-        page.locator(".player :is(video, audio)").evaluate("each => each.readyState || new Promise((to) => each.onloadedmetadata = to)")
+        page.locator("#player").evaluate("each => each.readyState || new Promise((to) => (each.onloadeddata = to))")
         for summary in page.locator("summary").all():
             summary.click()
         page.locator(".word").nth(2).click()

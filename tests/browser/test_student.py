@@ -95,7 +95,7 @@ def test_an_upload_goes_on_after_a_reload(ada: Visit, large: Path) -> None:
         lambda route: one_chunk_only(route) if route.request.method == "PATCH" else route.continue_(),
     )
     choose(ada, large)
-    expect(ada.page.locator("#uploads .row")).to_contain_text("1.0 of 10.0 MB")
+    expect(ada.page.locator("#uploads .row")).to_contain_text("4.0 of 10.0 MB")
     while len(sent) < 2:
         ada.page.wait_for_timeout(50)
     ada.page.unroute_all()

@@ -33,7 +33,7 @@ class Told:
 
     number: int = 0  # of its last message; they are counted, so that the page notices a gap
     at: float = 0.0
-    rows: Mapping[int, tuple[int, str]] = field(default_factory=dict)  # sequence and fragment, by their tasks' keys
+    rows: Mapping[int, Message] = field(default_factory=dict)  # each row's last update, by its task's key
     queue: tuple[Message, ...] = ()
 
 
@@ -89,11 +89,12 @@ class _View:
 
     def news(self, user: int, told: Told) -> list[Message]:
         """What differs from what was told."""
-        if not told.number or not told.rows.keys() <= self.standings[user].tasks:
-            return [self.snapshot(user)]  # a row that is gone is gone from the page, too
-        known = {pk: html for pk, (_, html) in told.rows.items()}
+        if not told.number:
+            return [self.snapshot(user)]
+        gone = [_deleted(row) for pk, row in told.rows.items() if pk not in self.standings[user].tasks]
+        known = {pk: row["html"] for pk, row in told.rows.items()}
         updates = [update for update in self.changed(user) if known.get(update["task_id"]) != update["html"]]
-        return updates + [message for message in self.queue if message not in told.queue]
+        return [*gone, *updates, *(message for message in self.queue if message not in told.queue)]
 
     def _update(self, row: Row) -> Message:
         if row.task.pk not in self.updates:
@@ -113,7 +114,7 @@ def _look(audience: Sequence[tuple[int, Told]]) -> _View:
     queue = rows.read_queue()
     known: dict[int, Known] = {}
     for user, told in audience:
-        pairs = {(pk, sequence) for pk, (sequence, _) in told.rows.items()}
+        pairs = {(pk, row["sequence"]) for pk, row in told.rows.items()}
         known[user] = known[user] & pairs if user in known else pairs  # what each of the user's windows knows
     return _View((_summary(queue), _phases(queue)), rows.standings(known, queue))
 
@@ -129,10 +130,16 @@ def _telling(view: _View, user: int, told: Told, now: float) -> Telling | None:
     if not messages:
         return Telling((), told)
     numbered = [{**message, "seq": number} for number, message in enumerate(messages, told.number + 1)]
-    shown = {update["task_id"]: (update["sequence"], update["html"]) for update in view.changed(user)}
+    shown = {update["task_id"]: update for update in view.changed(user)}
     kept = {pk: row for pk, row in told.rows.items() if pk in view.standings[user].tasks}
     after = Told(told.number + len(messages), now, kept | shown, view.queue)
     return Telling(tuple(json.dumps(message) for message in numbered), after)
+
+
+def _deleted(row: Message) -> Message:
+    """The news that the submission of a row that was told is gone."""
+    gone = {key: row[key] for key in ("type", "task_id", "submission_id")}
+    return {**gone, "sequence": row["sequence"] + 1, "status": "deleted"}
 
 
 def _summary(queue: Queue) -> Message:

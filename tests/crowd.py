@@ -154,6 +154,8 @@ class Page:
                 self.snapshots += 1
                 self.rows = {row["submission_id"]: row for row in message["rows"]}
                 self.queue = {each["type"]: each for each in (message["summary"], message["phase"])}
+            case "task_update" if message["status"] == "deleted":
+                self.rows.pop(message["submission_id"], None)
             case "task_update":
                 self.rows[message["submission_id"]] = message
             case "tasks_summary" | "phase_change":

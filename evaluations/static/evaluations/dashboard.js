@@ -1,6 +1,6 @@
 // The student's page: a list that converges to the truth, and uploads.
 import { News } from "./dashboard/news.js";
-import { apply, isNews, rowOf, settle } from "./dashboard/rows.js";
+import { apply, isNews, remove, rowOf, settle } from "./dashboard/rows.js";
 import { tell } from "./dashboard/telling.js";
 import { watchUploads } from "./uploads.js";
 
@@ -14,7 +14,10 @@ const heard = {
     heard.tasks_summary(message.summary);
     heard.phase_change(message.phase);
   },
-  task_update: (message) => tell(apply([rowOf(message.html)])),
+  task_update(message) {
+    if (message.status === "deleted") remove(`submission-${message.submission_id}`);
+    else tell(apply([rowOf(message.html)]));
+  },
   tasks_summary: (message) => say("queue-counts", message.words),
   phase_change: (message) => say("queue-words", message.words),
 };
@@ -53,5 +56,6 @@ if (page) {
   news.follow();
   watchUploads(document.getElementById("upload"), () => news.look());
   document.body.addEventListener("htmx:afterSettle", answered);
+  document.body.addEventListener("submission-deleted", (event) => remove(`submission-${event.detail.id}`));
   setInterval(() => tick(news), TICK_MS);
 }

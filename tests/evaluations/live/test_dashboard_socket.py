@@ -271,15 +271,6 @@ async def test_a_page_with_nothing_to_hear_still_hears_that_it_is_looked_after(
             await socket.receive_json_from()
 
 
-async def test_what_was_deleted_is_gone_from_the_page(cast: Cast) -> None:
-    kept = await elsewhere(hand_in, cast.ada, cast.classroom, name="kept.mp4")
-    gone = await elsewhere(hand_in, cast.ada, cast.classroom, name="gone.mp4")
-    async with dashboard(cast.ada) as socket:
-        await elsewhere(Task.objects.filter(submission=gone).delete)
-        everything = (await until(socket, lambda message: message["type"] == "snapshot"))[-1]
-    assert [row["submission_id"] for row in everything["rows"]] == [str(kept.pk)]
-
-
 async def test_two_windows_of_a_student_are_told_the_same(cast: Cast) -> None:
     submission = await elsewhere(hand_in, cast.ada, cast.classroom)
     async with dashboard(cast.ada) as first:

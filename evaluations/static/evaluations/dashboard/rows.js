@@ -71,15 +71,20 @@ function isInUse(part) {
 }
 
 function removeOthers(kept) {
-  for (const row of [...list.children]) {
-    if (kept.has(row.id)) continue;
-    held.delete(row.id);
-    statuses.delete(row.id);
-    // Whoever was there is taken to the list's heading, not to the top of the page.
-    const wasThere = row.contains(document.activeElement);
-    row.remove();
-    if (wasThere) document.getElementById("videos-heading").focus();
-  }
+  for (const row of [...list.children]) if (!kept.has(row.id)) remove(row.id);
+}
+
+/** It was deleted. Whoever was in it goes on at the next one. */
+export function remove(id) {
+  const row = document.getElementById(id);
+  held.delete(id);
+  statuses.delete(id);
+  if (!row) return;
+  const next = row.nextElementSibling ?? row.previousElementSibling;
+  const hadFocus = row.contains(document.activeElement);
+  row.remove();
+  none.hidden = next !== null;
+  if (hadFocus) (next?.querySelector("a, button") ?? document.getElementById("main")).focus();
 }
 
 export function rowOf(html) {

@@ -47,7 +47,11 @@ $(STAMPS)/bench: $(STAMPS)/test requirements/bench.lock
 	@$(PIP) -r requirements/bench.lock
 	@touch $@
 
-test-setup: setup $(STAMPS)/test chromium
+$(STAMPS)/test-assets: $(STAMPS)/assets
+	@$(RUN) scripts/assets.py --tests
+	@touch $@
+
+test-setup: setup $(STAMPS)/test $(STAMPS)/test-assets chromium
 
 chromium:
 	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -y -q chromium; } \

@@ -53,12 +53,7 @@ def uploads(*, count: int, megabytes: int, cuts: int, say: Callable[[str], None]
         _row("uploads whole, by their sha256", whole, count, held=whole == count),
         _row("chunks cut in the middle", lost, count * cuts, held=lost == count * cuts),
         _row("daphne's peak memory, MB", peak, MOST_RSS_MB, held=peak <= MOST_RSS_MB),
-        _row(
-            "WebSocket ping, p50, ms", percentile(pings, 50), MOST_PING_MS, held=percentile(pings, 50) <= MOST_PING_MS
-        ),
-        _row(
-            "WebSocket ping, p99, ms", percentile(pings, 99), MOST_PING_MS, held=percentile(pings, 99) <= MOST_PING_MS
-        ),
+        *(_ping(pings, percent) for percent in (50, 99)),
         _row("WebSocket ping, slowest, ms", max(pings), "", held=None),
         _row(f"snapshot asked for, p50 of {len(answers)}, ms", percentile(answers, 50), "", held=None),
         _row("load of the machine before, processes", load, "", held=None),
@@ -66,6 +61,11 @@ def uploads(*, count: int, megabytes: int, cuts: int, say: Callable[[str], None]
         _row("MB/s", count * megabytes / took, "", held=None),
     ]
     return Table("uploads", f"{count} uploads of {megabytes} MB through one daphne, {len(pings)} pings meanwhile", rows)
+
+
+def _ping(milliseconds: list[float], percent: float) -> Row:
+    figure = percentile(milliseconds, percent)
+    return _row(f"WebSocket ping, p{percent}, ms", figure, MOST_PING_MS, held=figure <= MOST_PING_MS)
 
 
 def _row(what: str, figure: float, bar: float | str, *, held: bool | None) -> Row:

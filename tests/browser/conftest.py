@@ -33,6 +33,8 @@ SWITCHES = (
     "--disable-sync",
     "--no-first-run",
 )
+FAKE_DEVICE = "--use-fake-device-for-media-stream"
+ALLOWED = "--use-fake-ui-for-media-stream"
 START_SECONDS = 60
 PATIENCE_MS = 20_000
 
@@ -56,9 +58,9 @@ def elsewhere(work: Callable[..., T], *args: Any, **kwargs: Any) -> T:
 
 
 @contextmanager
-def process(*command: str, log: Path) -> Iterator[subprocess.Popen[bytes]]:
+def process(*command: str, log: Path, **settings: str) -> Iterator[subprocess.Popen[bytes]]:
     """A process of this project that ends with the block."""
-    env = environment(DJANGO_SETTINGS_MODULE="introeval.settings")
+    env = environment(DJANGO_SETTINGS_MODULE="introeval.settings", **settings)
     with log.open("wb") as output:
         started = subprocess.Popen(
             [sys.executable, *command], cwd=ROOT, env=env, stdout=output, stderr=subprocess.STDOUT
@@ -90,7 +92,7 @@ def answers(url: str) -> bool:
 @pytest.fixture(scope="module")
 def site(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a daphne that serves this checkout."""
-    subprocess.run([sys.executable, "scripts/assets.py"], cwd=ROOT, check=True)
+    subprocess.run([sys.executable, "scripts/assets.py", "--tests"], cwd=ROOT, check=True)
     port = free_port()
     log = tmp_path_factory.mktemp("site") / "daphne.log"
     with process("-m", "daphne", "-b", "127.0.0.1", "-p", str(port), "introeval.asgi:application", log=log) as daphne:
@@ -103,12 +105,14 @@ def site(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 
 @pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
+def chromium(request: pytest.FixtureRequest) -> Iterator[Browser]:
+    """With a camera and leave to use it, or with the switches it is parametrized with."""
     # Per module: Playwright keeps an event loop running in this thread, and tests elsewhere need it for theirs.
     if not CHROMIUM.is_file():
         pytest.fail("There is no Chromium on this machine. On Debian: apt-get install chromium")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(SWITCHES))
+        switches = getattr(request, "param", (FAKE_DEVICE, ALLOWED))
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=[*SWITCHES, *switches])
         yield browser
         browser.close()
 
@@ -138,13 +142,13 @@ class Visit:
         return self.page.locator("#submissions .row").filter(has_text=name)
 
 
-@pytest.fixture
-def visit(chromium: Browser, site: str, transactional_db: None, request: pytest.FixtureRequest) -> Iterator[Visit]:
-    """A fresh browser profile; at the end nobody may have complained on its console, content security policy included.
+@contextmanager
+def visiting(chromium: Browser, url: str, expected: tuple[str, ...] = (), **profile: Any) -> Iterator[Visit]:
+    """A fresh browser profile. At the end nobody may have complained on its console, content security policy included.
 
-    Parametrize indirectly with arguments of Playwright's `new_context`.
+    `expected`: what may be complained of; `profile`: arguments of Playwright's `new_context`.
     """
-    context = chromium.new_context(base_url=site, **getattr(request, "param", {}))
+    context = chromium.new_context(base_url=url, **profile)
     context.set_default_timeout(PATIENCE_MS)
     page = context.new_page()
     visit = Visit(context, page)
@@ -153,7 +157,14 @@ def visit(chromium: Browser, site: str, transactional_db: None, request: pytest.
     page.on("dialog", visit.answer)
     yield visit
     context.close()
-    assert visit.complaints == []
+    assert [said for said in visit.complaints if not any(words in said for words in expected)] == []
+
+
+@pytest.fixture
+def visit(chromium: Browser, site: str, transactional_db: None, request: pytest.FixtureRequest) -> Iterator[Visit]:
+    """One person at the site; parametrize indirectly with arguments of Playwright's `new_context`."""
+    with visiting(chromium, site, **getattr(request, "param", {})) as visit:
+        yield visit
 
 
 @pytest.fixture

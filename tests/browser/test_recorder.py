@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, expect, sync_playwright
+from playwright.sync_api import expect
 
 from evaluations.media import store
 from evaluations.media.container import open_media
 from evaluations.media.decode import Decoded, decode
 from evaluations.models import Submission, Upload
-from tests.browser.conftest import CHROMIUM, PATIENCE_MS, SWITCHES, Visit, elsewhere
+from tests.browser.conftest import ALLOWED, FAKE_DEVICE, PATIENCE_MS, Visit, elsewhere
 from tests.browser.test_student import tab_to, until
 from tests.conftest import Cast
 from tests.processes.conftest import wait_until
@@ -21,8 +20,6 @@ pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 
 expect.set_options(timeout=PATIENCE_MS)
 
-FAKE_DEVICE = "--use-fake-device-for-media-stream"
-ALLOWED = "--use-fake-ui-for-media-stream"
 DENIED = "--deny-permission-prompts"
 LOUDNESS = 0.01  # of full scale: the beeps are well above, a lost sound track is not
 
@@ -37,16 +34,6 @@ navigator.mediaDevices.getUserMedia = async () => {
 TAKEN = """
 navigator.mediaDevices.getUserMedia = async () => { throw new DOMException("taken", "NotReadableError"); };
 """
-
-
-@pytest.fixture(scope="module")
-def chromium(request: pytest.FixtureRequest) -> Iterator[Browser]:
-    """With a camera and leave to use it, or with the switches it is parametrized with."""
-    switches = getattr(request, "param", (FAKE_DEVICE, ALLOWED))
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=[*SWITCHES, *switches])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture
@@ -167,21 +154,6 @@ def test_a_full_disk_and_a_reload_in_the_middle_lose_nothing(booth: Visit) -> No
     assert elsewhere(Upload.objects.count) == 1
     assert kept_in_browser(booth) == 0
     booth.complaints[:] = [one for one in booth.complaints if "507" not in one]
-
-
-def test_the_network_is_lost_for_five_seconds_and_the_recording_is_complete(booth: Visit) -> None:
-    start(booth)
-    record_for(booth, 1)
-    booth.context.set_offline(True)
-    expect(booth.page.locator("#problem")).to_contain_text("Your recording goes on")
-    record_for(booth, 6)
-    booth.context.set_offline(False)
-    expect(booth.page.locator("#problem")).to_be_hidden()
-    record_for(booth, 7)
-    press(booth, "Stop")
-    press(booth, "Hand in")
-    assert heard(handed_in(booth)).facts.duration > 6
-    booth.complaints[:] = [one for one in booth.complaints if "ERR_INTERNET_DISCONNECTED" not in one]
 
 
 def test_an_answer_that_is_lost_makes_no_second_submission(booth: Visit) -> None:

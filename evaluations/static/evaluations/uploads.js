@@ -1,6 +1,10 @@
-// Uploads one after another, in chunks, each with a row of its own. They go on after a reload: choose the same file again.
+// Uploads one after another, in chunks, each with a row of its own. They go on by themselves when the network is back,
+// and after a reload when the same file is chosen again.
+import { word } from "./words.js";
 
-const RETRIES_MS = [0, 1000, 3000, 5000, 10000, 20000];
+// Counted from the last chunk that arrived; then ten seconds apart, for an hour.
+const RETRIES_MS = [0, 1000, 3000, 5000, ...Array(360).fill(10000)];
+const TRY_AGAIN = [409, 423]; // asking where it is mends it
 
 /** `form` holds the settings in data-*; `handedIn` is called after each file that has arrived whole. */
 export function watchUploads(form, handedIn) {
@@ -48,10 +52,14 @@ class Line {
     return this.form.elements.csrfmiddlewaretoken.value;
   }
 
-  add(files) {
+  async add(chosen) {
+    const files = [...chosen]; // the field is emptied meanwhile
     this.say("");
-    if (!window.tus) {
-      this.say("Uploading is not set up on this server: its page files are incomplete. Tell your teacher.");
+    try {
+      // More than half of what this page would weigh, so it comes when it is needed. It puts itself into `window.tus`.
+      await import(this.form.dataset.sender);
+    } catch {
+      this.say(word("not_begun"));
       return;
     }
     for (const file of files) this.waiting.push(new Item(file, this));
@@ -82,9 +90,9 @@ class Line {
     try {
       const answer = await fetch(notice.dataset.url, { method: "DELETE", headers });
       if (answer.ok || answer.status === 404) notice.remove();
-      else this.say("It could not be discarded. Reload the page and try again.");
+      else this.say(word("not_discarded"));
     } catch {
-      this.say("The server does not answer. Try again in a moment.");
+      this.say(word("no_answer"));
     }
   }
 }
@@ -95,11 +103,11 @@ class Item {
     this.line = line;
     this.row = document.getElementById("upload-row").content.firstElementChild.cloneNode(true);
     this.part(".name").textContent = file.name;
-    this.part("progress").setAttribute("aria-label", `Uploading ${file.name}`);
+    this.part("progress").setAttribute("aria-label", word("uploading_file", { name: file.name }));
     this.part("[data-pause]").addEventListener("click", () => this.togglePause());
     this.part("[data-cancel]").addEventListener("click", () => this.cancel());
-    this.label("[data-pause]", "Pause");
-    this.label("[data-cancel]", "Cancel");
+    this.label("[data-pause]", "pause");
+    this.label("[data-cancel]", "cancel");
     document.getElementById("uploads").append(this.row);
     this.isPaused = false;
   }
@@ -108,20 +116,20 @@ class Item {
     return this.row.querySelector(selector);
   }
 
-  label(selector, words) {
-    this.part(selector).textContent = words;
-    this.part(selector).setAttribute("aria-label", `${words}: ${this.file.name}`);
+  label(selector, name) {
+    this.part(selector).textContent = word(name);
+    this.part(selector).setAttribute("aria-label", `${word(name)}: ${this.file.name}`);
   }
 
-  say(state, words = "") {
-    this.part("[data-state]").textContent = state;
+  say(name, words = "") {
+    this.part("[data-state]").textContent = word(name);
     this.part("[data-line]").textContent = words;
   }
 
   async start() {
     const limit = Number(this.line.form.dataset.maxBytes);
-    if (this.file.size === 0) return this.fail("The file is empty. Check the recording on your device.");
-    if (this.file.size > limit) return this.fail("The file is too large. Record a shorter one, or with a lower quality.");
+    if (this.file.size === 0) return this.fail(word("empty"));
+    if (this.file.size > limit) return this.fail(word("too_large"));
     this.upload = new tus.Upload(this.file, this.options());
     this.say("uploading");
     const earlier = await this.upload.findPreviousUploads();
@@ -136,6 +144,7 @@ class Item {
       endpoint: form.dataset.endpoint,
       chunkSize: Number(form.dataset.chunkBytes),
       retryDelays: RETRIES_MS,
+      onShouldRetry: (error) => this.mayGoOn(error),
       removeFingerprintOnSuccess: true,
       headers: { "X-CSRFToken": this.line.csrf },
       metadata: { filename: this.file.name, classroom },
@@ -147,13 +156,21 @@ class Item {
       },
       onProgress: (sent, total) => this.progress(sent, total),
       onSuccess: () => this.succeed(),
-      onError: (error) => this.fail(words(error)),
+      onError: (error) => this.fail(reasonOf(error) || word(error.originalResponse?.getStatus() === 403 ? "too_old" : "no_answer")),
     };
   }
 
   progress(sent, total) {
     this.part("progress").value = (100 * sent) / total;
-    if (!this.isPaused) this.say("uploading", `${megabytes(sent)} of ${megabytes(total)} MB`);
+    if (!this.isPaused) this.say("uploading", word("sent", { sent: megabytes(sent), total: megabytes(total) }));
+  }
+
+  /** What a network or a server that is away mends when it is back. */
+  mayGoOn(error) {
+    const status = error.originalResponse?.getStatus() ?? 0;
+    if (status && status < 500) return TRY_AGAIN.includes(status);
+    if (!this.isPaused) this.say("interrupted", reasonOf(error) || word("away"));
+    return true;
   }
 
   succeed() {
@@ -161,7 +178,7 @@ class Item {
     if (this.isNew) {
       this.row.remove();
     } else {
-      this.say("handed in before", "This very file is in your list already, so it was not added twice.");
+      this.say("before", word("not_twice"));
       this.end();
     }
     this.line.handedIn();
@@ -169,7 +186,7 @@ class Item {
   }
 
   fail(reason) {
-    this.say("not uploaded", reason);
+    this.say("not_uploaded", reason);
     this.row.classList.add("failed");
     this.part("[data-line]").setAttribute("role", "alert");
     this.end();
@@ -179,12 +196,12 @@ class Item {
   end() {
     this.part("progress").remove();
     this.part("[data-pause]").remove();
-    this.label("[data-cancel]", "Close");
+    this.label("[data-cancel]", "close");
   }
 
   togglePause() {
     this.isPaused = !this.isPaused;
-    this.label("[data-pause]", this.isPaused ? "Go on" : "Pause");
+    this.label("[data-pause]", this.isPaused ? "go_on" : "pause");
     if (this.isPaused) {
       this.say("paused", this.part("[data-line]").textContent);
       this.upload?.abort();
@@ -213,14 +230,12 @@ function megabytes(bytes) {
   return (bytes / 1024 / 1024).toFixed(1);
 }
 
-/** The server's words if it sent any. */
-function words(error) {
-  const answer = error.originalResponse;
+/** The server's words, if it sent any. */
+function reasonOf(error) {
   try {
-    const said = JSON.parse(answer.getBody());
+    const said = JSON.parse(error.originalResponse.getBody());
     return `${said.title}. ${said.what} ${said.todo}`;
   } catch {
-    if (answer?.getStatus() === 403) return "The page is too old. Reload it and choose the file again.";
-    return "The server could not be reached. Choose the same file again to go on where it stopped.";
+    return "";
   }
 }

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
 from asgiref.sync import ThreadSensitiveContext
+from django.db import connections
 
 Application = Callable[[dict[str, Any], Callable[..., Awaitable[Any]], Callable[..., Awaitable[Any]]], Awaitable[Any]]
 
@@ -31,15 +32,12 @@ class ThreadPerRequest:
             async with ThreadSensitiveContext(executor=thread):
                 return await self.application(scope, receive, send)
         finally:
-            # Behind what it still does: a request may end before its work, when whoever asked has hung up.
-            thread.submit(_nothing).add_done_callback(lambda _: self._put_back(thread))
+            # Behind what it still does: a request may end before its work, when whoever asked has hung up. What that work
+            # leaves open, a thread that ends would have closed.
+            thread.submit(connections.close_all).add_done_callback(lambda _: self._put_back(thread))
 
     def _put_back(self, thread: ThreadPoolExecutor) -> None:
         if len(self._idle) < MOST_IDLE:
             self._idle.append(thread)
         else:
             thread.shutdown(wait=False)
-
-
-def _nothing() -> None:
-    return None

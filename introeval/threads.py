@@ -32,8 +32,8 @@ class ThreadPerRequest:
             async with ThreadSensitiveContext(executor=thread):
                 return await self.application(scope, receive, send)
         finally:
-            # Behind what it still does: a request may end before its work, when whoever asked has hung up. What that work
-            # leaves open, a thread that ends would have closed.
+            # Behind what it still does: a request may end before its work, when whoever asked has hung up. Connections
+            # that it left open are closed, as they are when a thread ends.
             thread.submit(connections.close_all).add_done_callback(lambda _: self._put_back(thread))
 
     def _put_back(self, thread: ThreadPoolExecutor) -> None:

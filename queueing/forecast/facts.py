@@ -1,0 +1,200 @@
+"""What the database knows of the line and of how long things took, for `play`; a handful of queries for any line."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import groupby
+from statistics import fmean, pstdev
+from typing import Any, Final
+
+from django.db.models import F
+from django.db.models.functions import Now
+
+from queueing import pipelines, policy
+from queueing.forecast.pace import Pace, Sample, Span, learn
+from queueing.forecast.play import Lab, Node, Step, Work
+from queueing.forecast.promise import Place
+from queueing.models import Attempt, Batch, Breaker, Event, Pause, Phase, Task, Worker
+from queueing.states import PhaseName, State
+from queueing.states import Step as PhaseStep
+
+LONGEST: Final = 1000  # tasks from the front of the line; who is behind them is told nothing
+RECENT: Final = 30  # tries of a stage that tell its pace
+LOOK_BACK: Final = 10 * RECENT  # rows to find them in: stages take turns by the batch
+SWAPS: Final = 60  # events of hand-overs
+SILENT_SECONDS: Final = 30
+WAITS: Final = (PhaseStep.UNLOADING, PhaseStep.VERIFYING, PhaseStep.LOADING)
+
+
+@dataclass(frozen=True, slots=True)
+class Crew:
+    """How a worker works: what only its process knows."""
+
+    limits: policy.Limits
+    lanes: Mapping[str, str]  # of each stage
+    slots: Mapping[str, int]  # of each lane, in the order of their stages
+    turns: bool = False
+    holder: str | None = None  # the lane whose model is loaded, where they take turns
+    node: str = ""
+    dwelt: float = 0.0  # seconds in its phase
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    line: Sequence[Work]
+    places: Sequence[Place]
+    nodes: Sequence[Node]
+    lab: Lab
+
+    @property
+    def which_lab(self) -> str:
+        """Differs when the lab is another one."""
+        nodes = ",".join(f"{node.name}:{node.wanted or ''}" for node in self.nodes)
+        return f"{nodes} {dict(self.lab.slots)} {self.lab.turns}"
+
+
+def standstill() -> bool:
+    """Whether somebody or something has stopped work, so that nobody can tell how long it takes. Pages say why."""
+    return (
+        Pause.objects.active().exists()
+        or Breaker.objects.open().exists()
+        or Phase.objects.filter(step=PhaseStep.BLOCKED, node__in=_alive()).exists()
+    )
+
+
+def read(crew: Crew) -> Facts:
+    rows = list(_live()[:LONGEST])
+    swap = _swap()
+    lab = Lab(crew.limits, crew.slots, paces(), swap, crew.turns)
+    nodes = [_node(row, rows, crew, swap) for row in _phases()]
+    return Facts([_work(row, crew) for row in rows], list(_places(rows, crew.limits.batch_size)), nodes, lab)
+
+
+def _alive() -> Any:
+    return Worker.alive(SILENT_SECONDS).values("node")
+
+
+def _live() -> Any:
+    return (
+        Task.objects.live()
+        .in_turn()
+        .annotate(
+            running=Now() - F("claimed_at"),
+            waited=Now() - F("staged_at"),
+            due=F("not_before") - Now(),
+        )
+        .select_related("batch", "worker")
+    )
+
+
+def _work(row: Any, crew: Crew) -> Work:
+    ranks = list(pipelines.get(row.pipeline).stages)
+    here = [spec.name for spec in ranks].index(row.stage)
+    steps = [Step(spec.name, spec.phase, crew.lanes[spec.name], rank) for rank, spec in enumerate(ranks)][here:]
+    runs = row.state == State.RUNNING
+    return Work(
+        task=row.pk,
+        steps=tuple(steps),
+        turn=row.turn,
+        batch=row.batch_id,
+        node=(row.worker.node if row.worker else "") if runs else None,
+        elapsed=_seconds(row.running) if runs else 0.0,
+        progress=row.progress_done / row.progress_total if row.progress_total else 0.0,
+        audio=row.audio_seconds or row.progress_total or None,
+        waited=max(_seconds(row.waited), 0.0),
+        due_in=0.0 if runs else max(_seconds(row.due), 0.0),
+    )
+
+
+def _places(rows: Iterable[Any], batch_size: int) -> Iterable[Place]:
+    """The batches in the order in which they are served, those to come as they will be filled from the line."""
+    group, taken, last = -1, batch_size, object()
+    for row in rows:
+        if row.batch_id is None and taken < batch_size:
+            taken += 1  # it joins the open one, or the one before it in the line
+        elif row.batch_id is None or row.batch_id != last:
+            group, taken = group + 1, 1
+        else:
+            taken += 1
+        if row.batch and not _is_open(row.batch):
+            taken = batch_size  # closed: nobody joins it
+        last = row.batch_id
+        stages = [spec.name for spec in pipelines.get(row.pipeline).stages]
+        in_order = stages.index(row.stage) + (row.state == State.RUNNING)  # claims, if each had succeeded
+        yield Place(row.pk, group, row.epoch - in_order)
+
+
+def _phases() -> Any:
+    found = Phase.objects.filter(node__in=_alive()).order_by("node")
+    return found.annotate(age=Now() - F("since"), held=F("wanted_until") - Now())
+
+
+def _node(row: Any, rows: Iterable[Any], crew: Crew, swap: Span) -> Node:
+    mine = row.node == crew.node
+    going = (row.target or row.name) if row.step in WAITS else row.name
+    # Another node that drains has most likely had its time.
+    dwelt = _seconds(row.age) if row.step == PhaseStep.ACTIVE else crew.limits.max_dwell_seconds
+    ready = max(swap.mean - _seconds(row.age), swap.mean / 10) if row.step in WAITS else 0.0
+    open_ones = [one.batch_id for one in rows if one.batch and _is_open(one.batch) and one.batch.node == row.node]
+    held = _seconds(row.held) if row.held else 0.0
+    return Node(
+        name=row.node,
+        phase=PhaseName(going) if going else None,
+        dwelt=crew.dwelt if mine else dwelt,
+        ready_in=ready if going else 0.0,
+        holder=crew.holder if mine else None,
+        batch=open_ones[0] if open_ones else None,
+        taken=len(open_ones),
+        wanted=PhaseName(row.wanted) if row.wanted and held > 0 else None,
+        wanted_for=max(held, 0.0),
+    )
+
+
+def _is_open(batch: Batch) -> bool:
+    return batch.phase == PhaseName.STT
+
+
+def paces() -> dict[str, Pace]:
+    """By stage, of those that are known well enough."""
+    found = Attempt.objects.filter(outcome="succeeded").order_by("-pk")
+    found = found.annotate(took=F("ended_at") - F("began_at")).values_list("stage", "took", "task__audio_seconds")
+    samples: dict[str, list[Sample]] = defaultdict(list)
+    for stage, took, audio in found[:LOOK_BACK]:
+        if len(samples[stage]) < RECENT:
+            samples[stage].append(Sample(_seconds(took), audio))
+    learnt = {stage: learn(some) for stage, some in samples.items()}
+    return {stage: pace for stage, pace in learnt.items() if pace}
+
+
+def _swap() -> Span:
+    """From one phase to the other; where that has not happened yet, to the first one."""
+    kinds = [f"phase_{step}" for step in PhaseStep]
+    found = Event.objects.filter(task=None, kind__in=kinds).order_by("-pk").values_list("node", "pk", "kind", "at")
+    events = sorted(found[:SWAPS])
+    whole, begun = [], []
+    for _, of_node in groupby(events, key=lambda event: event[0]):
+        for first, seconds in _hand_overs((kind, at) for _, _, kind, at in of_node):
+            (whole if first == f"phase_{PhaseStep.UNLOADING}" else begun).append(seconds)
+    seconds = whole or begun
+    if not seconds:
+        return Span(0.0)
+    return Span(fmean(seconds), pstdev(seconds), fmean(seconds) / len(seconds) / 2)
+
+
+def _hand_overs(events: Iterable[tuple[str, datetime]]) -> Iterable[tuple[str, float]]:
+    """(the step with which it began, seconds until the phase was active) of those that went well."""
+    began: tuple[str, datetime] | None = None
+    for kind, at in events:
+        if kind in [f"phase_{step}" for step in WAITS]:
+            began = began or (kind, at)
+            continue
+        if began and kind == f"phase_{PhaseStep.ACTIVE}":
+            yield began[0], _seconds(at - began[1])
+        began = None
+
+
+def _seconds(span: timedelta) -> float:
+    return span.total_seconds()

@@ -1,0 +1,100 @@
+"""Pure: what is said of how long it takes. It goes up only for a reason.
+
+What is worked out anew every two seconds wobbles: a stage took longer than the last ones, so everybody's end moves. A
+student who reads "about 4 min", then "about 5 min", trusts neither. So of two estimates of a task the lower one is said,
+both ends of the range, and when things go slowly the countdown stands still until they have caught up. It goes up when
+something has happened to this task, and then says what it must:
+
+- it was put back: a failure, a lost worker, a server that was away;
+- somebody who was behind it, or not there, comes before it, or somebody before it was put back;
+- it missed the batch that it was to be in;
+- the lab is another one: a node came or went, or has other slots;
+- everything takes so long that even the best case is later than the worst one that was said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from queueing.forecast.play import Moment
+
+WIDTH: Final = 1.3  # standard deviations on either side: four of five fall between them if they are bell-shaped
+SLACK: Final = 0.05  # of the time: what the play leaves out, a look here, a commit there
+LEAST_SECONDS: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """How long until the last stage is done."""
+
+    low_seconds: float
+    high_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A task in the line, for as far as it tells whether something happened to it."""
+
+    task: int
+    group: int  # its batch, counted from the first that is served; those of one group wait for each other
+    setbacks: int  # how often it was claimed in vain
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    place: Place
+    estimate: Estimate
+
+
+def estimate(moment: Moment, slack_seconds: float = LEAST_SECONDS) -> Estimate:
+    """The range in which the moment falls four times of five.
+
+    Args:
+        slack_seconds: what is never known better than that.
+    """
+    width = WIDTH * (moment.variance**0.5 + moment.doubt) + SLACK * moment.at + slack_seconds
+    return Estimate(max(moment.at - width, 0.0), moment.at + width)
+
+
+def say(
+    fresh: Mapping[int, Estimate], line: Sequence[Place], before: Mapping[int, Said], *, same_lab: bool
+) -> dict[int, Said]:
+    """What is said now of each task in `line`, which is in the order of its groups, given what was said `before`."""
+    furthest, foremost = _furthest(line, before), _foremost(line, before)
+    said = {}
+    for place in line:
+        if (found := fresh.get(place.task)) is None:
+            continue
+        last = before.get(place.task)
+        if last and same_lab and furthest[place.group] <= last.place.group and foremost[last.place.group] == place.group:
+            found = _lower(found, last.estimate)
+        said[place.task] = Said(place, found)
+    return said
+
+
+def _furthest(line: Sequence[Place], before: Mapping[int, Said]) -> dict[int, float]:
+    """By group: in which group the one was that has come from furthest behind, of all that are now in it or before it."""
+    furthest, most = {}, float("-inf")
+    for place in line:
+        last = before.get(place.task)
+        undisturbed = last and last.place.setbacks == place.setbacks
+        most = max(most, last.place.group if last and undisturbed else float("inf"))
+        furthest[place.group] = most
+    return furthest
+
+
+def _foremost(line: Sequence[Place], before: Mapping[int, Said]) -> dict[int, int]:
+    """By the group in which they were: in which one the first of them is now. The others have missed their batch."""
+    foremost: dict[int, int] = {}
+    for place in line:
+        if last := before.get(place.task):
+            foremost.setdefault(last.place.group, place.group)
+    return foremost
+
+
+def _lower(fresh: Estimate, last: Estimate) -> Estimate:
+    if fresh.low_seconds > last.high_seconds:
+        return fresh
+    return Estimate(min(fresh.low_seconds, last.low_seconds), min(fresh.high_seconds, last.high_seconds))

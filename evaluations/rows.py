@@ -17,7 +17,9 @@ from django.utils.timezone import localtime
 from evaluations import errors
 from evaluations.models import Submission
 from queueing import pipelines
-from queueing.models import Breaker, Event, Pause, Phase, Task, Worker
+from queueing.forecast import words
+from queueing.forecast.promise import Estimate
+from queueing.models import Breaker, Event, Forecast, Pause, Phase, Task, Worker
 from queueing.models.phase import SYSTEM
 from queueing.states import LIVE, PhaseName, Stage, State, Step
 
@@ -34,6 +36,7 @@ class Queue:
     workers: frozenset[uuid.UUID]  # heard of lately
     nodes: frozenset[str]  # theirs
     pauses: tuple[Pause, ...]
+    forecast: Forecast
     silent_servers: tuple[Breaker, ...]  # of language models, that no task may call for now
 
     @property
@@ -74,6 +77,12 @@ class Queue:
         """Not all at a standstill: a paused phase still finishes what runs."""
         return not phase.name or self.running > 0 or self.pause_of(PhaseName(phase.name)) is None
 
+    @property
+    def can_tell(self) -> bool:
+        """Whether work goes on, so that how long it takes can be told. Pages say what stands in the way."""
+        stuck = any(phase.step == Step.BLOCKED for phase in self.phases if phase.node in self.nodes)
+        return bool(self.workers) and not (self.pauses or self.silent_servers or stuck)
+
     def serves(self, phase: PhaseName) -> bool:
         return any(row.name == phase and row.step == Step.ACTIVE for row in self.phases)
 
@@ -109,6 +118,16 @@ class Row:
         if self.position is None:
             return ""
         return f"{ordinal(self.position)} in line of {self.queue.waiting}" if self.position else "being worked on"
+
+    @property
+    def estimate(self) -> Estimate | None:
+        """How long until its result is there; None: not known, or it has ended."""
+        return self.queue.forecast.of(self.task.pk) if self.is_live and self.queue.can_tell else None
+
+    @property
+    def time_left(self) -> str:
+        """The same in words; empty when nothing goes on."""
+        return words.spoken(self.estimate) if self.is_live and self.queue.can_tell else ""
 
     @property
     def why(self) -> str:
@@ -163,6 +182,7 @@ def read_queue() -> Queue:
         phases=tuple(Phase.objects.order_by("node")),
         workers=frozenset(workers),
         nodes=frozenset(workers.values()),
+        forecast=Forecast.objects.current(),
         pauses=tuple(Pause.objects.active().order_by("since")),
         silent_servers=tuple(Breaker.objects.open()),
     )
@@ -203,11 +223,12 @@ def ordinal(number: int) -> str:
     return f"{number}{ending}"
 
 
-def last_change() -> tuple[int, float, int]:
-    """A value that differs whenever something in the queue moved: an event, running work, a pause that ran out."""
+def last_change() -> tuple[float, ...]:
+    """Differs whenever something moved: an event, running work, a pause that ran out, a wait that can be told now."""
     newest = Event.objects.aggregate(pk=Max("pk"))["pk"] or 0
     progress = Task.objects.filter(state=State.RUNNING).aggregate(done=Sum("progress_done"))["done"] or 0.0
-    return newest, progress, Pause.objects.active().count()
+    told = Forecast.objects.aggregate(version=Max("version"))["version"] or 0
+    return newest, progress, Pause.objects.active().count(), told
 
 
 def _phase_words(phase: Phase) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import groupby
 from statistics import fmean, pstdev
@@ -48,6 +48,7 @@ class Facts:
     places: Sequence[Place]
     nodes: Sequence[Node]
     lab: Lab
+    expected: Sequence[Work] = ()  # hand-ins that may still come into the last batch of the line
 
     @property
     def which_lab(self) -> str:
@@ -70,7 +71,8 @@ def read(crew: Crew) -> Facts:
     swap = _swap()
     lab = Lab(crew.limits, crew.slots, paces(), swap, crew.turns)
     nodes = [_node(row, rows, crew, swap) for row in _phases()]
-    return Facts([_work(row, crew) for row in rows], list(_places(rows, crew.limits.batch_size)), nodes, lab)
+    line, places = [_work(row, crew) for row in rows], list(_places(rows, crew.limits.batch_size))
+    return Facts(line, places, nodes, lab, _expected(rows, line, places, crew, lab))
 
 
 def _alive() -> Any:
@@ -83,6 +85,7 @@ def _live() -> Any:
         .in_turn()
         .annotate(
             running=Now() - F("claimed_at"),
+            age=Now() - F("created_at"),
             waited=Now() - F("staged_at"),
             due=F("not_before") - Now(),
         )
@@ -91,13 +94,10 @@ def _live() -> Any:
 
 
 def _work(row: Any, crew: Crew) -> Work:
-    ranks = list(pipelines.get(row.pipeline).stages)
-    here = [spec.name for spec in ranks].index(row.stage)
-    steps = [Step(spec.name, spec.phase, crew.lanes[spec.name], rank) for rank, spec in enumerate(ranks)][here:]
     runs = row.state == State.RUNNING
     return Work(
         task=row.pk,
-        steps=tuple(steps),
+        steps=_steps(row.pipeline, row.stage, crew),
         turn=row.turn,
         batch=row.batch_id,
         node=(row.worker.node if row.worker else "") if runs else None,
@@ -107,6 +107,13 @@ def _work(row: Any, crew: Crew) -> Work:
         waited=max(_seconds(row.waited), 0.0),
         due_in=0.0 if runs else max(_seconds(row.due), 0.0),
     )
+
+
+def _steps(pipeline: str, stage: str, crew: Crew) -> tuple[Step, ...]:
+    """From `stage` to the last."""
+    specs = pipelines.get(pipeline).stages
+    steps = [Step(spec.name, spec.phase, crew.lanes[spec.name], rank) for rank, spec in enumerate(specs)]
+    return tuple(steps[[spec.name for spec in specs].index(stage) :])
 
 
 def _places(rows: Iterable[Any], batch_size: int) -> Iterable[Place]:
@@ -127,6 +134,20 @@ def _places(rows: Iterable[Any], batch_size: int) -> Iterable[Place]:
         yield Place(row.pk, group, row.epoch - in_order)
 
 
+def _expected(rows: Sequence[Any], line: Sequence[Work], places: Sequence[Place], crew: Crew, lab: Lab) -> list[Work]:
+    """As many as handed in lately come again as soon, if the last batch has room for them. One alone is no trend."""
+    if not rows or (rows[-1].batch and not _is_open(rows[-1].batch)):
+        return []
+    first = pipelines.get(rows[-1].pipeline).stages[0]
+    if first.name not in lab.paces:
+        return []
+    window = crew.limits.batch_size * lab.paces[first.name].plain.mean  # as long as a batch may be open
+    lately = sum(_seconds(row.age) < window for row in rows) - 1
+    room = crew.limits.batch_size - sum(place.group == places[-1].group for place in places)
+    newest = replace(line[-1], steps=_steps(rows[-1].pipeline, first.name, crew), batch=None, node=None, audio=None)
+    return [replace(newest, task=-number, waited=0.0, due_in=0.0) for number in range(1, min(lately, room) + 1)]
+
+
 def _phases() -> Any:
     found = Phase.objects.filter(node__in=_alive()).order_by("node")
     return found.annotate(age=Now() - F("since"), held=F("wanted_until") - Now())
@@ -134,7 +155,7 @@ def _phases() -> Any:
 
 def _node(row: Any, rows: Iterable[Any], crew: Crew, swap: Span) -> Node:
     mine = row.node == crew.node
-    going = (row.target or row.name) if row.step in WAITS else row.name
+    going = row.target if row.step in (PhaseStep.UNLOADING, PhaseStep.VERIFYING) else row.name
     # Another node that drains has most likely had its time.
     dwelt = _seconds(row.age) if row.step == PhaseStep.ACTIVE else crew.limits.max_dwell_seconds
     ready = max(swap.mean - _seconds(row.age), swap.mean / 10) if row.step in WAITS else 0.0
@@ -159,10 +180,10 @@ def _is_open(batch: Batch) -> bool:
 
 def paces() -> dict[str, Pace]:
     """By stage, of those that are known well enough."""
-    found = Attempt.objects.filter(outcome="succeeded").order_by("-pk")
-    found = found.annotate(took=F("ended_at") - F("began_at")).values_list("stage", "took", "task__audio_seconds")
+    newest = Attempt.objects.filter(outcome="succeeded").order_by("-pk")
+    timed = newest.annotate(took=F("ended_at") - F("began_at"))
     samples: dict[str, list[Sample]] = defaultdict(list)
-    for stage, took, audio in found[:LOOK_BACK]:
+    for stage, took, audio in timed.values_list("stage", "took", "task__audio_seconds")[:LOOK_BACK]:
         if len(samples[stage]) < RECENT:
             samples[stage].append(Sample(_seconds(took), audio))
     learnt = {stage: learn(some) for stage, some in samples.items()}
@@ -172,16 +193,15 @@ def paces() -> dict[str, Pace]:
 def _swap() -> Span:
     """From one phase to the other; where that has not happened yet, to the first one."""
     kinds = [f"phase_{step}" for step in PhaseStep]
-    found = Event.objects.filter(task=None, kind__in=kinds).order_by("-pk").values_list("node", "pk", "kind", "at")
-    events = sorted(found[:SWAPS])
-    whole, begun = [], []
+    newest = Event.objects.filter(task=None, kind__in=kinds).order_by("-pk").values_list("node", "pk", "kind", "at")
+    events = sorted(newest[:SWAPS])
+    whole: list[float] = []
+    begun: list[float] = []
     for _, of_node in groupby(events, key=lambda event: event[0]):
         for first, seconds in _hand_overs((kind, at) for _, _, kind, at in of_node):
             (whole if first == f"phase_{PhaseStep.UNLOADING}" else begun).append(seconds)
-    seconds = whole or begun
-    if not seconds:
-        return Span(0.0)
-    return Span(fmean(seconds), pstdev(seconds), fmean(seconds) / len(seconds) / 2)
+    found = whole or begun
+    return Span(fmean(found), pstdev(found), fmean(found) / len(found) / 2) if found else Span(0.0)
 
 
 def _hand_overs(events: Iterable[tuple[str, datetime]]) -> Iterable[tuple[str, float]]:

@@ -1,7 +1,7 @@
 """The worker's thread that works out how long everybody still has to wait, and writes it down for all who show it.
 
-On a database connection of its own, beside the loop: nothing waits for it, and nothing is lost when it fails. Of several
-workers the one that comes first does it.
+On a database connection of its own, beside the loop: nothing waits for it, and nothing is lost when it fails. Of
+several workers the one that comes first does it.
 """
 
 from __future__ import annotations
@@ -60,11 +60,11 @@ def forecast(crew: Crew, *, every_seconds: float = 0.0) -> None:
             row.say({}, which_lab="")
             return
         found = facts.read(crew)
-        said = _said(found, row, every_seconds)
-        row.say(said, which_lab=found.which_lab)
+        row.say(_said(found, row), which_lab=found.which_lab)
 
 
-def _said(found: Facts, row: Forecast, every_seconds: float) -> dict[int, Said]:
-    moments = play(found.line, found.nodes, found.lab)
-    fresh = {task: promise.estimate(moment, every_seconds) for task, moment in moments.items()}
+def _said(found: Facts, row: Forecast) -> dict[int, Said]:
+    soonest = play(found.line, found.nodes, found.lab)
+    latest = play([*found.line, *found.expected], found.nodes, found.lab) if found.expected else soonest
+    fresh = {task: promise.estimate(moment, latest[task]) for task, moment in soonest.items()}
     return promise.say(fresh, found.places, row.said, same_lab=found.which_lab == row.which_lab)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import fmean, pstdev
+from statistics import fmean, pstdev, stdev
 from typing import Final
 
 LEAST: Final = 3  # fewer than so many recent ones tell nothing
@@ -49,13 +49,15 @@ def learn(samples: Sequence[Sample]) -> Pace | None:
     middle = sorted(sample.seconds for sample in samples)[len(samples) // 2]
     samples = [Sample(min(sample.seconds, FREAK * middle), sample.audio) for sample in samples]
     seconds = [sample.seconds for sample in samples]
-    spread = pstdev(seconds)
-    plain = Span(fmean(seconds), spread, spread / len(seconds) ** 0.5)
+    spread = stdev(seconds)
+    # A spread that was itself learnt from three says little of how wrong their mean is: as Student's t, roughly.
+    doubt = spread / len(seconds) ** 0.5 * (1 + 2 / len(seconds))
+    plain = Span(fmean(seconds), spread, doubt)
     return _with_slope(plain, [(one.audio, one.seconds) for one in samples if one.audio is not None])
 
 
 def _with_slope(plain: Span, known: Sequence[tuple[float, float]]) -> Pace:
-    """Least squares. Neither end of the line may be below zero: a longer recording is not done sooner, nor any at once."""
+    """Least squares. A longer recording is not done sooner, and none takes less than nothing."""
     if len(known) < LEAST_FOR_SLOPE:
         return Pace(plain)
     audio, seconds = fmean(x for x, _ in known), fmean(y for _, y in known)

@@ -1,9 +1,9 @@
 """Pure: what is said of how long it takes. It goes up only for a reason.
 
 What is worked out anew every two seconds wobbles: a stage took longer than the last ones, so everybody's end moves. A
-student who reads "about 4 min", then "about 5 min", trusts neither. So of two estimates of a task the lower one is said,
-both ends of the range, and when things go slowly the countdown stands still until they have caught up. It goes up when
-something has happened to this task, and then says what it must:
+student who reads "about 4 min", then "about 5 min", trusts neither. So of two estimates of a task the lower one is
+said, both ends of the range, and when things go slowly the countdown stands still until they have caught up. It goes
+up when something has happened to this task, and then says what it must:
 
 - it was put back: a failure, a lost worker, a server that was away;
 - somebody who was behind it, or not there, comes before it, or somebody before it was put back;
@@ -16,13 +16,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import sqrt
 from typing import Final
 
 from queueing.forecast.play import Moment
 
 WIDTH: Final = 1.3  # standard deviations on either side: four of five fall between them if they are bell-shaped
-SLACK: Final = 0.05  # of the time: what the play leaves out, a look here, a commit there
-LEAST_SECONDS: Final = 1.0
+SOONER: Final = 0.05  # of the time: what the play leaves out …
+LATER: Final = 0.1  # … most of which, a look here and a commit there, only takes longer
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,14 +49,15 @@ class Said:
     estimate: Estimate
 
 
-def estimate(moment: Moment, slack_seconds: float = LEAST_SECONDS) -> Estimate:
-    """The range in which the moment falls four times of five.
+def estimate(soonest: Moment, latest: Moment) -> Estimate:
+    """From the earliest at which it is through if nobody else comes, to the latest if others still join its batch."""
+    low = soonest.at * (1 - SOONER) - _width(soonest)
+    high = max(moment.at * (1 + LATER) + _width(moment) for moment in (soonest, latest))
+    return Estimate(max(low, 0.0), high)
 
-    Args:
-        slack_seconds: what is never known better than that.
-    """
-    width = WIDTH * (moment.variance**0.5 + moment.doubt) + SLACK * moment.at + slack_seconds
-    return Estimate(max(moment.at - width, 0.0), moment.at + width)
+
+def _width(moment: Moment) -> float:
+    return WIDTH * (sqrt(moment.variance) + moment.doubt)
 
 
 def say(
@@ -67,15 +69,16 @@ def say(
     for place in line:
         if (found := fresh.get(place.task)) is None:
             continue
-        last = before.get(place.task)
-        if last and same_lab and furthest[place.group] <= last.place.group and foremost[last.place.group] == place.group:
-            found = _lower(found, last.estimate)
+        if (last := before.get(place.task)) and same_lab:
+            group = last.place.group
+            if furthest[place.group] <= group and foremost[group] == place.group:
+                found = _lower(found, last.estimate)
         said[place.task] = Said(place, found)
     return said
 
 
 def _furthest(line: Sequence[Place], before: Mapping[int, Said]) -> dict[int, float]:
-    """By group: in which group the one was that has come from furthest behind, of all that are now in it or before it."""
+    """By group: how far behind the one was that has come from furthest behind, of all that are in it or before it."""
     furthest, most = {}, float("-inf")
     for place in line:
         last = before.get(place.task)

@@ -9,4 +9,16 @@ from queueing.models.phase import Pause, Phase
 from queueing.models.task import Claim, Task
 from queueing.models.worker import Worker
 
-__all__ = ["Attempt", "Batch", "Breaker", "Claim", "Event", "Forecast", "Pause", "Phase", "Task", "Worker", "in_seconds"]
+__all__ = [
+    "Attempt",
+    "Batch",
+    "Breaker",
+    "Claim",
+    "Event",
+    "Forecast",
+    "Pause",
+    "Phase",
+    "Task",
+    "Worker",
+    "in_seconds",
+]

@@ -67,9 +67,7 @@ class Forecast(models.Model):
         ranges: dict[str, Any] = {str(pk): _packed(each) for pk, each in said.items()}
         news = ranges.keys() - self.ranges.keys() or (self.ranges and not ranges)
         version = self.version + bool(news)
-        Forecast.objects.filter(pk=ONLY).update(
-            ranges=ranges, which_lab=which_lab, version=version, made_at=Now()
-        )
+        Forecast.objects.filter(pk=ONLY).update(ranges=ranges, which_lab=which_lab, version=version, made_at=Now())
 
 
 def _said(task: int, low: float, high: float, group: int, setbacks: int) -> Said:

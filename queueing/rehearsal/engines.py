@@ -75,9 +75,10 @@ def _held(path: Path) -> bool:
 
 
 class StandIn:
-    """Speech or language model of one kind: every call takes `seconds`, give or take `spread` of them, loading and unloading `move_seconds` each.
+    """Speech or language model of one kind: every call takes `seconds`, give or take a share of `spread`.
 
-    While the trouble `llm` lasts, a language model refuses as a server that is gone.
+    Loading and unloading take `move_seconds` each. While the trouble `llm` lasts, a language model refuses as a server
+    that is gone.
     """
 
     name: ClassVar[str] = "simulated"

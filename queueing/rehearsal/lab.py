@@ -115,9 +115,7 @@ def deadline_seconds(plan: Plan) -> float:
     return 120.0 + 10 * plan.lower_bound * plan.scale + 3 * plan.faults.total() * (plan.gap_seconds + 1)
 
 
-def _play(
-    plan: Plan, workers: crew.Crew, injector: Injector, students: Students, looks: Looks, say: Say
-) -> None:
+def _play(plan: Plan, workers: crew.Crew, injector: Injector, students: Students, looks: Looks, say: Say) -> None:
     began = said = time.monotonic()
     while time.monotonic() - began < deadline_seconds(plan):
         workers.tend()

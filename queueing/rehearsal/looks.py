@@ -13,9 +13,14 @@ from queueing.forecast.promise import Estimate
 from queueing.models import Event, Forecast, Task, Worker
 
 # What goes its way. Everything else (a failure, a hand-in, a pause, a rescue …) may make a wait longer.
-ORDINARY = ("join", "claim", "advance", "finish", "plan", *(f"phase_{step}" for step in (
-    "idle", "loading", "active", "draining", "unloading", "verifying"
-)))
+ORDINARY = (
+    "join",
+    "claim",
+    "advance",
+    "finish",
+    "plan",
+    *(f"phase_{step}" for step in ("idle", "loading", "active", "draining", "unloading", "verifying")),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +60,8 @@ class Looks:
                 self.of_task[task].append(Look(row.made_at, found))
 
     def judge(self) -> Verdict:
-        ends = dict(Task.objects.exclude(finished_at=None).values_list("pk", "finished_at"))
+        ended = Task.objects.values_list("pk", "finished_at")
+        ends = {task: at for task, at in ended if at}
         reasons = [*Event.objects.exclude(kind__in=ORDINARY).values_list("at", flat=True)]
         reasons += Worker.objects.values_list("started_at", flat=True)
         return verdict(self.of_task, ends, sorted(reasons))

@@ -66,5 +66,5 @@ def _with_slope(plain: Span, known: Sequence[tuple[float, float]]) -> Pace:
     if slope <= 0:
         return Pace(plain)
     slope = min(slope, seconds / audio)
-    base = seconds - slope * audio
+    base = max(seconds - slope * audio, 0.0)
     return Pace(plain, base, slope, pstdev([y - base - slope * x for x, y in known]))

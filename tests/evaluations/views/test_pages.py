@@ -246,7 +246,7 @@ def test_the_number_of_queries_does_not_grow_with_the_list(
     client = signed_in(cast.ada)
     with django_assert_max_num_queries(14):
         client.get("/")
-    with django_assert_max_num_queries(9):
+    with django_assert_max_num_queries(10):
         client.get("/submissions/fragment/")
 
 

@@ -1,8 +1,8 @@
-"""`python -m tests.benchmarks [queue|idle|demo|engines|all]`: on an embedded PostgreSQL of its own, gone afterwards.
+"""`python -m tests.benchmarks [PART]`: on an embedded PostgreSQL of its own, gone afterwards.
 
 `queue` sets the queue's own speed against that of its peers, `idle` what a worker costs without work, `demo` runs the
 demo class with real models, `engines` sets ours beside openai-whisper's command and times the language model and the
-hand-over between both.
+hand-over between both, `estimates` holds what students are told of their waits against how long they were.
 """
 
 from __future__ import annotations
@@ -25,12 +25,13 @@ if TYPE_CHECKING:
 
 # For what is measured with one setting per queue: procrastinate's fastest, and the same number of ours.
 CONCURRENCY = 10
+PARTS = ("queue", "idle", "demo", "engines", "estimates", "all")
 FAMILIES = ("introeval", "procrastinate", "django-tasks-db")
 
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
-    parser.add_argument("part", nargs="?", default="all", choices=("queue", "idle", "demo", "engines", "all"))
+    parser.add_argument("part", nargs="?", default="all", choices=PARTS)
     parser.add_argument("--only", choices=FAMILIES, help="one queue alone")
     parser.add_argument("--tasks", type=int, default=2000, help="in a drain (default: %(default)s)")
     parser.add_argument("--finished", type=int, default=100_000, help="rows in a full table (default: %(default)s)")
@@ -50,6 +51,8 @@ def main() -> None:
             tables += _demo()
         if options.part in ("engines", "all"):
             tables += _engines(options)
+        if options.part in ("estimates", "all"):
+            tables += _estimates(options)
         if options.part in ("queue", "all"):
             tables += _queue(options, database)
         if options.part in ("idle", "all"):
@@ -108,6 +111,12 @@ def _engines(options: argparse.Namespace) -> list[Table]:
         return engines(rounds=options.rounds, say=_say)
     except ModuleNotFoundError as error:
         sys.exit(f"{error.name} is not installed: `make bench` installs it")
+
+
+def _estimates(options: argparse.Namespace) -> list[Table]:
+    from tests.benchmarks.estimates import cost, estimates
+
+    return [cost(rounds=options.rounds, say=_say), estimates(rounds=options.rounds, say=_say)]
 
 
 def _queue(options: argparse.Namespace, database: Database) -> list[Table]:

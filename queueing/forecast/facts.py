@@ -17,7 +17,7 @@ from queueing import pipelines, policy
 from queueing.forecast.pace import Pace, Sample, Span, learn
 from queueing.forecast.play import Lab, Node, Step, Work
 from queueing.forecast.promise import Place
-from queueing.models import Attempt, Batch, Breaker, Event, Pause, Phase, Task, Worker
+from queueing.models import Attempt, Breaker, Event, Pause, Phase, Task, Worker
 from queueing.states import PhaseName, State
 from queueing.states import Step as PhaseStep
 
@@ -26,6 +26,10 @@ RECENT: Final = 30  # tries of a stage that tell its pace
 LOOK_BACK: Final = 10 * RECENT  # rows to find them in: stages take turns by the batch
 SWAPS: Final = 60  # events of hand-overs
 SILENT_SECONDS: Final = 30
+COLUMNS: Final = (  # rows, not objects: of a long line they take a third of the time
+    *("pk", "pipeline", "stage", "state", "turn", "epoch", "batch_id", "progress_done", "progress_total"),
+    *("audio_seconds", "on", "batch_node", "batch_phase", "age", "waited", "running", "due"),
+)
 WAITS: Final = (PhaseStep.UNLOADING, PhaseStep.VERIFYING, PhaseStep.LOADING)
 
 
@@ -80,17 +84,11 @@ def _alive() -> Any:
 
 
 def _live() -> Any:
-    return (
-        Task.objects.live()
-        .in_turn()
-        .annotate(
-            running=Now() - F("claimed_at"),
-            age=Now() - F("created_at"),
-            waited=Now() - F("staged_at"),
-            due=F("not_before") - Now(),
-        )
-        .select_related("batch", "worker")
-    )
+    found = Task.objects.live().in_turn()
+    found = found.annotate(on=F("worker__node"), batch_node=F("batch__node"), batch_phase=F("batch__phase"))
+    found = found.annotate(age=Now() - F("created_at"), waited=Now() - F("staged_at"))
+    found = found.annotate(running=Now() - F("claimed_at"), due=F("not_before") - Now())
+    return found.values_list(*COLUMNS, named=True)
 
 
 def _work(row: Any, crew: Crew) -> Work:
@@ -100,7 +98,7 @@ def _work(row: Any, crew: Crew) -> Work:
         steps=_steps(row.pipeline, row.stage, crew),
         turn=row.turn,
         batch=row.batch_id,
-        node=(row.worker.node if row.worker else "") if runs else None,
+        node=(row.on or "") if runs else None,
         elapsed=_seconds(row.running) if runs else 0.0,
         progress=row.progress_done / row.progress_total if row.progress_total else 0.0,
         audio=row.audio_seconds or row.progress_total or None,
@@ -126,7 +124,7 @@ def _places(rows: Iterable[Any], batch_size: int) -> Iterable[Place]:
             group, taken = group + 1, 1
         else:
             taken += 1
-        if row.batch and not _is_open(row.batch):
+        if row.batch_id and row.batch_phase != PhaseName.STT:
             taken = batch_size  # closed: nobody joins it
         last = row.batch_id
         stages = [spec.name for spec in pipelines.get(row.pipeline).stages]
@@ -136,7 +134,7 @@ def _places(rows: Iterable[Any], batch_size: int) -> Iterable[Place]:
 
 def _expected(rows: Sequence[Any], line: Sequence[Work], places: Sequence[Place], crew: Crew, lab: Lab) -> list[Work]:
     """As many as handed in lately come again as soon, if the last batch has room for them. One alone is no trend."""
-    if not rows or (rows[-1].batch and not _is_open(rows[-1].batch)):
+    if not rows or rows[-1].batch_phase not in (None, PhaseName.STT):
         return []
     first = pipelines.get(rows[-1].pipeline).stages[0]
     if first.name not in lab.paces:
@@ -159,7 +157,7 @@ def _node(row: Any, rows: Iterable[Any], crew: Crew, swap: Span) -> Node:
     # Another node that drains has most likely had its time.
     dwelt = _seconds(row.age) if row.step == PhaseStep.ACTIVE else crew.limits.max_dwell_seconds
     ready = max(swap.mean - _seconds(row.age), swap.mean / 10) if row.step in WAITS else 0.0
-    open_ones = [one.batch_id for one in rows if one.batch and _is_open(one.batch) and one.batch.node == row.node]
+    open_ones = [one.batch_id for one in rows if one.batch_phase == PhaseName.STT and one.batch_node == row.node]
     held = _seconds(row.held) if row.held else 0.0
     return Node(
         name=row.node,
@@ -172,10 +170,6 @@ def _node(row: Any, rows: Iterable[Any], crew: Crew, swap: Span) -> Node:
         wanted=PhaseName(row.wanted) if row.wanted and held > 0 else None,
         wanted_for=max(held, 0.0),
     )
-
-
-def _is_open(batch: Batch) -> bool:
-    return batch.phase == PhaseName.STT
 
 
 def paces() -> dict[str, Pace]:

@@ -2,8 +2,9 @@
 
 What is worked out anew every two seconds wobbles: a stage took longer than the last ones, so everybody's end moves. A
 student who reads "about 4 min", then "about 5 min", trusts neither. So of two estimates of a task the lower one is
-said, both ends of the range, and when things go slowly the countdown stands still until they have caught up. It goes
-up when something has happened to this task, and then says what it must:
+said, and when things go slowly the countdown stands still until they have caught up. (The lower end of the range may
+come up as far as the upper one comes down.) It goes up when something has happened to this task, and then says what it
+must:
 
 - it was put back: a failure, a lost worker, a server that was away;
 - somebody who was behind it, or not there, comes before it, or somebody before it was put back;
@@ -57,7 +58,7 @@ def estimate(soonest: Moment, latest: Moment) -> Estimate:
 
 
 def _width(moment: Moment) -> float:
-    return WIDTH * (sqrt(moment.variance) + moment.doubt)
+    return WIDTH * sqrt(moment.variance + moment.doubt**2)
 
 
 def say(
@@ -100,4 +101,6 @@ def _foremost(line: Sequence[Place], before: Mapping[int, Said]) -> dict[int, in
 def _lower(fresh: Estimate, last: Estimate) -> Estimate:
     if fresh.low_seconds > last.high_seconds:
         return fresh
-    return Estimate(min(fresh.low_seconds, last.low_seconds), min(fresh.high_seconds, last.high_seconds))
+    high = min(fresh.high_seconds, last.high_seconds)
+    nearer = last.high_seconds - high  # as much as the lower end may rise: the middle of the range never does
+    return Estimate(min(fresh.low_seconds, last.low_seconds + nearer, high), high)

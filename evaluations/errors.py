@@ -197,6 +197,11 @@ CATALOGUE: Final[dict[str, Explanation]] = {
         "It was discarded, or left unfinished for too long.",
         "Choose the file again to start over.",
     ),
+    "deleted": Explanation(
+        "This recording was deleted",
+        "It had been handed in, and then it was deleted, so it is not taken again by itself.",
+        "Choose it as a file if it shall be handed in again.",
+    ),
     "upload_busy": Explanation(
         "This upload is being written to", "Another part of it is arriving right now.", "It is tried again by itself."
     ),

@@ -37,7 +37,8 @@ class Verdict:
     within: float  # share of the looks whose range held
     width: float  # of a range, as a share of its middle, on average
     rises: int  # an upper end that went up
-    rises_without_reason: int  # … while everything went its way
+    corrections: int  # … while everything went its way, but so slowly that what had been said did not hold
+    rises_without_reason: int  # … and what had been said would have held
 
     def as_json(self) -> dict[str, float]:
         return {name: round(figure, 3) for name, figure in asdict(self).items()}
@@ -73,7 +74,9 @@ def verdict(
     told = {task: [look for look in looks if look.at <= ends[task]] for task, looks in of_task.items() if task in ends}
     told = {task: looks for task, looks in told.items() if looks}
     every = [_holds(look, ends[task]) for task, looks in told.items() for look in looks]
-    rises = [pair for looks in told.values() for pair in pairwise(looks) if _rose(*pair)]
+    rises = [(*pair, task) for task, looks in told.items() for pair in pairwise(looks) if _rose(*pair)]
+    calm = [(before, task) for before, after, task in rises if not any(before.at <= at <= after.at for at in reasons)]
+    corrections = sum(_is_over(before, ends[task]) for before, task in calm)
     return Verdict(
         told=len(told),
         looks=len(every),
@@ -81,13 +84,18 @@ def verdict(
         within=_share(every),
         width=_share(_width(looks[0].estimate) for looks in told.values()),
         rises=len(rises),
-        rises_without_reason=sum(not any(before.at <= at <= after.at for at in reasons) for before, after in rises),
+        corrections=corrections,
+        rises_without_reason=len(calm) - corrections,
     )
 
 
 def _holds(look: Look, end: datetime) -> bool:
     truth = (end - look.at).total_seconds()
     return look.estimate.low_seconds <= truth <= look.estimate.high_seconds
+
+
+def _is_over(look: Look, end: datetime) -> bool:
+    return (end - look.at).total_seconds() > look.estimate.high_seconds
 
 
 def _rose(before: Look, after: Look) -> bool:

@@ -29,7 +29,10 @@ class ForecastManager(models.Manager["Forecast"]):
         with transaction.atomic():
             self.bulk_create([Forecast(made_at=in_seconds(-STALE_SECONDS))], ignore_conflicts=True)
             due = self.filter(pk=ONLY, made_at__lte=in_seconds(-seconds / 2))
-            yield due.select_for_update(skip_locked=True).first()
+            row = due.annotate(now=Now()).select_for_update(skip_locked=True).first()
+            if row:
+                row.made_at = row.now  # what is read from here on is not older
+            yield row
 
 
 class Forecast(models.Model):
@@ -63,11 +66,13 @@ class Forecast(models.Model):
         return {int(pk): _said(int(pk), *found) for pk, found in self.ranges.items()}
 
     def say(self, said: Mapping[int, Said], *, which_lab: str) -> None:
-        """Replace it. Only whoever holds its lock calls this."""
+        """Replace it. Only on the row of `renew`, which is locked."""
         ranges: dict[str, Any] = {str(pk): _packed(each) for pk, each in said.items()}
         news = ranges.keys() - self.ranges.keys() or (self.ranges and not ranges)
         version = self.version + bool(news)
-        Forecast.objects.filter(pk=ONLY).update(ranges=ranges, which_lab=which_lab, version=version, made_at=Now())
+        Forecast.objects.filter(pk=ONLY).update(
+            ranges=ranges, which_lab=which_lab, version=version, made_at=self.made_at
+        )
 
 
 def _said(task: int, low: float, high: float, group: int, setbacks: int) -> Said:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import pairwise
 from statistics import fmean
 
@@ -21,6 +21,7 @@ ORDINARY = (
     "plan",
     *(f"phase_{step}" for step in ("idle", "loading", "active", "draining", "unloading", "verifying")),
 )
+AT_ONCE = timedelta(seconds=0.1)  # what is committed is not seen in the moment that its event tells
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +76,7 @@ def verdict(
     told = {task: looks for task, looks in told.items() if looks}
     every = [_holds(look, ends[task]) for task, looks in told.items() for look in looks]
     rises = [(*pair, task) for task, looks in told.items() for pair in pairwise(looks) if _rose(*pair)]
-    calm = [(before, task) for before, after, task in rises if not any(before.at <= at <= after.at for at in reasons)]
+    calm = [(before, task) for before, after, task in rises if not _any(reasons, before.at, after.at)]
     corrections = sum(_is_over(before, ends[task]) for before, task in calm)
     return Verdict(
         told=len(told),
@@ -92,6 +93,10 @@ def verdict(
 def _holds(look: Look, end: datetime) -> bool:
     truth = (end - look.at).total_seconds()
     return look.estimate.low_seconds <= truth <= look.estimate.high_seconds
+
+
+def _any(reasons: Sequence[datetime], since: datetime, until: datetime) -> bool:
+    return any(since - AT_ONCE <= at <= until + AT_ONCE for at in reasons)
 
 
 def _is_over(look: Look, end: datetime) -> bool:

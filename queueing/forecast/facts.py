@@ -10,14 +10,14 @@ from itertools import groupby
 from statistics import fmean, pstdev
 from typing import Any, Final
 
-from django.db.models import F
+from django.db.models import Count, F
 from django.db.models.functions import Now
 
 from queueing import pipelines, policy
 from queueing.forecast.pace import Pace, Sample, Span, learn
 from queueing.forecast.play import Lab, Node, Step, Work
 from queueing.forecast.promise import Place
-from queueing.models import Attempt, Breaker, Event, Pause, Phase, Task, Worker
+from queueing.models import Attempt, Batch, Breaker, Event, Pause, Phase, Task, Worker
 from queueing.states import PhaseName, State
 from queueing.states import Step as PhaseStep
 
@@ -28,7 +28,7 @@ SWAPS: Final = 60  # events of hand-overs
 SILENT_SECONDS: Final = 30
 COLUMNS: Final = (  # rows, not objects: of a long line they take a third of the time
     *("pk", "pipeline", "stage", "state", "turn", "epoch", "batch_id", "progress_done", "progress_total"),
-    *("audio_seconds", "on", "batch_node", "batch_phase", "age", "waited", "running", "due"),
+    *("audio_seconds", "on", "batch_phase", "age", "waited", "running", "due"),
 )
 WAITS: Final = (PhaseStep.UNLOADING, PhaseStep.VERIFYING, PhaseStep.LOADING)
 
@@ -74,8 +74,9 @@ def read(crew: Crew) -> Facts:
     rows = list(_live()[:LONGEST])
     swap = _swap()
     lab = Lab(crew.limits, crew.slots, paces(), swap, crew.turns)
-    nodes = [_node(row, rows, crew, swap) for row in _phases()]
-    line, places = [_work(row, crew) for row in rows], list(_places(rows, crew.limits.batch_size))
+    opened = _opened()
+    nodes = [_node(row, opened, crew, swap) for row in _phases()]
+    line, places = [_work(row, crew) for row in rows], list(_places(rows, opened, crew.limits.batch_size))
     return Facts(line, places, nodes, lab, _expected(rows, line, places, crew, lab))
 
 
@@ -85,7 +86,7 @@ def _alive() -> Any:
 
 def _live() -> Any:
     found = Task.objects.live().in_turn()
-    found = found.annotate(on=F("worker__node"), batch_node=F("batch__node"), batch_phase=F("batch__phase"))
+    found = found.annotate(on=F("worker__node"), batch_phase=F("batch__phase"))
     found = found.annotate(age=Now() - F("created_at"), waited=Now() - F("staged_at"))
     found = found.annotate(running=Now() - F("claimed_at"), due=F("not_before") - Now())
     return found.values_list(*COLUMNS, named=True)
@@ -114,19 +115,22 @@ def _steps(pipeline: str, stage: str, crew: Crew) -> tuple[Step, ...]:
     return tuple(steps[[spec.name for spec in specs].index(stage) :])
 
 
-def _places(rows: Iterable[Any], batch_size: int) -> Iterable[Place]:
+def _opened() -> list[Any]:
+    """The batches that may still be joined, with how many of their places are `taken`, also by what has ended."""
+    return list(Batch.objects.filter(phase=PhaseName.STT).annotate(taken=Count("tasks")))
+
+
+def _places(rows: Iterable[Any], opened: Iterable[Any], batch_size: int) -> Iterable[Place]:
     """The batches in the order in which they are served, those to come as they will be filled from the line."""
-    group, taken, last = -1, batch_size, object()
+    places = {batch.pk: batch.taken for batch in opened}
+    group, taken, last = -1, batch_size, None
     for row in rows:
         if row.batch_id is None and taken < batch_size:
             taken += 1  # it joins the open one, or the one before it in the line
-        elif row.batch_id is None or row.batch_id != last:
+        elif row.batch_id is None:
             group, taken = group + 1, 1
-        else:
-            taken += 1
-        if row.batch_id and row.batch_phase != PhaseName.STT:
-            taken = batch_size  # closed: nobody joins it
-        last = row.batch_id
+        elif row.batch_id != last:
+            group, taken, last = group + 1, places.get(row.batch_id, batch_size), row.batch_id
         stages = [spec.name for spec in pipelines.get(row.pipeline).stages]
         in_order = stages.index(row.stage) + (row.state == State.RUNNING)  # claims, if each had succeeded
         yield Place(row.pk, group, row.epoch - in_order)
@@ -151,25 +155,32 @@ def _phases() -> Any:
     return found.annotate(age=Now() - F("since"), held=F("wanted_until") - Now())
 
 
-def _node(row: Any, rows: Iterable[Any], crew: Crew, swap: Span) -> Node:
+def _node(row: Any, opened: Iterable[Any], crew: Crew, swap: Span) -> Node:
     mine = row.node == crew.node
     going = row.target if row.step in (PhaseStep.UNLOADING, PhaseStep.VERIFYING) else row.name
-    # Another node that drains has most likely had its time.
-    dwelt = _seconds(row.age) if row.step == PhaseStep.ACTIVE else crew.limits.max_dwell_seconds
     ready = max(swap.mean - _seconds(row.age), swap.mean / 10) if row.step in WAITS else 0.0
-    open_ones = [one.batch_id for one in rows if one.batch_phase == PhaseName.STT and one.batch_node == row.node]
+    batch = next((batch for batch in opened if batch.node == row.node), None)
     held = _seconds(row.held) if row.held else 0.0
     return Node(
         name=row.node,
         phase=PhaseName(going) if going else None,
-        dwelt=crew.dwelt if mine else dwelt,
+        dwelt=_dwelt(row, crew),
         ready_in=ready if going else 0.0,
         holder=crew.holder if mine else None,
-        batch=open_ones[0] if open_ones else None,
-        taken=len(open_ones),
+        batch=batch.pk if batch else None,
+        taken=batch.taken if batch else 0,
         wanted=PhaseName(row.wanted) if row.wanted and held > 0 else None,
         wanted_for=max(held, 0.0),
     )
+
+
+def _dwelt(row: Any, crew: Crew) -> float:
+    if row.step in WAITS:
+        return 0.0  # its time has not begun
+    if row.node == crew.node:
+        return crew.dwelt
+    # Another one that drains has most likely had its time.
+    return _seconds(row.age) if row.step == PhaseStep.ACTIVE else crew.limits.max_dwell_seconds
 
 
 def paces() -> dict[str, Pace]:

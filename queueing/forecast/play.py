@@ -112,7 +112,7 @@ class _Player:
     @classmethod
     def of(cls, node: Node) -> _Player:
         ready, entering = node.ready_in, node.ready_in > 0
-        return cls(node, node.phase, -node.dwelt, ready, node.batch, node.taken, node.holder, entering)
+        return cls(node, node.phase, ready - node.dwelt, ready, node.batch, node.taken, node.holder, entering)
 
     def busy(self, lane: str) -> int:
         return sum(each == lane for each in self.running.values())

@@ -8,7 +8,6 @@ must:
 
 - it was put back: a failure, a lost worker, a server that was away;
 - somebody who was behind it, or not there, comes before it, or somebody before it was put back;
-- it missed the batch that it was to be in;
 - the lab is another one: a node came or went, or has other slots;
 - everything takes so long that even the best case is later than the worst one that was said.
 """
@@ -65,15 +64,14 @@ def say(
     fresh: Mapping[int, Estimate], line: Sequence[Place], before: Mapping[int, Said], *, same_lab: bool
 ) -> dict[int, Said]:
     """What is said now of each task in `line`, which is in the order of its groups, given what was said `before`."""
-    furthest, foremost = _furthest(line, before), _foremost(line, before)
+    furthest = _furthest(line, before)
     said = {}
     for place in line:
         if (found := fresh.get(place.task)) is None:
             continue
-        if (last := before.get(place.task)) and same_lab:
-            group = last.place.group
-            if furthest[place.group] <= group and foremost[group] == place.group:
-                found = _lower(found, last.estimate)
+        last = before.get(place.task)
+        if last and same_lab and furthest[place.group] <= last.place.group:
+            found = _lower(found, last.estimate)
         said[place.task] = Said(place, found)
     return said
 
@@ -87,15 +85,6 @@ def _furthest(line: Sequence[Place], before: Mapping[int, Said]) -> dict[int, fl
         most = max(most, last.place.group if last and undisturbed else float("inf"))
         furthest[place.group] = most
     return furthest
-
-
-def _foremost(line: Sequence[Place], before: Mapping[int, Said]) -> dict[int, int]:
-    """By the group in which they were: in which one the first of them is now. The others have missed their batch."""
-    foremost: dict[int, int] = {}
-    for place in line:
-        if last := before.get(place.task):
-            foremost.setdefault(last.place.group, place.group)
-    return foremost
 
 
 def _lower(fresh: Estimate, last: Estimate) -> Estimate:

@@ -47,8 +47,6 @@ def test_who_comes_into_a_batch_is_heard_of_in_it_and_behind_it() -> None:
 def test_who_is_passed_over_hears_the_truth() -> None:
     ahead = [Place(CY, 0, 0), Place(ADA, 1, 0), Place(BO, 1, 0)]
     assert told(ahead) == {CY: SHORT, ADA: LONG, BO: LONG}
-    missed_the_batch = [Place(ADA, 0, 0), Place(BO, 1, 0), Place(CY, 2, 0)]
-    assert told(missed_the_batch) == {ADA: SHORT, BO: LONG, CY: SHORT}
 
 
 def test_another_lab_is_another_estimate() -> None:

@@ -204,10 +204,11 @@ class _Play:
         key: Order = (NO_BATCH if batch is None else batch, step.rank, self.works[task].turn, task)
         if step.phase == PhaseName.EVAL:
             heappush(self.waiting.setdefault(step.lane, []), (key, task))
-        elif batch is None:
-            heappush(self.unbatched, (key, task))
-        else:
+        elif batch is not None and any(player.batch == batch for player in self.players):
             heappush(self.waiting.setdefault(_of_batch(batch), []), (key, task))
+        else:
+            # In none, or in one whose node is gone, or that was closed while the line was read.
+            heappush(self.unbatched, (key, task))
 
     # What a node does next: as Pilot and Claims
 

@@ -82,6 +82,11 @@ def test_models_that_take_turns_cost_a_turn_per_batch() -> None:
     )
 
 
+def test_who_waits_in_a_batch_that_nobody_has_open_is_served_all_the_same() -> None:
+    assert ends(waiting(1, batch=7), LISTENS) == ends(waiting(1), LISTENS)
+    assert ends(waiting(1, batch=7), replace(LISTENS, batch=7, taken=1)) == ends(waiting(1), LISTENS)
+
+
 def test_two_nodes_share_the_work() -> None:
     one, two = ends(waiting(20), IDLE), ends(waiting(20), IDLE, Node("m", None))
     assert max(two.values()) < max(one.values()) * 0.7

@@ -23,7 +23,6 @@ class Migration(migrations.Migration):
                 ('made_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
                 ('ranges', models.JSONField(default=dict, help_text='Task → low and high in seconds, group, setbacks.')),
                 ('which_lab', models.TextField(blank=True, help_text='The nodes and slots for which it was made.')),
-                ('version', models.PositiveBigIntegerField(default=0, help_text='Grows when somebody is told for the first time.')),
             ],
             options={
                 'constraints': [models.CheckConstraint(condition=models.Q(('id', 1)), name='one_forecast')],

@@ -46,7 +46,6 @@ class Forecast(models.Model):
     made_at = models.DateTimeField(db_default=Now())
     ranges = models.JSONField(default=dict, help_text="Task → low and high in seconds, group, setbacks.")
     which_lab = models.TextField(blank=True, help_text="The nodes and slots for which it was made.")
-    version = models.PositiveBigIntegerField(default=0, help_text="Grows when somebody is told for the first time.")
 
     objects = ForecastManager()
 
@@ -68,11 +67,7 @@ class Forecast(models.Model):
     def say(self, said: Mapping[int, Said], *, which_lab: str) -> None:
         """Replace it. Only on the row of `renew`, which is locked."""
         ranges: dict[str, Any] = {str(pk): _packed(each) for pk, each in said.items()}
-        news = ranges.keys() - self.ranges.keys() or (self.ranges and not ranges)
-        version = self.version + bool(news)
-        Forecast.objects.filter(pk=ONLY).update(
-            ranges=ranges, which_lab=which_lab, version=version, made_at=self.made_at
-        )
+        Forecast.objects.filter(pk=ONLY).update(ranges=ranges, which_lab=which_lab, made_at=self.made_at)
 
 
 def _said(task: int, low: float, high: float, group: int, setbacks: int) -> Said:

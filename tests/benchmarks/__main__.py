@@ -1,8 +1,10 @@
-"""`python -m tests.benchmarks [PART]`: on an embedded PostgreSQL of its own, gone afterwards.
+"""`python -m tests.benchmarks [PART]`: on a PostgreSQL of its own, gone afterwards; all parts unless one is named.
 
 `queue` sets the queue's own speed against that of its peers, `idle` what a worker costs without work, `demo` runs the
 demo class with real models, `engines` sets ours beside openai-whisper's command and times the language model and the
-hand-over between both, `estimates` holds what students are told of their waits against how long they were.
+hand-over between both, `estimates` holds what students are told of their waits against the truth, `dashboards` times
+how soon open pages show a change, `uploads` sends thirty videos at once through a real daphne, each cut twice, while a
+dashboard is watched.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 
 # For what is measured with one setting per queue: procrastinate's fastest, and the same number of ours.
 CONCURRENCY = 10
-PARTS = ("queue", "idle", "demo", "engines", "estimates", "all")
+PARTS = ("queue", "idle", "demo", "engines", "estimates", "dashboards", "uploads", "all")
 FAMILIES = ("introeval", "procrastinate", "django-tasks-db")
 
 
@@ -35,10 +37,13 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--only", choices=FAMILIES, help="one queue alone")
     parser.add_argument("--tasks", type=int, default=2000, help="in a drain (default: %(default)s)")
     parser.add_argument("--finished", type=int, default=100_000, help="rows in a full table (default: %(default)s)")
-    parser.add_argument("--rounds", type=int, default=3, help="of drains and engines (default: %(default)s)")
+    parser.add_argument("--rounds", type=int, default=3, help="of drains, engines, changes (default: %(default)s)")
+    parser.add_argument("--dashboards", type=int, nargs="+", default=[30, 300], help="open pages, each number tried")
     parser.add_argument("--concurrency", type=int, nargs="+", default=[1, 10, 30], help="of drains, each tried")
     parser.add_argument("--latency-tasks", type=int, default=60, help="0: leave latency out (default: %(default)s)")
     parser.add_argument("--idle-seconds", type=float, default=60, help="default: %(default)s")
+    parser.add_argument("--uploads", type=int, default=30, help="at once (default: %(default)s)")
+    parser.add_argument("--megabytes", type=int, default=60, help="of each upload (default: %(default)s)")
     parser.add_argument("--json", action="store_true", help="one object on stdout; progress is on stderr always")
     return parser.parse_args()
 
@@ -53,10 +58,14 @@ def main() -> None:
             tables += _engines(options)
         if options.part in ("estimates", "all"):
             tables += _estimates(options)
+        if options.part in ("uploads", "all"):
+            tables.append(_uploads(options))
         if options.part in ("queue", "all"):
             tables += _queue(options, database)
         if options.part in ("idle", "all"):
             tables.append(_idle(options, database))
+        if options.part in ("dashboards", "all"):
+            tables += _dashboards(options)
     print(report.as_json(tables) if options.json else "\n\n".join(map(report.as_text, tables)))
 
 
@@ -117,6 +126,18 @@ def _estimates(options: argparse.Namespace) -> list[Table]:
     from tests.benchmarks.estimates import cost, estimates
 
     return [cost(rounds=options.rounds, say=_say), estimates(rounds=options.rounds, say=_say)]
+
+
+def _dashboards(options: argparse.Namespace) -> list[Table]:
+    from tests.benchmarks.dashboards import dashboards
+
+    return dashboards(options.dashboards, rounds=options.rounds, say=_say)
+
+
+def _uploads(options: argparse.Namespace) -> Table:
+    from tests.benchmarks.uploads.bench import uploads
+
+    return uploads(count=options.uploads, megabytes=options.megabytes, cuts=2, say=_say)
 
 
 def _queue(options: argparse.Namespace, database: Database) -> list[Table]:

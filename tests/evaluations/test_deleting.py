@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 from django.db import connection, transaction
 
-from evaluations import actions, live, rows
+from evaluations import actions, live
 from evaluations.media import seekable, store
 from evaluations.models import Deletion, Evaluation, Submission, Transcript, Upload
 from queueing.exceptions import ClaimLost, Infrastructure, Interrupted
@@ -75,12 +76,16 @@ def test_a_worker_that_was_at_it_has_lost_its_claim(cast: Cast, ending: str) -> 
     assert not any(kind.objects.exists() for kind in (Task, Attempt, Transcript))
 
 
-def test_a_deletion_waits_for_an_outcome_that_is_being_recorded_and_takes_it_along(cast: Cast) -> None:
+@pytest.mark.parametrize("moment", ["claimed", "recorded"])
+def test_a_deletion_waits_for_what_a_worker_is_writing_and_takes_it_along(cast: Cast, moment: str) -> None:
     gone = hand_in(cast.ada, cast.classroom)
-    task = claim(gone)
+    task = claim(gone) if moment == "recorded" else None
     deleting = threading.Thread(target=in_thread, args=(gone, cast))
     with transaction.atomic():
-        task.advance(took=1.0)
+        if task is None:
+            claim(gone)
+        else:
+            task.advance(took=1.0)
         deleting.start()
         deleting.join(0.5)
         assert deleting.is_alive()
@@ -166,6 +171,22 @@ def test_a_disk_that_is_not_mounted_is_asked_again(cast: Cast, disk: Path) -> No
     assert not files(disk)
 
 
+def test_what_comes_into_the_folder_while_it_is_removed_goes_too(
+    cast: Cast, disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = hand_in(cast.ada, cast.classroom)
+    folder, remove, late = store.locate(gone.path).parent, Path.rmdir, [f"{store.COPY}.part"]
+
+    def come_late(path: Path) -> None:
+        if path == folder and late:
+            (path / late.pop()).touch()
+        remove(path)
+
+    monkeypatch.setattr(Path, "rmdir", come_late)
+    actions.delete(submission=gone, by=cast.ada)
+    assert not folder.exists()
+
+
 def test_a_copy_for_players_that_is_being_made_does_not_come_back(
     cast: Cast, disk: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -183,16 +204,17 @@ def test_a_copy_for_players_that_is_being_made_does_not_come_back(
 
 def test_open_dashboards_are_told(cast: Cast) -> None:
     gone, other = hand_in(cast.ada, cast.classroom), hand_in(cast.ada, cast.classroom)
-    told = live.Told()
-    live.snapshot(cast.ada, told)
-    task, before = gone.evaluation_task, rows.last_change()
+    (first,) = live.look([(cast.ada.pk, live.NOTHING)], 0.0)
+    assert first is not None
+    task = gone.evaluation_task
     actions.delete(submission=gone, by=cast.teacher)
-    assert rows.last_change() != before
-    removed, *_ = live.news(cast.ada, told)
+    (second,) = live.look([(cast.ada.pk, first.told)], 0.0)
+    assert second is not None
+    removed, *others = map(json.loads, second.texts)
     assert (removed["type"], removed["status"]) == ("task_update", "deleted")
     assert (removed["task_id"], removed["submission_id"]) == (task.pk, str(gone.pk))
-    assert all(message["type"] != "task_update" for message in live.news(cast.ada, told) if "html" not in message)
-    assert set(told.submissions.values()) == {str(other.pk)}
+    assert all("html" in message for message in others if message["type"] == "task_update")
+    assert set(second.told.rows) == {other.evaluation_task.pk}
 
 
 def test_without_scripts_a_page_asks_first_and_says_what_goes(cast: Cast) -> None:

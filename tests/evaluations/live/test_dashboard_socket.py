@@ -86,7 +86,7 @@ async def dashboard(user: User) -> AsyncIterator[WebsocketCommunicator]:
 async def hang_up(socket: WebsocketCommunicator) -> None:
     """Leave, and leave no connection behind: communicators keep channels from closing the one of its thread."""
     await socket.disconnect()
-    await database_sync_to_async(connection.close)()
+    await database_sync_to_async(lambda: connection.close())()
 
 
 async def until(socket: WebsocketCommunicator, wanted: Callable[[Message], bool]) -> list[Message]:
@@ -289,7 +289,7 @@ async def test_two_windows_of_a_student_are_told_the_same(cast: Cast) -> None:
         await until(first, lambda message: message.get("status") == "failed")
         async with dashboard(cast.ada) as second:
             assert second.snapshot["rows"][0]["status"] == "failed"
-            await elsewhere(submission.evaluation_task.retry, by="ada")
+            await elsewhere(lambda: submission.evaluation_task.retry(by="ada"))
             for socket in (first, second):
                 assert await until(socket, lambda message: message.get("status") == "retry_queued")
 

@@ -93,7 +93,9 @@ class _View:
             return [self.snapshot(user)]
         gone = [_deleted(row) for pk, row in told.rows.items() if pk not in self.standings[user].tasks]
         known = {pk: row["html"] for pk, row in told.rows.items()}
-        updates = [update for update in self.changed(user) if known.get(update["task_id"]) != update["html"]]
+        # The oldest first: each new one goes on top of the list.
+        changed = reversed(self.changed(user))
+        updates = [update for update in changed if known.get(update["task_id"]) != update["html"]]
         return [*gone, *updates, *(message for message in self.queue if message not in told.queue)]
 
     def _update(self, row: Row) -> Message:

@@ -161,6 +161,19 @@ async def test_what_others_hand_in_is_never_told(cast: Cast) -> None:
     assert "secret-name" not in str(heard)
 
 
+async def test_of_two_new_ones_the_older_is_told_first_so_that_the_newer_ends_on_top(cast: Cast) -> None:
+    def hand_in_two() -> None:
+        with transaction.atomic():
+            for name in ("older.mp4", "newer.mp4"):
+                hand_in(cast.ada, cast.classroom, name=name)
+
+    async with dashboard(cast.ada) as socket:
+        await elsewhere(hand_in_two)
+        heard = await until(socket, lambda message: message.get("waiting") == 2)
+    rows_told = [message["html"] for message in heard if message["type"] == "task_update"]
+    assert ["older.mp4" in html for html in rows_told] == [True, False]
+
+
 async def test_everybody_hears_when_the_line_moves(cast: Cast) -> None:
     first = await elsewhere(hand_in, cast.ada, cast.classroom)
     mine = await elsewhere(hand_in, cast.bo, cast.classroom)

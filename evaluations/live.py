@@ -124,8 +124,8 @@ def _look(audience: Sequence[tuple[int, Told]]) -> _View:
 def _telling(view: _View, user: int, told: Told, now: float) -> Telling | None:
     try:
         messages = view.news(user, told)
-    except Exception:
-        log.exception("row_not_shown", user=user)
+    except Exception as error:
+        log.warning("row_not_shown", user=user, error=repr(error))
         return None
     if not messages and now - told.at >= HEARTBEAT_SECONDS:
         messages = [{"type": "heartbeat"}]

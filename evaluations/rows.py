@@ -327,7 +327,7 @@ def _silent_words(servers: Sequence[Breaker]) -> str:
 
 def _why_it_waits(task: Task, queue: Queue, position: int | None) -> str:
     if not queue.workers:
-        return f"{queue.absence} Your video is safe; it goes on as soon as work does."
+        return f"{queue.absence} Your video is safe; it goes on as soon as a worker does."
     needed = pipelines.get(task.pipeline).stage(task.stage).phase
     if pause := queue.pause_of(needed):
         return " ".join(_pauses_words([pause]))

@@ -6,6 +6,7 @@ from typing import Any
 
 from django.contrib.auth.models import User
 from django.utils.timezone import now
+from django.utils.translation import gettext as _
 
 from evaluations import charts, errors, permissions, progress, speaking, speech, timeline
 from evaluations.models import Criterion, Evaluation, Form, Submission, Transcript
@@ -38,13 +39,18 @@ def missing(task: Task, transcript: Transcript | None, evaluation: Evaluation | 
     """Why something that belongs here isn't here, and what comes of it; empty when everything is."""
     if evaluation is not None:
         return ""
-    what = "the scores" if transcript else "the transcript"
     if task.state not in ENDED:
-        return f"{what.capitalize()} will show up here as soon as it is {'rated' if transcript else 'transcribed'}."
+        if transcript:
+            return _("The scores will show up here as soon as it is rated.")
+        return _("The transcript will show up here as soon as it is transcribed.")
     if task.state == State.CANCELLED:
-        return f"The work on it was stopped before {what} came. “Try again” goes on from there."
-    stays = " What was found before stays, and is below." if transcript else ""
-    return f"It stopped before {what} came: {errors.explain(task.error_code).title}.{stays}"
+        if transcript:
+            return _("The work on it was stopped before the scores came. “Try again” goes on from there.")
+        return _("The work on it was stopped before the transcript came. “Try again” goes on from there.")
+    why = {"why": errors.explain(task.error_code).title}
+    if transcript:
+        return _("It stopped before the scores came: %(why)s. What was found before stays, and is below.") % why
+    return _("It stopped before the transcript came: %(why)s.") % why
 
 
 def _spoken(transcript: Transcript) -> dict[str, Any]:

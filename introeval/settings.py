@@ -101,6 +101,7 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
+    "evaluations.languages.Language",  # outside of what makes up answers in words
     "evaluations.refusals.OneShape",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -247,7 +248,12 @@ CONTENT_SECURITY_POLICY = {
 }
 
 # Words, times, files
-LANGUAGE_CODE = "en"
+LANGUAGE_CODE = "en"  # where a browser asks for none of these, in the admin and in the commands
+LANGUAGES = [("en", "English"), ("de", "Deutsch")]  # each by its own name; the words are in locale/
+LOCALE_PATHS = [BASE_DIR / "locale"]
+LANGUAGE_COOKIE_SECURE = HTTPS
+LANGUAGE_COOKIE_HTTPONLY = True
+LANGUAGE_COOKIE_SAMESITE = "Lax"
 USE_TZ = True
 TIME_ZONE = env.str("TIME_ZONE", default="UTC")
 STATIC_URL = "static/"

@@ -14,6 +14,7 @@ from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils.cache import get_conditional_response
+from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
@@ -90,7 +91,7 @@ def retry(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     """Try again from the stage that failed."""
     found = get_visible_submission(request, pk)
     moved = actions.retry(submission=found, by=signed_in(request))
-    return _after(request, found, "It is tried again." if moved else "There was nothing to try again.")
+    return _after(request, found, _("It is tried again.") if moved else _("There was nothing to try again."))
 
 
 @login_required
@@ -99,7 +100,8 @@ def cancel(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     """Stop the work; the video stays."""
     found = get_visible_submission(request, pk)
     moved = actions.cancel(submission=found, by=signed_in(request))
-    return _after(request, found, "It was cancelled. The video is kept." if moved else "There was nothing to cancel.")
+    said = _("It was cancelled. The video is kept.") if moved else _("There was nothing to cancel.")
+    return _after(request, found, said)
 
 
 def _after(request: HttpRequest, found: Submission, said: str) -> HttpResponse:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.contrib.auth.models import User
-from django.utils.formats import number_format
+from django.template.defaultfilters import floatformat
 from django.utils.translation import gettext as _
 
 from evaluations import charts, permissions
@@ -65,7 +65,7 @@ def in_words(before: float | None, now: float | None) -> str:
     change = round(now - before, 1)
     if change == 0:
         return _("The same as last time.")
-    points = {"points": number_format(abs(change), 1)}
+    points = {"points": floatformat(abs(change), 1)}
     if change > 0:
         return _("+%(points)s since last time, a step forward.") % points
     return _("%(points)s below last time. That happens to everybody.") % points

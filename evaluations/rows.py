@@ -127,7 +127,7 @@ class Row:
         names = [Stage(stage.name) for stage in pipelines.get(self.task.pipeline).stages]
         here = len(names) if self.task.state == State.DONE else names.index(Stage(self.task.stage))
         marks = ["done"] * here + ["current"] + ["ahead"] * len(names)
-        return [StageMark(name.label, mark) for name, mark in zip(names, marks, strict=False)]
+        return [StageMark(str(name.label), mark) for name, mark in zip(names, marks, strict=False)]
 
     @property
     def has_progress(self) -> bool:

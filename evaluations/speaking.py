@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from django.utils.formats import number_format
+from django.template.defaultfilters import floatformat
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
@@ -66,7 +66,7 @@ def timeline(stretches: Sequence[Stretch], duration: float) -> list[Mark]:
 def _says(stretch: Stretch) -> str:
     said = str(_SAYS[stretch.kind])
     if stretch.kind != Kind.FILLER:
-        seconds = number_format(stretch.end - stretch.start, 1)
+        seconds = floatformat(stretch.end - stretch.start, 1)
         said = _("%(kind)s for %(seconds)s s") % {"kind": said, "seconds": seconds}
     return _("%(what)s: “%(text)s”") % {"what": said, "text": stretch.text} if stretch.text else said
 
@@ -82,7 +82,7 @@ def _pace(words_per_minute: float) -> str:
 def _pauses(measured: SpeechFacts) -> str:
     if not measured.pauses:
         return _("none")
-    longest = number_format(measured.longest_pause, 1)
+    longest = floatformat(measured.longest_pause, 1)
     return _("%(count)s, at most %(seconds)s s") % {"count": measured.pauses, "seconds": longest}
 
 

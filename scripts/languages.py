@@ -67,8 +67,8 @@ def messages(source: str, *, is_template: bool) -> Iterator[tuple[Any, str | Non
         BytesIO(source.encode()), KEYWORDS, (), {"encoding": "utf-8"}
     ):
         given = [arguments] if isinstance(arguments, str) else list(arguments)
-        context = str(given.pop(0)) if function.startswith(("pgettext", "npgettext")) else None
-        yield (tuple(given[:2]) if function in ("ngettext", "npgettext") else given[0]), context
+        context = str(given.pop(0)) if "pgettext" in str(function) else None
+        yield (tuple(given[:2]) if str(function) in ("ngettext", "npgettext") else given[0]), context
 
 
 def compile_all() -> None:

@@ -6,8 +6,8 @@ from datetime import datetime
 from typing import Any, Final
 
 from django import template
-from django.template.defaultfilters import capfirst
-from django.utils.formats import date_format, number_format
+from django.template.defaultfilters import capfirst, floatformat
+from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, pgettext_lazy
 
@@ -61,8 +61,8 @@ def basis_in_words(score: dict[str, Any]) -> str:
         level = _LEVELS.get(score["judged"], score["judged"])
         parts.append(_("Judged by the model: %(level)s.") % {"level": level})
     if score.get("measured") is not None:
-        parts.append(_("Measured: %(points)s.") % {"points": number_format(score["measured"], 1)})
-    return " ".join(parts) or f"{capfirst(Criterion.Basis(score['basis']).label)}."
+        parts.append(_("Measured: %(points)s.") % {"points": floatformat(score["measured"], 1)})
+    return " ".join(parts) or f"{capfirst(str(Criterion.Basis(score['basis']).label))}."
 
 
 @register.filter

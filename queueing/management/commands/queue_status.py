@@ -94,7 +94,7 @@ def _times(number: int, what: str) -> str:
 def _counts(found: Found) -> Iterator[str]:
     rows = [
         [
-            stage.label,
+            str(stage.label),
             *(str(found["counts"].get(stage, {}).get(state, 0)) for state in State),
             _wait(found["oldest_seconds_of_stage"].get(stage)),
         ]
@@ -126,5 +126,7 @@ def _summary(found: Found) -> str:
 
 
 def _line(found: Found) -> Iterator[str]:
-    rows = [[str(task["position"] or "now"), str(task["id"]), Status(task["status"]).label] for task in found["tasks"]]
+    rows = [
+        [str(task["position"] or "now"), str(task["id"]), str(Status(task["status"]).label)] for task in found["tasks"]
+    ]
     return table(">><", ["place", "task", "status"], rows) if rows else iter(())

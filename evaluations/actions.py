@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import uuid
+from functools import partial
 from pathlib import Path
 
+import structlog
 from django.contrib.auth.models import User
 from django.db import transaction
+from django.db.models.functions import Now
 
 from evaluations.media import store
-from evaluations.models import Classroom, Submission
-from queueing.exceptions import Permanent
+from evaluations.models import Classroom, Deletion, Submission, Upload
+from queueing.exceptions import Infrastructure, Permanent
 from queueing.models import Task
+
+log = structlog.get_logger(__name__)
 
 EVALUATION = "evaluation"
 
@@ -35,8 +40,7 @@ def submit(
     """
     if staged.exists():
         known = Submission.objects.filter(classroom=classroom, student=student, sha256=store.digest(staged)).first()
-        if known is not None:
-            _take_again(known, staged, student)
+        if known is not None and _take_again(known, staged, student):
             return known, False
     if Submission.objects.exists():
         store.require_there()  # what is kept under a mount point is hidden, and lost, once its disk is mounted
@@ -54,11 +58,15 @@ def submit(
     return submission, created
 
 
-def _take_again(known: Submission, staged: Path, student: User) -> None:
-    """The bytes of a known submission arrived once more: they are needed only if the stored ones are gone."""
+def _take_again(known: Submission, staged: Path, student: User) -> bool:
+    """The bytes of a known submission arrived once more: they are needed only if the stored ones are gone.
+
+    Returns whether it still is known: it may have been deleted at this moment, and then they are needed as well.
+    """
     with transaction.atomic():
         # One at a time: two arrivals must not move each other's good file aside.
-        Submission.objects.select_for_update(no_key=True).get(pk=known.pk)
+        if not Submission.objects.select_for_update(no_key=True).filter(pk=known.pk).exists():
+            return False
         try:
             store.verify(known.path, known.sha256)
         except Permanent:
@@ -66,6 +74,7 @@ def _take_again(known: Submission, staged: Path, student: User) -> None:
             retry(submission=known, by=student)
         else:
             staged.unlink(missing_ok=True)
+    return True
 
 
 def retry(*, submission: Submission, by: User) -> bool:
@@ -76,3 +85,42 @@ def retry(*, submission: Submission, by: User) -> bool:
 def cancel(*, submission: Submission, by: User) -> bool:
     """Stop the work on a submission, waiting or running; the video stays."""
     return submission.evaluation_task.cancel(by=str(by.pk))
+
+
+def delete(*, submission: Submission, by: User) -> bool:
+    """Delete a submission for good, as a person wishes: video, results, and the work on it, even while it goes on.
+
+    Returns whether it was still there. Rows first, files once that is committed; should this process die in between,
+    `remove_files_of_deleted` finishes it.
+    """
+    with transaction.atomic():
+        # In the order in which workers lock them: the task, then what it is about.
+        Task.objects.forget(submission.pk, by=str(by.pk))
+        found = Submission.objects.select_for_update().filter(pk=submission.pk).first()
+        if found is None:
+            return False
+        Upload.objects.filter(submission=found).delete()  # else it would look complete, and not handed in yet
+        Deletion.objects.create(
+            id=found.pk, classroom=found.classroom, student=found.student, handed_in_at=found.created_at, by=by
+        )
+        found.delete()
+        transaction.on_commit(partial(_remove_files, submission.pk), robust=True)
+    log.info("submission_deleted", submission=str(submission.pk), by=by.pk)
+    return True
+
+
+def remove_files_of_deleted() -> int:
+    """Finish what a crash, or a disk that was away, left of deleted submissions. Returns how many it tried."""
+    left = list(Deletion.objects.filter(files_gone_at=None).values_list("pk", flat=True))
+    for submission_id in left:
+        _remove_files(submission_id)
+    return len(left)
+
+
+def _remove_files(submission_id: uuid.UUID) -> None:
+    try:
+        store.remove(submission_id)
+    except (Infrastructure, Permanent) as error:
+        log.warning("files_not_removed", submission=str(submission_id), error=str(error))
+    else:
+        Deletion.objects.filter(pk=submission_id).update(files_gone_at=Now())

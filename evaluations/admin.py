@@ -11,7 +11,7 @@ from django.forms import BaseInlineFormSet, ModelForm
 from django.http import HttpRequest
 
 from evaluations import errors
-from evaluations.models import Classroom, Criterion, Evaluation, Form, Rubric, Submission, Transcript, Upload
+from evaluations.models import Classroom, Criterion, Deletion, Evaluation, Form, Rubric, Submission, Transcript, Upload
 from queueing.admin import AttemptAdmin, EventAdmin, TaskAdmin
 from queueing.admin.tasks import AttemptInline, EventInline
 from queueing.models import Attempt, Event, Task
@@ -84,6 +84,14 @@ class SubmissionAdmin(Result, admin.ModelAdmin[Submission]):
     list_filter = (("classroom", admin.RelatedOnlyFieldListFilter),)
     list_select_related = ("classroom", "student")
     search_fields = ("=id", "student__username", "original_name")
+
+
+@admin.register(Deletion)
+class DeletionAdmin(Result, admin.ModelAdmin[Deletion]):
+    teachers = "classroom__teachers"
+    list_display = ("id", "classroom", "student", "handed_in_at", "by", "deleted_at")
+    list_filter = (("classroom", admin.RelatedOnlyFieldListFilter),)
+    list_select_related = ("classroom", "student", "by")
 
 
 @admin.register(Transcript)

@@ -12,7 +12,7 @@ from pathlib import PurePath
 from uuid import UUID
 
 from evaluations.media import store
-from evaluations.models import Submission
+from evaluations.models import Deletion, Submission
 from evaluations.uploads import intake
 from queueing.exceptions import Permanent
 
@@ -25,6 +25,7 @@ class Audit:
     missing: frozenset[UUID]  # their file is not there
     damaged: frozenset[UUID]  # their file is not what was handed in
     arriving: frozenset[str]  # without a row, but with a complete upload: the next upkeep hands it in
+    leaving: frozenset[str]  # of submissions that were deleted; the next upkeep removes them
     orphaned: frozenset[str]  # without a row, for good; kept, since it may be the only copy
     copies: frozenset[str]  # for players, made of the submissions' files; can be made again
     strays: frozenset[str]  # not a submission's file at all
@@ -47,6 +48,9 @@ def audit(*, deep: bool = False) -> Audit:
     found = store.contents()
     unknown = found.originals - rows
     unknown -= set(Submission.objects.filter(path__in=unknown).values_list("path", flat=True))
+    deleted = set(map(str, Deletion.objects.filter(files_gone_at=None).values_list("pk", flat=True)))
+    everything = found.originals | found.copies | found.strays
+    leaving = frozenset(path for path in everything if PurePath(path).parent.name in deleted)
     complete = {str(upload_id) for upload_id in intake.complete_but_not_handed_in()}
     arriving = frozenset(path for path in unknown if PurePath(path).parent.name in complete)
     return Audit(
@@ -54,9 +58,10 @@ def audit(*, deep: bool = False) -> Audit:
         missing=frozenset(pk for pk, code in faults if code == "file_missing"),
         damaged=frozenset(pk for pk, code in faults if code == "file_damaged"),
         arriving=arriving,
-        orphaned=unknown - arriving,
-        copies=found.copies,
-        strays=found.strays,
+        leaving=leaving,
+        orphaned=unknown - arriving - leaving,
+        copies=found.copies - leaving,
+        strays=found.strays - leaving,
     )
 
 
@@ -71,4 +76,5 @@ def faulty(*, deep: bool = False) -> Iterator[tuple[UUID, str]]:
         try:
             store.verify(path, sha256) if deep else store.glance(path, size)
         except Permanent as fault:
-            yield pk, fault.code
+            if Submission.objects.filter(pk=pk).exists():  # else it was deleted meanwhile, file and all
+                yield pk, fault.code

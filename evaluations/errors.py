@@ -213,6 +213,11 @@ CATALOGUE: Final[dict[str, Explanation]] = {
         _("It was discarded, or left unfinished for too long."),
         _("Choose the file again to start over."),
     ),
+    "deleted": Explanation(
+        _("This recording was deleted"),
+        _("It had been handed in, and then it was deleted, so it is not taken again by itself."),
+        _("Choose it as a file if it shall be handed in again."),
+    ),
     "upload_busy": Explanation(
         _("This upload is being written to"),
         _("Another part of it is arriving right now."),

@@ -47,6 +47,7 @@ class Told:
 
     html: dict[int, str] = field(default_factory=dict)
     sequences: dict[int, int] = field(default_factory=dict)
+    submissions: dict[int, str] = field(default_factory=dict)
     summary: Message = field(default_factory=dict)
     phases: Message = field(default_factory=dict)
 
@@ -55,7 +56,14 @@ class Told:
         changed = self.html.get(row.task.pk) != html
         self.html[row.task.pk] = html
         self.sequences[row.task.pk] = row.task.sequence
+        self.submissions[row.task.pk] = str(row.submission.pk)
         return changed
+
+    def forget(self, task_id: int) -> Message:
+        """The news that its submission was deleted."""
+        del self.html[task_id]
+        gone = {"task_id": task_id, "submission_id": self.submissions.pop(task_id)}
+        return {"type": "task_update", **gone, "sequence": self.sequences.pop(task_id) + 1, "status": "deleted"}
 
 
 def snapshot(user: User, told: Told | None = None) -> Message:
@@ -71,7 +79,8 @@ def news(user: User, told: Told) -> list[Message]:
     """What changed for the user since `told`, which is brought up to date."""
     queue = rows.read_queue()
     updates = [_update(row, told) for row in rows.moving(user, queue, told.sequences)]
-    messages = [message for message, changed in updates if changed]
+    messages = [told.forget(task_id) for task_id in rows.gone(user, told.sequences)]
+    messages += [message for message, changed in updates if changed]
     if told.summary != (summary := _summary(queue)):
         told.summary = summary
         messages.append(summary)

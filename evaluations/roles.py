@@ -13,6 +13,7 @@ PERMISSIONS = (
     "view_rubric",
     "view_criterion",
     "view_submission",
+    "view_deletion",
     "view_transcript",
     "view_form",
     "view_evaluation",

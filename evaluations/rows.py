@@ -6,7 +6,7 @@ Page, push and poll are made from the same rows; reading them costs a handful of
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -181,6 +181,11 @@ def moving(user: User, queue: Queue, known: Mapping[int, int]) -> list[Row]:
     mine = Task.objects.filter(submission__student=user).values_list("submission", "pk", "sequence", "state")
     changed = {row for row, pk, sequence, state in mine if state in LIVE or known.get(pk) != sequence}
     return of(Submission.objects.filter(pk__in=changed), queue)
+
+
+def gone(user: User, known: Collection[int]) -> set[int]:
+    """Those of the `known` tasks of a student that were deleted."""
+    return set(known) - set(Task.objects.filter(submission__student=user).values_list("pk", flat=True))
 
 
 def of(submissions: QuerySet[Submission], queue: Queue) -> list[Row]:

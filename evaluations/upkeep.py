@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from evaluations import audit
+from evaluations import actions, audit
 from evaluations.uploads import intake
 
 log = structlog.get_logger()
@@ -36,7 +36,11 @@ def look_after_files() -> None:
         log.error("stored videos are lost", **faults, mend="manage.py verify_store")
 
 
-DUTIES = (Duty(intake.expire_uploads, every_seconds=300.0), Duty(look_after_files, every_seconds=3600.0))
+DUTIES = (
+    Duty(intake.expire_uploads, every_seconds=300.0),
+    Duty(actions.remove_files_of_deleted, every_seconds=300.0),
+    Duty(look_after_files, every_seconds=3600.0),
+)
 
 
 def tidy(**_: object) -> None:

@@ -16,6 +16,7 @@ urlpatterns = [
     path("submissions/<uuid:pk>/captions.vtt", submissions.captions, name="submission-captions"),
     path("submissions/<uuid:pk>/retry", submissions.retry, name="submission-retry"),
     path("submissions/<uuid:pk>/cancel", submissions.cancel, name="submission-cancel"),
+    path("submissions/<uuid:pk>/delete", submissions.delete, name="submission-delete"),
     path("classes/", classes.classes, name="classes"),
     path("classes/<int:pk>/", classes.classroom, name="classroom"),
     path("classes/<int:pk>/record/", record.record, name="record"),

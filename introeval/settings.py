@@ -99,8 +99,8 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
+    "csp.middleware.CSPMiddleware",  # before the one that answers with static files
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "csp.middleware.CSPMiddleware",
     "evaluations.languages.Language",  # outside of what makes up answers in words
     "evaluations.refusals.OneShape",
     "django.contrib.sessions.middleware.SessionMiddleware",

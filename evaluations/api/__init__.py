@@ -1,7 +1,7 @@
 """The API: everything that the pages do, for programs. docs/api.md tells how to use it.
 
 schemas.py      what it answers with
-submissions.py  a student's videos: status, results, retry, cancel
+submissions.py  a student's videos: status, results, retry, cancel, delete
 classes.py      classes attended and taught, unfinished uploads
 queue.py        the queue in figures
 

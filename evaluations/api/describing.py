@@ -7,6 +7,6 @@ from typing import Any
 from evaluations.api.schemas import Problem
 
 
-def documented(answer: Any, *refusals: int) -> dict[Any, Any]:
-    """The answers of an operation: 200, and every status that it refuses with; nobody is let in without a session."""
-    return {200: answer, **dict.fromkeys((401, *refusals), Problem)}
+def documented(answer: Any, *refusals: int, success: int = 200) -> dict[Any, Any]:
+    """An operation's answers: `success`, and every status that it refuses with; nobody gets in without a session."""
+    return {success: answer, **dict.fromkeys((401, *refusals), Problem)}

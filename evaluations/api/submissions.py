@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from django.http import HttpRequest
-from ninja import Router
+from ninja import Router, Status
 
 from evaluations import actions, errors, permissions, rows
 from evaluations.api import schemas
@@ -62,6 +62,13 @@ def retry(request: HttpRequest, pk: uuid.UUID) -> schemas.Video:
 def cancel(request: HttpRequest, pk: uuid.UUID) -> schemas.Video:
     """Stop the work on it, waiting or running; the video stays. 409 when the work has ended."""
     return _move(request, pk, actions.cancel, otherwise="nothing_to_cancel")
+
+
+@router.delete("/submissions/{uuid:pk}", response=documented(None, 403, 404, success=204))
+def delete(request: HttpRequest, pk: uuid.UUID) -> Status[None]:
+    """Delete it for good: video, transcript, result, and the work on it, even while it goes on. Can't be undone."""
+    actions.delete(submission=get_visible_submission(request, pk), by=signed_in(request))
+    return Status(204, None)
 
 
 @router.get("/llm/processing-status/{uuid:pk}", response=documented(schemas.ProcessingStatus, 404))

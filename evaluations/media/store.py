@@ -93,6 +93,38 @@ def replace(staged: Path, submission_id: UUID, *, root: Path | None = None) -> S
     return keep(staged, submission_id, root=root)
 
 
+def remove(submission_id: UUID, *, root: Path | None = None) -> None:
+    """Remove all that is kept of a submission, copies too; gone for good when this returns. Nothing there is fine.
+
+    Raises:
+        Infrastructure: the disk fails or is not there (code `disk_failed`); call it again.
+        Permanent: a link lies in the way.
+    """
+    root = root or _media_root()
+    folder = (root / _relative(submission_id)).parent
+    require_there(root=root)
+    for each in (folder.parent, folder):
+        _refuse_link(each)
+    if not folder.is_dir():
+        return
+    with _disk_errors():
+        while not _emptied(folder):  # a player's copy was being made at this moment
+            pass
+        sync_folder(folder.parent)  # which stays: another file may be about to move into it
+
+
+def _emptied(folder: Path) -> bool:
+    for path in folder.iterdir():
+        path.unlink(missing_ok=True)
+    try:
+        folder.rmdir()
+    except OSError as error:
+        if error.errno != errno.ENOTEMPTY:
+            raise
+        return False
+    return True
+
+
 def locate(relative: str, *, root: Path | None = None) -> Path:
     """The absolute path of a kept file.
 

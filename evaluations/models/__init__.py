@@ -1,6 +1,16 @@
 from evaluations.models.classroom import Classroom
 from evaluations.models.results import Evaluation, Form, Transcript
 from evaluations.models.rubric import Criterion, Rubric
-from evaluations.models.submission import Submission, Upload
+from evaluations.models.submission import Deletion, Submission, Upload
 
-__all__ = ["Classroom", "Criterion", "Evaluation", "Form", "Rubric", "Submission", "Transcript", "Upload"]
+__all__ = [
+    "Classroom",
+    "Criterion",
+    "Deletion",
+    "Evaluation",
+    "Form",
+    "Rubric",
+    "Submission",
+    "Transcript",
+    "Upload",
+]

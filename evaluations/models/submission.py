@@ -59,6 +59,27 @@ class Submission(models.Model):
         return self.tasks.select_related("batch").filter(pipeline="evaluation").latest("pk")
 
 
+class Deletion(models.Model):
+    """That a submission was deleted: whose it was, who did it and when, and nothing of what was in it.
+
+    Its id never comes again: neither by a request that is sent once more, nor as the name of another file.
+    """
+
+    id = models.UUIDField(primary_key=True, editable=False, help_text="The submission's.")
+    classroom = models.ForeignKey("evaluations.Classroom", on_delete=models.CASCADE, related_name="deletions")
+    student = models.ForeignKey(User, on_delete=models.CASCADE, related_name="deletions")
+    handed_in_at = models.DateTimeField()
+    by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
+    deleted_at = models.DateTimeField(db_default=Now())
+    files_gone_at = models.DateTimeField(null=True, help_text="Empty until its files are removed from the disk.")
+
+    class Meta:
+        ordering = ("-deleted_at",)
+
+    def __str__(self) -> str:
+        return f"deletion of {self.pk}"
+
+
 class Upload(models.Model):
     """A resumable upload on its way (tus 1.0): its bytes so far are in UPLOADS_DIR/<id>."""
 

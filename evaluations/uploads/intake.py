@@ -20,7 +20,7 @@ from django.db.models.expressions import CombinedExpression
 from django.db.models.functions import Now
 
 from evaluations import actions
-from evaluations.models import Classroom, Submission, Upload
+from evaluations.models import Classroom, Deletion, Submission, Upload
 from evaluations.refusals import RefusedError
 from evaluations.uploads import files, limits
 from queueing.exceptions import Infrastructure
@@ -37,12 +37,12 @@ def begin(
     sent again can't make a second of either, not even after the upload was tidied away.
 
     Raises:
-        RefusedError: too large, empty, too many, or the disk is full.
+        RefusedError: too large, empty, too many, or the disk is full; or it was handed in and deleted since (410).
     """
     limits.check_size(length)
     upload_id = uuid.uuid5(client_id, str(student.pk)) if client_id else uuid.uuid4()
     with transaction.atomic():
-        User.objects.select_for_update().get(pk=student.pk)
+        User.objects.select_for_update(no_key=True).get(pk=student.pk)
         if not Upload.objects.filter(pk=upload_id).exists():
             Upload.objects.create(
                 id=upload_id,
@@ -56,8 +56,10 @@ def begin(
 
 
 def _as_handed_in(upload_id: uuid.UUID) -> dict[str, Any] | None:
-    submission = Submission.objects.filter(pk=upload_id).first()
+    submission = Submission.objects.select_for_update(no_key=True).filter(pk=upload_id).first()
     if submission is None:
+        if Deletion.objects.filter(pk=upload_id).exists():
+            raise RefusedError(410, "deleted")
         return None
     return {"submission": submission, "length": submission.size, "offset": submission.size}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import uuid
 from typing import Any
 from urllib.parse import urlsplit
@@ -16,7 +17,7 @@ from django.urls import reverse
 from django.utils.cache import get_conditional_response
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_POST, require_safe
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from evaluations import actions, live, result, rows, speech
 from evaluations.captions import webvtt
@@ -104,10 +105,32 @@ def cancel(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     return _after(request, found, said)
 
 
+@never_cache
+@login_required
+@require_http_methods(["GET", "HEAD", "POST"])
+def delete(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
+    """GET asks whether it shall be deleted, for who comes without scripts; POST deletes it for good."""
+    found = get_visible_submission(request, pk)
+    if request.method != "POST":
+        return render(request, "evaluations/delete.html", {"submission": found})
+    actions.delete(submission=found, by=signed_in(request))
+    if request.headers.get("HX-Request") and _page_asking(request) == reverse("dashboard"):
+        return HttpResponse(headers={"HX-Trigger": json.dumps({"submission-deleted": {"id": str(found.pk)}})})
+    messages.info(request, _("“%(name)s” was deleted.") % {"name": found.original_name})
+    own = found.student_id == signed_in(request).pk
+    home = reverse("dashboard") if own else reverse("classroom", args=[found.classroom_id])
+    return HttpResponse(headers={"HX-Redirect": home}) if request.headers.get("HX-Request") else redirect(home)
+
+
+def _page_asking(request: HttpRequest) -> str:
+    """The path of the page from which htmx asks."""
+    return urlsplit(request.headers.get("HX-Current-URL", "")).path
+
+
 def _after(request: HttpRequest, found: Submission, said: str) -> HttpResponse:
     """The new row for a list that asked for it alone; otherwise back to the submission."""
     page = reverse("submission", args=[found.pk])
-    if urlsplit(request.headers.get("HX-Current-URL", "")).path == page:
+    if _page_asking(request) == page:
         # Its page asks for news only while there is work going on: let it begin again.
         return HttpResponse(headers={"HX-Refresh": "true"})
     if request.headers.get("HX-Request"):

@@ -258,6 +258,22 @@ class TaskManager(_Manager["Task"]):
                 task.publish()
         return moved
 
+    def forget(self, submission_id: uuid.UUID, *, by: str) -> None:
+        """A person deletes a submission: all work on it is gone, whatever its state. Only within a transaction.
+
+        Whoever works on one of the tasks has lost its claim: no later write of theirs finds a row.
+        """
+        # Locked first: a worker that records an outcome at this moment comes before, as a whole, or not at all.
+        tasks = list(self.filter(submission=submission_id).select_for_update(of=("self",)).order_by("pk"))
+        if not tasks:
+            return
+        for task in tasks:
+            task.publish()
+        self.filter(pk__in=[task.pk for task in tasks]).delete()
+        # Their own events are gone with them; this one stays, and is news to whoever watches for the newest.
+        detail = {"by": by, "submission": str(submission_id), "tasks": [task.pk for task in tasks]}
+        Event.objects.create(kind="delete", detail=detail)
+
     def _rows(self, query: statements.Query) -> list[tuple[Any, ...]]:
         with connections[self.db].cursor() as cursor:
             cursor.execute(*query)

@@ -33,6 +33,8 @@ SWITCHES = (
     "--disable-sync",
     "--no-first-run",
 )
+FAKE_DEVICE = "--use-fake-device-for-media-stream"
+ALLOWED = "--use-fake-ui-for-media-stream"
 START_SECONDS = 60
 PATIENCE_MS = 20_000
 
@@ -90,7 +92,7 @@ def answers(url: str) -> bool:
 @pytest.fixture(scope="module")
 def site(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a daphne that serves this checkout."""
-    subprocess.run([sys.executable, "scripts/assets.py"], cwd=ROOT, check=True)
+    subprocess.run([sys.executable, "scripts/assets.py", "--tests"], cwd=ROOT, check=True)
     port = free_port()
     log = tmp_path_factory.mktemp("site") / "daphne.log"
     with process("-m", "daphne", "-b", "127.0.0.1", "-p", str(port), "introeval.asgi:application", log=log) as daphne:
@@ -103,12 +105,14 @@ def site(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 
 @pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
+def chromium(request: pytest.FixtureRequest) -> Iterator[Browser]:
+    """With a camera and leave to use it, or with the switches it is parametrized with."""
     # Per module: Playwright keeps an event loop running in this thread, and tests elsewhere need it for theirs.
     if not CHROMIUM.is_file():
         pytest.fail("There is no Chromium on this machine. On Debian: apt-get install chromium")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(SWITCHES))
+        switches = getattr(request, "param", (FAKE_DEVICE, ALLOWED))
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=[*SWITCHES, *switches])
         yield browser
         browser.close()
 

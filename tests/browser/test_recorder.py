@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, expect, sync_playwright
+from playwright.sync_api import expect
 
 from evaluations.media import store
 from evaluations.media.container import open_media
 from evaluations.media.decode import Decoded, decode
 from evaluations.models import Submission, Upload
-from tests.browser.conftest import CHROMIUM, PATIENCE_MS, SWITCHES, Visit, elsewhere
+from tests.browser.conftest import ALLOWED, FAKE_DEVICE, PATIENCE_MS, Visit, elsewhere
 from tests.browser.test_student import tab_to, until
 from tests.conftest import Cast
 from tests.processes.conftest import wait_until
@@ -21,8 +20,6 @@ pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 
 expect.set_options(timeout=PATIENCE_MS)
 
-FAKE_DEVICE = "--use-fake-device-for-media-stream"
-ALLOWED = "--use-fake-ui-for-media-stream"
 DENIED = "--deny-permission-prompts"
 LOUDNESS = 0.01  # of full scale: the beeps are well above, a lost sound track is not
 
@@ -37,16 +34,6 @@ navigator.mediaDevices.getUserMedia = async () => {
 TAKEN = """
 navigator.mediaDevices.getUserMedia = async () => { throw new DOMException("taken", "NotReadableError"); };
 """
-
-
-@pytest.fixture(scope="module")
-def chromium(request: pytest.FixtureRequest) -> Iterator[Browser]:
-    """With a camera and leave to use it, or with the switches it is parametrized with."""
-    switches = getattr(request, "param", (FAKE_DEVICE, ALLOWED))
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=[*SWITCHES, *switches])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

@@ -95,7 +95,7 @@ def test_an_upload_goes_on_after_a_reload(ada: Visit, large: Path) -> None:
         lambda route: one_chunk_only(route) if route.request.method == "PATCH" else route.continue_(),
     )
     choose(ada, large)
-    expect(ada.page.locator("#uploads .row")).to_contain_text("4.0 of 10.0 MB")
+    expect(ada.page.locator("#uploads .row")).to_contain_text("1.0 of 10.0 MB")
     while len(sent) < 2:
         ada.page.wait_for_timeout(50)
     ada.page.unroute_all()
@@ -171,6 +171,31 @@ def test_a_student_cancels_on_the_result_page_and_goes_on_there(ada: Visit, cast
     expect(ada.page.locator("#progress .badge")).to_have_text("retrying")
     elsewhere(claim, submission)
     expect(ada.page.locator("#progress .badge")).to_have_text("transcribing")
+
+
+def test_a_student_deletes_a_video_and_every_open_page_drops_it(ada: Visit, cast: Cast) -> None:
+    by_row, by_page = (elsewhere(hand_in, cast.ada, cast.classroom, name=f"{name}.mp4") for name in ("row", "page"))
+    kept = elsewhere(hand_in, cast.ada, cast.classroom, name="kept.mp4")
+    expect(ada.page.locator("#submissions .row")).to_have_count(3)
+    own = ada.context.new_page()
+    own.goto(f"/submissions/{by_row.pk}/")
+    asked: list[str] = []
+    ada.page.on("dialog", lambda dialog: asked.append(dialog.message))
+    ada.row("row.mp4").get_by_role("link", name="Delete").click()
+    expect(ada.page.locator("#submissions .row")).to_have_count(2)
+    assert ["can’t be undone" in words for words in asked] == [True]
+    assert ada.page.evaluate("document.activeElement.closest('[data-row]') !== null")
+    expect(own.get_by_role("heading", name="Nothing here")).to_be_visible()
+    own.goto(f"/submissions/{by_page.pk}/")
+    own.once("dialog", lambda dialog: dialog.accept())
+    own.get_by_role("link", name="Delete").click()
+    own.wait_for_url("**/")
+    expect(own.get_by_role("status").first).to_have_text("“page.mp4” was deleted.")
+    expect(own.locator("#submissions .row")).to_have_count(1)
+    expect(ada.row("page.mp4")).to_have_count(0)
+    assert [row.pk for row in elsewhere(lambda: list(Submission.objects.all()))] == [kept.pk]
+    ada.row("kept.mp4").get_by_role("link", name="Delete").click()
+    expect(ada.page.locator("#none-yet")).to_be_visible()
 
 
 def test_results_appear_on_the_open_page_while_the_video_stays(ada: Visit, cast: Cast) -> None:

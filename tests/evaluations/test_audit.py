@@ -11,11 +11,13 @@ from pathlib import Path
 import pytest
 from django.conf import settings
 from django.core.management import CommandError, call_command
+from django.utils import timezone
 from pytest_django import Settings
 
+from evaluations import actions
 from evaluations.audit import Audit, audit
 from evaluations.media import store
-from evaluations.models import Submission, Upload
+from evaluations.models import Deletion, Submission, Upload
 from tests.conftest import Cast
 from tests.evaluations.material import hand_in
 
@@ -35,12 +37,16 @@ def kept_without_a_row(upload_id: uuid.UUID, content: bytes) -> str:
 
 
 def complete_upload(cast: Cast) -> uuid.UUID:
-    from django.utils import timezone
-
     upload = Upload.objects.create(
         student=cast.ada, classroom=cast.classroom, length=9, offset=9, expires_at=timezone.now()
     )
     return upload.pk
+
+
+def deletion(cast: Cast) -> uuid.UUID:
+    """That a submission was deleted whose files are still there."""
+    facts = {"classroom": cast.classroom, "student": cast.ada, "by": cast.ada}
+    return Deletion.objects.create(id=uuid.uuid4(), handed_in_at=timezone.now(), **facts).pk
 
 
 def flip_a_bit(path: Path, chance: random.Random) -> None:
@@ -76,9 +82,11 @@ def test_of_a_thousand_mixed_rows_and_files_exactly_what_is_wrong_is_found(cast:
         flip_a_bit(store.locate(row.path), chance)
     arriving = {kept_without_a_row(complete_upload(cast), b"arriving!") for _ in range(20)}
     orphaned = {kept_without_a_row(uuid.uuid4(), b"orphan") for _ in range(60)}
+    deleted = [kept_without_a_row(deletion(cast), b"deleted") for _ in range(5)]
+    leaving = {*deleted, *(path.replace("original", "seekable") for path in deleted), f"{deleted[0]}.damaged-1"}
     strays = {f"{row.path}.part" for row in rows[200:210]} | {f"note-{number}.txt" for number in range(10)}
     copies = {row.path.replace("original", name) for row in rows[210:230] for name in ("seekable", "seekable.part")}
-    for name in strays | copies:
+    for name in strays | copies | (leaving - set(deleted)):
         (disk / "media" / name).write_bytes(b"")
 
     def expected(damaged: list[Submission]) -> Audit:
@@ -87,6 +95,7 @@ def test_of_a_thousand_mixed_rows_and_files_exactly_what_is_wrong_is_found(cast:
             missing=frozenset(row.pk for row in gone),
             damaged=frozenset(row.pk for row in damaged),
             arriving=frozenset(arriving),
+            leaving=frozenset(leaving),
             orphaned=frozenset(orphaned),
             copies=frozenset(copies),
             strays=frozenset(strays),
@@ -100,7 +109,7 @@ def test_a_store_as_it_should_be_is_sound(cast: Cast, capsys: pytest.CaptureFixt
     hand_in(cast.ada, cast.classroom)
     call_command("verify_store", "--deep", "--json")
     nothing: list[str] = []
-    groups = dict.fromkeys(("missing", "damaged", "arriving", "orphaned", "copies", "strays"), nothing)
+    groups = dict.fromkeys(("missing", "damaged", "arriving", "leaving", "orphaned", "copies", "strays"), nothing)
     assert json.loads(capsys.readouterr().out) == {"ok": True, "submissions": 1, **groups}
 
 
@@ -132,7 +141,7 @@ def test_a_store_that_is_not_mounted_is_said_instead_of_a_thousand_losses(cast: 
 
 
 def test_an_empty_store_without_submissions_is_sound(cast: Cast) -> None:
-    assert audit() == Audit(0, *[frozenset()] * 6)
+    assert audit() == Audit(0, *[frozenset()] * 7)
 
 
 def test_a_file_whose_row_comes_while_it_is_looked_at_is_no_orphan(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -144,3 +153,18 @@ def test_a_file_whose_row_comes_while_it_is_looked_at_is_no_orphan(cast: Cast, m
 
     monkeypatch.setattr(store, "contents", hand_in_meanwhile)
     assert not audit().orphaned
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_submission_that_is_deleted_while_it_is_looked_at_is_no_loss(
+    cast: Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submission = hand_in(cast.ada, cast.classroom)
+    glance = store.glance
+
+    def delete_meanwhile(path: str, size: int) -> None:
+        actions.delete(submission=submission, by=cast.ada)
+        glance(path, size)
+
+    monkeypatch.setattr(store, "glance", delete_meanwhile)
+    assert audit().sound

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import signal
+import time
+from pathlib import Path
 
 import psutil
 import pytest
+from django.conf import settings
 
-from evaluations.models import Evaluation, Form, Transcript
-from queueing.models import Attempt, Phase, Task, Worker
+from evaluations import actions
+from evaluations.audit import audit
+from evaluations.models import Evaluation, Form, Submission, Transcript
+from queueing.models import Attempt, Event, Phase, Task, Worker
 from queueing.states import PhaseName, Stage, State, Step
 from tests.conftest import Cast
 from tests.processes.conftest import QUICK_LEASE, SIMULATED, Spawn, Submit, state_of, wait_until
@@ -131,6 +136,34 @@ def test_a_cancelled_task_stops_computing_and_the_next_one_gets_its_turn(
     wait_until(lambda: Task.objects.get(submission=other).state == State.RUNNING)
     assert state_of(long) == State.CANCELLED
     assert not Transcript.objects.filter(submission=long).exists()
+
+
+STOPPED_SECONDS = 5  # F27
+
+
+@pytest.mark.parametrize("moment", ["while it computes", "while its outcome is recorded"])
+def test_a_deleted_submission_stops_computing_and_nothing_of_it_comes_back(
+    manage: Spawn, submit: Submit, cast: Cast, tmp_path: Path, moment: str
+) -> None:
+    """F27: the worker drops what it holds and goes on with the next one."""
+    seconds, pause = ("600", "") if moment == "while it computes" else ("0.05", "finish=sleep:1@1")
+    gone = submit("anna.webm")
+    log = tmp_path / "worker.log"
+    failpoints = {"INTROEVAL_REHEARSAL": "1", "INTROEVAL_FAILPOINTS": pause}
+    worker = manage("run_phase_worker", log=log, **SIMULATED, **failpoints, SIMULATED_SECONDS=seconds)
+    wait_until(lambda: running_stage(Stage.TRANSCRIBE))
+    other = submit("henry.wav", student=cast.bo)
+    began = time.monotonic()
+    assert actions.delete(submission=gone, by=cast.ada)
+    wait_until(lambda: Attempt.objects.filter(task__submission=other).exists(), seconds=STOPPED_SECONDS)
+    wait_until(lambda: "claim lost, outcome dropped" in log.read_text(), seconds=STOPPED_SECONDS)
+    assert time.monotonic() - began < STOPPED_SECONDS
+    assert worker.poll() is None
+    assert [row.pk for row in Submission.objects.all()] == [other.pk]
+    assert not Transcript.objects.filter(submission=gone.pk).exists()
+    assert not Event.objects.filter(kind="claim").exclude(task__submission=other).exists()
+    assert audit(deep=True).sound
+    assert not (settings.MEDIA_ROOT / gone.path).parent.exists()
 
 
 def test_a_missing_model_blocks_the_phase_with_words_and_burns_nothing(manage: Spawn, submit: Submit) -> None:

@@ -13,6 +13,7 @@ GROUPS = {
     "missing": "submissions whose file is not there",
     "damaged": "submissions whose file is not what was handed in",
     "arriving": "files that a crash left without a row; they are handed in by themselves",
+    "leaving": "files of submissions that were deleted; they are removed by themselves",
     "orphaned": "files without a submission; kept",
     "copies": "copies that players can seek in; made again when they are gone",
     "strays": "files that are no submission's",

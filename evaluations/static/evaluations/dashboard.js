@@ -62,9 +62,21 @@ function rowOf(html) {
   return holder.content.firstElementChild;
 }
 
-/** Rows come newest first; a new one goes on top, so the oldest is applied first. */
+/** All rows there are. They come newest first; a new one goes on top, so the oldest is applied first. */
 function applyAll(rows) {
+  const ids = new Set(rows.map((row) => row.id));
+  for (const shown of [...document.querySelectorAll("#submissions [data-row]")]) if (!ids.has(shown.id)) removeRow(shown);
   for (const row of rows.reverse()) applyRow(row);
+}
+
+/** It was deleted. Whoever was in it goes on at the next one. */
+function removeRow(row) {
+  if (!row) return;
+  const next = row.nextElementSibling ?? row.previousElementSibling;
+  const hadFocus = row.contains(document.activeElement);
+  row.remove();
+  document.getElementById("none-yet").hidden = next !== null;
+  if (hadFocus) (next?.querySelector("a, button") ?? document.getElementById("main")).focus();
 }
 
 function sayQueue(words, counts) {
@@ -82,7 +94,10 @@ const heard = {
     heard.tasks_summary(message.summary);
     heard.phase_change(message.phase);
   },
-  task_update: (message) => applyRow(rowOf(message.html)),
+  task_update(message) {
+    if (message.status === "deleted") removeRow(document.getElementById(`submission-${message.submission_id}`));
+    else applyRow(rowOf(message.html));
+  },
   tasks_summary: (message) => sayQueue(undefined, message.words),
   phase_change: (message) => sayQueue(message.words),
 };
@@ -128,7 +143,7 @@ async function fetchRows() {
   try {
     const answer = await fetch(page.dataset.fragment, { headers: { Accept: "text/html" } });
     if (answer.redirected) location.reload();
-    if (!answer.ok) return;
+    if (!answer.ok || socket?.readyState === WebSocket.OPEN) return; // the socket knows better by now
     const parsed = new DOMParser().parseFromString(await answer.text(), "text/html");
     applyAll([...parsed.querySelectorAll("[data-row]")]);
     sayQueue(parsed.getElementById("queue-words").textContent, parsed.getElementById("queue-counts").textContent);
@@ -149,6 +164,9 @@ if (page) {
   follow();
   watchUploads(document.getElementById("upload"), look);
   setInterval(() => socket?.readyState === WebSocket.OPEN && look(), SAFETY_MS);
+  document.body.addEventListener("submission-deleted", (event) => {
+    removeRow(document.getElementById(`submission-${event.detail.id}`));
+  });
   document.addEventListener("visibilitychange", () => {
     if (document.hidden) return;
     ready = 0;

@@ -60,6 +60,11 @@ document.body.addEventListener("htmx:beforeSwap", () => {
   opened = [...document.querySelectorAll("#results details[open]")].map((each) => each.id);
 });
 
+/** Somebody deleted it: the site has words for that. */
+document.body.addEventListener("htmx:responseError", (event) => {
+  if (event.detail.xhr.status === 404) location.reload();
+});
+
 document.body.addEventListener("htmx:afterSettle", () => {
   for (const id of opened) document.getElementById(id)?.setAttribute("open", "");
   addCaptions();

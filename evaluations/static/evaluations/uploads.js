@@ -1,6 +1,6 @@
-// Uploads one after another, in chunks, each with a row of its own. They go on after a reload: choose the same file again.
-
-const RETRIES_MS = [0, 1000, 3000, 5000, 10000, 20000];
+// Uploads one after another, each with a row of its own. They go on after a reload: choose the same file again.
+import { Sending } from "./sending.js";
+import { word } from "./words.js";
 
 /** `form` holds the settings in data-*; `handedIn` is called after each file that has arrived whole. */
 export function watchUploads(form, handedIn) {
@@ -44,16 +44,13 @@ class Line {
     return this.current !== null || this.waiting.length > 0;
   }
 
-  get csrf() {
-    return this.form.elements.csrfmiddlewaretoken.value;
+  get server() {
+    const { endpoint, chunkBytes } = this.form.dataset;
+    return { endpoint, chunkBytes: Number(chunkBytes), csrf: this.form.elements.csrfmiddlewaretoken.value };
   }
 
   add(files) {
     this.say("");
-    if (!window.tus) {
-      this.say("Uploading is not set up on this server: its page files are incomplete. Tell your teacher.");
-      return;
-    }
     for (const file of files) this.waiting.push(new Item(file, this));
     this.next();
   }
@@ -78,14 +75,39 @@ class Line {
 
   /** Forget an unfinished upload, on the server too. */
   async discard(notice) {
-    const headers = { "Tus-Resumable": "1.0.0", "X-CSRFToken": this.csrf };
+    const headers = { "Tus-Resumable": "1.0.0", "X-CSRFToken": this.server.csrf };
     try {
       const answer = await fetch(notice.dataset.url, { method: "DELETE", headers });
       if (answer.ok || answer.status === 404) notice.remove();
-      else this.say("It could not be discarded. Reload the page and try again.");
+      else this.say(word("not_discarded"));
     } catch {
-      this.say("The server does not answer. Try again in a moment.");
+      this.say(word("no_answer"));
     }
+  }
+}
+
+/** A chosen file as `Sending` reads it: all of it is there from the beginning. Where its upload is outlives the page. */
+class Chosen {
+  constructor(file, form) {
+    const classroom = form.elements.classroom.value;
+    this.file = file;
+    // The student is part of it: a lab's computers are shared.
+    this.key = ["introeval", form.dataset.user, classroom, file.name, file.size, file.lastModified].join("-");
+    this.facts = { classroom, name: file.name, size: file.size, submitted: true, url: localStorage.getItem(this.key) };
+  }
+
+  async read(offset, most) {
+    return this.file.slice(offset, offset + most);
+  }
+
+  async note({ url }) {
+    this.facts.url = url;
+    if (url) localStorage.setItem(this.key, url);
+    else this.forget();
+  }
+
+  forget() {
+    localStorage.removeItem(this.key);
   }
 }
 
@@ -95,11 +117,11 @@ class Item {
     this.line = line;
     this.row = document.getElementById("upload-row").content.firstElementChild.cloneNode(true);
     this.part(".name").textContent = file.name;
-    this.part("progress").setAttribute("aria-label", `Uploading ${file.name}`);
+    this.part("progress").setAttribute("aria-label", word("uploading_file", { name: file.name }));
     this.part("[data-pause]").addEventListener("click", () => this.togglePause());
     this.part("[data-cancel]").addEventListener("click", () => this.cancel());
-    this.label("[data-pause]", "Pause");
-    this.label("[data-cancel]", "Cancel");
+    this.label("[data-pause]", "pause");
+    this.label("[data-cancel]", "cancel");
     document.getElementById("uploads").append(this.row);
     this.isPaused = false;
   }
@@ -108,60 +130,52 @@ class Item {
     return this.row.querySelector(selector);
   }
 
-  label(selector, words) {
-    this.part(selector).textContent = words;
-    this.part(selector).setAttribute("aria-label", `${words}: ${this.file.name}`);
+  label(selector, name) {
+    this.part(selector).textContent = word(name);
+    this.part(selector).setAttribute("aria-label", `${word(name)}: ${this.file.name}`);
   }
 
-  say(state, words = "") {
-    this.part("[data-state]").textContent = state;
+  say(name, words = "") {
+    this.part("[data-state]").textContent = word(name);
     this.part("[data-line]").textContent = words;
   }
 
-  async start() {
-    const limit = Number(this.line.form.dataset.maxBytes);
-    if (this.file.size === 0) return this.fail("The file is empty. Check the recording on your device.");
-    if (this.file.size > limit) return this.fail("The file is too large. Record a shorter one, or with a lower quality.");
-    this.upload = new tus.Upload(this.file, this.options());
+  start() {
+    if (this.file.size === 0) return this.fail(word("empty"));
+    if (this.file.size > Number(this.line.form.dataset.maxBytes)) return this.fail(word("too_large"));
+    this.take = new Chosen(this.file, this.line.form);
+    if (!this.isPaused) this.send();
+  }
+
+  /** From where the server says that it is. */
+  send() {
     this.say("uploading");
-    const earlier = await this.upload.findPreviousUploads();
-    if (earlier.length) this.upload.resumeFromPreviousUpload(earlier[0]);
-    if (!this.isPaused) this.upload.start();
+    this.sending = new Sending(this.take, this.line.server, (sending) => sending === this.sending && this.tell());
+    this.sending.run();
   }
 
-  options() {
-    const form = this.line.form;
-    const classroom = form.elements.classroom.value;
-    return {
-      endpoint: form.dataset.endpoint,
-      chunkSize: Number(form.dataset.chunkBytes),
-      retryDelays: RETRIES_MS,
-      removeFingerprintOnSuccess: true,
-      headers: { "X-CSRFToken": this.line.csrf },
-      metadata: { filename: this.file.name, classroom },
-      // The student is part of it: a lab's computers are shared.
-      fingerprint: async (file) => ["introeval", form.dataset.user, classroom, file.name, file.size, file.lastModified].join("-"),
-      onAfterResponse: (request, response) => {
-        this.submission = response.getHeader("Submission-Location") || this.submission;
-        this.isNew = response.getHeader("Submission-New") === "1" || this.isNew;
-      },
-      onProgress: (sent, total) => this.progress(sent, total),
-      onSuccess: () => this.succeed(),
-      onError: (error) => this.fail(words(error)),
-    };
+  tell() {
+    const { trouble, reason, status, submission } = this.sending;
+    if (submission) this.succeed();
+    else if (trouble === "signed_out") this.fail(reason || word("too_old"));
+    else if (trouble === "refused" && status < 500) this.fail(reason || word("no_answer"));
+    else if (trouble) this.say("interrupted", reason || word("away"));
+    else this.progress(this.sending.safeBytes);
   }
 
-  progress(sent, total) {
-    this.part("progress").value = (100 * sent) / total;
-    if (!this.isPaused) this.say("uploading", `${megabytes(sent)} of ${megabytes(total)} MB`);
+  progress(sent) {
+    this.part("progress").value = (100 * sent) / this.file.size;
+    const words = word("sent", { sent: megabytes(sent), total: megabytes(this.file.size) });
+    this.say(this.isPaused ? "paused" : "uploading", words);
   }
 
   succeed() {
     this.forgetNotice();
-    if (this.isNew) {
+    this.take.forget();
+    if (this.sending.isNew) {
       this.row.remove();
     } else {
-      this.say("handed in before", "This very file is in your list already, so it was not added twice.");
+      this.say("before", word("not_twice"));
       this.end();
     }
     this.line.handedIn();
@@ -169,7 +183,8 @@ class Item {
   }
 
   fail(reason) {
-    this.say("not uploaded", reason);
+    this.sending?.end();
+    this.say("not_uploaded", reason);
     this.row.classList.add("failed");
     this.part("[data-line]").setAttribute("role", "alert");
     this.end();
@@ -179,48 +194,40 @@ class Item {
   end() {
     this.part("progress").remove();
     this.part("[data-pause]").remove();
-    this.label("[data-cancel]", "Close");
+    this.label("[data-cancel]", "close");
   }
 
   togglePause() {
     this.isPaused = !this.isPaused;
-    this.label("[data-pause]", this.isPaused ? "Go on" : "Pause");
+    this.label("[data-pause]", this.isPaused ? "go_on" : "pause");
     if (this.isPaused) {
       this.say("paused", this.part("[data-line]").textContent);
-      this.upload?.abort();
+      this.sending?.end();
+    } else if (this.take) {
+      this.send();
     } else {
-      this.say(this.upload ? "uploading" : "waiting");
-      this.upload?.start();
+      this.say("waiting");
     }
   }
 
-  async cancel() {
-    const running = this.part("progress") && this.upload;
+  cancel() {
+    const isOnItsWay = this.part("progress") && this.sending;
     this.row.remove();
-    if (running) await this.upload.abort(true).catch(() => {});
+    if (isOnItsWay) {
+      this.sending.discard(); // not waited for: the server may be away
+      this.take.forget();
+    }
     this.forgetNotice();
     this.line.finished(this);
   }
 
   /** The server listed this one as unfinished when the page was made. */
   forgetNotice() {
-    const path = this.upload?.url && new URL(this.upload.url, location.href).pathname;
-    for (const notice of document.querySelectorAll(".unfinished")) if (notice.dataset.url === path) notice.remove();
+    const url = this.take?.facts.url;
+    for (const notice of document.querySelectorAll(".unfinished")) if (notice.dataset.url === url) notice.remove();
   }
 }
 
 function megabytes(bytes) {
   return (bytes / 1024 / 1024).toFixed(1);
-}
-
-/** The server's words if it sent any. */
-function words(error) {
-  const answer = error.originalResponse;
-  try {
-    const said = JSON.parse(answer.getBody());
-    return `${said.title}. ${said.what} ${said.todo}`;
-  } catch {
-    if (answer?.getStatus() === 403) return "The page is too old. Reload it and choose the file again.";
-    return "The server could not be reached. Choose the same file again to go on where it stopped.";
-  }
 }

@@ -76,16 +76,17 @@ def page_at(cast: Cast, url: str) -> str:
 
 def test_every_word_that_a_script_says_is_on_the_page_and_no_other(cast: Cast) -> None:
     written = set(re.findall(r'data-word="(\w+)"', page(cast)))
-    scripts = "".join(path.read_text() for path in SCRIPTS.glob("*.js"))
+    scripts = "".join(path.read_text() for path in [*SCRIPTS.glob("*.js"), SCRIPTS.parent / "sending.js"])
     states = {f"state_{name}" for name in re.findall(r'enter\("(\w+)"\)', scripts)}
     assert {name for name in written if f'"{name}"' in scripts} | states == written
     assert set(re.findall(r'\b(?:word|problem|settle)\("(\w+)"', scripts)) | states <= written
 
 
-def test_the_scripts_of_the_page_are_light(cast: Cast) -> None:
-    """Styles included; the whole page may have 150 KB."""
-    assert sum(path.stat().st_size for path in SCRIPTS.glob("*.js")) < 50_000
-    assert "tus.min.js" not in page(cast)
+def test_every_word_that_an_upload_says_is_on_its_page_and_no_other(cast: Cast) -> None:
+    written = set(re.findall(r'data-word="(\w+)"', page_at(cast, "/")))
+    script = (SCRIPTS.parent / "uploads.js").read_text()
+    assert {name for name in written if f'"{name}"' in script} == written
+    assert set(re.findall(r'(?:\bword\(|this\.say\()"(\w+)"', script)) <= written
 
 
 def test_a_browsers_recording_is_played_from_a_copy_that_seeks(cast: Cast, tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 // What earlier visits left in this browser: go on with it, save it, or delete it.
 import { claim, keptUntil, left } from "./keep.js";
-import { Sending } from "./sending.js";
-import { clock, dayOf, timeOf, word } from "./words.js";
+import { Sending } from "../sending.js";
+import { clock, dayOf, timeOf, word } from "../words.js";
 
 export async function offerLeft(user, server) {
   if (!window.indexedDB) return;

@@ -1,9 +1,8 @@
 // Everything that is said comes from the page's template #words, so that it can be translated there.
 
-const places = document.getElementById("words").content;
-
 /** The words of that name, with {facts} filled in. */
 export function word(name, facts = {}) {
+  const places = document.getElementById("words").content;
   const text = places.querySelector(`[data-word="${name}"]`).textContent;
   return text.replace(/\{(\w+)\}/g, (_, key) => facts[key]);
 }

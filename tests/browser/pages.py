@@ -1,0 +1,288 @@
+"""Every page in every state that a person can meet: who looks at it, and what leads there.
+
+A visit is a generator: it goes somewhere, and yields the name of each state that is worth a look.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+from axes.models import AccessAttempt
+from django.contrib.auth.models import User
+from django.template.loader import render_to_string
+from django.test import Client
+from django.urls import reverse
+from django.utils.timezone import now
+from playwright.sync_api import FilePayload, Page, Route, expect
+
+from evaluations import actions, demo
+from evaluations.models import Classroom, Evaluation, Form, Submission
+from queueing.exceptions import Permanent
+from queueing.models import Phase, Worker
+from queueing.states import Step
+from tests.conftest import Cast
+from tests.evaluations.material import claim, fail, finish, hand_in, write_long_results
+
+LONG_NAME: Final = "a-name-without-any-place-to-break-" * 5 + ".mp4"
+RTL_NAME: Final = "مقدمة عن نفسي (1) – تسجيل.mp4"
+SCORES: Final = {"Clarity": 6.2, "Confidence": 7.1, "Content": 8.3}
+MEGABYTE: Final = 1024 * 1024
+PEOPLE: Final = ("ada", "bo", "cleo", "nemo", "teacher", "staff", "root")
+
+REFUSED: Final = """
+navigator.mediaDevices.getUserMedia = async () => { throw new DOMException("no", "NotAllowedError"); };
+"""
+
+
+@dataclass(frozen=True)
+class World:
+    """Rows in each state, and people who are signed in already."""
+
+    cast: Cast
+    submissions: dict[str, Submission]
+    sessions: dict[str, str]
+    strict: Classroom  # takes nothing more
+
+    def url(self, name: str) -> str:
+        return reverse("submission", args=[self.submissions[name].pk])
+
+
+Visit = Callable[[Page, World], Iterator[str]]
+
+
+def build(cast: Cast) -> World:
+    """All of it, once; no test may change what another one looks at."""
+    worker = Worker.objects.create(node="lab-pc", pid=1)
+    Phase(node="lab-pc").enter(Step.ACTIVE, name="stt")
+    for name in ("cleo", "nemo"):
+        User.objects.create(username=name)
+    User.objects.create(username="staff", is_staff=True)
+    User.objects.create_superuser("root")
+    cast.classroom.students.add(User.objects.get(username="cleo"))
+    strict = Classroom.objects.create(name="A class that has enough", rubric=cast.classroom.rubric, max_submissions=0)
+    strict.students.add(User.objects.get(username="nemo"))
+    review = Classroom.objects.create(name="Reviewed", rubric=strict.rubric, release="after_review")
+    review.students.add(cast.ada)
+    AccessAttempt.objects.create(
+        username="locked", ip_address="127.0.0.1", user_agent="", failures_since_start=10, attempt_time=now()
+    )
+    _fill_the_board(cast)
+    return World(cast, _submissions(cast, review, worker), _sessions(), strict)
+
+
+def _submissions(cast: Cast, review: Classroom, worker: Worker) -> dict[str, Submission]:
+    film = next(clip for clip in demo.clips() if clip.file.endswith(".webm")).path.read_bytes()
+    sound = next(clip for clip in demo.clips() if clip.file.endswith(".mp3")).path.read_bytes()
+
+    def mine(name: str, content: bytes = b"", classroom: Classroom = cast.classroom) -> Submission:
+        return hand_in(cast.ada, classroom, name=name, content=content)
+
+    earlier = mine("earlier.webm")
+    write_long_results(earlier, scores=dict.fromkeys(SCORES, 5.0))
+    finish(earlier)
+    done = mine(RTL_NAME, film)
+    write_long_results(done, scores=SCORES, demo_quality=True)
+    finish(done)
+    failed = mine(LONG_NAME)
+    fail(failed, Permanent(code="no_audio"))
+    cancelled = mine("cancelled.mp4")
+    actions.cancel(submission=cancelled, by=cast.ada)
+    heard = mine("heard.mp3", sound)
+    Submission.objects.filter(pk=heard.pk).update(has_video=False)
+    write_long_results(heard, scores=SCORES)
+    Evaluation.objects.filter(submission=heard).delete()
+    Form.objects.filter(submission=heard).delete()
+    claim(heard, worker).advance(took=1.0)
+    hidden = mine("hidden.mp4", classroom=review)
+    write_long_results(hidden, scores=SCORES, released_at=None)
+    finish(hidden)
+    running = mine("running.mp4")
+    claim(running, worker).note_progress(7, 20)
+    return {
+        "waiting": mine("waiting.mp4"),
+        "running": running,
+        "transcript only": heard,
+        "done": done,
+        "failed": failed,
+        "cancelled": cancelled,
+        "not released": hidden,
+    }
+
+
+def _fill_the_board(cast: Cast) -> None:
+    """Thirty students, the names of some as long as a name may be."""
+    for number in range(30):
+        first = "نورا" if number % 7 == 3 else "Maximiliane"
+        student = User.objects.create(username=f"student-{number}", first_name=first, last_name="x" * number)
+        cast.classroom.students.add(student)
+        if number % 6:
+            hand_in(student, cast.classroom, name=f"{'name' * (number // 3)}.mp4")
+
+
+def _sessions() -> dict[str, str]:
+    found = {}
+    for name in PEOPLE:
+        client = Client()
+        client.force_login(User.objects.get(username=name))
+        found[name] = client.cookies["sessionid"].value
+    return found
+
+
+# What is visited
+
+
+def simply(path: Callable[[World], str]) -> Visit:
+    """A page as it is when it has come."""
+
+    def go(page: Page, world: World) -> Iterator[str]:
+        page.goto(path(world))
+        yield ""
+
+    return go
+
+
+def login(page: Page, world: World) -> Iterator[str]:
+    page.goto("/login/")
+    yield "empty"
+    for name, state in (("ada", "wrong password"), ("locked", "locked")):
+        page.goto("/login/")
+        page.get_by_label("Name").fill(name)
+        page.get_by_label("Password").fill("wrong")
+        page.get_by_role("button", name="Sign in").click()
+        expect(page.get_by_text("Too many tries" if state == "locked" else "don’t match")).to_be_visible()
+        yield state
+
+
+def rows(page: Page, world: World) -> Iterator[str]:
+    page.goto("/")
+    expect(page.locator("#submissions .row")).to_have_count(8)
+    yield "rows in each state"
+
+
+def rows_without_a_socket(page: Page, world: World) -> Iterator[str]:
+    page.route_web_socket("**/ws/dashboard", lambda route: route.close())
+    page.goto("/")
+    expect(page.locator("#connection")).to_be_visible()
+    yield "connection lost"
+
+
+def uploading(page: Page, world: World) -> Iterator[str]:
+    """The first of nine pieces arrives; then one on its way, one in line, one that is refused."""
+
+    def hold(route: Route) -> None:
+        if route.request.headers.get("upload-offset", "0") == "0":
+            route.continue_()
+
+    page.goto("/")
+    page.route("**/api/uploads/*-*", hold)
+    files = (("empty.mp4", 0), (LONG_NAME, 9 * MEGABYTE), (RTL_NAME, MEGABYTE))
+    page.locator("#drop input").set_input_files([film(name, size) for name, size in files])
+    expect(page.locator("#uploads")).to_contain_text("1.0 of 9.0 MB")
+    yield "uploads in progress"
+    page.goto("/")
+    expect(page.locator(".unfinished").first).to_be_visible()
+    yield "an unfinished upload"
+
+
+def film(name: str, size: int) -> FilePayload:
+    return {"name": name, "mimeType": "video/mp4", "buffer": bytes(size)}
+
+
+def record(page: Page, world: World) -> Iterator[str]:
+    page.goto(reverse("record", args=[world.cast.classroom.pk]))
+    yield "before"
+    page.get_by_role("button", name="Turn on camera and microphone").click()
+    page.get_by_role("button", name="Record", exact=True).click(trial=True)  # it was heard
+    yield "checking"
+    page.get_by_role("button", name="Record", exact=True).click()
+    expect(page.locator("#timer")).to_contain_text("0:01")
+    yield "recording"
+    page.get_by_role("button", name="Pause").click()
+    yield "paused"
+    page.get_by_role("button", name="Stop").click()
+    expect(page.get_by_role("button", name="Hand in")).to_be_visible()
+    yield "review"
+    page.reload()
+    expect(page.locator("#kept .row")).to_be_visible()
+    yield "kept in the browser"
+
+
+def no_camera(page: Page, world: World) -> Iterator[str]:
+    page.add_init_script(REFUSED)
+    page.goto(reverse("record", args=[world.cast.classroom.pk]))
+    page.get_by_role("button", name="Turn on camera and microphone").click()
+    expect(page.locator("#problem")).to_be_visible()
+    yield "refused camera"
+
+
+def result(name: str, page: Page, world: World) -> Iterator[str]:
+    page.goto(world.url(name))
+    if name == "done":
+        page.locator("#player").evaluate("each => each.readyState || new Promise((to) => (each.onloadeddata = to))")
+        for summary in page.locator("summary").all():
+            summary.click()
+        page.locator(".word").nth(2).click()
+    yield name
+
+
+def stale_form(page: Page, world: World) -> Iterator[str]:
+    page.goto("/login/")
+    page.context.clear_cookies()
+    page.get_by_label("Name").fill("ada")
+    page.get_by_label("Password").fill("wrong")
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_text("too old")).to_be_visible()
+    yield "csrf"
+
+
+def broken(page: Page, world: World) -> Iterator[str]:
+    """What the site shows when it made a mistake; that such an answer has its headers is another test's."""
+    html = render_to_string("500.html")
+
+    def answer(route: Route) -> None:
+        real = route.fetch()
+        route.fulfill(response=real, status=500, body=html)
+
+    page.route("**/mistake", answer)
+    page.goto("/mistake")
+    yield "500"
+
+
+def ask(page: Page, world: World) -> Iterator[str]:
+    """The admin's page of a task, and the question before something is done to it."""
+    task = world.submissions["failed"].evaluation_task
+    page.goto(reverse("admin:queueing_task_change", args=[task.pk]))
+    yield "a task"
+    page.get_by_role("link", name="Retry").click()
+    yield "asked before it is done"
+
+
+# (route or error, who, how): a route may have several.
+VISITS: Final[list[tuple[str, str | None, Visit]]] = [
+    ("login", None, login),
+    ("dashboard", "bo", simply(lambda world: "/")),
+    ("dashboard", "nemo", simply(lambda world: "/")),
+    ("dashboard", "ada", rows),
+    ("dashboard", "ada", rows_without_a_socket),
+    ("dashboard", "cleo", uploading),
+    ("record", "cleo", record),
+    ("record", "cleo", no_camera),
+    ("record", "nemo", simply(lambda world: reverse("record", args=[world.strict.pk]))),
+    *(
+        ("submission", "ada", partial(result, name))
+        for name in ("waiting", "running", "transcript only", "done", "failed", "cancelled", "not released")
+    ),
+    ("submission", "teacher", partial(result, "done")),
+    ("classes", "teacher", simply(lambda world: "/classes/")),
+    ("classes", "nemo", simply(lambda world: "/classes/")),
+    ("classroom", "teacher", simply(lambda world: reverse("classroom", args=[world.cast.classroom.pk]))),
+    ("classroom", "root", simply(lambda world: reverse("classroom", args=[world.strict.pk]))),
+    ("error 404", "ada", simply(lambda world: "/nothing")),
+    ("error 403", "staff", simply(lambda world: "/admin/auth/user/")),
+    ("error 403", None, stale_form),
+    ("error 500", "ada", broken),
+    ("admin", "root", ask),
+]

@@ -57,6 +57,7 @@ MATRIX: Final[dict[str, dict[str, Cells]]] = {
         "DELETE": (405, 302, 302, 302, 302, 302, 302),
     },
     "logout": {"POST": (302,) * 7},
+    "language": {"POST": (302,) * 7},
     "healthz": {"GET": (200,) * 7},
     "dashboard": {"GET": (LOGIN, 200, 200, 200, 302, 302, 302)},
     "dashboard-fragment": {"GET": (LOGIN, 200, 200, 200, 200, 200, 200)},

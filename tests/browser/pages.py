@@ -170,7 +170,7 @@ def rows_without_a_socket(page: Page, world: World) -> Iterator[str]:
 
 
 def uploading(page: Page, world: World) -> Iterator[str]:
-    """The first of nine pieces arrives; then one on its way, one in line, one that is refused."""
+    """The first of three chunks arrives; then one on its way, one in line, one that is refused."""
 
     def hold(route: Route) -> None:
         if route.request.headers.get("upload-offset", "0") == "0":
@@ -180,7 +180,7 @@ def uploading(page: Page, world: World) -> Iterator[str]:
     page.route("**/api/uploads/*-*", hold)
     files = (("empty.mp4", 0), (LONG_NAME, 9 * MEGABYTE), (RTL_NAME, MEGABYTE))
     page.locator("#drop input").set_input_files([film(name, size) for name, size in files])
-    expect(page.locator("#uploads")).to_contain_text("1.0 of 9.0 MB")
+    expect(page.locator("#uploads")).to_contain_text("4.0 of 9.0 MB")
     yield "uploads in progress"
     page.goto("/")
     expect(page.locator(".unfinished").first).to_be_visible()
@@ -276,6 +276,7 @@ VISITS: Final[list[tuple[str, str | None, Visit]]] = [
         for name in ("waiting", "running", "transcript only", "done", "failed", "cancelled", "not released")
     ),
     ("submission", "teacher", partial(result, "done")),
+    ("submission-delete", "ada", simply(lambda world: f"{world.url('done')}delete")),
     ("classes", "teacher", simply(lambda world: "/classes/")),
     ("classes", "nemo", simply(lambda world: "/classes/")),
     ("classroom", "teacher", simply(lambda world: reverse("classroom", args=[world.cast.classroom.pk]))),

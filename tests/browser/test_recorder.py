@@ -156,21 +156,6 @@ def test_a_full_disk_and_a_reload_in_the_middle_lose_nothing(booth: Visit) -> No
     booth.complaints[:] = [one for one in booth.complaints if "507" not in one]
 
 
-def test_the_network_is_lost_for_five_seconds_and_the_recording_is_complete(booth: Visit) -> None:
-    start(booth)
-    record_for(booth, 1)
-    booth.context.set_offline(True)
-    expect(booth.page.locator("#problem")).to_contain_text("Your recording goes on")
-    record_for(booth, 6)
-    booth.context.set_offline(False)
-    expect(booth.page.locator("#problem")).to_be_hidden()
-    record_for(booth, 7)
-    press(booth, "Stop")
-    press(booth, "Hand in")
-    assert heard(handed_in(booth)).facts.duration > 6
-    booth.complaints[:] = [one for one in booth.complaints if "ERR_INTERNET_DISCONNECTED" not in one]
-
-
 def test_an_answer_that_is_lost_makes_no_second_submission(booth: Visit) -> None:
     """F28: the last piece arrives, its answer doesn't; and the first request is answered twice."""
     lost: list[str] = []

@@ -41,6 +41,7 @@ startAtLink();
 
 let status = document.querySelector("[data-row]").dataset.status;
 let opened = [];
+let wasHere = false;
 
 /** The row is asked for again and again; only a changed status is worth saying. */
 function announce() {
@@ -57,6 +58,7 @@ function addCaptions() {
 }
 
 document.body.addEventListener("htmx:beforeSwap", () => {
+  wasHere ||= Boolean(document.activeElement.closest("#progress"));
   opened = [...document.querySelectorAll("#results details[open]")].map((each) => each.id);
 });
 
@@ -70,4 +72,7 @@ document.body.addEventListener("htmx:afterSettle", () => {
   addCaptions();
   transcript.read();
   announce();
+  // Whoever had the focus in the row keeps the place, though the button may be gone.
+  if (wasHere && document.activeElement === document.body) document.getElementById("progress").focus();
+  wasHere = false;
 });

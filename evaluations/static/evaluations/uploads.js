@@ -1,6 +1,10 @@
-// Uploads one after another, each with a row of its own. They go on after a reload: choose the same file again.
-import { Sending } from "./sending.js";
+// Uploads one after another, in chunks, each with a row of its own. They go on by themselves when the network is back,
+// and after a reload when the same file is chosen again.
 import { word } from "./words.js";
+
+// Counted from the last chunk that arrived; then ten seconds apart, for an hour.
+const RETRIES_MS = [0, 1000, 3000, 5000, ...Array(360).fill(10000)];
+const TRY_AGAIN = [409, 423]; // asking where it is mends it
 
 /** `form` holds the settings in data-*; `handedIn` is called after each file that has arrived whole. */
 export function watchUploads(form, handedIn) {
@@ -44,13 +48,20 @@ class Line {
     return this.current !== null || this.waiting.length > 0;
   }
 
-  get server() {
-    const { endpoint, chunkBytes } = this.form.dataset;
-    return { endpoint, chunkBytes: Number(chunkBytes), csrf: this.form.elements.csrfmiddlewaretoken.value };
+  get csrf() {
+    return this.form.elements.csrfmiddlewaretoken.value;
   }
 
-  add(files) {
+  async add(chosen) {
+    const files = [...chosen]; // the field is emptied meanwhile
     this.say("");
+    try {
+      // More than half of what this page would weigh, so it comes when it is needed. It puts itself into `window.tus`.
+      await import(this.form.dataset.sender);
+    } catch {
+      this.say(word("not_begun"));
+      return;
+    }
     for (const file of files) this.waiting.push(new Item(file, this));
     this.next();
   }
@@ -75,7 +86,7 @@ class Line {
 
   /** Forget an unfinished upload, on the server too. */
   async discard(notice) {
-    const headers = { "Tus-Resumable": "1.0.0", "X-CSRFToken": this.server.csrf };
+    const headers = { "Tus-Resumable": "1.0.0", "X-CSRFToken": this.csrf };
     try {
       const answer = await fetch(notice.dataset.url, { method: "DELETE", headers });
       if (answer.ok || answer.status === 404) notice.remove();
@@ -83,31 +94,6 @@ class Line {
     } catch {
       this.say(word("no_answer"));
     }
-  }
-}
-
-/** A chosen file as `Sending` reads it: all of it is there from the beginning. Where its upload is outlives the page. */
-class Chosen {
-  constructor(file, form) {
-    const classroom = form.elements.classroom.value;
-    this.file = file;
-    // The student is part of it: a lab's computers are shared.
-    this.key = ["introeval", form.dataset.user, classroom, file.name, file.size, file.lastModified].join("-");
-    this.facts = { classroom, name: file.name, size: file.size, submitted: true, url: localStorage.getItem(this.key) };
-  }
-
-  async read(offset, most) {
-    return this.file.slice(offset, offset + most);
-  }
-
-  async note({ url }) {
-    this.facts.url = url;
-    if (url) localStorage.setItem(this.key, url);
-    else this.forget();
-  }
-
-  forget() {
-    localStorage.removeItem(this.key);
   }
 }
 
@@ -140,39 +126,56 @@ class Item {
     this.part("[data-line]").textContent = words;
   }
 
-  start() {
+  async start() {
+    const limit = Number(this.line.form.dataset.maxBytes);
     if (this.file.size === 0) return this.fail(word("empty"));
-    if (this.file.size > Number(this.line.form.dataset.maxBytes)) return this.fail(word("too_large"));
-    this.take = new Chosen(this.file, this.line.form);
-    if (!this.isPaused) this.send();
-  }
-
-  /** From where the server says that it is. */
-  send() {
+    if (this.file.size > limit) return this.fail(word("too_large"));
+    this.upload = new tus.Upload(this.file, this.options());
     this.say("uploading");
-    this.sending = new Sending(this.take, this.line.server, (sending) => sending === this.sending && this.tell());
-    this.sending.run();
+    const earlier = await this.upload.findPreviousUploads();
+    if (earlier.length) this.upload.resumeFromPreviousUpload(earlier[0]);
+    if (!this.isPaused) this.upload.start();
   }
 
-  tell() {
-    const { trouble, reason, status, submission } = this.sending;
-    if (submission) this.succeed();
-    else if (trouble === "signed_out") this.fail(reason || word("too_old"));
-    else if (trouble === "refused" && status < 500) this.fail(reason || word("no_answer"));
-    else if (trouble) this.say("interrupted", reason || word("away"));
-    else this.progress(this.sending.safeBytes);
+  options() {
+    const form = this.line.form;
+    const classroom = form.elements.classroom.value;
+    return {
+      endpoint: form.dataset.endpoint,
+      chunkSize: Number(form.dataset.chunkBytes),
+      retryDelays: RETRIES_MS,
+      onShouldRetry: (error) => this.mayGoOn(error),
+      removeFingerprintOnSuccess: true,
+      headers: { "X-CSRFToken": this.line.csrf },
+      metadata: { filename: this.file.name, classroom },
+      // The student is part of it: a lab's computers are shared.
+      fingerprint: async (file) => ["introeval", form.dataset.user, classroom, file.name, file.size, file.lastModified].join("-"),
+      onAfterResponse: (request, response) => {
+        this.submission = response.getHeader("Submission-Location") || this.submission;
+        this.isNew = response.getHeader("Submission-New") === "1" || this.isNew;
+      },
+      onProgress: (sent, total) => this.progress(sent, total),
+      onSuccess: () => this.succeed(),
+      onError: (error) => this.fail(reasonOf(error) || word(error.originalResponse?.getStatus() === 403 ? "too_old" : "no_answer")),
+    };
   }
 
-  progress(sent) {
-    this.part("progress").value = (100 * sent) / this.file.size;
-    const words = word("sent", { sent: megabytes(sent), total: megabytes(this.file.size) });
-    this.say(this.isPaused ? "paused" : "uploading", words);
+  progress(sent, total) {
+    this.part("progress").value = (100 * sent) / total;
+    if (!this.isPaused) this.say("uploading", word("sent", { sent: megabytes(sent), total: megabytes(total) }));
+  }
+
+  /** What a network or a server that is away mends when it is back. */
+  mayGoOn(error) {
+    const status = error.originalResponse?.getStatus() ?? 0;
+    if (status && status < 500) return TRY_AGAIN.includes(status);
+    if (!this.isPaused) this.say("interrupted", reasonOf(error) || word("away"));
+    return true;
   }
 
   succeed() {
     this.forgetNotice();
-    this.take.forget();
-    if (this.sending.isNew) {
+    if (this.isNew) {
       this.row.remove();
     } else {
       this.say("before", word("not_twice"));
@@ -183,7 +186,6 @@ class Item {
   }
 
   fail(reason) {
-    this.sending?.end();
     this.say("not_uploaded", reason);
     this.row.classList.add("failed");
     this.part("[data-line]").setAttribute("role", "alert");
@@ -202,33 +204,39 @@ class Item {
     this.label("[data-pause]", this.isPaused ? "go_on" : "pause");
     if (this.isPaused) {
       this.say("paused", this.part("[data-line]").textContent);
-      this.sending?.end();
-    } else if (this.take) {
-      this.send();
+      this.upload?.abort();
     } else {
-      this.say("waiting");
+      this.say(this.upload ? "uploading" : "waiting");
+      this.upload?.start();
     }
   }
 
-  cancel() {
-    const isOnItsWay = this.part("progress") && this.sending;
+  async cancel() {
+    const running = this.part("progress") && this.upload;
     this.row.remove();
-    if (isOnItsWay) {
-      this.sending.discard(); // not waited for: the server may be away
-      this.take.forget();
-    }
+    if (running) await this.upload.abort(true).catch(() => {});
     this.forgetNotice();
     this.line.finished(this);
   }
 
   /** The server listed this one as unfinished when the page was made. */
   forgetNotice() {
-    const url = this.take?.facts.url;
-    for (const notice of document.querySelectorAll(".unfinished")) if (notice.dataset.url === url) notice.remove();
+    const path = this.upload?.url && new URL(this.upload.url, location.href).pathname;
+    for (const notice of document.querySelectorAll(".unfinished")) if (notice.dataset.url === path) notice.remove();
   }
 }
 
 function megabytes(bytes) {
   const digits = { minimumFractionDigits: 1, maximumFractionDigits: 1 };
   return (bytes / 1024 / 1024).toLocaleString(document.documentElement.lang, digits);
+}
+
+/** The server's words, if it sent any. */
+function reasonOf(error) {
+  try {
+    const said = JSON.parse(error.originalResponse.getBody());
+    return `${said.title}. ${said.what} ${said.todo}`;
+  } catch {
+    return "";
+  }
 }

@@ -1,6 +1,6 @@
 // What earlier visits left in this browser: go on with it, save it, or delete it.
 import { claim, keptUntil, left } from "./keep.js";
-import { Sending } from "../sending.js";
+import { Sending } from "./sending.js";
 import { clock, dayOf, timeOf, word } from "../words.js";
 
 export async function offerLeft(user, server) {

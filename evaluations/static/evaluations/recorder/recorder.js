@@ -6,7 +6,7 @@ import { Take, claim } from "./keep.js";
 import { Level } from "./level.js";
 import { offerLeft } from "./left.js";
 import { Recording, endingOf, longestFor, typeFor } from "./recording.js";
-import { Sending } from "../sending.js";
+import { Sending } from "./sending.js";
 import { clock, dayOf, timeOf, word } from "../words.js";
 
 const COUNT_FROM = 3;

@@ -1,7 +1,7 @@
-// Sends a file, or a recording while it grows: tus 1.0, the length of a recording told at its end.
+// Sends a recording while it grows: tus 1.0, its length told at the end.
 //
-// Bytes are read again at any offset that the server names, a request that hangs has a deadline, and a server that is
-// away is asked again until it is back.
+// tus-js-client, which sends files on the page "My videos", waits for a whole chunk of a stream before it sends one,
+// can't go back in it, and gives a request that hangs no deadline. Here the bytes are kept, so any offset can be read.
 
 const PIECE_BYTES = 1024 * 1024;
 const PATIENCE_MS = 60000; // for one request; a Wi-Fi that is gone says nothing
@@ -28,9 +28,7 @@ export class Sending {
     this.safeBytes = 0;
     this.trouble = null; // the word for what is wrong, or null
     this.reason = ""; // the server's own words for it
-    this.status = 0; // of the answer that was trouble; 0: there was none
     this.submission = null; // where the result will be
-    this.isNew = false; // false: this very file was handed in before
     this.isOver = false;
     this.wake = () => {};
     this.running = null;
@@ -53,7 +51,6 @@ export class Sending {
       } catch (error) {
         if (this.isOver) return;
         this.offset = null;
-        this.status = error.status ?? 0;
         this.note(troubleOf(error), error.said);
         if (HOPELESS.includes(error.status)) return;
         await this.rest(RESTS_MS[Math.min(failures, RESTS_MS.length - 1)]);
@@ -83,11 +80,10 @@ export class Sending {
   }
 
   async create() {
-    const { id, classroom, name, size, submitted } = this.take.facts;
-    const said = Object.entries({ ...(id && { client: id }), classroom, filename: name });
+    const { id, classroom, name } = this.take.facts;
+    const said = Object.entries({ client: id, classroom, filename: name });
     const metadata = said.map(([key, value]) => `${key} ${base64(value)}`).join(",");
-    const length = submitted ? { "Upload-Length": String(size) } : { "Upload-Defer-Length": "1" };
-    const answer = await this.ask("POST", this.endpoint, { ...length, "Upload-Metadata": metadata });
+    const answer = await this.ask("POST", this.endpoint, { "Upload-Defer-Length": "1", "Upload-Metadata": metadata });
     await this.take.note({ url: new URL(answer.headers.get("Location"), location.href).pathname });
   }
 
@@ -123,9 +119,7 @@ export class Sending {
   heed(answer) {
     this.offset = this.safeBytes = Number(answer.headers.get("Upload-Offset"));
     this.submission = answer.headers.get("Submission-Location");
-    if (!this.submission) return;
-    this.isNew = this.take.facts.url.endsWith(answer.headers.get("Submission-Id")); // a new one gets its upload's id
-    this.end();
+    if (this.submission) this.end();
   }
 
   async ask(method, url, headers = {}, body = undefined) {

@@ -128,7 +128,7 @@ def test_a_program_is_refused_in_its_language(db: None, path: str) -> None:
 class Figures(HTMLParser):
     """Attributes that machines read as numbers."""
 
-    NUMERIC = ("cx", "cy", "data-end", "data-seek", "data-start", "height", "max", "min", "points", "r", "width")
+    NUMERIC: tuple[str, ...] = ("cx", "cy", "data-end", "data-seek", "data-start", "height", "max", "min", "points", "r", "width")
     NUMERIC += ("viewbox", "x", "x1", "x2", "y", "y1", "y2", "data-max-bytes", "data-chunk-bytes", "data-max-seconds")
 
     def __init__(self) -> None:

@@ -1,155 +1,100 @@
-"""The dashboard's socket: it authenticates and forwards; what to say is in live.py."""
+"""The dashboard's socket: it authenticates and forwards; what to say is in live.py, when to look in lookout.py."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import random
 from typing import Any, Final
 
 import structlog
-from channels.db import database_sync_to_async
-from channels.generic.websocket import AsyncJsonWebsocketConsumer
+from channels.generic.websocket import AsyncWebsocketConsumer
 
-from evaluations import live, rows
+from evaluations import live
+from evaluations.live import NOTHING, Telling
+from evaluations.lookout import lookout
 
 log = structlog.get_logger(__name__)
 
-OWN_PAUSE_SECONDS: Final = 0.25  # between two looks after news of the user's own work
-QUEUE_PAUSE_SECONDS: Final = 1.0  # … after others' work moved
-WATCH_SECONDS: Final = 2.0
 SESSION_CHECK_SECONDS: Final = 60.0
 SIGNED_OUT: Final = 4401  # close code: reload, and be asked to sign in
 
 
-class Watch:
-    """Looks at the database for all sockets of this process, so that they are right even while the broker is away."""
+class Allowance:
+    """How much a socket may be sent, since the server holds in memory whatever a page does not take.
 
-    def __init__(self) -> None:
-        self._sockets: set[DashboardConsumer] = set()
-        self._task: asyncio.Task[None] | None = None
+    A page that takes nothing is cut off by the server's pings after 50 s at most. What it was sent until then is at
+    most BURST and 50 s of PER_SECOND.
+    """
 
-    def join(self, socket: DashboardConsumer) -> None:
-        self._sockets.add(socket)
-        if self._task is None:
-            self._task = asyncio.create_task(self._run())
+    BURST: Final = 512 * 1024
+    PER_SECOND: Final = 16 * 1024
 
-    def leave(self, socket: DashboardConsumer) -> None:
-        self._sockets.discard(socket)
-        if not self._sockets and self._task is not None:
-            self._task.cancel()
-            self._task = None
+    def __init__(self, now: float) -> None:
+        self._left: float = self.BURST
+        self._at = now
 
-    async def _run(self) -> None:
-        seen = None
-        while True:
-            await asyncio.sleep(WATCH_SECONDS)
-            try:
-                now = await database_sync_to_async(rows.last_change)()
-            except Exception as error:
-                log.warning("watch_failed", error=repr(error))
-                continue
-            for socket in self._sockets if now != seen else ():
-                socket.wake()
-            seen = now
+    def take(self, size: int, now: float) -> bool:
+        """Whether so many bytes may be sent now. What is larger than any allowance waits for a full one."""
+        self._left = min(self.BURST, self._left + (now - self._at) * self.PER_SECOND)
+        self._at = now
+        if self._left < min(size, self.BURST):
+            return False
+        self._left -= size
+        return True
 
 
-watch = Watch()
+class DashboardConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels has no types
+    """`snapshot` on connect and whenever the page asks; then `task_update`, `tasks_summary` and `phase_change`.
 
+    Messages are numbered by `seq`. A `heartbeat` comes when there is nothing else to say.
+    """
 
-class DashboardConsumer(AsyncJsonWebsocketConsumer):  # type: ignore[misc]  # channels has no types
-    """`snapshot` on connect and whenever the page asks; then `task_update`, `tasks_summary` and `phase_change`."""
+    channel_layer_alias = ""  # none: the lookout listens for all, and connecting needs no broker
 
     async def connect(self) -> None:
-        self._user = self.scope["user"]
-        if not self._user.is_authenticated:
+        user = self.scope["user"]
+        if not user.is_authenticated:
             await self.close(SIGNED_OUT)
             return
-        # Groups first: what happens between them and the snapshot is then looked at once more, never missed.
-        for group in self._groups():
-            await self.channel_layer.group_add(group, self.channel_name)
         await self.accept()
-        self._news = asyncio.Event()
-        self._begin()
-
-    def _begin(self) -> None:
-        loop = asyncio.get_running_loop()
-        self._told = live.Told()
-        self._later: asyncio.TimerHandle | None = None
-        self._snapshot_wanted = True
-        self._looked_at = loop.time()
-        self._session_checked_at = loop.time()
-        self._is_signed_out = False
-        self._pump = asyncio.create_task(self._serve())
-        watch.join(self)
-        self.wake()
-
-    def _groups(self) -> tuple[str, ...]:
-        return live.student_group(self._user.pk), live.QUEUE_GROUP
+        self.user_id, self.told = user.pk, NOTHING
+        self._allowance = Allowance(asyncio.get_running_loop().time())
+        self._guard = asyncio.create_task(self._check_session())
+        lookout.join(self)
 
     async def disconnect(self, code: int) -> None:
-        watch.leave(self)
-        if pump := getattr(self, "_pump", None):
-            pump.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await pump
-            for group in self._groups():
-                await self.channel_layer.group_discard(group, self.channel_name)
+        lookout.leave(self)
+        if guard := getattr(self, "_guard", None):
+            guard.cancel()
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None, **kwargs: Any) -> None:
         """The page has one thing to say: "snapshot". Anything else is ignored."""
         if text_data == "snapshot":
-            self._snapshot_wanted = True
-            self.wake()
+            self.told = NOTHING
+            lookout.wake()
 
-    # Messages of the groups. They are only noted here: bursts become one look.
+    async def tell(self, telling: Telling) -> None:
+        """Send it if there is room; otherwise a later look tells what is true by then."""
+        if self._allowance.take(sum(map(len, telling.texts)), asyncio.get_running_loop().time()):
+            self.told = telling.told
+            for text in telling.texts:
+                await self.send(text)
 
-    async def look(self, event: dict[str, Any]) -> None:
-        self.wake()
+    def end_session(self, mark: str) -> None:
+        if mark == live.session_mark(self.scope["session"].session_key):
+            lookout.leave(self)
+            self._guard.cancel()
+            self._guard = asyncio.create_task(self.close(SIGNED_OUT))
 
-    async def queue_moved(self, event: dict[str, Any]) -> None:
-        if self._later is None:
-            loop = asyncio.get_running_loop()
-            self._later = loop.call_at(max(self._looked_at + QUEUE_PAUSE_SECONDS, loop.time()), self.wake)
-
-    async def session_ended(self, event: dict[str, Any]) -> None:
-        if event["session"] == live.session_mark(self.scope["session"].session_key):
-            self._is_signed_out = True
-            self.wake()
-
-    def wake(self) -> None:
-        self._later = None
-        self._news.set()
-
-    async def _serve(self) -> None:
-        """One look after another, never faster than OWN_PAUSE_SECONDS."""
+    async def _check_session(self) -> None:
+        """Sessions end without a word, too: by time, or because somebody was switched off or has a new password."""
         while True:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._news.wait(), SESSION_CHECK_SECONDS)
-            self._news.clear()
+            # Spread out: thirty pages of one class must not ask all at once.
+            await asyncio.sleep(SESSION_CHECK_SECONDS * random.uniform(0.5, 1))  # noqa: S311
             try:
-                if not await self._may_stay():
-                    await self.close(SIGNED_OUT)
-                    return
-                await self._look()
+                if not await live.may_stay(self.user_id, self.scope["session"].session_key):
+                    break
             except Exception as error:
-                # The database may be away: the next look starts from scratch.
-                log.warning("look_failed", error=repr(error))
-                self._snapshot_wanted = True
-            await asyncio.sleep(OWN_PAUSE_SECONDS)
-
-    async def _look(self) -> None:
-        self._looked_at = asyncio.get_running_loop().time()
-        if self._snapshot_wanted:
-            self._snapshot_wanted = False
-            self._told = live.Told()
-            await self.send_json(await database_sync_to_async(live.snapshot)(self._user, self._told))
-            return
-        for message in await database_sync_to_async(live.news)(self._user, self._told):
-            await self.send_json(message)
-
-    async def _may_stay(self) -> bool:
-        now = asyncio.get_running_loop().time()
-        if self._is_signed_out or now - self._session_checked_at < SESSION_CHECK_SECONDS:
-            return not self._is_signed_out
-        self._session_checked_at = now
-        return bool(await database_sync_to_async(live.may_stay)(self._user.pk, self.scope["session"].session_key))
+                log.warning("session_not_checked", error=repr(error))
+        lookout.leave(self)
+        await self.close(SIGNED_OUT)

@@ -6,18 +6,21 @@ Page, push and poll are made from the same rows; reading them costs a handful of
 from __future__ import annotations
 
 import uuid
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from django.contrib.auth.models import User
-from django.db.models import Max, Prefetch, QuerySet, Sum
+from django.db.models import F, Prefetch, QuerySet
+from django.db.models.functions import Now
+from django.utils.text import capfirst
 from django.utils.timezone import localtime
 
 from evaluations import errors
 from evaluations.models import Submission
 from queueing import pipelines
-from queueing.models import Breaker, Event, Pause, Phase, Task, Worker
+from queueing.models import Breaker, Pause, Phase, Task, Worker
 from queueing.models.phase import SYSTEM
 from queueing.states import LIVE, PhaseName, Stage, State, Step
 
@@ -33,6 +36,7 @@ class Queue:
     phases: tuple[Phase, ...]
     workers: frozenset[uuid.UUID]  # heard of lately
     nodes: frozenset[str]  # theirs
+    silences: Mapping[uuid.UUID, float]  # seconds since others were heard of that have not said goodbye
     pauses: tuple[Pause, ...]
     silent_servers: tuple[Breaker, ...]  # of language models, that no task may call for now
 
@@ -48,18 +52,35 @@ class Queue:
     def news(self) -> str:
         """What the machine is doing, in one sentence."""
         if not self.workers:
-            return "No worker is running at the moment. Videos are safe and wait."
-        working = [_phase_words(phase) for phase in self.phases if self._goes_on(phase)]
+            return f"{self.absence} Videos are safe and wait."
+        working = [f"{capfirst(words)}." for words in self._working()]
         if not self.positions:
             working = [] if self.pauses else ["The GPU is waiting for work."]
         return " ".join([*_pauses_words(self.pauses), *self._server_words(), *working])
+
+    @property
+    def absence(self) -> str:
+        """That nobody does the work, in one sentence."""
+        if not self.silences:
+            return "No worker is running at the moment."
+        return _silence_words(min(self.silences.values()))
+
+    @property
+    def doing(self) -> str:
+        """What the machines are at, to be said beside a place in the line: no sentence."""
+        return ", ".join(self._working())
+
+    def _working(self) -> list[str]:
+        """A phase of a machine that is not heard of says what it did, not what it does."""
+        return [_phase_words(phase) for phase in self.phases if phase.node in self.nodes and self._goes_on(phase)]
 
     @property
     def counts(self) -> str:
         """How many are in line, in one sentence."""
         if not self.positions:
             return "Nobody is waiting."
-        return f"{self.running} being worked on, {self.waiting} waiting."
+        begun = "being worked on" if self.workers else "begun"
+        return f"{self.running} {begun}, {self.waiting} waiting."
 
     def _server_words(self) -> list[str]:
         return [_silent_words(self.silent_servers)] if self.silent_servers else []
@@ -75,7 +96,7 @@ class Queue:
         return not phase.name or self.running > 0 or self.pause_of(PhaseName(phase.name)) is None
 
     def serves(self, phase: PhaseName) -> bool:
-        return any(row.name == phase and row.step == Step.ACTIVE for row in self.phases)
+        return any(row.name == phase and row.step == Step.ACTIVE for row in self.phases if row.node in self.nodes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +118,8 @@ class Row:
     @property
     def position(self) -> int | None:
         """0 = being worked on, n = n-th in line, None = nothing is going on."""
-        return self.queue.positions.get(self.task.pk)
+        # The line was read before the task, which may have ended in between.
+        return self.queue.positions.get(self.task.pk) if self.is_live else None
 
     @property
     def is_live(self) -> bool:
@@ -108,18 +130,21 @@ class Row:
         """Where in the line it is, in words; empty when it isn't in it."""
         if self.position is None:
             return ""
-        return f"{ordinal(self.position)} in line of {self.queue.waiting}" if self.position else "being worked on"
+        if self.position:
+            return f"{ordinal(self.position)} of {self.queue.waiting}"
+        return "begun, not going on" if self.is_left_alone else "being worked on"
+
+    @property
+    def is_left_alone(self) -> bool:
+        """Whether the worker that has it has not been heard of for too long to believe that it goes on."""
+        return self.task.state == State.RUNNING and self.task.worker_id not in self.queue.workers
 
     @property
     def why(self) -> str:
         """Why it waits, or what is odd about the work on it; empty when there is nothing to say."""
-        if self.task.state == State.RUNNING:
-            silent = self.task.worker_id not in self.queue.workers
-            return (
-                "The worker has not been heard of for a while; another one takes over if it stays away."
-                if silent
-                else ""
-            )
+        if self.is_left_alone:
+            silence = _silence_words(self.queue.silences.get(self.task.worker_id) if self.task.worker_id else None)
+            return f"{silence} Your video is safe: work on it goes on when it is back, or another one takes over."
         return _why_it_waits(self.task, self.queue, self.position) if self.task.state == State.QUEUED else ""
 
     @property
@@ -131,7 +156,7 @@ class Row:
 
     @property
     def has_progress(self) -> bool:
-        return self.task.state == State.RUNNING and self.task.progress_total > 0
+        return self.task.state == State.RUNNING and self.task.progress_total > 0 and not self.is_left_alone
 
     @property
     def error(self) -> errors.Explanation | None:
@@ -157,12 +182,17 @@ class Row:
 
 def read_queue() -> Queue:
     """The line, the phases and the workers, read once for any number of rows."""
-    workers = dict(Worker.alive(SILENT_SECONDS).values_list("pk", "node"))
+    silences = {
+        worker.pk: (worker.node, worker.silence.total_seconds())
+        for worker in Worker.objects.filter(stopped_at=None).annotate(silence=Now() - F("last_heartbeat_at"))
+    }
+    alive = {pk: node for pk, (node, seconds) in silences.items() if seconds <= SILENT_SECONDS}
     return Queue(
         positions=Task.objects.positions(),
         phases=tuple(Phase.objects.order_by("node")),
-        workers=frozenset(workers),
-        nodes=frozenset(workers.values()),
+        workers=frozenset(alive),
+        nodes=frozenset(alive.values()),
+        silences={pk: seconds for pk, (_, seconds) in silences.items() if pk not in alive},
         pauses=tuple(Pause.objects.active().order_by("since")),
         silent_servers=tuple(Breaker.objects.open()),
     )
@@ -173,19 +203,35 @@ def of_student(user: User, queue: Queue) -> list[Row]:
     return of(Submission.objects.of_student(user), queue)
 
 
-def moving(user: User, queue: Queue, known: Mapping[int, int]) -> list[Row]:
-    """Those of a student's rows that may have changed: live ones, and tasks whose sequence is not the `known` one.
+Known = set[tuple[int, int]]  # tasks' keys, each with the sequence at which it was looked at last
 
-    A live row moves without its own sequence: by its progress and by its place in the line.
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What a student has."""
+
+    tasks: frozenset[int]  # the keys of all of them
+    changed: tuple[Row, ...]  # those that may look different by now, the newest first
+
+
+def standings(known: Mapping[int, Known], queue: Queue) -> dict[int, Standing]:
+    """How each student stands to whom something is known, by a few statements for all of them together.
+
+    A live row is always among the changed: it moves without its own sequence, by its progress and its place in line.
     """
-    mine = Task.objects.filter(submission__student=user).values_list("submission", "pk", "sequence", "state")
-    changed = {row for row, pk, sequence, state in mine if state in LIVE or known.get(pk) != sequence}
-    return of(Submission.objects.filter(pk__in=changed), queue)
-
-
-def gone(user: User, known: Collection[int]) -> set[int]:
-    """Those of the `known` tasks of a student that were deleted."""
-    return set(known) - set(Task.objects.filter(submission__student=user).values_list("pk", flat=True))
+    tasks = Task.objects.filter(pipeline="evaluation", submission__student__in=known)
+    owned: dict[int, set[int]] = defaultdict(set)
+    moved = set()
+    for student, submission, pk, sequence, state in tasks.values_list(
+        "submission__student", "submission", "pk", "sequence", "state"
+    ):
+        owned[student].add(pk)
+        if state in LIVE or (pk, sequence) not in known[student]:
+            moved.add(submission)
+    changed: dict[int, list[Row]] = defaultdict(list)
+    for row in of(Submission.objects.filter(pk__in=moved), queue):
+        changed[row.submission.student_id].append(row)
+    return {student: Standing(frozenset(owned[student]), tuple(changed[student])) for student in known}
 
 
 def of(submissions: QuerySet[Submission], queue: Queue) -> list[Row]:
@@ -208,25 +254,27 @@ def ordinal(number: int) -> str:
     return f"{number}{ending}"
 
 
-def last_change() -> tuple[int, float, int]:
-    """A value that differs whenever something in the queue moved: an event, running work, a pause that ran out."""
-    newest = Event.objects.aggregate(pk=Max("pk"))["pk"] or 0
-    progress = Task.objects.filter(state=State.RUNNING).aggregate(done=Sum("progress_done"))["done"] or 0.0
-    return newest, progress, Pause.objects.active().count()
-
-
 def _phase_words(phase: Phase) -> str:
     now = _DOING.get(PhaseName(phase.name), "working") if phase.name else "working"
     coming = _DOING.get(PhaseName(phase.target), "working") if phase.target else now
     return {
-        Step.IDLE: "The GPU is waiting for work.",
-        Step.LOADING: f"The GPU is getting ready for {coming}.",
-        Step.ACTIVE: f"The GPU is {now}.",
-        Step.DRAINING: f"The GPU is finishing what it has begun, before it goes on with {coming}.",
-        Step.UNLOADING: f"The GPU is changing over to {coming}.",
-        Step.VERIFYING: f"The GPU is changing over to {coming}.",
-        Step.BLOCKED: "The GPU is stuck at the moment; it tries again by itself.",
+        Step.IDLE: "the GPU is waiting for work",
+        Step.LOADING: f"the GPU is getting ready for {coming}",
+        Step.ACTIVE: f"the GPU is {now}",
+        Step.DRAINING: f"the GPU is finishing what it has begun, before it goes on with {coming}",
+        Step.UNLOADING: f"the GPU is changing over to {coming}",
+        Step.VERIFYING: f"the GPU is changing over to {coming}",
+        Step.BLOCKED: "the GPU is stuck at the moment; it tries again by itself",
     }[Step(phase.step)]
+
+
+def _silence_words(seconds: float | None) -> str:
+    """How long the worker has been silent, in steps that don't tick; None if it was given up long ago."""
+    if seconds is None:
+        return "The computer that does the work has not been heard of for a while."
+    minutes = int(seconds // 60)
+    long = f"{int(seconds // 10) * 10} s" if seconds < 120 else f"{minutes} min" if minutes < 120 else "hours"
+    return f"The computer that does the work has not been heard of for {long}."
 
 
 def _pauses_words(pauses: Sequence[Pause]) -> list[str]:
@@ -256,7 +304,7 @@ def _silent_words(servers: Sequence[Breaker]) -> str:
 
 def _why_it_waits(task: Task, queue: Queue, position: int | None) -> str:
     if not queue.workers:
-        return "No worker is running at the moment; it goes on as soon as one does."
+        return f"{queue.absence} Your video is safe; it goes on as soon as work does."
     needed = pipelines.get(task.pipeline).stage(task.stage).phase
     if pause := queue.pause_of(needed):
         return " ".join(_pauses_words([pause]))

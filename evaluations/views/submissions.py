@@ -33,7 +33,9 @@ from queueing.exceptions import Permanent
 @require_safe
 def submission(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     found = get_visible_submission(request, pk)
-    return render(request, "evaluations/submission.html", {**_progress(found), **result.of(found, signed_in(request))})
+    return render(
+        request, "evaluations/submission.html", {**_progress(request, found), **result.of(found, signed_in(request))}
+    )
 
 
 @never_cache
@@ -41,7 +43,7 @@ def submission(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
 @require_safe
 def row(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     """The submission's row, as in a list. 204 while it looks as it did at `state`."""
-    context = _progress(get_visible_submission(request, pk))
+    context = _progress(request, get_visible_submission(request, pk))
     if request.GET.get("state") == context["state"]:
         return HttpResponse(status=204)
     response = render(request, "evaluations/_progress.html", context)
@@ -134,13 +136,19 @@ def _after(request: HttpRequest, found: Submission, said: str) -> HttpResponse:
         # Its page asks for news only while there is work going on: let it begin again.
         return HttpResponse(headers={"HX-Refresh": "true"})
     if request.headers.get("HX-Request"):
-        return HttpResponse(_progress(found)["row_html"])
+        return HttpResponse(_progress(request, found)["row_html"])
     messages.info(request, said)
     return redirect(page)
 
 
-def _progress(found: Submission) -> dict[str, Any]:
+def _progress(request: HttpRequest, found: Submission) -> dict[str, Any]:
     """The row, and a mark that differs whenever the row would look different."""
     row = rows.of(Submission.objects.filter(pk=found.pk), rows.read_queue())[0]
-    html = live.render(row)
-    return {"row": row, "row_html": html, "state": hashlib.blake2s(html.encode(), digest_size=8).hexdigest()}
+    theirs = found.student_id != request.user.pk
+    html = live.render(row, theirs=theirs)
+    return {
+        "row": row,
+        "theirs": theirs,
+        "row_html": html,
+        "state": hashlib.blake2s(html.encode(), digest_size=8).hexdigest(),
+    }

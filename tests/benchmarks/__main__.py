@@ -1,8 +1,8 @@
-"""`python -m tests.benchmarks [queue|idle|demo|engines|all]`: on an embedded PostgreSQL of its own, gone afterwards.
+"""`python -m tests.benchmarks [queue|idle|demo|engines|dashboards|all]`: on a PostgreSQL of its own, gone afterwards.
 
 `queue` sets the queue's own speed against that of its peers, `idle` what a worker costs without work, `demo` runs the
 demo class with real models, `engines` sets ours beside openai-whisper's command and times the language model and the
-hand-over between both.
+hand-over between both, `dashboards` times how soon open pages show a change.
 """
 
 from __future__ import annotations
@@ -30,11 +30,14 @@ FAMILIES = ("introeval", "procrastinate", "django-tasks-db")
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
-    parser.add_argument("part", nargs="?", default="all", choices=("queue", "idle", "demo", "engines", "all"))
+    parser.add_argument(
+        "part", nargs="?", default="all", choices=("queue", "idle", "demo", "engines", "dashboards", "all")
+    )
     parser.add_argument("--only", choices=FAMILIES, help="one queue alone")
     parser.add_argument("--tasks", type=int, default=2000, help="in a drain (default: %(default)s)")
     parser.add_argument("--finished", type=int, default=100_000, help="rows in a full table (default: %(default)s)")
-    parser.add_argument("--rounds", type=int, default=3, help="of drains and engines (default: %(default)s)")
+    parser.add_argument("--rounds", type=int, default=3, help="of drains, engines, changes (default: %(default)s)")
+    parser.add_argument("--dashboards", type=int, nargs="+", default=[30, 300], help="open pages, each number tried")
     parser.add_argument("--concurrency", type=int, nargs="+", default=[1, 10, 30], help="of drains, each tried")
     parser.add_argument("--latency-tasks", type=int, default=60, help="0: leave latency out (default: %(default)s)")
     parser.add_argument("--idle-seconds", type=float, default=60, help="default: %(default)s")
@@ -54,6 +57,8 @@ def main() -> None:
             tables += _queue(options, database)
         if options.part in ("idle", "all"):
             tables.append(_idle(options, database))
+        if options.part in ("dashboards", "all"):
+            tables += _dashboards(options)
     print(report.as_json(tables) if options.json else "\n\n".join(map(report.as_text, tables)))
 
 
@@ -108,6 +113,12 @@ def _engines(options: argparse.Namespace) -> list[Table]:
         return engines(rounds=options.rounds, say=_say)
     except ModuleNotFoundError as error:
         sys.exit(f"{error.name} is not installed: `make bench` installs it")
+
+
+def _dashboards(options: argparse.Namespace) -> list[Table]:
+    from tests.benchmarks.dashboards import dashboards
+
+    return dashboards(options.dashboards, rounds=options.rounds, say=_say)
 
 
 def _queue(options: argparse.Namespace, database: Database) -> list[Table]:

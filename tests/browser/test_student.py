@@ -52,7 +52,7 @@ def test_a_student_uploads_watches_and_reads(ada: Visit) -> None:
     choose(ada, clip())
     row = ada.row(clip().name)
     expect(row.locator(".badge")).to_have_text("uploaded")
-    expect(row).to_contain_text("1st in line of 1")
+    expect(row).to_contain_text("You are 1st of 1")
     submission = elsewhere(Submission.objects.get)
     task = elsewhere(claim, submission)
     expect(row.locator(".badge")).to_have_text("transcribing")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 from django.db import connection, transaction
 
-from evaluations import actions, live, rows
+from evaluations import actions, live
 from evaluations.media import seekable, store
 from evaluations.models import Deletion, Evaluation, Submission, Transcript, Upload
 from queueing.exceptions import ClaimLost, Infrastructure, Interrupted
@@ -183,16 +184,17 @@ def test_a_copy_for_players_that_is_being_made_does_not_come_back(
 
 def test_open_dashboards_are_told(cast: Cast) -> None:
     gone, other = hand_in(cast.ada, cast.classroom), hand_in(cast.ada, cast.classroom)
-    told = live.Told()
-    live.snapshot(cast.ada, told)
-    task, before = gone.evaluation_task, rows.last_change()
+    (first,) = live.look([(cast.ada.pk, live.NOTHING)], 0.0)
+    assert first is not None
+    task = gone.evaluation_task
     actions.delete(submission=gone, by=cast.teacher)
-    assert rows.last_change() != before
-    removed, *_ = live.news(cast.ada, told)
+    (second,) = live.look([(cast.ada.pk, first.told)], 0.0)
+    assert second is not None
+    removed, *others = map(json.loads, second.texts)
     assert (removed["type"], removed["status"]) == ("task_update", "deleted")
     assert (removed["task_id"], removed["submission_id"]) == (task.pk, str(gone.pk))
-    assert all(message["type"] != "task_update" for message in live.news(cast.ada, told) if "html" not in message)
-    assert set(told.submissions.values()) == {str(other.pk)}
+    assert all("html" in message for message in others if message["type"] == "task_update")
+    assert set(second.told.rows) == {other.evaluation_task.pk}
 
 
 def test_without_scripts_a_page_asks_first_and_says_what_goes(cast: Cast) -> None:

@@ -136,7 +136,7 @@ def stories(ask: Ask, operator: Client, cast: Cast) -> list[dict[int, str]]:
         client = Client()
         client.force_login(student)
         html = client.get("/").content.decode()
-        shown = Counter(re.findall(r'<span class="badge \w+">([^<]+)</span>', html))
+        shown = Counter(re.findall(r'<span class="badge \w+"[^>]*>([^<]+)</span>', html))
         mine = Counter(row.task.status.label for row in told if row.submission.student == student)
         assert mine == Counter({word: count for word, count in shown.items() if word in mine})
     listed = operator.get(reverse("admin:queueing_task_changelist")).context["cl"].result_list

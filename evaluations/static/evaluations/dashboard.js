@@ -1,175 +1,61 @@
-// The student's page: news over a socket, a poll while it is down, and uploads.
+// The student's page: a list that converges to the truth, and uploads.
+import { News } from "./dashboard/news.js";
+import { apply, isNews, remove, rowOf, settle } from "./dashboard/rows.js";
+import { tell } from "./dashboard/telling.js";
 import { watchUploads } from "./uploads.js";
 
-const POLL_MS = 5000;
-const SAFETY_MS = 30000;
-const RECONNECT_MS = [1000, 8000];
-const SIGNED_OUT = 4401;
+const TICK_MS = 1000;
 
 const page = document.getElementById("dashboard");
-const title = document.title;
-let ready = 0;
-
-// ---- rows
-
-/** Bring one row up to date. Older news than what is shown is dropped; a row with the focus inside keeps its buttons. */
-function applyRow(fresh) {
-  const shown = document.getElementById(fresh.id);
-  if (!shown) {
-    document.getElementById("submissions").prepend(fresh);
-    document.getElementById("none-yet").hidden = true;
-    htmx.process(fresh);
-    announce(fresh);
-    return;
-  }
-  if (Number(fresh.dataset.sequence) < Number(shown.dataset.sequence)) return;
-  if (shown.dataset.status !== fresh.dataset.status) {
-    replaceRow(shown, fresh);
-    announce(fresh);
-  } else {
-    replaceParts(shown, fresh);
-  }
-}
-
-function replaceRow(shown, fresh) {
-  const focused = shown.contains(document.activeElement) ? document.activeElement.id : "";
-  shown.replaceWith(fresh);
-  htmx.process(fresh);
-  if (focused) (document.getElementById(focused) || fresh.querySelector("a, button")).focus();
-}
-
-function replaceParts(shown, fresh) {
-  shown.dataset.sequence = fresh.dataset.sequence;
-  for (const part of fresh.querySelectorAll("[data-part]")) {
-    const old = shown.querySelector(`[data-part="${part.dataset.part}"]`);
-    if (old.outerHTML === part.outerHTML || old.contains(document.activeElement)) continue;
-    old.replaceWith(part);
-    htmx.process(part);
-  }
-}
-
-function announce(row) {
-  document.getElementById("announcer").textContent = row.dataset.words;
-  if (row.dataset.status === "completed" && document.hidden) {
-    ready += 1;
-    document.title = `(${ready}) ${title}`;
-  }
-}
-
-function rowOf(html) {
-  const holder = document.createElement("template");
-  holder.innerHTML = html;
-  return holder.content.firstElementChild;
-}
-
-/** All rows there are. They come newest first; a new one goes on top, so the oldest is applied first. */
-function applyAll(rows) {
-  const ids = new Set(rows.map((row) => row.id));
-  for (const shown of [...document.querySelectorAll("#submissions [data-row]")]) if (!ids.has(shown.id)) removeRow(shown);
-  for (const row of rows.reverse()) applyRow(row);
-}
-
-/** It was deleted. Whoever was in it goes on at the next one. */
-function removeRow(row) {
-  if (!row) return;
-  const next = row.nextElementSibling ?? row.previousElementSibling;
-  const hadFocus = row.contains(document.activeElement);
-  row.remove();
-  document.getElementById("none-yet").hidden = next !== null;
-  if (hadFocus) (next?.querySelector("a, button") ?? document.getElementById("main")).focus();
-}
-
-function sayQueue(words, counts) {
-  for (const [id, text] of [["queue-words", words], ["queue-counts", counts]]) {
-    const place = document.getElementById(id);
-    if (text !== undefined && place.textContent !== text) place.textContent = text;
-  }
-}
-
-// ---- news
 
 const heard = {
   snapshot(message) {
-    applyAll(message.rows.map((update) => rowOf(update.html)));
+    tell(apply(message.rows.map((update) => rowOf(update.html)), { whole: true }));
     heard.tasks_summary(message.summary);
     heard.phase_change(message.phase);
   },
   task_update(message) {
-    if (message.status === "deleted") removeRow(document.getElementById(`submission-${message.submission_id}`));
-    else applyRow(rowOf(message.html));
+    if (message.status === "deleted") remove(`submission-${message.submission_id}`);
+    else tell(apply([rowOf(message.html)]));
   },
-  tasks_summary: (message) => sayQueue(undefined, message.words),
-  phase_change: (message) => sayQueue(message.words),
+  tasks_summary: (message) => say("queue-counts", message.words),
+  phase_change: (message) => say("queue-words", message.words),
 };
 
-let socket = null;
-let poll = null;
-
-function follow() {
-  const scheme = location.protocol === "https:" ? "wss" : "ws";
-  try {
-    socket = new WebSocket(`${scheme}://${location.host}${page.dataset.socket}`);
-  } catch {
-    lost();
-    return;
-  }
-  socket.onopen = () => setConnected(true);
-  socket.onmessage = (event) => {
-    const message = JSON.parse(event.data);
-    heard[message.type]?.(message);
-  };
-  socket.onclose = (event) => (event.code === SIGNED_OUT ? location.reload() : lost());
+function fetched(parsed) {
+  tell(apply([...parsed.querySelectorAll("[data-row]")], { whole: true }));
+  for (const id of ["queue-words", "queue-counts"]) say(id, parsed.getElementById(id).textContent);
 }
 
-function lost() {
-  setConnected(false);
-  const [least, most] = RECONNECT_MS;
-  // Spread out: thirty pages that lost the server together must not come back together.
-  setTimeout(follow, least + Math.random() * (most - least));
+function say(id, words) {
+  const place = document.getElementById(id);
+  if (place.textContent !== words) place.textContent = words;
 }
 
-function setConnected(connected) {
-  document.getElementById("connection").hidden = connected;
-  if (connected) {
-    clearInterval(poll);
-    poll = null;
-  } else if (poll === null) {
-    poll = setInterval(fetchRows, POLL_MS);
-    fetchRows();
-  }
+/** What a second may change without any news: how old these are, and what nobody is at any more. */
+function tick(news) {
+  news.check();
+  settle();
+  const { staleness, connected } = news;
+  const stale = document.getElementById("stale");
+  document.getElementById("connection").hidden = connected || staleness > 0;
+  stale.hidden = staleness === 0;
+  if (staleness) say("stale", stale.dataset.words.replace("{seconds}", Math.floor(staleness / 1000)));
 }
 
-async function fetchRows() {
-  try {
-    const answer = await fetch(page.dataset.fragment, { headers: { Accept: "text/html" } });
-    if (answer.redirected) location.reload();
-    if (!answer.ok || socket?.readyState === WebSocket.OPEN) return; // the socket knows better by now
-    const parsed = new DOMParser().parseFromString(await answer.text(), "text/html");
-    applyAll([...parsed.querySelectorAll("[data-row]")]);
-    sayQueue(parsed.getElementById("queue-words").textContent, parsed.getElementById("queue-counts").textContent);
-  } catch {
-    // The server is away; the next turn asks again.
-  }
+/** A button's answer is the row as it is now. Its status is news like any other, and the focus stays in the row. */
+function answered(event) {
+  const row = document.getElementById(event.detail.target.id);
+  if (!row?.matches("[data-row]")) return;
+  if (isNews(row)) tell([row]);
+  if (document.activeElement === document.body) row.querySelector("button, a.button, a").focus();
 }
-
-/** Ask for everything, by whichever way is open. */
-function look() {
-  if (socket?.readyState === WebSocket.OPEN) socket.send("snapshot");
-  else fetchRows();
-}
-
-// ---- begin
 
 if (page) {
-  follow();
-  watchUploads(document.getElementById("upload"), look);
-  setInterval(() => socket?.readyState === WebSocket.OPEN && look(), SAFETY_MS);
-  document.body.addEventListener("submission-deleted", (event) => {
-    removeRow(document.getElementById(`submission-${event.detail.id}`));
-  });
-  document.addEventListener("visibilitychange", () => {
-    if (document.hidden) return;
-    ready = 0;
-    document.title = title;
-  });
+  const news = new News(page, { heard: (message) => heard[message.type]?.(message), fetched });
+  news.follow();
+  watchUploads(document.getElementById("upload"), () => news.look());
+  document.body.addEventListener("htmx:afterSettle", answered);
+  document.body.addEventListener("submission-deleted", (event) => remove(`submission-${event.detail.id}`));
+  setInterval(() => tick(news), TICK_MS);
 }

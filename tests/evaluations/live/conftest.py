@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from pytest_django import Settings
 
-from evaluations import live
+from evaluations.broker import broker
 
 
 @pytest.fixture(autouse=True)
@@ -18,4 +18,4 @@ def disk(settings: Settings, tmp_path: Path) -> Path:
 @pytest.fixture(autouse=True)
 def broker_is_trusted(monkeypatch: pytest.MonkeyPatch) -> None:
     """No test inherits another one's broken broker."""
-    monkeypatch.setattr(live.broker, "quiet_until", 0.0)
+    monkeypatch.setattr(broker, "quiet_until", 0.0)

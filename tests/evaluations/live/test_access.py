@@ -6,7 +6,6 @@ import json
 from typing import Final
 
 import pytest
-from channels.db import database_sync_to_async
 from channels.testing import WebsocketCommunicator
 from django.contrib.auth.models import User
 
@@ -14,7 +13,7 @@ from evaluations.consumers import SIGNED_OUT
 from introeval.asgi import application
 from queueing.models import Worker
 from tests.conftest import Cast
-from tests.evaluations.live.test_dashboard_socket import PATIENCE_SECONDS, cookie_of, elsewhere, login, until
+from tests.evaluations.live.test_dashboard_socket import PATIENCE_SECONDS, cookie_of, elsewhere, hang_up, login, until
 from tests.evaluations.material import claim, hand_in
 from tests.evaluations.routes import sockets, undeclared
 
@@ -58,7 +57,6 @@ async def test_of_adas_work_only_she_hears(cast: Cast, route: str) -> None:
     # One after the other: a communicator that receives patches channels, and two at once never take it back.
     told = {who: await heard(who) for who in SIGNED_IN}
     for one in open_sockets.values():
-        await one.disconnect()
-    await database_sync_to_async(lambda: None)()  # closes what the communicators kept open
+        await hang_up(one)
     marks = (str(submission.pk), "ours.mp4", "task_update")
     assert {who for who, words in told.items() if any(mark in words for mark in marks)} == MATRIX[route]

@@ -8,14 +8,20 @@ from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 import pytest
+from channels.db import database_sync_to_async
+from channels.layers import channel_layers
 from channels.testing import WebsocketCommunicator
+from channels_redis.pubsub import RedisPubSubChannelLayer
 from django.conf import settings as django_settings
 from django.contrib.auth.models import User
+from django.contrib.sessions.models import Session
 from django.db import connection, transaction
 from django.test import Client
 
-from evaluations import consumers, live
+from evaluations import consumers, live, lookout, rows
+from evaluations.broker import broker
 from evaluations.models import Submission
+from evaluations.rows import Row
 from introeval.asgi import application
 from queueing.exceptions import Permanent
 from queueing.models import Pause, Phase, Task, Worker, in_seconds
@@ -28,6 +34,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 T = TypeVar("T")
 Message = dict[str, Any]
 PATIENCE_SECONDS = 10
+LOGOUT_SECONDS = 5  # S37
 
 
 async def elsewhere(work: Callable[..., T], *args: Any, **kwargs: Any) -> T:
@@ -42,8 +49,12 @@ async def elsewhere(work: Callable[..., T], *args: Any, **kwargs: Any) -> T:
     return await asyncio.to_thread(run)
 
 
+def key_of(client: Client) -> str:
+    return str(client.cookies[django_settings.SESSION_COOKIE_NAME].value)
+
+
 def cookie_of(client: Client) -> bytes:
-    return f"{django_settings.SESSION_COOKIE_NAME}={client.cookies[django_settings.SESSION_COOKIE_NAME].value}".encode()
+    return f"{django_settings.SESSION_COOKIE_NAME}={key_of(client)}".encode()
 
 
 def socket_for(client: Client | None, origin: str = "http://testserver") -> WebsocketCommunicator:
@@ -69,7 +80,13 @@ async def dashboard(user: User) -> AsyncIterator[WebsocketCommunicator]:
     try:
         yield socket
     finally:
-        await socket.disconnect()
+        await hang_up(socket)
+
+
+async def hang_up(socket: WebsocketCommunicator) -> None:
+    """Leave, and leave no connection behind: communicators keep channels from closing the one of its thread."""
+    await socket.disconnect()
+    await database_sync_to_async(connection.close)()
 
 
 async def until(socket: WebsocketCommunicator, wanted: Callable[[Message], bool]) -> list[Message]:
@@ -152,7 +169,7 @@ async def test_everybody_hears_when_the_line_moves(cast: Cast) -> None:
         await elsewhere(claim, first)
         update = (await until(socket, lambda message: message["type"] == "task_update"))[-1]
     assert (update["submission_id"], update["position"]) == (str(mine.pk), 1)
-    assert "1st in line of 1" in update["html"]
+    assert "You are 1st of 1" in update["html"]
 
 
 async def test_a_change_of_phase_is_told(cast: Cast) -> None:
@@ -188,7 +205,7 @@ async def test_a_pause_that_runs_out_is_told_though_nobody_lifts_it(cast: Cast) 
     await elsewhere(Pause.objects.place, "stt", by="admin:1", reason="fire drill")
     async with dashboard(cast.ada) as socket:
         assert "fire drill" in socket.snapshot["phase"]["words"]
-        await asyncio.sleep(consumers.WATCH_SECONDS + 0.5)  # the watch has seen the pause
+        await asyncio.sleep(lookout.WATCH_SECONDS + 0.5)  # the watch has seen the pause
         await elsewhere(Pause.objects.update, since=in_seconds(-100), until=in_seconds(-1))
         change = (await until(socket, lambda message: message["type"] == "phase_change"))[-1]
         assert "fire drill" not in change["words"]
@@ -206,7 +223,7 @@ async def test_a_burst_becomes_a_few_messages_and_the_last_one_is_right(cast: Ca
 async def test_lost_messages_cost_a_moment_and_nothing_else(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
     submission = await elsewhere(hand_in, cast.ada, cast.classroom)
     async with dashboard(cast.ada) as socket:
-        monkeypatch.setattr(live.broker, "quiet_until", float("inf"))
+        monkeypatch.setattr(broker, "quiet_until", float("inf"))
         await elsewhere(fail, submission, Permanent(code="no_audio"))
         update = (await until(socket, lambda message: message["type"] == "task_update"))[-1]
     assert update["status"] == "failed"
@@ -231,14 +248,81 @@ async def test_anything_else_a_page_says_is_ignored(cast: Cast, text: str) -> No
     assert "snapshot" not in [message["type"] for message in heard]
 
 
+async def test_messages_are_numbered_so_that_a_gap_shows(cast: Cast) -> None:
+    async with dashboard(cast.ada) as socket:
+        submission = await elsewhere(hand_in, cast.ada, cast.classroom)
+        heard = await until(socket, lambda message: message.get("status") == "uploaded")
+        await elsewhere(fail, submission, Permanent(code="no_audio"))
+        heard += await until(socket, lambda message: message.get("status") == "failed")
+    assert [message["seq"] for message in [socket.snapshot, *heard]] == list(range(1, len(heard) + 2))
+
+
+async def test_a_page_with_nothing_to_hear_still_hears_that_it_is_looked_after(
+    cast: Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lookout, "WATCH_SECONDS", 0.1)
+    monkeypatch.setattr(live, "HEARTBEAT_SECONDS", 0.3)
+    async with dashboard(cast.ada) as socket:
+        heard = [await socket.receive_json_from(timeout=PATIENCE_SECONDS) for _ in range(2)]
+        assert heard == [{"type": "heartbeat", "seq": 2}, {"type": "heartbeat", "seq": 3}]
+        # A server that can't look says nothing, so that the page says how old it is.
+        monkeypatch.setattr(live, "look", lambda *args: 1 / 0)
+        while not await socket.receive_nothing(timeout=1):
+            await socket.receive_json_from()
+
+
+async def test_two_windows_of_a_student_are_told_the_same(cast: Cast) -> None:
+    submission = await elsewhere(hand_in, cast.ada, cast.classroom)
+    async with dashboard(cast.ada) as first:
+        await elsewhere(fail, submission, Permanent(code="no_audio"))
+        await until(first, lambda message: message.get("status") == "failed")
+        async with dashboard(cast.ada) as second:
+            assert second.snapshot["rows"][0]["status"] == "failed"
+            await elsewhere(submission.evaluation_task.retry, by="ada")
+            for socket in (first, second):
+                assert await until(socket, lambda message: message.get("status") == "retry_queued")
+
+
+async def test_a_row_that_cannot_be_shown_keeps_no_news_from_others(
+    cast: Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = live.render
+
+    def render(row: Row) -> str:
+        return shown(row) if row.submission.student != cast.ada else str(1 / 0)
+
+    async with dashboard(cast.ada), dashboard(cast.bo) as socket:
+        monkeypatch.setattr(live, "render", render)
+        await elsewhere(hand_in, cast.ada, cast.classroom)
+        mine = await elsewhere(hand_in, cast.bo, cast.classroom)
+        assert await until(socket, lambda message: message.get("submission_id") == str(mine.pk))
+
+
+async def test_pages_need_no_broker_to_connect_and_to_be_right(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    away = RedisPubSubChannelLayer(hosts=["redis://127.0.0.1:1"])
+    monkeypatch.setitem(channel_layers.backends, "default", away)
+    async with dashboard(cast.ada) as socket:
+        await elsewhere(hand_in, cast.ada, cast.classroom)
+        assert await until(socket, lambda message: message.get("status") == "uploaded")
+
+
+def test_a_line_that_was_read_before_a_task_ended_says_nothing_of_it(cast: Cast) -> None:
+    submission = hand_in(cast.ada, cast.classroom)
+    claim(submission)
+    line = rows.read_queue()
+    submission.evaluation_task.fail(Permanent(code="no_audio"), took=1.0)
+    (row,) = rows.of_student(cast.ada, line)
+    assert (row.position, row.place) == (None, "")
+
+
 async def test_signing_out_closes_the_socket(cast: Cast) -> None:
     client = await login(cast.ada)
     socket = socket_for(client)
     await socket.connect(timeout=PATIENCE_SECONDS)
     await socket.receive_json_from(timeout=PATIENCE_SECONDS)
     await elsewhere(client.logout)
-    assert await socket.receive_output(timeout=PATIENCE_SECONDS) == {"type": "websocket.close", "code": 4401}
-    await socket.disconnect()
+    assert await socket.receive_output(timeout=LOGOUT_SECONDS) == {"type": "websocket.close", "code": 4401}
+    await hang_up(socket)
 
 
 async def test_signing_out_elsewhere_leaves_other_sessions_open(cast: Cast) -> None:
@@ -250,24 +334,51 @@ async def test_signing_out_elsewhere_leaves_other_sessions_open(cast: Cast) -> N
 
 async def test_a_user_who_was_switched_off_may_not_stay(cast: Cast) -> None:
     client = await login(cast.ada)
-    key = client.cookies[django_settings.SESSION_COOKIE_NAME].value
-    assert await elsewhere(live.may_stay, cast.ada.pk, key)
-    assert not await elsewhere(live.may_stay, cast.bo.pk, key)
+    key = key_of(client)
+    assert await live.may_stay(cast.ada.pk, key)
+    assert not await live.may_stay(cast.bo.pk, key)
     await elsewhere(User.objects.filter(pk=cast.ada.pk).update, is_active=False)
-    assert not await elsewhere(live.may_stay, cast.ada.pk, key)
+    assert not await live.may_stay(cast.ada.pk, key)
+
+
+def forget_session(user: User) -> None:
+    Session.objects.all().delete()
+
+
+def switch_off(user: User) -> None:
+    User.objects.filter(pk=user.pk).update(is_active=False)
+
+
+def give_password(user: User) -> None:
+    user.set_password("another-long-passphrase")
+    user.save()
+
+
+@pytest.mark.parametrize("end", [forget_session, switch_off, give_password, User.delete])
+async def test_a_session_that_ends_without_a_word_ends_its_socket_at_the_next_check(
+    cast: Cast, monkeypatch: pytest.MonkeyPatch, end: Callable[[User], object]
+) -> None:
+    """S37: within 60 s, here 1."""
+    assert consumers.SESSION_CHECK_SECONDS <= 60
+    monkeypatch.setattr(consumers, "SESSION_CHECK_SECONDS", 1.0)
+    socket = socket_for(await login(cast.ada))
+    await socket.connect(timeout=PATIENCE_SECONDS)
+    await socket.receive_json_from(timeout=PATIENCE_SECONDS)
+    await elsewhere(end, cast.ada)
+    while (said := await socket.receive_output(timeout=PATIENCE_SECONDS))["type"] == "websocket.send":
+        pass
+    assert said == {"type": "websocket.close", "code": 4401}
+    await hang_up(socket)
 
 
 def test_a_broker_that_is_away_breaks_no_work(
     cast: Cast, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from channels.layers import channel_layers
-    from channels_redis.pubsub import RedisPubSubChannelLayer
-
     away = RedisPubSubChannelLayer(hosts=["redis://127.0.0.1:1"])
     monkeypatch.setitem(channel_layers.backends, "default", away)
     submission = hand_in(cast.ada, cast.classroom)
     assert Submission.objects.filter(pk=submission.pk).exists()
-    live.broker.flush(10)
-    assert live.broker.quiet_until > 0
+    broker.flush(10)
+    assert broker.quiet_until > 0
     claim(submission).advance(took=1.0)
     assert submission.evaluation_task.stage == "extract"

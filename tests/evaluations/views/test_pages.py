@@ -96,7 +96,7 @@ def test_waiting_videos_say_their_place_and_why_they_wait(cast: Cast) -> None:
     hand_in(cast.bo, cast.classroom)
     hand_in(cast.ada, cast.classroom)
     page = text_of(signed_in(cast.ada), "/")
-    assert "2nd in line of 2." in page
+    assert "You are 2nd of 2" in page
     assert "The GPU is filling in forms and rating." in page
     assert "transcribing comes next" in page
 
@@ -106,16 +106,54 @@ def test_a_running_video_shows_seconds_of_the_recording(cast: Cast) -> None:
     task.note_progress(21.4, 61.0)
     page = text_of(signed_in(cast.ada), "/")
     assert "21 of 61 seconds of the recording" in page
-    assert "Being worked on." in page
+    assert "Being worked on" in page
 
 
-def test_a_worker_that_fell_silent_is_shown_as_such(cast: Cast) -> None:
-    claim(hand_in(cast.ada, cast.classroom))
+def test_a_worker_that_fell_silent_is_said_and_nothing_goes_on(cast: Cast) -> None:
+    Phase(node="lab-pc").enter(Step.ACTIVE, name="stt")
+    claim(hand_in(cast.ada, cast.classroom)).note_progress(21.4, 61.0)
     client = signed_in(cast.ada)
-    assert "not been heard of" not in text_of(client, "/")
-    Worker.objects.update(last_heartbeat_at="2020-01-01T00:00Z")
-    assert "has not been heard of" in text_of(client, "/")
-    assert "No worker is running at the moment" in text_of(client, "/")
+    page = text_of(client, "/")
+    assert "not been heard of" not in page
+    assert "1 being worked on, 0 waiting." in page
+    Worker.objects.update(last_heartbeat_at=in_seconds(-45))
+    page = text_of(client, "/")
+    assert "Begun, not going on" in page
+    assert "The computer that does the work has not been heard of for 40 s. Your video is safe" in page
+    assert "1 begun, 0 waiting." in page
+    for said in ("Being worked on", "of the recording", "The GPU is transcribing"):
+        assert said not in page
+    Worker.objects.update(last_heartbeat_at=in_seconds(-1000), stopped_at=Now())  # given up by upkeep
+    assert "has not been heard of for a while. Your video is safe" in text_of(client, "/")
+    assert "No worker is running at the moment. Videos are safe and wait." in text_of(client, "/")
+
+
+@pytest.mark.parametrize(("seconds", "words"), [(35, "30 s"), (119, "110 s"), (150, "2 min"), (9000, "hours")])
+def test_how_long_a_worker_has_been_silent_is_said_in_steps(cast: Cast, seconds: int, words: str) -> None:
+    claim(hand_in(cast.ada, cast.classroom))
+    Worker.objects.update(last_heartbeat_at=in_seconds(-seconds))
+    assert f"not been heard of for {words}." in rows.read_queue().news
+
+
+def test_what_a_silent_machine_did_is_not_said_of_one_that_works(cast: Cast) -> None:
+    for node, phase in (("lab-pc", "stt"), ("lab-2", "eval")):
+        Worker.objects.create(node=node, pid=1)
+        Phase(node=node).enter(Step.ACTIVE, name=phase)
+    hand_in(cast.ada, cast.classroom)
+    assert "You are 1st of 1 · the GPU is filling in forms and rating, the GPU is transcribing" in text_of(
+        signed_in(cast.ada), "/"
+    )
+    Worker.objects.filter(node="lab-2").update(last_heartbeat_at=in_seconds(-45))
+    assert "You are 1st of 1 · the GPU is transcribing" in text_of(signed_in(cast.ada), "/")
+    assert "forms" not in rows.read_queue().news
+
+
+def test_a_teacher_is_not_told_that_she_is_in_the_line(cast: Cast) -> None:
+    submission = hand_in(cast.ada, cast.classroom)
+    assert "You are 1st of 1" in text_of(signed_in(cast.ada), f"/submissions/{submission.pk}/")
+    page = text_of(signed_in(cast.teacher), f"/submissions/{submission.pk}/")
+    assert "1st of 1" in page
+    assert "You are" not in page
 
 
 # Pauses

@@ -1,0 +1,94 @@
+// The list of videos: each row is brought up to date part by part, and whatever somebody is at is left alone.
+
+const list = document.getElementById("submissions");
+const none = document.getElementById("none-yet");
+const held = new Map(); // rows of which a part could not be replaced yet, by their ids
+const statuses = new Map(); // as they were told last, by the rows' ids
+for (const row of list?.children ?? []) isNews(row);
+
+/**
+ * Bring the list up to date with rows, the newest first. Older news than what is shown is dropped.
+ * `whole`: these are all rows there are. Returns the rows whose status changed, in the order given.
+ */
+export function apply(fresh, { whole = false } = {}) {
+  if (whole) removeOthers(new Set(fresh.map((row) => row.id)));
+  // A new one goes on top, so the oldest is applied first.
+  const changed = [...fresh].reverse().filter(applyRow);
+  none.hidden = list.childElementCount > 0;
+  return changed.reverse();
+}
+
+/** Try again what was held back. */
+export function settle() {
+  for (const row of held.values()) applyRow(row);
+}
+
+function applyRow(fresh) {
+  const shown = document.getElementById(fresh.id);
+  if (!shown) {
+    list.prepend(fresh);
+    htmx.process(fresh);
+    return isNews(fresh);
+  }
+  if (Number(fresh.dataset.sequence) < Number(shown.dataset.sequence)) {
+    held.delete(fresh.id);
+    return false;
+  }
+  for (const name in shown.dataset) if (!(name in fresh.dataset)) delete shown.dataset[name];
+  Object.assign(shown.dataset, fresh.dataset);
+  replaceParts(shown, fresh);
+  return isNews(shown);
+}
+
+/** Whether the row's status has not been told yet; from now on it is. */
+export function isNews(row) {
+  const known = statuses.get(row.id);
+  statuses.set(row.id, row.dataset.status);
+  return known !== row.dataset.status;
+}
+
+function replaceParts(shown, fresh) {
+  held.delete(fresh.id);
+  for (const part of fresh.querySelectorAll("[data-part]")) {
+    const old = shown.querySelector(`[data-part="${part.dataset.part}"]`);
+    if (old.outerHTML === part.outerHTML) continue;
+    if (isInUse(old)) {
+      held.set(fresh.id, fresh);
+      continue;
+    }
+    old.replaceWith(part);
+    htmx.process(shown.querySelector(`[data-part="${part.dataset.part}"]`));
+  }
+}
+
+/** Somebody is at it: it has the focus, an open dialog or a request on its way. */
+function isInUse(part) {
+  return (
+    part.contains(document.activeElement) ||
+    part.querySelector("dialog[open], .htmx-request") !== null ||
+    part.classList.contains("htmx-request")
+  );
+}
+
+function removeOthers(kept) {
+  for (const row of [...list.children]) if (!kept.has(row.id)) remove(row.id);
+}
+
+/** It was deleted. Whoever was in it goes on at the next one. */
+export function remove(id) {
+  const row = document.getElementById(id);
+  held.delete(id);
+  statuses.delete(id);
+  if (!row) return;
+  const next = row.nextElementSibling ?? row.previousElementSibling;
+  const hadFocus = row.contains(document.activeElement);
+  row.remove();
+  none.hidden = next !== null;
+  if (hadFocus) (next?.querySelector("a, button") ?? document.getElementById("main")).focus();
+}
+
+export function rowOf(html) {
+  const holder = document.createElement("template");
+  holder.innerHTML = html;
+  return holder.content.firstElementChild;
+}

@@ -86,6 +86,7 @@ INSTALLED_APPS = [
     "evaluations",
     "queueing",
     "django.contrib.admin",
+    "django.contrib.humanize",  # ordinals in every language
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",

@@ -127,8 +127,9 @@ def _phrases(node: ast.AST) -> Iterator[str]:
             yield text
         case ast.JoinedStr(values=parts):
             yield "".join(str(part.value) if isinstance(part, ast.Constant) else "{}" for part in parts)
-            for part in parts:
-                yield from _phrases(part) if isinstance(part, ast.FormattedValue) else ()
+            for part in (part for part in parts if isinstance(part, ast.FormattedValue)):
+                # Even what is marked: `make messages` doesn't look into a text.
+                yield from (str(each.value) for each in ast.walk(part) if isinstance(each, ast.Constant))
             return
     for child in ast.iter_child_nodes(node):
         yield from _phrases(child)
@@ -154,6 +155,7 @@ def test_an_unmarked_word_is_found() -> None:
         '<p title="A title">{% translate "x" %} Hello</p>{% blocktranslate %}y{% endblocktranslate %}<i>IntroEval</i>'
     )
     assert unmarked_in_template(page) == ["A title", "Hello"]
+    assert unmarked_in_module("say(f\"{_('It is not.')}\")") == ["It is not."]
     module = '"""Doc string."""\nsay(_("It is marked."))\nsay(f"It {is_} not.")\nkey = "some-key"'
     assert unmarked_in_module(module) == ["It {} not."]
     assert said_in_script('say("It is."); say(word("x")); // "It is."\nsay(`Or ${that} is`);') == [

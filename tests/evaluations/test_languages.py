@@ -128,8 +128,9 @@ def test_a_program_is_refused_in_its_language(db: None, path: str) -> None:
 class Figures(HTMLParser):
     """Attributes that machines read as numbers."""
 
-    NUMERIC: tuple[str, ...] = ("cx", "cy", "data-end", "data-seek", "data-start", "height", "max", "min", "points", "r", "width")
-    NUMERIC += ("viewbox", "x", "x1", "x2", "y", "y1", "y2", "data-max-bytes", "data-chunk-bytes", "data-max-seconds")
+    OF_CHARTS = ("cx", "cy", "height", "points", "r", "viewbox", "width", "x", "x1", "x2", "y", "y1", "y2")
+    OF_SCRIPTS = ("data-chunk-bytes", "data-end", "data-max-bytes", "data-max-seconds", "data-seek", "data-start")
+    OF_BARS = ("max", "min")
 
     def __init__(self) -> None:
         super().__init__()
@@ -137,7 +138,9 @@ class Figures(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         for name, value in attrs:
-            if name in self.NUMERIC or (name == "value" and tag in ("progress", "meter")):
+            if name in self.OF_CHARTS + self.OF_SCRIPTS + self.OF_BARS or (
+                name == "value" and tag in ("progress", "meter")
+            ):
                 self.seen.setdefault(name, []).append(value or "")
 
 

@@ -22,7 +22,7 @@ from django.test import Client
 from django.utils import translation
 from pytest_django import Settings
 
-from evaluations import actions, refusals
+from evaluations import actions, live, refusals
 from evaluations.errors import CATALOGUE
 from evaluations.models import Classroom, Form, Submission, Upload
 from queueing.exceptions import Permanent, Transient
@@ -226,8 +226,15 @@ def test_what_the_api_and_the_socket_say(greek: Cast, made_up: None) -> None:
     client = visitor(greek.ada)
     for one in there.values():
         told = client.get(f"/api/status/{one.pk}").json()
-        said = [told["status_words"], told["why"], *(told["error"] or {}).values()]
-        assert unmarked(" ".join(said)) in ([], [told["error"] and told["error"]["code"]]), said
+        error = told["error"] or {"code": "", "id": ""}
+        said = [told["status_words"], told["why"], *(text for key, text in error.items() if key not in ("code", "id"))]
+        assert unmarked(" ".join(said)) == [], said
+    (telling,) = live.look([(greek.ada.pk, live.Told("de"))], 0.0)
+    assert telling
+    (snapshot,) = map(json.loads, telling.texts)
+    assert len(snapshot["rows"]) == len(there)
+    told = [row["html"] for row in snapshot["rows"]] + [snapshot["summary"]["words"], snapshot["phase"]["words"]]
+    assert [found for html in told for found in unmarked_on(html)] == []
     stats = client.get("/api/queue/stats").json()
     assert unmarked(f"{stats['news']} {stats['counts']}") == []
 

@@ -11,7 +11,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.utils import translation
 
-from evaluations import languages
+from evaluations import languages, live
 from evaluations.models import Submission
 from queueing.exceptions import Permanent
 from tests.conftest import Cast
@@ -95,6 +95,16 @@ def test_a_socket_speaks_as_the_page_that_opened_it(query: bytes, language: str)
     assert languages.of_socket(query) == language
 
 
+def test_two_windows_of_one_student_are_told_in_their_languages(cast: Cast) -> None:
+    hand_in(cast.ada, cast.classroom)
+    told = live.look([(cast.ada.pk, live.Told(language)) for language in ("de", "en", "de")], 0.0)
+    german, english, again = ("".join(telling.texts) for telling in told if telling)
+    assert "hochgeladen" in german
+    assert "uploaded" in english
+    assert again == german
+    assert translation.get_language() == "en"
+
+
 # The API
 
 
@@ -130,7 +140,7 @@ class Figures(HTMLParser):
 
     OF_CHARTS = ("cx", "cy", "height", "points", "r", "viewbox", "width", "x", "x1", "x2", "y", "y1", "y2")
     OF_SCRIPTS = ("data-chunk-bytes", "data-end", "data-max-bytes", "data-max-seconds", "data-seek", "data-start")
-    OF_BARS = ("max", "min")
+    READ = {*OF_CHARTS, *OF_SCRIPTS, "max", "min"}
 
     def __init__(self) -> None:
         super().__init__()

@@ -212,7 +212,7 @@ def test_what_the_machine_is_doing(greek: Cast, made_up: None) -> None:
     phase = Phase(node="Ω")
     for step in Step:
         for name in ("stt", "eval"):
-            phase.enter(step, name=name, target="eval" if name == "stt" else "stt")
+            phase.enter(step, name=name, target="eval" if name == "stt" else "stt", reason="Γ")
             assert complaints(client, "/") == {}, (step, name)
     for what in Pause.What:
         Pause.objects.place(what, node="Ω", by="x", reason="Επισκευή", seconds=600)

@@ -18,7 +18,7 @@ from django.db.models.functions import Now
 from django.utils.text import capfirst
 from django.utils.timezone import localtime
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, pgettext_lazy
 
 from evaluations import errors
 from evaluations.models import Submission
@@ -30,9 +30,9 @@ from queueing.states import LIVE, PhaseName, Stage, State, Step
 
 SILENT_SECONDS: Final = 30  # a worker that was not heard of for so long is said to be away
 _DOING: Final = {
-    "": gettext_lazy("working"),
-    PhaseName.STT: gettext_lazy("transcribing"),
-    PhaseName.EVAL: gettext_lazy("filling in forms and rating"),
+    "": pgettext_lazy("what a machine does", "working"),
+    PhaseName.STT: pgettext_lazy("what a machine does", "transcribing"),
+    PhaseName.EVAL: pgettext_lazy("what a machine does", "filling in forms and rating"),
 }
 _PAUSED: Final = {
     Pause.What.EVERYTHING: gettext_lazy("All work"),

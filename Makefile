@@ -51,7 +51,11 @@ $(STAMPS)/bench: $(STAMPS)/test requirements/bench.lock
 	@$(PIP) -r requirements/bench.lock
 	@touch $@
 
-test-setup: setup $(STAMPS)/test chromium
+$(STAMPS)/test-assets: $(STAMPS)/assets
+	@$(RUN) scripts/assets.py --tests
+	@touch $@
+
+test-setup: setup $(STAMPS)/test $(STAMPS)/test-assets chromium
 
 chromium:
 	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -y -q chromium; } \
@@ -74,7 +78,7 @@ check: setup $(STAMPS)/test  ## linters, types, layers, templates, migrations
 fix: $(STAMPS)/test  ## what the linters can mend themselves
 	@$(RUN) -m ruff check --fix . ; $(RUN) -m ruff format . ; $(RUN) -m djlint --reformat --quiet templates
 
-bench: setup $(STAMPS)/bench  ## queue and engines beside their peers, idle cost, time per stage, memory (about 25 minutes)
+bench: setup $(STAMPS)/bench  ## queue and engines beside their peers, idle cost, time per stage, memory, uploads (about 25 minutes)
 	@$(RUN) -m tests.benchmarks
 
 chaos: setup $(STAMPS)/test  ## kill, stop and crash the queue for a quarter of an hour; nothing may be lost or done twice

@@ -156,8 +156,10 @@ CATALOGUE: Final[dict[str, Explanation]] = {
         _("The disk of the lab computer is not answering"),
         _("The disk that keeps the videos can’t be read or written at the moment."),
         _(
-            "The work goes on by itself when it is back; your teacher can see what is missing."
-            " Keep your file until then."
+            _(
+                "The work goes on by itself when it is back; your teacher can see what is missing."
+                " Keep your file until then."
+            )
         ),
     ),
     "interrupted": Explanation(
@@ -202,6 +204,21 @@ CATALOGUE: Final[dict[str, Explanation]] = {
         _("Too many uploads at once"),
         _("You have as many unfinished uploads as one student may have."),
         _("Finish or discard one of them first."),
+    ),
+    "upload_active": Explanation(
+        _("Another upload of yours is under way"),
+        _("A student’s videos are taken one after the other."),
+        _("It is tried again by itself, and begins when the other one has arrived."),
+    ),
+    "too_many_an_hour": Explanation(
+        _("You have handed in many videos within an hour"),
+        _("There is a limit, so that everybody’s turn comes."),
+        _("Try again later; what is handed in stays."),
+    ),
+    "too_much": Explanation(
+        _("Your videos take all the room that a student has"),
+        _("There is a limit on how much is kept of one student."),
+        _("Delete a video that you don’t need any more, or ask your teacher."),
     ),
     "too_many_submissions": Explanation(
         _("You have handed in as many videos as your class allows"),

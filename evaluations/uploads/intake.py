@@ -65,7 +65,8 @@ def _as_handed_in(upload_id: uuid.UUID) -> dict[str, Any] | None:
 
 
 def _as_new(upload_id: uuid.UUID, student: User, classroom: Classroom, length: int | None) -> dict[str, Any]:
-    limits.check_quota(student, classroom)
+    limits.check_quota(student, classroom, length)
+    limits.check_turn(student)
     limits.check_room(length or settings.UPLOAD_CHUNK_BYTES)
     files.create(upload_id)
     return {"length": length}

@@ -30,7 +30,7 @@ LONG_NAME: Final = "a-name-without-any-place-to-break-" * 5 + ".mp4"
 RTL_NAME: Final = "مقدمة عن نفسي (1) – تسجيل.mp4"
 SCORES: Final = {"Clarity": 6.2, "Confidence": 7.1, "Content": 8.3}
 MEGABYTE: Final = 1024 * 1024
-PEOPLE: Final = ("ada", "bo", "cleo", "nemo", "teacher", "staff", "root")
+PEOPLE: Final = ("ada", "bo", "cleo", "nemo", "newcomer", "teacher", "staff", "root")
 
 REFUSED: Final = """
 navigator.mediaDevices.getUserMedia = async () => { throw new DOMException("no", "NotAllowedError"); };
@@ -57,7 +57,7 @@ def build(cast: Cast) -> World:
     """All of it, once; no test may change what another one looks at."""
     worker = Worker.objects.create(node="lab-pc", pid=1)
     Phase(node="lab-pc").enter(Step.ACTIVE, name="stt")
-    for name in ("cleo", "nemo"):
+    for name in ("cleo", "nemo", "newcomer"):
         User.objects.create(username=name)
     User.objects.create(username="staff", is_staff=True)
     User.objects.create_superuser("root")
@@ -264,7 +264,7 @@ def ask(page: Page, world: World) -> Iterator[str]:
 VISITS: Final[list[tuple[str, str | None, Visit]]] = [
     ("login", None, login),
     ("dashboard", "bo", simply(lambda world: "/")),
-    ("dashboard", "nemo", simply(lambda world: "/")),
+    ("dashboard", "newcomer", simply(lambda world: "/")),
     ("dashboard", "ada", rows),
     ("dashboard", "ada", rows_without_a_socket),
     ("dashboard", "cleo", uploading),

@@ -32,6 +32,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 expect.set_options(timeout=PATIENCE_MS)
 
 AWAY_MS = 5000
+CHUNK = 4 * MEGABYTE
 PLAYER = "document.getElementById('player')"
 REMEMBER_STATES = """
 window.seen = new Set();
@@ -132,14 +133,14 @@ def test_a_dragged_file_survives_it_too_without_a_socket(
     expect(visit.page.locator("#connection")).to_be_visible()
     film = large_film()
     row = visit.page.locator("#uploads .row")
-    way.cut_after(3 * MEGABYTE // 2)
+    way.cut_after(6 * MEGABYTE)
     drop(visit, film)
     expect(row).to_contain_text("The server can’t be reached")
-    assert elsewhere(Upload.objects.get).offset == MEGABYTE
+    assert elsewhere(Upload.objects.get).offset == CHUNK
     visit.page.wait_for_timeout(AWAY_MS)
-    way.cut_after(3 * MEGABYTE // 2)
+    way.cut_after(6 * MEGABYTE)
     way.restore()
-    wait_until(lambda: elsewhere(Upload.objects.get).offset == 2 * MEGABYTE)  # by itself
+    wait_until(lambda: elsewhere(Upload.objects.get).offset == 2 * CHUNK)  # by itself
     expect(row).to_contain_text("The server can’t be reached")
     way.restore()
     visit.page.reload()
@@ -158,7 +159,7 @@ def test_a_dragged_file_survives_it_too_without_a_socket(
 def large_film() -> bytes:
     """A sample of the demo class, and behind it room that players pass over."""
     film = next(clip.path for clip in demo.clips() if clip.expect == "completed" and clip.file.endswith(".mp4"))
-    return film.read_bytes() + struct.pack(">I4s", 4 * MEGABYTE, b"free") + bytes(4 * MEGABYTE - 8)
+    return film.read_bytes() + struct.pack(">I4s", 3 * CHUNK, b"free") + bytes(3 * CHUNK - 8)
 
 
 def drop(visit: Visit, film: bytes) -> None:

@@ -101,6 +101,8 @@ class Watch:
             taken = self.page.evaluate("document.documentElement.scrollWidth")
             if taken > width:
                 self.problems.append(f"it takes {taken} of {width} px")
+        if self.page.evaluate("document.getAnimations().length"):
+            self.problems.append("something moves, though the person wants nothing to")
 
 
 def sign_in(context: BrowserContext, world: World, who: str | None, site: str) -> None:

@@ -156,10 +156,8 @@ CATALOGUE: Final[dict[str, Explanation]] = {
         _("The disk of the lab computer is not answering"),
         _("The disk that keeps the videos can’t be read or written at the moment."),
         _(
-            _(
-                "The work goes on by itself when it is back; your teacher can see what is missing."
-                " Keep your file until then."
-            )
+            "The work goes on by itself when it is back; your teacher can see what is missing."
+            " Keep your file until then."
         ),
     ),
     "interrupted": Explanation(

@@ -148,9 +148,7 @@ class Figures(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         for name, value in attrs:
-            if name in self.OF_CHARTS + self.OF_SCRIPTS + self.OF_BARS or (
-                name == "value" and tag in ("progress", "meter")
-            ):
+            if name in self.READ or (name == "value" and tag in ("progress", "meter")):
                 self.seen.setdefault(name, []).append(value or "")
 
 

@@ -24,7 +24,9 @@ from evaluations import errors
 from evaluations.models import Submission
 from queueing import pipelines
 from queueing.durations import spoken
-from queueing.models import Breaker, Pause, Phase, Task, Worker
+from queueing.forecast import words
+from queueing.forecast.promise import Estimate
+from queueing.models import Breaker, Forecast, Pause, Phase, Task, Worker
 from queueing.models.phase import SYSTEM
 from queueing.states import LIVE, PhaseName, Stage, State, Step
 
@@ -51,6 +53,7 @@ class Queue:
     nodes: frozenset[str]  # theirs
     silences: Mapping[uuid.UUID, float]  # seconds since others were heard of that have not said goodbye
     pauses: tuple[Pause, ...]
+    forecast: Forecast
     silent_servers: tuple[Breaker, ...]  # of language models, that no task may call for now
 
     @property
@@ -110,6 +113,12 @@ class Queue:
         """Not all at a standstill: a paused phase still finishes what runs."""
         return not phase.name or self.running > 0 or self.pause_of(PhaseName(phase.name)) is None
 
+    @property
+    def can_tell(self) -> bool:
+        """Whether work goes on, so that how long it takes can be told. Pages say what stands in the way."""
+        stuck = any(phase.step == Step.BLOCKED for phase in self.phases if phase.node in self.nodes)
+        return bool(self.workers) and not (self.pauses or self.silent_servers or stuck)
+
     def serves(self, phase: PhaseName) -> bool:
         return any(row.name == phase and row.step == Step.ACTIVE for row in self.phases if row.node in self.nodes)
 
@@ -153,6 +162,16 @@ class Row:
     def is_left_alone(self) -> bool:
         """Whether the worker that has it has not been heard of for too long to believe that it goes on."""
         return self.task.state == State.RUNNING and self.task.worker_id not in self.queue.workers
+
+    @property
+    def estimate(self) -> Estimate | None:
+        """How long until its result is there; None: not known, or it has ended."""
+        return self.queue.forecast.of(self.task.pk) if self.is_live and self.queue.can_tell else None
+
+    @property
+    def time_left(self) -> str:
+        """The same in words; empty when nothing goes on."""
+        return words.spoken(self.estimate) if self.is_live and self.queue.can_tell else ""
 
     @property
     def why(self) -> str:
@@ -208,6 +227,7 @@ def read_queue() -> Queue:
         workers=frozenset(alive),
         nodes=frozenset(alive.values()),
         silences={pk: seconds for pk, (_, seconds) in silences.items() if pk not in alive},
+        forecast=Forecast.objects.current(),
         pauses=tuple(Pause.objects.active().order_by("since")),
         silent_servers=tuple(Breaker.objects.open()),
     )
@@ -283,7 +303,7 @@ def _silence_words(seconds: float | None) -> str:
         return _("The computer that does the work has not been heard of for a while.")
     if seconds >= 7200:
         return _("The computer that does the work has not been heard of for hours.")
-    long = spoken(seconds // 10 * 10 if seconds < 60 else seconds // 60 * 60)
+    long = _("%(count)s s") % {"count": int(seconds // 10) * 10} if seconds < 120 else spoken(seconds // 60 * 60)
     return _("The computer that does the work has not been heard of for %(long)s.") % {"long": long}
 
 

@@ -26,6 +26,7 @@ SPOKEN: Final = (
     *("captions", "charts", "errors", "feedback", "languages", "progress", "refusals", "result", "rows"),
     *("speaking", "templatetags/evaluations", "timeline"),
     *("views/classes", "views/dashboard", "views/record", "views/submissions"),
+    "../queueing/forecast/words",
 )
 MARKS: Final = set(languages.KEYWORDS)
 READ_ALOUD: Final = {"alt", "aria-label", "content-title", "hx-confirm", "hx-prompt", "label", "placeholder", "title"}

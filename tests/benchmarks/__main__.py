@@ -1,9 +1,10 @@
-"""`python -m tests.benchmarks [PART]`: on a PostgreSQL of its own, gone afterwards; all parts unless one is named.
+"""`python -m tests.benchmarks [PART]`: on an embedded PostgreSQL of its own, gone afterwards; all parts by default.
 
 `queue` sets the queue's own speed against that of its peers, `idle` what a worker costs without work, `demo` runs the
 demo class with real models, `engines` sets ours beside openai-whisper's command and times the language model and the
 hand-over between both, `dashboards` times how soon open pages show a change, `uploads` sends thirty videos at once
-through a real daphne, each cut twice, while a dashboard is watched.
+through a real daphne, each cut twice, while a dashboard is watched, `estimates` holds what students are told of their
+waits against how long they were.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 # For what is measured with one setting per queue: procrastinate's fastest, and the same number of ours.
 CONCURRENCY = 10
-PARTS = ("queue", "idle", "demo", "engines", "dashboards", "uploads", "all")
+PARTS = ("queue", "idle", "demo", "engines", "dashboards", "uploads", "estimates", "all")
 FAMILIES = ("introeval", "procrastinate", "django-tasks-db")
 
 
@@ -57,6 +58,8 @@ def main() -> None:
             tables += _engines(options)
         if options.part in ("uploads", "all"):
             tables.append(_uploads(options))
+        if options.part in ("estimates", "all"):
+            tables += _estimates(options)
         if options.part in ("queue", "all"):
             tables += _queue(options, database)
         if options.part in ("idle", "all"):
@@ -129,6 +132,12 @@ def _uploads(options: argparse.Namespace) -> Table:
     from tests.benchmarks.uploads.bench import uploads
 
     return uploads(count=options.uploads, megabytes=options.megabytes, cuts=2, say=_say)
+
+
+def _estimates(options: argparse.Namespace) -> list[Table]:
+    from tests.benchmarks.estimates import cost, estimates
+
+    return [cost(rounds=options.rounds, say=_say), estimates(rounds=options.rounds, say=_say)]
 
 
 def _queue(options: argparse.Namespace, database: Database) -> list[Table]:

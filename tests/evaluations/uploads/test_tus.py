@@ -288,6 +288,7 @@ def test_one_upload_of_a_student_is_under_way_at_a_time(ada: Tus, bo: Tus) -> No
     assert (refused.status_code, refused.json()["code"], refused["Retry-After"]) == (429, "upload_active", "10")
     assert refused.json()["title"] == "Another upload of yours is under way"
     assert bo.create(5).status_code == 201
+    assert ada.create(client=CLIENT).status_code == 201  # a recording is sent while it is made, and can't wait
     Upload.objects.filter(pk=upload_at(url).pk).update(expires_at=F("expires_at") - timedelta(seconds=11))
     assert ada.create(5).status_code == 201
     assert ada.patch(url, 5, b"world").status_code == 204

@@ -66,7 +66,9 @@ def messages(source: str, *, is_template: bool) -> Iterator[tuple[Any, str | Non
     for _line, function, arguments, _comments in extract_python(
         BytesIO(source.encode()), KEYWORDS, (), {"encoding": "utf-8"}
     ):
-        given = [arguments] if isinstance(arguments, str) else list(arguments)
+        given = [arguments] if isinstance(arguments, str) else list(arguments or [""])
+        if not all(given):
+            continue  # a variable: what it holds is marked where it is written
         context = str(given.pop(0)) if "pgettext" in str(function) else None
         yield (tuple(given[:2]) if str(function) in ("ngettext", "npgettext") else given[0]), context
 

@@ -67,10 +67,10 @@ def messages(source: str, *, is_template: bool) -> Iterator[tuple[Any, str | Non
         BytesIO(source.encode()), KEYWORDS, (), {"encoding": "utf-8"}
     ):
         given = [arguments] if isinstance(arguments, str) else list(arguments or [""])
-        if not all(given):
-            continue  # a variable: what it holds is marked where it is written
         context = str(given.pop(0)) if "pgettext" in str(function) else None
-        yield (tuple(given[:2]) if str(function) in ("ngettext", "npgettext") else given[0]), context
+        forms = given[:2] if str(function).startswith("n") else given[:1]
+        if all(forms):  # else a variable: what it holds is marked where it is written
+            yield (tuple(forms) if len(forms) > 1 else forms[0]), context
 
 
 def compile_all() -> None:

@@ -176,3 +176,15 @@ def said_in_script(source: str) -> list[str]:
 def test_a_script_says_only_what_is_on_its_page(path: Path) -> None:
     """Its words are in the page's template `#words`, by name."""
     assert said_in_script(path.read_text()) == []
+
+
+def test_messages_are_found_in_every_way_of_marking_them() -> None:
+    module = (
+        'gettext(x); _("a" "b"); ngettext("one", "many", n); pgettext("of", "c"); npgettext("of", "d", "e", n); _(y)'
+    )
+    found = [("ab", None), (("one", "many"), None), ("c", "of"), (("d", "e"), "of")]
+    assert list(languages.messages(module, is_template=False)) == found
+    page = """it's {% translate "a" %} {% translate "b" context "of" as c %}
+        {% blocktranslate trimmed count n=x %} {{ n }} "one" {% plural %} {{ n }} many {% endblocktranslate %}{{ x|f:_("d") }}"""
+    found = [("a", None), ("b", "of"), (('%(n)s "one"', "%(n)s many"), None), ("d", None)]
+    assert list(languages.messages(page, is_template=True)) == found

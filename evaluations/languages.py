@@ -5,6 +5,7 @@ The admin is always in English, and so are the commands: their own words have no
 
 from __future__ import annotations
 
+from typing import Final
 from urllib.parse import parse_qs
 
 from django.conf import settings
@@ -14,6 +15,8 @@ from django.middleware.locale import LocaleMiddleware
 from django.urls import reverse
 from django.utils import translation
 from django.utils.cache import patch_vary_headers
+
+WORDS: Final = ("text/html", "application/json")
 
 
 class Language(LocaleMiddleware):
@@ -26,6 +29,8 @@ class Language(LocaleMiddleware):
             request.LANGUAGE_CODE = settings.LANGUAGE_CODE
 
     def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
+        if not response.get("Content-Type", "").startswith(WORDS):
+            return response  # a video has a language of its own
         patch_vary_headers(response, ["Cookie"])
         return super().process_response(request, response)
 

@@ -185,6 +185,7 @@ def test_messages_are_found_in_every_way_of_marking_them() -> None:
     found = [("ab", None), (("one", "many"), None), ("c", "of"), (("d", "e"), "of")]
     assert list(languages.messages(module, is_template=False)) == found
     page = """it's {% translate "a" %} {% translate "b" context "of" as c %}
-        {% blocktranslate trimmed count n=x %} {{ n }} "one" {% plural %} {{ n }} many {% endblocktranslate %}{{ x|f:_("d") }}"""
+        {% blocktranslate trimmed count n=x %} {{ n }} "one" {% plural %} {{ n }} many {% endblocktranslate %}
+        {{ x|f:_("d") }}"""
     found = [("a", None), ("b", "of"), (('%(n)s "one"', "%(n)s many"), None), ("d", None)]
     assert list(languages.messages(page, is_template=True)) == found

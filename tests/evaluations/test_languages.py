@@ -132,6 +132,14 @@ def test_a_program_is_refused_in_its_language(db: None, path: str) -> None:
     assert "Accept-Language" in german.headers["Vary"]
 
 
+def test_a_video_and_its_captions_are_in_no_language_of_the_site(cast: Cast) -> None:
+    path = f"/submissions/{rated_one(cast).pk}"
+    for file in ("media", "captions.vtt"):
+        answer = in_german(cast.ada).get(f"{path}/{file}")
+        assert answer.status_code == 200
+        assert "Content-Language" not in answer.headers
+
+
 # Figures
 
 

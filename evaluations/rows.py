@@ -254,18 +254,21 @@ def standings(known: Mapping[int, Known], queue: Queue) -> dict[int, Standing]:
 
     A live row is always among the changed: it moves without its own sequence, by its progress and its place in line.
     """
-    tasks = Task.objects.filter(pipeline="evaluation", submission__student__in=known)
+    tasks = Task.objects.filter(pipeline="evaluation", submission__student__in=known).order_by("pk")
     owned: dict[int, set[int]] = defaultdict(set)
-    moved = set()
+    moved: dict[uuid.UUID, int] = {}  # a submission's newest task stands for it
     for student, submission, pk, sequence, state in tasks.values_list(
         "submission__student", "submission", "pk", "sequence", "state"
     ):
         owned[student].add(pk)
+        moved.pop(submission, None)
         if state in LIVE or (pk, sequence) not in known[student]:
-            moved.add(submission)
+            moved[submission] = pk
     changed: dict[int, list[Row]] = defaultdict(list)
-    for row in of(Submission.objects.filter(pk__in=moved), queue):
-        changed[row.submission.student_id].append(row)
+    # One statement with everything: for three hundred rows a prefetch costs more than the statement.
+    shown = Task.objects.filter(pk__in=moved.values()).select_related("submission__classroom", "batch", "worker")
+    for task in shown.order_by("-submission__created_at", "-submission"):
+        changed[task.submission.student_id].append(Row(task.submission, task, queue))
     return {student: Standing(frozenset(owned[student]), tuple(changed[student])) for student in known}
 
 

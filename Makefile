@@ -4,14 +4,15 @@ LANES ?= 2
 VENV := .venv
 RUN := $(VENV)/bin/python
 STAMPS := $(VENV)/.stamps
+WORDS := $(patsubst %.po,%.mo,$(wildcard locale/*/LC_MESSAGES/django.po))
 PIP := $(RUN) -m pip install --quiet --disable-pip-version-check --no-deps
 
-.PHONY: help setup demo test-setup test-fast test check fix bench chaos lock chromium
+.PHONY: help setup demo test-setup test-fast test check fix bench chaos messages lock chromium
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
 
-setup: $(STAMPS)/runtime $(STAMPS)/assets  ## make .venv with everything that runs the site; quick when nothing changed
+setup: $(STAMPS)/runtime $(STAMPS)/assets $(WORDS)  ## make .venv with everything that runs the site; quick when nothing changed
 
 demo: setup  ## run site and worker with a demo class, and process its videos for real
 	@$(RUN) manage.py up --demo
@@ -33,6 +34,9 @@ $(STAMPS)/assets: $(STAMPS)/runtime package-lock.json scripts/assets.py scripts/
 	  2>/dev/null && command -v npm >/dev/null || $(PIP) -r requirements/node.lock
 	@$(RUN) scripts/assets.py
 	@touch $@
+
+%.mo: %.po | $(STAMPS)/runtime
+	@$(RUN) scripts/languages.py
 
 $(STAMPS)/test: $(STAMPS)/runtime requirements/test.lock requirements/openai-whisper.txt
 	@echo "installing what only the tests need (torch among it) …"
@@ -79,6 +83,9 @@ bench: setup $(STAMPS)/bench  ## queue and engines beside their peers, idle cost
 
 chaos: setup $(STAMPS)/test  ## kill, stop and crash the queue for a quarter of an hour; nothing may be lost or done twice
 	@$(RUN) -m tests.chaos
+
+messages: setup  ## bring locale/*/LC_MESSAGES/django.po up to date with the sources
+	@$(RUN) scripts/languages.py update
 
 lock:  ## pin the dependencies again (needs uv)
 	@sh scripts/lock.sh

@@ -1,6 +1,7 @@
 """Charts as plain geometry, from numbers alone. Templates draw them as SVG, beside a table of the same numbers.
 
 Coordinates are text with a point, ready to be written down: a page in another language must not turn it into a comma.
+A score that people read has the comma of their language.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import cos, pi, sin
 from textwrap import wrap
+
+from django.template.defaultfilters import floatformat
 
 HIGHEST = 10.0  # of a score
 RINGS = (2.5, 5.0, 7.5, 10.0)
@@ -136,7 +139,7 @@ def _away(angle: float, distance: float) -> _Point:
 def _axis(angle: float, title: str, score: float) -> Axis:
     (x, y), (score_x, score_y) = _at(angle, HIGHEST), _at(angle, score)
     anchor = "middle" if abs(cos(angle)) < 0.2 else "start" if cos(angle) > 0 else "end"
-    lines = [*wrap(title, _LABEL_CHARACTERS, max_lines=_LABEL_LINES, placeholder="…"), f"{score:.1f}"]
+    lines = [*wrap(title, _LABEL_CHARACTERS, max_lines=_LABEL_LINES, placeholder="…"), floatformat(score, 1)]
     return Axis(_number(x), _number(y), _number(score_x), _number(score_y), anchor, _label(angle, lines))
 
 

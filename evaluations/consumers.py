@@ -9,8 +9,8 @@ from typing import Any, Final
 import structlog
 from channels.generic.websocket import AsyncWebsocketConsumer
 
-from evaluations import live
-from evaluations.live import NOTHING, Telling
+from evaluations import languages, live
+from evaluations.live import Telling, Told
 from evaluations.lookout import lookout
 
 log = structlog.get_logger(__name__)
@@ -57,7 +57,7 @@ class DashboardConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channe
             await self.close(SIGNED_OUT)
             return
         await self.accept()
-        self.user_id, self.told = user.pk, NOTHING
+        self.user_id, self.told = user.pk, Told(languages.of_socket(self.scope["query_string"]))
         self._allowance = Allowance(asyncio.get_running_loop().time())
         self._guard = asyncio.create_task(self._check_session())
         lookout.join(self)
@@ -70,7 +70,7 @@ class DashboardConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channe
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None, **kwargs: Any) -> None:
         """The page has one thing to say: "snapshot". Anything else is ignored."""
         if text_data == "snapshot":
-            self.told = NOTHING
+            self.told = Told(self.told.language)
             lookout.wake()
 
     async def tell(self, telling: Telling) -> None:

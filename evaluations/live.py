@@ -16,6 +16,7 @@ from django.contrib.auth.signals import user_logged_out
 from django.http import HttpRequest
 from django.template.loader import render_to_string
 from django.utils.crypto import salted_hmac
+from django.utils.translation import override
 
 from evaluations import rows
 from evaluations.broker import Message, broker
@@ -31,13 +32,14 @@ HEARTBEAT_SECONDS: Final = 5.0  # a page that hears nothing for much longer doub
 class Told:
     """What one socket was last told, so that only what changed is told again."""
 
+    language: str = settings.LANGUAGE_CODE
     number: int = 0  # of its last message; they are counted, so that the page notices a gap
     at: float = 0.0
     rows: Mapping[int, Message] = field(default_factory=dict)  # each row's last update, by its task's key
     queue: tuple[Message, ...] = ()
 
 
-NOTHING: Final = Told()
+NOTHING: Final = Told()  # in English
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,19 +54,27 @@ def look(audience: Sequence[tuple[int, Told]], now: float) -> list[Telling | Non
     """What each socket of `audience` is to be told, found by one look for all of them.
 
     Args:
-        audience: per socket, its user's key and what it was told; after `NOTHING` it gets everything, as a snapshot.
+        audience: per socket, its user's key and what it was told; who was told nothing gets everything, as a snapshot.
         now: seconds of a clock that doesn't jump.
 
     Returns:
         None for a socket whose rows can't be shown: that is no reason to keep the news from the others.
     """
-    view = _look(audience)
-    return [_telling(view, user, told, now) for user, told in audience]
+    queue, standings = _look(audience)
+    views: dict[str, _View] = {}
+    tellings = []
+    for user, told in audience:
+        with override(told.language):
+            if told.language not in views:
+                views[told.language] = _View((_summary(queue), _phases(queue)), standings)
+            tellings.append(_telling(views[told.language], user, told, now))
+    return tellings
 
 
 def snapshot(user: User) -> Message:
     """Everything a dashboard shows: all of the user's rows, and the line."""
-    return _look([(user.pk, NOTHING)]).snapshot(user.pk)
+    queue, standings = _look([(user.pk, NOTHING)])
+    return _View((_summary(queue), _phases(queue)), standings).snapshot(user.pk)
 
 
 def render(row: Row, *, theirs: bool = False) -> str:
@@ -74,7 +84,7 @@ def render(row: Row, *, theirs: bool = False) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _View:
-    """One look at the database; each row's fragment is made once, however many windows show it."""
+    """One look at the database, in one language; each row's fragment is made once, however many windows show it."""
 
     queue: tuple[Message, ...]
     standings: Mapping[int, Standing]
@@ -112,13 +122,13 @@ class _View:
         return self.updates[row.task.pk]
 
 
-def _look(audience: Sequence[tuple[int, Told]]) -> _View:
+def _look(audience: Sequence[tuple[int, Told]]) -> tuple[Queue, Mapping[int, Standing]]:
     queue = rows.read_queue()
     known: dict[int, Known] = {}
     for user, told in audience:
         pairs = {(pk, row["sequence"]) for pk, row in told.rows.items()}
         known[user] = known[user] & pairs if user in known else pairs  # what each of the user's windows knows
-    return _View((_summary(queue), _phases(queue)), rows.standings(known, queue))
+    return queue, rows.standings(known, queue)
 
 
 def _telling(view: _View, user: int, told: Told, now: float) -> Telling | None:
@@ -134,7 +144,7 @@ def _telling(view: _View, user: int, told: Told, now: float) -> Telling | None:
     numbered = [{**message, "seq": number} for number, message in enumerate(messages, told.number + 1)]
     shown = {update["task_id"]: update for update in view.changed(user)}
     kept = {pk: row for pk, row in told.rows.items() if pk in view.standings[user].tasks}
-    after = Told(told.number + len(messages), now, kept | shown, view.queue)
+    after = Told(told.language, told.number + len(messages), now, kept | shown, view.queue)
     return Telling(tuple(json.dumps(message) for message in numbered), after)
 
 

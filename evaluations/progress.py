@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.contrib.auth.models import User
+from django.template.defaultfilters import floatformat
+from django.utils.translation import gettext as _
 
 from evaluations import charts, permissions
 from evaluations.models import Evaluation, Submission
@@ -61,9 +63,12 @@ def in_words(before: float | None, now: float | None) -> str:
     if before is None or now is None:
         return ""
     change = round(now - before, 1)
+    if change == 0:
+        return _("The same as last time.")
+    points = {"points": floatformat(abs(change), 1)}
     if change > 0:
-        return f"+{change:.1f} since last time, a step forward."
-    return "The same as last time." if change == 0 else f"{-change:.1f} below last time. That happens to everybody."
+        return _("+%(points)s since last time, a step forward.") % points
+    return _("%(points)s below last time. That happens to everybody.") % points
 
 
 def _score(row: Evaluation, key: str) -> float | None:

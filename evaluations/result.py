@@ -6,8 +6,9 @@ from typing import Any
 
 from django.contrib.auth.models import User
 from django.utils.timezone import now
+from django.utils.translation import gettext as _
 
-from evaluations import charts, errors, permissions, progress, speaking, speech, timeline
+from evaluations import charts, errors, feedback, permissions, progress, speaking, speech, timeline
 from evaluations.models import Criterion, Evaluation, Form, Submission, Transcript
 from queueing.models import Task
 from queueing.states import ENDED, State
@@ -18,18 +19,21 @@ def of(found: Submission, viewer: User) -> dict[str, Any]:
     transcript = Transcript.objects.filter(submission=found).first()
     rated = Evaluation.objects.filter(submission=found).first()
     shown = rated if rated and permissions.may_see(viewer, rated, found.classroom) else None
+    form = Form.objects.filter(submission=found).first()
+    measured = _measured(transcript) if transcript else None
     task = found.evaluation_task
     return {
         "submission": found,
         "is_own": found.student_id == viewer.pk,
         "transcript": transcript,
-        "form": Form.objects.filter(submission=found).first(),
+        "form": form,
         "evaluation": shown,
         "is_hidden": rated is not None and shown is None,
         "missing": missing(task, transcript, rated),
         "progress": progress.of(found, viewer),
-        **(_spoken(transcript) if transcript else {}),
+        **(_spoken(transcript, measured) if transcript and measured else {}),
         **(_scored(shown) if shown else {}),
+        **(_advice(shown, measured, form) if shown else {}),
         **_story(task),
     }
 
@@ -38,26 +42,42 @@ def missing(task: Task, transcript: Transcript | None, evaluation: Evaluation | 
     """Why something that belongs here isn't here, and what comes of it; empty when everything is."""
     if evaluation is not None:
         return ""
-    what = "the scores" if transcript else "the transcript"
     if task.state not in ENDED:
-        return f"{what.capitalize()} will show up here as soon as it is {'rated' if transcript else 'transcribed'}."
+        if transcript:
+            return _("The scores will show up here as soon as it is rated.")
+        return _("The transcript will show up here as soon as it is transcribed.")
     if task.state == State.CANCELLED:
-        return f"The work on it was stopped before {what} came. “Try again” goes on from there."
-    stays = " What was found before stays, and is below." if transcript else ""
-    return f"It stopped before {what} came: {errors.explain(task.error_code).title}.{stays}"
+        if transcript:
+            return _("The work on it was stopped before the scores came. “Try again” goes on from there.")
+        return _("The work on it was stopped before the transcript came. “Try again” goes on from there.")
+    why = {"why": errors.explain(task.error_code).title}
+    if transcript:
+        return _("It stopped before the scores came: %(why)s. What was found before stays, and is below.") % why
+    return _("It stopped before the transcript came: %(why)s.") % why
 
 
-def _spoken(transcript: Transcript) -> dict[str, Any]:
+def _measured(transcript: Transcript) -> speech.SpeechFacts | None:
+    """None where no word was heard."""
     words = speech.words_of(transcript.segments)
     if not words:
-        return {}
-    measured = speech.measure(words, speech_seconds=transcript.speech_seconds, duration=transcript.duration)
-    marks = speaking.timeline(speech.stretches(words), transcript.duration)
+        return None
+    return speech.measure(words, speech_seconds=transcript.speech_seconds, duration=transcript.duration)
+
+
+def _spoken(transcript: Transcript, measured: speech.SpeechFacts) -> dict[str, Any]:
+    marks = speaking.timeline(speech.stretches(speech.words_of(transcript.segments)), transcript.duration)
     return {
         "speaking_facts": speaking.facts(measured),
         "speaking_timeline": marks,
         "speaking_places": [mark for mark in marks if mark.kind != speech.Kind.SPEECH],
     }
+
+
+def _advice(evaluation: Evaluation, measured: speech.SpeechFacts | None, form: Form | None) -> dict[str, Any]:
+    told = [evaluation.feedback, *evaluation.suggestions]
+    if measured and form:
+        told = [feedback.retold(one, measured, form.answers()) for one in told]
+    return {"feedback": told[0], "suggestions": told[1:]}
 
 
 def _scored(evaluation: Evaluation) -> dict[str, Any]:

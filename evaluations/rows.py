@@ -12,14 +12,18 @@ from dataclasses import dataclass
 from typing import Final
 
 from django.contrib.auth.models import User
+from django.contrib.humanize.templatetags.humanize import ordinal
 from django.db.models import F, Prefetch, QuerySet
 from django.db.models.functions import Now
 from django.utils.text import capfirst
 from django.utils.timezone import localtime
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, pgettext_lazy
 
 from evaluations import errors
 from evaluations.models import Submission
 from queueing import pipelines
+from queueing.durations import spoken
 from queueing.forecast import words
 from queueing.forecast.promise import Estimate
 from queueing.models import Breaker, Forecast, Pause, Phase, Task, Worker
@@ -27,7 +31,16 @@ from queueing.models.phase import SYSTEM
 from queueing.states import LIVE, PhaseName, Stage, State, Step
 
 SILENT_SECONDS: Final = 30  # a worker that was not heard of for so long is said to be away
-_DOING: Final = {PhaseName.STT: "transcribing", PhaseName.EVAL: "filling in forms and rating"}
+_DOING: Final = {
+    "": pgettext_lazy("what a machine does", "working"),
+    PhaseName.STT: pgettext_lazy("what a machine does", "transcribing"),
+    PhaseName.EVAL: pgettext_lazy("what a machine does", "filling in forms and rating"),
+}
+_PAUSED: Final = {
+    Pause.What.EVERYTHING: gettext_lazy("All work"),
+    Pause.What.STT: gettext_lazy("Transcription"),
+    Pause.What.EVAL: gettext_lazy("Rating"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,17 +68,17 @@ class Queue:
     def news(self) -> str:
         """What the machine is doing, in one sentence."""
         if not self.workers:
-            return f"{self.absence} Videos are safe and wait."
+            return " ".join([self.absence, _("Videos are safe and wait.")])
         working = [f"{capfirst(words)}." for words in self._working()]
         if not self.positions:
-            working = [] if self.pauses else ["The GPU is waiting for work."]
+            working = [] if self.pauses else [_("The GPU is waiting for work.")]
         return " ".join([*_pauses_words(self.pauses), *self._server_words(), *working])
 
     @property
     def absence(self) -> str:
         """That nobody does the work, in one sentence."""
         if not self.silences:
-            return "No worker is running at the moment."
+            return _("No worker is running at the moment.")
         return _silence_words(min(self.silences.values()))
 
     @property
@@ -81,9 +94,11 @@ class Queue:
     def counts(self) -> str:
         """How many are in line, in one sentence."""
         if not self.positions:
-            return "Nobody is waiting."
-        begun = "being worked on" if self.workers else "begun"
-        return f"{self.running} {begun}, {self.waiting} waiting."
+            return _("Nobody is waiting.")
+        figures = {"running": self.running, "waiting": self.waiting}
+        if self.workers:
+            return _("%(running)s being worked on, %(waiting)s waiting.") % figures
+        return _("%(running)s begun, %(waiting)s waiting.") % figures
 
     def _server_words(self) -> list[str]:
         return [_silent_words(self.silent_servers)] if self.silent_servers else []
@@ -140,8 +155,8 @@ class Row:
         if self.position is None:
             return ""
         if self.position:
-            return f"{ordinal(self.position)} of {self.queue.waiting}"
-        return "begun, not going on" if self.is_left_alone else "being worked on"
+            return _("%(place)s of %(waiting)s") % {"place": ordinal(self.position), "waiting": self.queue.waiting}
+        return _("begun, not going on") if self.is_left_alone else _("being worked on")
 
     @property
     def is_left_alone(self) -> bool:
@@ -163,7 +178,8 @@ class Row:
         """Why it waits, or what is odd about the work on it; empty when there is nothing to say."""
         if self.is_left_alone:
             silence = _silence_words(self.queue.silences.get(self.task.worker_id) if self.task.worker_id else None)
-            return f"{silence} Your video is safe: work on it goes on when it is back, or another one takes over."
+            safe = _("Your video is safe: work on it goes on when it is back, or another one takes over.")
+            return f"{silence} {safe}"
         return _why_it_waits(self.task, self.queue, self.position) if self.task.state == State.QUEUED else ""
 
     @property
@@ -171,7 +187,7 @@ class Row:
         names = [Stage(stage.name) for stage in pipelines.get(self.task.pipeline).stages]
         here = len(names) if self.task.state == State.DONE else names.index(Stage(self.task.stage))
         marks = ["done"] * here + ["current"] + ["ahead"] * len(names)
-        return [StageMark(name.label, mark) for name, mark in zip(names, marks, strict=False)]
+        return [StageMark(str(name.label), mark) for name, mark in zip(names, marks, strict=False)]
 
     @property
     def has_progress(self) -> bool:
@@ -194,9 +210,8 @@ class Row:
     @property
     def kept(self) -> str:
         """What earlier stages already found, so that a failure is not taken for a loss."""
-        return {Stage.EXTRACT: "The transcript is ready.", Stage.RATE: "The transcript and the form are ready."}.get(
-            Stage(self.task.stage), ""
-        )
+        found = {Stage.EXTRACT: _("The transcript is ready."), Stage.RATE: _("The transcript and the form are ready.")}
+        return found.get(Stage(self.task.stage), "")
 
 
 def read_queue() -> Queue:
@@ -271,72 +286,72 @@ def _rows(submissions: Iterable[Submission], queue: Queue) -> Iterable[Row]:
             yield Row(submission, tasks[0], queue)
 
 
-def ordinal(number: int) -> str:
-    """1st, 2nd, 3rd, 4th, … 11th, 12th, 13th, … 21st."""
-    ending = "th" if number % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
-    return f"{number}{ending}"
-
-
 def _phase_words(phase: Phase) -> str:
-    now = _DOING.get(PhaseName(phase.name), "working") if phase.name else "working"
-    coming = _DOING.get(PhaseName(phase.target), "working") if phase.target else now
-    return {
-        Step.IDLE: "the GPU is waiting for work",
-        Step.LOADING: f"the GPU is getting ready for {coming}",
-        Step.ACTIVE: f"the GPU is {now}",
-        Step.DRAINING: f"the GPU is finishing what it has begun, before it goes on with {coming}",
-        Step.UNLOADING: f"the GPU is changing over to {coming}",
-        Step.VERIFYING: f"the GPU is changing over to {coming}",
-        Step.BLOCKED: "the GPU is stuck at the moment; it tries again by itself",
+    changing = _("the GPU is changing over to %(coming)s")
+    words = {
+        Step.IDLE: _("the GPU is waiting for work"),
+        Step.LOADING: _("the GPU is getting ready for %(coming)s"),
+        Step.ACTIVE: _("the GPU is %(now)s"),
+        Step.DRAINING: _("the GPU is finishing what it has begun, before it goes on with %(coming)s"),
+        Step.UNLOADING: changing,
+        Step.VERIFYING: changing,
+        Step.BLOCKED: _("the GPU is stuck at the moment; it tries again by itself"),
     }[Step(phase.step)]
+    return words % {"now": _DOING[phase.name], "coming": _DOING[phase.target or phase.name]}
 
 
 def _silence_words(seconds: float | None) -> str:
     """How long the worker has been silent, in steps that don't tick; None if it was given up long ago."""
     if seconds is None:
-        return "The computer that does the work has not been heard of for a while."
-    minutes = int(seconds // 60)
-    long = f"{int(seconds // 10) * 10} s" if seconds < 120 else f"{minutes} min" if minutes < 120 else "hours"
-    return f"The computer that does the work has not been heard of for {long}."
+        return _("The computer that does the work has not been heard of for a while.")
+    if seconds >= 7200:
+        return _("The computer that does the work has not been heard of for hours.")
+    long = _("%(count)s s") % {"count": int(seconds // 10) * 10} if seconds < 120 else spoken(seconds // 60 * 60)
+    return _("The computer that does the work has not been heard of for %(long)s.") % {"long": long}
 
 
 def _pauses_words(pauses: Sequence[Pause]) -> list[str]:
     """Sentences on what rests, and that it costs nobody anything."""
-    return [*map(_pause_words, pauses), *(["Videos are safe and keep their place."] if pauses else [])]
+    return [*map(_pause_words, pauses), *([_("Videos are safe and keep their place.")] if pauses else [])]
 
 
 def _pause_words(pause: Pause) -> str:
     """What rests, why and until when; a machine's own reasons are for the admin."""
-    what = {Pause.What.STT: "Transcription", Pause.What.EVAL: "Rating"}.get(Pause.What(pause.what), "All work")
+    facts = {"what": _PAUSED[Pause.What(pause.what)], "node": pause.node, "reason": pause.reason.rstrip(".")}
     if pause.by == SYSTEM:
-        return f"{what} rests for a moment, because the machine has a problem of its own; it goes on by itself."
-    until = f" until {localtime(pause.until):%H:%M}" if pause.until else ""
-    where = f" on {pause.node}" if pause.node else ""
-    return f"{what}{where} is paused{until}: {pause.reason.rstrip('.')}."
+        words = _("%(what)s rests for a moment, because the machine has a problem of its own; it goes on by itself.")
+        return words % facts
+    if pause.until is None:
+        words = _("%(what)s on %(node)s is paused: %(reason)s.") if pause.node else _("%(what)s is paused: %(reason)s.")
+        return words % facts
+    words = _("%(what)s is paused until %(time)s: %(reason)s.")
+    if pause.node:
+        words = _("%(what)s on %(node)s is paused until %(time)s: %(reason)s.")
+    return words % (facts | {"time": f"{localtime(pause.until):%H:%M}"})
 
 
 def _silent_words(servers: Sequence[Breaker]) -> str:
     """Where it is and what it said is for the admin."""
     if any(server.given_up for server in servers):
-        return (
+        return _(
             "The language model does not answer, and restarting it did not help: please tell whoever looks after the"
             " machine. Videos are safe; work goes on by itself when it is back."
         )
-    return "The language model does not answer at the moment; work goes on by itself when it is back."
+    return _("The language model does not answer at the moment; work goes on by itself when it is back.")
 
 
 def _why_it_waits(task: Task, queue: Queue, position: int | None) -> str:
     if not queue.workers:
-        return f"{queue.absence} Your video is safe; it goes on as soon as a worker does."
+        return " ".join([queue.absence, _("Your video is safe; it goes on as soon as a worker does.")])
     needed = pipelines.get(task.pipeline).stage(task.stage).phase
     if pause := queue.pause_of(needed):
         return " ".join(_pauses_words([pause]))
     if queue.silent_servers and needed == PhaseName.EVAL:
         return _silent_words(queue.silent_servers)
     if task.error_code:
-        return "It did not work this time and is tried again in a moment."
+        return _("It did not work this time and is tried again in a moment.")
     if any(phase.step == Step.BLOCKED for phase in queue.phases):
-        return "The GPU is stuck at the moment; it tries again by itself."
+        return _("The GPU is stuck at the moment; it tries again by itself.")
     if queue.serves(needed):
-        return "It is next." if position == 1 else "Others are before it."
-    return f"The GPU does one kind of work at a time; {_DOING[needed]} comes next."
+        return _("It is next.") if position == 1 else _("Others are before it.")
+    return _("The GPU does one kind of work at a time; %(coming)s comes next.") % {"coming": _DOING[needed]}

@@ -6,11 +6,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from django.template.defaultfilters import floatformat
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
+
 from evaluations import charts
 from evaluations.feedback import FAST, SLOW
 from evaluations.speech import Kind, SpeechFacts, Stretch
 
-_SAYS: Final = {Kind.SPEECH: "Speech", Kind.PAUSE: "Pause", Kind.FILLER: "Filler word"}
+_SAYS: Final = {
+    Kind.SPEECH: gettext_lazy("Speech"),
+    Kind.PAUSE: gettext_lazy("Pause"),
+    Kind.FILLER: gettext_lazy("Filler word"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +40,16 @@ class Mark:
 
 def facts(measured: SpeechFacts) -> list[Fact]:
     """What was measured. Loudness is not."""
+    pace = _("%(words)s words a minute") % {"words": f"{measured.words_per_minute:.0f}"}
+    clear = _("%(percent)s%% on average") % {"percent": f"{100 * measured.articulation:.0f}"}
+    share = _("%(percent)s%%") % {"percent": f"{100 * measured.speech_share:.0f}"}
+    words = ngettext("%(words)s word in all.", "%(words)s words in all.", measured.words) % {"words": measured.words}
     return [
-        Fact("Pace", f"{measured.words_per_minute:.0f} words a minute", _pace(measured.words_per_minute)),
-        Fact("Pauses of a second or more", _pauses(measured), "A pause gives people time to think."),
-        Fact("Filler words", _fillers(measured.fillers), _on_fillers(measured)),
-        Fact("Clearness of the words", f"{measured.articulation:.0%} on average", _on_doubt(measured)),
-        Fact("Share of the time with speech", f"{measured.speech_share:.0%}", f"{measured.words} words in all."),
+        Fact(_("Pace"), pace, _pace(measured.words_per_minute)),
+        Fact(_("Pauses of a second or more"), _pauses(measured), _("A pause gives people time to think.")),
+        Fact(_("Filler words"), _fillers(measured.fillers), _on_fillers(measured)),
+        Fact(_("Clearness of the words"), clear, _on_doubt(measured)),
+        Fact(_("Share of the time with speech"), share, words),
     ]
 
 
@@ -52,34 +64,43 @@ def timeline(stretches: Sequence[Stretch], duration: float) -> list[Mark]:
 
 
 def _says(stretch: Stretch) -> str:
-    length = "" if stretch.kind == Kind.FILLER else f" for {stretch.end - stretch.start:.1f} s"
-    return f"{_SAYS[stretch.kind]}{length}" + (f": “{stretch.text}”" if stretch.text else "")
+    said = str(_SAYS[stretch.kind])
+    if stretch.kind != Kind.FILLER:
+        seconds = floatformat(stretch.end - stretch.start, 1)
+        said = _("%(kind)s for %(seconds)s s") % {"kind": said, "seconds": seconds}
+    return _("%(what)s: “%(text)s”") % {"what": said, "text": stretch.text} if stretch.text else said
 
 
 def _pace(words_per_minute: float) -> str:
     if words_per_minute > FAST:
-        return "Lively. A little slower, and each word can be heard."
+        return _("Lively. A little slower, and each word can be heard.")
     if words_per_minute < SLOW:
-        return "Calm, with room for pauses."
-    return "Easy to follow."
+        return _("Calm, with room for pauses.")
+    return _("Easy to follow.")
 
 
 def _pauses(measured: SpeechFacts) -> str:
-    return f"{measured.pauses}, at most {measured.longest_pause:.1f} s" if measured.pauses else "none"
+    if not measured.pauses:
+        return _("none")
+    longest = floatformat(measured.longest_pause, 1)
+    return _("%(count)s, at most %(seconds)s s") % {"count": measured.pauses, "seconds": longest}
 
 
 def _fillers(counts: Mapping[str, int]) -> str:
     most_first = sorted(counts.items(), key=lambda item: -item[1])
-    return ", ".join(f"“{word}” {count}×" for word, count in most_first) or "none heard"
+    return ", ".join(_("“%(word)s” %(count)s×") % {"word": word, "count": count} for word, count in most_first) or _(
+        "none heard"
+    )
 
 
 def _on_fillers(measured: SpeechFacts) -> str:
     if measured.filler_count:
-        return "Everybody uses some. A short silence sounds surer."
-    return "Speech recognition leaves many of them out."
+        return _("Everybody uses some. A short silence sounds surer.")
+    return _("Speech recognition leaves many of them out.")
 
 
 def _on_doubt(measured: SpeechFacts) -> str:
     if not measured.doubtful_share:
-        return "No word was hard to hear."
-    return f"{measured.doubtful_share:.0%} of the words were hard to hear; they are dotted in the transcript."
+        return _("No word was hard to hear.")
+    percent = f"{100 * measured.doubtful_share:.0f}"
+    return _("%(percent)s%% of the words were hard to hear; they are dotted in the transcript.") % {"percent": percent}

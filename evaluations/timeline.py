@@ -9,12 +9,24 @@ from enum import StrEnum
 from itertools import groupby, zip_longest
 from typing import Final
 
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext, pgettext_lazy
+
 from evaluations import charts, errors
 from queueing.durations import spoken
 from queueing.models import Event
 from queueing.states import ENDED, Stage, State
 
-_STEPS: Final = {Stage.TRANSCRIBE: "Transcription", Stage.EXTRACT: "Form", Stage.RATE: "Rating"}
+_STEPS: Final = {
+    Stage.TRANSCRIBE: gettext_lazy("Transcription"),
+    Stage.EXTRACT: pgettext_lazy("filled in by the model", "Form"),
+    Stage.RATE: gettext_lazy("Rating"),
+}
+_WAITED: Final = {
+    Stage.TRANSCRIBE: gettext_lazy("Waited for the transcription"),
+    Stage.EXTRACT: gettext_lazy("Waited for the form"),
+    Stage.RATE: gettext_lazy("Waited for the rating"),
+}
 
 
 class Kind(StrEnum):
@@ -40,7 +52,8 @@ class Span:
 
     @property
     def took(self) -> str:
-        return spoken(self.seconds) + (" so far" if self.closing is None else "")
+        length = spoken(self.seconds)
+        return _("%(length)s so far") % {"length": length} if self.closing is None else length
 
     @property
     def failed(self) -> bool:
@@ -49,16 +62,15 @@ class Span:
     @property
     def what(self) -> str:
         if self.kind == Kind.RESTED:
-            return "Stood still, until somebody asked for it again"
-        step = _STEPS[self.stage].lower()
-        return f"Waited for the {step}" if self.kind == Kind.WAITED else _STEPS[self.stage]
+            return _("Stood still, until somebody asked for it again")
+        return str((_WAITED if self.kind == Kind.WAITED else _STEPS)[self.stage])
 
     @property
     def ending(self) -> str:
         """How work ended, in words; empty for everything else."""
         if self.kind != Kind.WORKED:
-            return "stopped by somebody" if self.closing and self.closing.kind == "cancel" else ""
-        return "goes on right now" if self.closing is None else _ending(self.closing)
+            return _("stopped by somebody") if self.closing and self.closing.kind == "cancel" else ""
+        return _("goes on right now") if self.closing is None else _ending(self.closing)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +108,7 @@ def lanes(told: Sequence[Span]) -> list[Lane]:
     clock = 0.0
     for span in going:
         if whole > 0:
-            label = f"{span.what}: {span.took}"
+            label = _("%(what)s: %(length)s") % {"what": span.what, "length": span.took}
             placed.append((span, Bar(span.kind, span.failed, label, charts.block(clock, clock + span.seconds, whole))))
         clock += span.seconds
     stages = dict.fromkeys(span.stage for span in going)
@@ -106,16 +118,22 @@ def lanes(told: Sequence[Span]) -> list[Lane]:
 def summary(told: Sequence[Span]) -> str:
     """The whole in one sentence."""
     waited, worked = (sum(span.seconds for span in told if span.kind == kind) for kind in (Kind.WAITED, Kind.WORKED))
-    return f"It waited for {spoken(waited)} and was worked on for {spoken(worked)}."
+    lengths = {"waited": spoken(waited), "worked": spoken(worked)}
+    return _("It waited for %(waited)s and was worked on for %(worked)s.") % lengths
 
 
 def _lane(stage: Stage, placed: Sequence[tuple[Span, Bar]]) -> Lane:
-    tries = [span for span, _ in placed if span.kind == Kind.WORKED]
-    waited = sum(span.seconds for span, _ in placed if span.kind == Kind.WAITED)
-    parts = [f"waited {spoken(waited)}"] if waited >= 1 else []
-    parts += [f"worked {spoken(sum(span.seconds for span in tries))}"] if tries else []
-    parts += [f"{len(tries)} tries"] if len(tries) > 1 else []
-    return Lane(_STEPS[stage], ", ".join(parts), tuple(bar for _, bar in placed))
+    tries = [span for span, _bar in placed if span.kind == Kind.WORKED]
+    waited = sum(span.seconds for span, _bar in placed if span.kind == Kind.WAITED)
+    worked = sum(span.seconds for span in tries)
+    parts = [_("waited %(length)s") % {"length": spoken(waited)}] if waited >= 1 else []
+    parts += [_("worked %(length)s") % {"length": spoken(worked)}] if tries else []
+    parts += [_tries(len(tries))] if len(tries) > 1 else []
+    return Lane(str(_STEPS[stage]), ", ".join(parts), tuple(bar for _span, bar in placed))
+
+
+def _tries(count: int) -> str:
+    return ngettext("%(count)s try", "%(count)s tries", count) % {"count": count}
 
 
 def _kind(event: Event) -> Kind:
@@ -126,10 +144,10 @@ def _kind(event: Event) -> Kind:
 
 def _ending(closing: Event) -> str:
     if closing.kind in ("advance", "finish"):
-        return "done"
+        return _("done")
     if closing.kind == "cancel":
-        return "stopped by somebody"
+        return _("stopped by somebody")
     if closing.kind == "requeue":
-        return "put back into the line by somebody"
+        return _("put back into the line by somebody")
     title = errors.explain(str(closing.detail.get("error_code", ""))).title
-    return title if closing.kind == "fail" else f"{title}; it was tried again"
+    return title if closing.kind == "fail" else _("%(title)s; it was tried again") % {"title": title}

@@ -6,10 +6,12 @@ import re
 import sys
 from collections.abc import Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 from django.apps import AppConfig
-from django.core.checks import CheckMessage, Error, register
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Warning, register
 
 Version = tuple[int, ...]
 
@@ -63,3 +65,20 @@ def _dotted(parts: Version) -> str:
 @register
 def check_software(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
     return [Error(f"{what}.", hint="`make setup`", id="introeval.E001") for what in unfit_software()]
+
+
+def stale_words() -> Iterator[Path]:
+    """Catalogues of words that were changed, or came, after what Django reads was made of them."""
+    for folder in settings.LOCALE_PATHS:
+        for written in Path(folder).glob("*/LC_MESSAGES/*.po"):
+            compiled = written.with_suffix(".mo")
+            if not compiled.exists() or compiled.stat().st_mtime < written.stat().st_mtime:
+                yield written
+
+
+@register
+def check_words(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    return [
+        Warning(f"{path} is newer than the words that pages show.", hint="`make setup`", id="introeval.W001")
+        for path in stale_words()
+    ]

@@ -86,6 +86,7 @@ INSTALLED_APPS = [
     "evaluations",
     "queueing",
     "django.contrib.admin",
+    "django.contrib.humanize",  # ordinals in every language
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -101,6 +102,7 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "csp.middleware.CSPMiddleware",  # before the one that answers with static files
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "evaluations.languages.Language",  # outside of what makes up answers in words
     "evaluations.refusals.OneShape",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -251,7 +253,12 @@ CONTENT_SECURITY_POLICY = {
 }
 
 # Words, times, files
-LANGUAGE_CODE = "en"
+LANGUAGE_CODE = "en"  # where a browser asks for none of these, in the admin and in the commands
+LANGUAGES = [("en", "English"), ("de", "German")]  # the words are in locale/
+LOCALE_PATHS = [BASE_DIR / "locale"]
+LANGUAGE_COOKIE_SECURE = HTTPS
+LANGUAGE_COOKIE_HTTPONLY = True
+LANGUAGE_COOKIE_SAMESITE = "Lax"
 USE_TZ = True
 TIME_ZONE = env.str("TIME_ZONE", default="UTC")
 STATIC_URL = "static/"

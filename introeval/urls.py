@@ -3,6 +3,8 @@ from __future__ import annotations
 from django.contrib import admin
 from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import include, path
+from django.views.decorators.http import require_POST
+from django.views.i18n import set_language
 
 admin.site.site_header = admin.site.site_title = "IntroEval"
 admin.site.index_title = "Classes, rubrics and the queue"
@@ -10,6 +12,7 @@ admin.site.index_title = "Classes, rubrics and the queue"
 urlpatterns = [
     path("login/", LoginView.as_view(redirect_authenticated_user=True), name="login"),
     path("logout/", LogoutView.as_view(), name="logout"),
+    path("language/", require_POST(set_language), name="language"),
     path("admin/", admin.site.urls),
     path("", include("evaluations.urls")),
 ]

@@ -5,7 +5,13 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from django.utils.translation import pgettext_lazy
+
 UNITS: Final = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
+_DAY = pgettext_lazy("unit", "d")
+_HOUR = pgettext_lazy("unit", "h")
+_MINUTE = pgettext_lazy("unit", "min")
+_SECOND = pgettext_lazy("unit", "s")
 
 
 def parse(text: str) -> float:
@@ -24,8 +30,12 @@ def parse(text: str) -> float:
 def spoken(seconds: float) -> str:
     """45 s, 3 min 20 s, 2 h 5 min, 3 d 4 h: as much as a person wants to know."""
     whole = max(0, round(seconds))
-    for unit, word, below, below_word in ((86400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s")):
+    for unit, word, below, below_word in (
+        (86400, _DAY, 3600, _HOUR),
+        (3600, _HOUR, 60, _MINUTE),
+        (60, _MINUTE, 1, _SECOND),
+    ):
         if whole >= unit:
             rest = whole % unit // below
             return f"{whole // unit} {word}" + (f" {rest} {below_word}" if rest else "")
-    return f"{whole} s"
+    return f"{whole} {_SECOND}"

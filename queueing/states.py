@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from django.db.models import TextChoices
+from django.utils.translation import gettext_lazy as _
 
 
 class State(TextChoices):
@@ -44,9 +45,9 @@ TRANSITIONS: Final[dict[str, tuple[tuple[State, ...], State]]] = {
 
 
 class Stage(TextChoices):
-    TRANSCRIBE = "transcribe", "transcription"
-    EXTRACT = "extract", "form"
-    RATE = "rate", "rating"
+    TRANSCRIBE = "transcribe", _("transcription")
+    EXTRACT = "extract", _("form")
+    RATE = "rate", _("rating")
 
 
 class PhaseName(TextChoices):
@@ -71,20 +72,20 @@ class Step(TextChoices):
 
 
 class Status(TextChoices):
-    """The words people and the API see."""
+    """The words people and the API see, in the language of whoever asks."""
 
-    UPLOADED = "uploaded", "uploaded"
-    STT_PENDING = "stt_pending", "waiting for transcription"
-    STT_PROCESSING = "stt_processing", "transcribing"
-    STT_COMPLETE = "stt_complete", "transcribed"
-    EVAL_PENDING = "eval_pending", "waiting for rating"
-    EVAL_PROCESSING = "eval_processing", "extracting the form"
-    MISTRAL_COMPLETE = "mistral_complete", "form extracted"
-    LLAMA_PROCESSING = "llama_processing", "rating"
-    COMPLETED = "completed", "done"
-    FAILED = "failed", "failed"
-    RETRY_QUEUED = "retry_queued", "retrying"
-    CANCELLED = "cancelled", "cancelled"
+    UPLOADED = "uploaded", _("uploaded")
+    STT_PENDING = "stt_pending", _("waiting for transcription")
+    STT_PROCESSING = "stt_processing", _("transcribing")
+    STT_COMPLETE = "stt_complete", _("transcribed")
+    EVAL_PENDING = "eval_pending", _("waiting for rating")
+    EVAL_PROCESSING = "eval_processing", _("extracting the form")
+    MISTRAL_COMPLETE = "mistral_complete", _("form extracted")
+    LLAMA_PROCESSING = "llama_processing", _("rating")
+    COMPLETED = "completed", _("done")
+    FAILED = "failed", _("failed")
+    RETRY_QUEUED = "retry_queued", _("retrying")
+    CANCELLED = "cancelled", _("cancelled")
 
 
 _RUNNING: Final = {

@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from scripts import languages
+
 DATA_DIR = Path(tempfile.mkdtemp(prefix="introeval-tests-"))
 os.environ["DATA_DIR"] = str(DATA_DIR)
 for _own in ("DATABASE_URL", "REDIS_URL"):
@@ -32,6 +34,7 @@ _services = ExitStack()
 def pytest_sessionstart(session: pytest.Session) -> None:
     from introeval import embedded
 
+    languages.compile_all()
     shares_out = not hasattr(session.config, "workerinput") and session.config.getoption("numprocesses", None)
     if not session.config.option.collectonly and not shares_out:
         _services.enter_context(embedded.services(DATA_DIR))

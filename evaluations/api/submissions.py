@@ -94,7 +94,7 @@ def video(row: Row) -> schemas.Video:
         size_bytes=found.size,
         duration_seconds=found.duration,
         status=task.status,
-        status_words=task.status.label,
+        status_words=str(task.status.label),
         stage=Stage(task.stage),
         phase=needed if row.is_live else None,
         position=row.position,

@@ -3,6 +3,7 @@ from __future__ import annotations
 from django.core.exceptions import ValidationError
 from django.core.validators import MinValueValidator
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 
 class Rubric(models.Model):
@@ -31,10 +32,10 @@ class Criterion(models.Model):
     class Basis(models.TextChoices):
         """Where the score comes from."""
 
-        JUDGED = "judged", "judged by the model"
-        MEASURED = "measured", "measured"
-        BOTH = "both", "judged and measured"
-        COMPUTED = "computed", "mean of the other criteria by weight"
+        JUDGED = "judged", _("judged by the model")
+        MEASURED = "measured", _("measured")
+        BOTH = "both", _("judged and measured")
+        COMPUTED = "computed", _("mean of the other criteria by weight")
 
     class Measure(models.TextChoices):
         """What is measured (see evaluations/scoring.py)."""

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any, Final
 
 from django import template
+from django.template.defaultfilters import capfirst, floatformat
+from django.utils.formats import date_format
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, pgettext_lazy
 
 from evaluations import charts
 from evaluations.models import Criterion, Form
@@ -12,7 +17,21 @@ from evaluations.speaking import Fact
 
 register = template.Library()
 
-_LABELS: Final = {"career_goals": "What you would like to become", "strengths": "What you are good at"}
+_LABELS: Final = {
+    "name": gettext_lazy("Name"),
+    "age": gettext_lazy("Age"),
+    "hobbies": gettext_lazy("Hobbies"),
+    "career_goals": gettext_lazy("What you would like to become"),
+    "strengths": gettext_lazy("What you are good at"),
+    "experience": gettext_lazy("Experience"),
+}
+_LEVELS: Final = {
+    "missing": pgettext_lazy("level", "missing"),
+    "weak": pgettext_lazy("level", "weak"),
+    "fair": pgettext_lazy("level", "fair"),
+    "good": pgettext_lazy("level", "good"),
+    "excellent": pgettext_lazy("level", "excellent"),
+}
 
 
 @register.filter
@@ -22,15 +41,28 @@ def clock(seconds: float) -> str:
     return f"{minutes}:{rest:02d}"
 
 
+@register.filter(expects_localtime=True)
+def moment(at: datetime) -> str:
+    """Day and time as people write them: 27 Nov, 15:04."""
+    return date_format(at, _("j M, H:i"))
+
+
+@register.filter(expects_localtime=True)
+def exact_moment(at: datetime) -> str:
+    """… with seconds."""
+    return date_format(at, _("j M, H:i:s"))
+
+
 @register.filter
 def basis_in_words(score: dict[str, Any]) -> str:
     """Where a score comes from, with the parts it was made of."""
     parts = []
     if score.get("judged") is not None:
-        parts.append(f"Judged by the model: {score['judged']}.")
+        level = _LEVELS.get(score["judged"], score["judged"])
+        parts.append(_("Judged by the model: %(level)s.") % {"level": level})
     if score.get("measured") is not None:
-        parts.append(f"Measured: {score['measured']:.1f}.")
-    return " ".join(parts) or Criterion.Basis(score["basis"]).label.capitalize() + "."
+        parts.append(_("Measured: %(points)s.") % {"points": floatformat(score["measured"], 1)})
+    return " ".join(parts) or f"{capfirst(str(Criterion.Basis(score['basis']).label))}."
 
 
 @register.filter
@@ -42,10 +74,7 @@ def bar(score: dict[str, Any]) -> charts.Block:
 @register.filter
 def form_answers(form: Form) -> list[Fact]:
     """The form's fields with what was said; the value is empty where nothing was."""
-    return [
-        Fact(_LABELS.get(field, field.replace("_", " ").capitalize()), _text(value))
-        for field, value in form.answers().items()
-    ]
+    return [Fact(str(_LABELS[field]), _text(value)) for field, value in form.answers().items()]
 
 
 def _text(value: object) -> str:

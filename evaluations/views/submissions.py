@@ -15,6 +15,7 @@ from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils.cache import get_conditional_response
+from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
@@ -93,7 +94,7 @@ def retry(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     """Try again from the stage that failed."""
     found = get_visible_submission(request, pk)
     moved = actions.retry(submission=found, by=signed_in(request))
-    return _after(request, found, "It is tried again." if moved else "There was nothing to try again.")
+    return _after(request, found, _("It is tried again.") if moved else _("There was nothing to try again."))
 
 
 @login_required
@@ -102,7 +103,8 @@ def cancel(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     """Stop the work; the video stays."""
     found = get_visible_submission(request, pk)
     moved = actions.cancel(submission=found, by=signed_in(request))
-    return _after(request, found, "It was cancelled. The video is kept." if moved else "There was nothing to cancel.")
+    said = _("It was cancelled. The video is kept.") if moved else _("There was nothing to cancel.")
+    return _after(request, found, said)
 
 
 @never_cache
@@ -116,7 +118,7 @@ def delete(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     actions.delete(submission=found, by=signed_in(request))
     if request.headers.get("HX-Request") and _page_asking(request) == reverse("dashboard"):
         return HttpResponse(headers={"HX-Trigger": json.dumps({"submission-deleted": {"id": str(found.pk)}})})
-    messages.info(request, f"“{found.original_name}” was deleted.")
+    messages.info(request, _("“%(name)s” was deleted.") % {"name": found.original_name})
     own = found.student_id == signed_in(request).pk
     home = reverse("dashboard") if own else reverse("classroom", args=[found.classroom_id])
     return HttpResponse(headers={"HX-Redirect": home}) if request.headers.get("HX-Request") else redirect(home)

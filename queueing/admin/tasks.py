@@ -139,7 +139,7 @@ class TaskAdmin(Erring, Asking[Task]):
 
     @admin.display(description="status")
     def status_word(self, task: Task) -> str:
-        return task.status.label
+        return str(task.status.label)
 
     @admin.display(description="in all")
     def in_all(self, task: Task) -> str:

@@ -6,17 +6,20 @@ from collections.abc import Callable
 from math import ceil, floor
 from typing import Final
 
+from django.utils.translation import gettext
+from django.utils.translation import gettext_noop as _
+
 from queueing.forecast.promise import Estimate
 
-UNKNOWN: Final = "estimating…"
-MOMENT: Final = "less than a minute"
-UP_TO_MINUTES: Final = "less than {high} min"
-MINUTES: Final = "about {low}–{high} min"
-EXACT_MINUTES: Final = "about {high} min"
-UP_TO_HOURS: Final = "less than {high} h"
-HOURS: Final = "about {low}–{high} h"
-EXACT_HOURS: Final = "about {high} h"
-LONG: Final = "more than {low} h"
+UNKNOWN: Final = _("estimating…")
+MOMENT: Final = _("less than a minute")
+UP_TO_MINUTES: Final = _("less than {high} min")
+MINUTES: Final = _("about {low}–{high} min")
+EXACT_MINUTES: Final = _("about {high} min")
+UP_TO_HOURS: Final = _("less than {high} h")
+HOURS: Final = _("about {low}–{high} h")
+EXACT_HOURS: Final = _("about {high} h")
+LONG: Final = _("more than {low} h")
 
 MINUTE, HOUR = 60, 3600
 FINE_MINUTES: Final = 10  # up to here each minute counts, beyond it every five
@@ -26,11 +29,11 @@ LONG_HOURS: Final = 12  # beyond it nobody wants to know exactly
 def spoken(estimate: Estimate | None) -> str:
     """The range, its ends rounded away from each other; None: not known yet."""
     if estimate is None:
-        return UNKNOWN
+        return gettext(UNKNOWN)
     if estimate.high_seconds <= MINUTE:
-        return MOMENT
+        return gettext(MOMENT)
     if estimate.low_seconds >= LONG_HOURS * HOUR:
-        return LONG.format(low=LONG_HOURS)
+        return gettext(LONG).format(low=LONG_HOURS)
     if (high := _minutes(estimate.high_seconds, ceil)) <= HOUR / MINUTE:
         return _phrase(_minutes(estimate.low_seconds, floor), high, UP_TO_MINUTES, EXACT_MINUTES, MINUTES)
     low, high = floor(estimate.low_seconds / HOUR * 2), ceil(estimate.high_seconds / HOUR * 2)
@@ -45,8 +48,8 @@ def _minutes(seconds: float, rounded: Callable[[float], int]) -> int:
 
 def _phrase(low: float, high: float, up_to: str, exact: str, between: str) -> str:
     if not low:
-        return up_to.format(high=_half(high))
-    return (exact if low == high else between).format(low=_half(low), high=_half(high))
+        return gettext(up_to).format(high=_half(high))
+    return gettext(exact if low == high else between).format(low=_half(low), high=_half(high))
 
 
 def _half(number: float) -> str:

@@ -163,7 +163,7 @@ def rows(page: Page, world: World) -> Iterator[str]:
 
 
 def rows_without_a_socket(page: Page, world: World) -> Iterator[str]:
-    page.route_web_socket("**/ws/dashboard", lambda route: route.close())
+    page.route_web_socket("**/ws/dashboard?*", lambda route: route.close())
     page.goto("/")
     expect(page.locator("#connection")).to_be_visible()
     yield "connection lost"

@@ -128,7 +128,7 @@ def test_a_recording_of_20_s_survives_a_cut_network_and_a_reload(
 def test_a_dragged_file_survives_it_too_without_a_socket(
     visit: Visit, cast: Cast, way: Network, tmp_path: Path
 ) -> None:
-    visit.page.route_web_socket("**/ws/dashboard", lambda route: route.close())
+    visit.page.route_web_socket("**/ws/dashboard?*", lambda route: route.close())
     visit.sign_in(cast.ada)
     expect(visit.page.locator("#connection")).to_be_visible()
     film = large_film()

@@ -217,7 +217,7 @@ def test_a_socket_that_breaks_comes_back_with_the_truth(visit: Visit, cast: Cast
         sockets.append(route)
         route.connect_to_server()
 
-    visit.page.route_web_socket("**/ws/dashboard", pass_on)
+    visit.page.route_web_socket("**/ws/dashboard?*", pass_on)
     visit.sign_in(cast.ada)
     submission = elsewhere(hand_in, cast.ada, cast.classroom, name="mine.mp4")
     expect(visit.row("mine.mp4")).to_be_visible()
@@ -241,7 +241,7 @@ def test_older_news_never_replaces_newer(visit: Visit, cast: Cast) -> None:
         server.on_message(relay)
         held.append(route)
 
-    visit.page.route_web_socket("**/ws/dashboard", replay_last)
+    visit.page.route_web_socket("**/ws/dashboard?*", replay_last)
     visit.sign_in(cast.ada)
     submission = elsewhere(hand_in, cast.ada, cast.classroom, name="mine.mp4")
     expect(visit.row("mine.mp4").locator(".badge")).to_have_text("uploaded")

@@ -57,6 +57,7 @@ MATRIX: Final[dict[str, dict[str, Cells]]] = {
         "DELETE": (405, 302, 302, 302, 302, 302, 302),
     },
     "logout": {"POST": (302,) * 7},
+    "language": {"POST": (302,) * 7},
     "healthz": {"GET": (200,) * 7},
     "dashboard": {"GET": (LOGIN, 200, 200, 200, 302, 302, 302)},
     "dashboard-fragment": {"GET": (LOGIN, 200, 200, 200, 200, 200, 200)},
@@ -181,7 +182,7 @@ def test_everybody_reaches_their_own_and_nothing_else(world: World) -> None:
 
 def test_a_page_sends_whoever_is_not_signed_in_to_the_login_page(world: World) -> None:
     cells = [(name, method) for name, method, who in CELLS if who == "anonymous" and MATRIX[name][method][0] == LOGIN]
-    pages = [(name, method) for name, method in cells if name != "logout"]
+    pages = [(name, method) for name, method in cells if name not in ("logout", "language")]
     assert len(pages) > 7
     for name, method in pages:
         answer = ask(world.client("anonymous"), method, name, world.key(name))

@@ -3,6 +3,7 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
+from django.utils.translation import override
 
 from evaluations import feedback
 from evaluations.speech import Spoken, measure
@@ -50,3 +51,14 @@ def test_nobody_is_told_that_they_used_no_fillers() -> None:
     assert not any("filler" in one for one in feedback.remarks(FACTS, EVERYTHING))
     halting = dataclasses.replace(FACTS, filler_count=4, fillers_per_100_words=8.0)
     assert any("4 filler" in one for one in feedback.remarks(halting, EVERYTHING))
+
+
+@pytest.mark.parametrize("answers", [EVERYTHING, NOTHING])
+def test_what_was_written_here_is_said_again_in_the_readers_language(answers: dict[str, object]) -> None:
+    models = "You play chess."
+    told = " ".join([models, *feedback.remarks(FACTS, answers), *feedback.advice(FACTS, answers)])
+    assert feedback.retold(told, FACTS, answers) == told
+    with override("de"):
+        ours = [*feedback.remarks(FACTS, answers), *feedback.advice(FACTS, answers)]
+        assert feedback.retold(told, FACTS, answers) == " ".join([models, *ours])
+    assert "Du hast" in " ".join(ours)

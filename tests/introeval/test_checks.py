@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 from django.core.checks import run_checks
+from pytest_django import Settings
 
 from introeval import checks
 
@@ -40,3 +42,20 @@ def test_a_package_that_is_too_new_is_named(tmp_path: Path, monkeypatch: pytest.
 )
 def test_versions_compare_by_their_leading_numbers(text: str, parts: tuple[int, ...]) -> None:
     assert checks.numbers(text) == parts
+
+
+def test_words_that_were_not_compiled_yet_are_named_with_the_command_that_does_it(
+    tmp_path: Path, settings: Settings
+) -> None:
+    settings.LOCALE_PATHS = [tmp_path]
+    folder = tmp_path / "fr" / "LC_MESSAGES"
+    folder.mkdir(parents=True)
+    written, compiled = folder / "django.po", folder / "django.mo"
+    written.touch()
+    (found,) = [each for each in run_checks() if each.id == "introeval.W001"]
+    assert str(written) in found.msg
+    assert found.hint == "`make setup`"
+    compiled.touch()
+    assert list(checks.stale_words()) == []
+    os.utime(compiled, (0, 0))
+    assert list(checks.stale_words()) == [written]

@@ -228,7 +228,8 @@ class Item {
 }
 
 function megabytes(bytes) {
-  return (bytes / 1024 / 1024).toFixed(1);
+  const digits = { minimumFractionDigits: 1, maximumFractionDigits: 1 };
+  return (bytes / 1024 / 1024).toLocaleString(document.documentElement.lang, digits);
 }
 
 /** The server's words, if it sent any. */

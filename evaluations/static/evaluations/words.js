@@ -18,6 +18,7 @@ export function timeOf(moment) {
   return new Date(moment).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
 }
 
+/** … and the day in the page's language, since it stands in its sentences. */
 export function dayOf(moment) {
-  return new Date(moment).toLocaleDateString([], { day: "numeric", month: "short" });
+  return new Date(moment).toLocaleDateString(document.documentElement.lang, { day: "numeric", month: "short" });
 }

@@ -96,7 +96,7 @@ def _times(number: int, what: str) -> str:
 def _counts(found: Found) -> Iterator[str]:
     rows = [
         [
-            stage.label,
+            str(stage.label),
             *(str(found["counts"].get(stage, {}).get(state, 0)) for state in State),
             _wait(found["oldest_seconds_of_stage"].get(stage)),
         ]
@@ -139,7 +139,7 @@ def _left(estimate: Found | None) -> str:
 
 def _line(found: Found) -> Iterator[str]:
     rows = [
-        [str(task["position"] or "now"), str(task["id"]), Status(task["status"]).label, _left(task["estimate"])]
+        [str(task["position"] or "now"), str(task["id"]), str(Status(task["status"]).label), _left(task["estimate"])]
         for task in found["tasks"]
     ]
     return table(">><<", ["place", "task", "status", "still takes"], rows) if rows else iter(())

@@ -74,7 +74,7 @@ check: setup $(STAMPS)/test  ## linters, types, layers, templates, migrations
 fix: $(STAMPS)/test  ## what the linters can mend themselves
 	@$(RUN) -m ruff check --fix . ; $(RUN) -m ruff format . ; $(RUN) -m djlint --reformat --quiet templates
 
-bench: setup $(STAMPS)/bench  ## queue and engines beside their peers, idle cost, time per stage, memory (about 25 minutes)
+bench: setup $(STAMPS)/bench  ## queue and engines beside their peers, idle cost, time per stage, memory, uploads (about 25 minutes)
 	@$(RUN) -m tests.benchmarks
 
 chaos: setup $(STAMPS)/test  ## kill, stop and crash the queue for a quarter of an hour; nothing may be lost or done twice

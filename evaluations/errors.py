@@ -187,6 +187,21 @@ CATALOGUE: Final[dict[str, Explanation]] = {
         "You have as many unfinished uploads as one student may have.",
         "Finish or discard one of them first.",
     ),
+    "upload_active": Explanation(
+        "Another upload of yours is under way",
+        "A student’s videos are taken one after the other.",
+        "It is tried again by itself, and begins when the other one has arrived.",
+    ),
+    "too_many_an_hour": Explanation(
+        "You have handed in many videos within an hour",
+        "There is a limit, so that everybody’s turn comes.",
+        "Try again later; what is handed in stays.",
+    ),
+    "too_much": Explanation(
+        "Your videos take all the room that a student has",
+        "There is a limit on how much is kept of one student.",
+        "Delete a video that you don’t need any more, or ask your teacher.",
+    ),
     "too_many_submissions": Explanation(
         "You have handed in as many videos as your class allows",
         "There is a limit on the number of videos per student.",

@@ -46,7 +46,7 @@ class Lookout:
 
     def join(self, socket: Socket) -> None:
         self._sockets.add(socket)
-        if not self._tasks:
+        if all(task.done() for task in self._tasks):
             self._news = asyncio.Event()
             self._tasks = (asyncio.create_task(self._look_on()), asyncio.create_task(self._listen()))
         self.wake()
@@ -83,8 +83,15 @@ class Lookout:
         for socket, (_, told), telling in zip(sockets, audience, tellings, strict=True):
             # One that asked for everything meanwhile gets that at the next look.
             if telling is not None and socket.told is told:
-                await socket.tell(telling)
+                await self._tell(socket, telling)
                 await asyncio.sleep(0)  # three hundred in one go would hold up everybody else
+
+    async def _tell(self, socket: Socket, telling: Telling) -> None:
+        try:
+            await socket.tell(telling)
+        except Exception as error:
+            log.warning("socket_not_told", error=repr(error))
+            self.leave(socket)
 
     async def _listen(self) -> None:
         layer = get_channel_layer()

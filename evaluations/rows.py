@@ -20,7 +20,9 @@ from django.utils.timezone import localtime
 from evaluations import errors
 from evaluations.models import Submission
 from queueing import pipelines
-from queueing.models import Breaker, Pause, Phase, Task, Worker
+from queueing.forecast import words
+from queueing.forecast.promise import Estimate
+from queueing.models import Breaker, Forecast, Pause, Phase, Task, Worker
 from queueing.models.phase import SYSTEM
 from queueing.states import LIVE, PhaseName, Stage, State, Step
 
@@ -38,6 +40,7 @@ class Queue:
     nodes: frozenset[str]  # theirs
     silences: Mapping[uuid.UUID, float]  # seconds since others were heard of that have not said goodbye
     pauses: tuple[Pause, ...]
+    forecast: Forecast
     silent_servers: tuple[Breaker, ...]  # of language models, that no task may call for now
 
     @property
@@ -95,6 +98,12 @@ class Queue:
         """Not all at a standstill: a paused phase still finishes what runs."""
         return not phase.name or self.running > 0 or self.pause_of(PhaseName(phase.name)) is None
 
+    @property
+    def can_tell(self) -> bool:
+        """Whether work goes on, so that how long it takes can be told. Pages say what stands in the way."""
+        stuck = any(phase.step == Step.BLOCKED for phase in self.phases if phase.node in self.nodes)
+        return bool(self.workers) and not (self.pauses or self.silent_servers or stuck)
+
     def serves(self, phase: PhaseName) -> bool:
         return any(row.name == phase and row.step == Step.ACTIVE for row in self.phases if row.node in self.nodes)
 
@@ -138,6 +147,16 @@ class Row:
     def is_left_alone(self) -> bool:
         """Whether the worker that has it has not been heard of for too long to believe that it goes on."""
         return self.task.state == State.RUNNING and self.task.worker_id not in self.queue.workers
+
+    @property
+    def estimate(self) -> Estimate | None:
+        """How long until its result is there; None: not known, or it has ended."""
+        return self.queue.forecast.of(self.task.pk) if self.is_live and self.queue.can_tell else None
+
+    @property
+    def time_left(self) -> str:
+        """The same in words; empty when nothing goes on."""
+        return words.spoken(self.estimate) if self.is_live and self.queue.can_tell else ""
 
     @property
     def why(self) -> str:
@@ -193,6 +212,7 @@ def read_queue() -> Queue:
         workers=frozenset(alive),
         nodes=frozenset(alive.values()),
         silences={pk: seconds for pk, (_, seconds) in silences.items() if pk not in alive},
+        forecast=Forecast.objects.current(),
         pauses=tuple(Pause.objects.active().order_by("since")),
         silent_servers=tuple(Breaker.objects.open()),
     )
@@ -219,18 +239,21 @@ def standings(known: Mapping[int, Known], queue: Queue) -> dict[int, Standing]:
 
     A live row is always among the changed: it moves without its own sequence, by its progress and its place in line.
     """
-    tasks = Task.objects.filter(pipeline="evaluation", submission__student__in=known)
+    tasks = Task.objects.filter(pipeline="evaluation", submission__student__in=known).order_by("pk")
     owned: dict[int, set[int]] = defaultdict(set)
-    moved = set()
+    moved: dict[uuid.UUID, int] = {}  # a submission's newest task stands for it
     for student, submission, pk, sequence, state in tasks.values_list(
         "submission__student", "submission", "pk", "sequence", "state"
     ):
         owned[student].add(pk)
+        moved.pop(submission, None)
         if state in LIVE or (pk, sequence) not in known[student]:
-            moved.add(submission)
+            moved[submission] = pk
     changed: dict[int, list[Row]] = defaultdict(list)
-    for row in of(Submission.objects.filter(pk__in=moved), queue):
-        changed[row.submission.student_id].append(row)
+    # One statement with everything: for three hundred rows a prefetch costs more than the statement.
+    shown = Task.objects.filter(pk__in=moved.values()).select_related("submission__classroom", "batch", "worker")
+    for task in shown.order_by("-submission__created_at", "-submission"):
+        changed[task.submission.student_id].append(Row(task.submission, task, queue))
     return {student: Standing(frozenset(owned[student]), tuple(changed[student])) for student in known}
 
 

@@ -212,8 +212,12 @@ LLM_DEMO_QUALITY = env.bool("LLM_DEMO_QUALITY", default=LLM_PROTOCOL in ("embedd
 UPLOAD_MAX_BYTES = int(positive("UPLOAD_MAX_MB", 300) * 1024 * 1024)
 UPLOAD_CHUNK_BYTES = 4 * 1024 * 1024
 UPLOAD_EXPIRES_HOURS = positive("UPLOAD_EXPIRES_HOURS", 24)
+UPLOADS_PER_HOUR = int(positive("UPLOADS_PER_HOUR", 5))  # of a student, handed in
+UPLOAD_QUOTA_BYTES = int(positive("UPLOAD_QUOTA_MB", 2048) * 1024 * 1024)  # of a student, kept and on their way
 DISK_RESERVE_BYTES = int(positive("DISK_RESERVE_MB", 500) * 1024 * 1024)
-DATA_UPLOAD_MAX_MEMORY_SIZE = UPLOAD_CHUNK_BYTES + 64 * 1024
+DATA_UPLOAD_MAX_MEMORY_SIZE = UPLOAD_CHUNK_BYTES + 64 * 1024  # of any body, see introeval/bodies.py
+# A body that is larger goes to a file on the disk, for which the loop waits, and all sockets with it.
+FILE_UPLOAD_MAX_MEMORY_SIZE = DATA_UPLOAD_MAX_MEMORY_SIZE
 
 # Sessions, logins, headers
 AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "django.contrib.auth.backends.ModelBackend"]

@@ -7,9 +7,11 @@ from threading import Event
 
 from queueing import pipelines, policy
 from queueing.coordinator import Coordinator
+from queueing.forecast.facts import Crew
 from queueing.jobs import Jobs
 from queueing.models import Batch, Task, Worker
 from queueing.options import Options
+from queueing.planner import Mode
 from queueing.servers import Servers
 from queueing.states import PhaseName
 
@@ -55,6 +57,24 @@ class Claims:
             slots = self.coordinator.plan.slots_of(spec.engine, engine)
             found.setdefault(id(engine), (slots, []))[1].append(spec.name)
         return [policy.Lane(key, tuple(dict.fromkeys(names)), slots) for key, (slots, names) in found.items()]
+
+    def crew(self) -> Crew:
+        """How this worker works, for those who reckon with it. Safe from any thread: it only reads."""
+        names: dict[int, str] = {}
+        lanes, slots = {}, {}
+        for spec in [spec for phase in PhaseName for spec in pipelines.specs_of(phase)]:
+            engine = self.jobs.engine_of(spec)
+            lanes[spec.name] = lane = names.setdefault(id(engine), spec.engine)
+            slots[lane] = self.coordinator.plan.slots_of(spec.engine, engine)
+        return Crew(
+            limits=self.options.limits,
+            lanes=lanes,
+            slots=slots,
+            turns=self.coordinator.plan.mode == Mode.SUB_PHASES,
+            holder=names[id(holder.engine)] if (holder := self.coordinator.holder) else None,
+            node=self.node,
+            dwelt=self.coordinator.dwelt_seconds,
+        )
 
     def _open_lanes(self, phase: PhaseName) -> list[policy.Lane]:
         """Those whose model server may be called."""

@@ -200,8 +200,8 @@ class Coordinator:
     def _attempt(self, target: PhaseName | None, turn: Turn | None = None) -> None:
         self._paced_by_others = False
         try:
-            self._unload_all()
-            self._verify()
+            self._unload_all(target)
+            self._verify(target)
             if target:
                 self._load(target, turn)
             self._settle(target)
@@ -212,12 +212,12 @@ class Coordinator:
                 log.exception("an engine raised what it should not")
             self._block(target, error)
 
-    def _unload_all(self) -> None:
+    def _unload_all(self, target: PhaseName | None) -> None:
         # All kinds, not only the current one: after a crash nobody knows what is loaded.
         failpoint("switch.unloading")
         intact = self.current is not None and self._intact()
         if self.current:
-            self.row.enter(Step.UNLOADING, name=self.current)
+            self.row.enter(Step.UNLOADING, name=self.current, target=target or "")
         self.current = self.holder = None
         self._holds_up_all = True
         with suppress(StageError):  # a server that can't be asked does not say what it holds
@@ -226,19 +226,19 @@ class Coordinator:
         self.memory.ask_needs(self._all())
         failpoint("switch.unloaded")
 
-    def _verify(self) -> None:
+    def _verify(self, target: PhaseName | None) -> None:
         """Wait until every model is gone and its memory is back."""
-        held = self._wait_until_empty()
+        held = self._wait_until_empty(target)
         if held:
             failpoint("switch.stuck")
             if self._mend_stuck():
-                held = self._wait_until_empty()
+                held = self._wait_until_empty(target)
         if held:
             raise StillHeld("; ".join([held, *self._complaints]))
         self._holds_up_all = False
         failpoint("switch.verified")
 
-    def _wait_until_empty(self) -> str:
+    def _wait_until_empty(self, target: PhaseName | None) -> str:
         """What is still there when the time is over; nothing, it is hoped."""
         deadline = self.clock() + self.verify_seconds
         while held := self._still_held():
@@ -246,7 +246,7 @@ class Coordinator:
                 return held
             if self.row.step != Step.VERIFYING:
                 failpoint("switch.verifying")
-                self.row.enter(Step.VERIFYING)
+                self.row.enter(Step.VERIFYING, target=target or "")
             time.sleep(VERIFY_TICK_SECONDS)
         return ""
 

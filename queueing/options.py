@@ -10,6 +10,7 @@ from typing import Any
 from queueing import circuit, jobs, policy, restart
 
 ASK_SECONDS = 60.0  # a model server that is asked whether it is back may have to load its model first
+FORECAST_SECONDS = 2.0  # how old what is said of the waits may be
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,7 @@ class Options:
     ask_seconds: float = ASK_SECONDS
     restarts: Mapping[str, restart.Action | None] = field(default_factory=dict)  # of the server that extracts, rates
     terms: circuit.Terms = field(default_factory=circuit.Terms)
+    forecast_seconds: float = FORECAST_SECONDS
     together: bool | None = None  # a person's word on both language models at once; None: as they fit
 
     @classmethod

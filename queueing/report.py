@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -11,7 +12,7 @@ from django.conf import settings
 from django.db.models import Count, F, Min, Prefetch, Q
 from django.db.models.functions import Now
 
-from queueing.models import Breaker, Pause, Phase, Task, Worker, in_seconds
+from queueing.models import Breaker, Forecast, Pause, Phase, Task, Worker, in_seconds
 from queueing.states import ENDED, State, Status, status_of
 
 
@@ -21,7 +22,7 @@ def status() -> dict[str, Any]:
     The number of queries does not depend on the number of rows.
     """
     places = Task.objects.positions()
-    live = _live(places)
+    live = _live(places, Forecast.objects.current())
     groups = _groups()
     waits = {row["stage"]: _seconds(row["oldest"]) for row in groups if row["state"] == State.QUEUED}
     return {
@@ -96,9 +97,9 @@ def _phase(row: Any) -> dict[str, Any]:
     }
 
 
-def _live(places: dict[int, int]) -> list[dict[str, Any]]:
+def _live(places: dict[int, int], forecast: Forecast) -> list[dict[str, Any]]:
     """Every task that has not ended, in the order of service."""
-    found = Task.objects.live().in_turn().select_related("batch")
+    line = Task.objects.live().in_turn().select_related("batch")
     return [
         {
             "id": task.pk,
@@ -106,11 +107,12 @@ def _live(places: dict[int, int]) -> list[dict[str, Any]]:
             "state": task.state,
             "status": task.status.value,
             "position": places.get(task.pk),
+            "estimate": asdict(found) if (found := forecast.of(task.pk)) else None,
             "worker": str(task.worker_id) if task.worker_id else None,
             "progress_done": task.progress_done,
             "progress_total": task.progress_total,
         }
-        for task in found
+        for task in line
     ]
 
 

@@ -1,7 +1,7 @@
 """The loop: look, hand over, claim, run, finish. One worker per node; models run in children and servers, never here.
 
-Three kinds of thread: the main one does the queue's database work, each job computes on one without a database, the
-heart renews leases on its own connection.
+Four kinds of thread: the main one does the queue's database work, each job computes on one without a database, the
+heart renews leases and the forecaster says how long everybody waits, on their own connections.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from queueing.claims import Claims
 from queueing.coordinator import Coordinator
 from queueing.engines.base import Engine, Engines
 from queueing.exceptions import Infrastructure
+from queueing.forecast.forecaster import Forecaster
 from queueing.gpu.watch import GpuWatch
 from queueing.heart import Heart
 from queueing.models import Pause, Task, Worker
@@ -78,6 +79,7 @@ class PhaseWorker:
         self.claims: Claims
         self.pilot: Pilot
         self._next_look = self._next_upkeep = 0.0
+        self._live = 0  # tasks that had not ended when it last looked
         self._in_doubt = self._outdated = False
 
     def run(self, *, until_idle: bool = False) -> None:
@@ -93,7 +95,7 @@ class PhaseWorker:
                 while not self._guarded(self._register):
                     if self.stopping.is_set():
                         return
-                with self._heart():
+                with self._heart(), self._forecaster():
                     self._work(until_idle)
                     self._wind_down()
                 self._guarded(self._leave)  # after its last beat, which would take the goodbye back
@@ -151,6 +153,7 @@ class PhaseWorker:
         self.claims.dry.clear()
         self.watch.look(time.monotonic())
         snapshot = self._snapshot()
+        self._live = snapshot.live
         self._in_doubt |= self.servers.look(snapshot.troubled)
         self.jobs.stop({claim for claim in held if claim[0] not in snapshot.owned})  # cancelled, or taken from it
         if snapshot.expired:
@@ -257,6 +260,11 @@ class PhaseWorker:
             held=self.jobs.held,
             on_tasks_lost=self.jobs.stop,
             on_lost=self._fence_itself,
+        )
+
+    def _forecaster(self) -> Forecaster:
+        return Forecaster(
+            every_seconds=self.options.forecast_seconds, crew=lambda: self.claims.crew(), work=lambda: self._live > 0
         )
 
     def _leave(self) -> bool:

@@ -77,9 +77,9 @@ class Wire:
 
     async def send(self, payload: bytes, kind: int = TEXT) -> None:
         size = len(payload)
-        length = bytes([0x80 | size]) if size < 126 else b"\xfe" + struct.pack("!H", size)
-        if size > 0xFFFF:
-            length = b"\xff" + struct.pack("!Q", size)
+        length = bytes([0x80 | size]) if size < 126 else b""
+        if not length:
+            length = b"\xfe" + struct.pack("!H", size) if size <= 0xFFFF else b"\xff" + struct.pack("!Q", size)
         self._writer.write(bytes([0x80 | kind]) + length + bytes(4) + payload)  # masked with zeros
         await self._writer.drain()
 

@@ -89,6 +89,17 @@ def test_an_idle_worker_asks_at_most_two_things_a_second() -> None:
     assert 0 < idle["statements/s"] <= 2
 
 
+@pytest.mark.slow
+def test_uploads_at_once_arrive_whole_however_often_they_are_cut() -> None:
+    rows = _benchmark("uploads", "--uploads=4", "--megabytes=9")["uploads"]["rows"]
+    figures = {row["what"]: row["figure"] for row in rows}
+
+    assert figures["uploads whole, by their sha256"] == 4
+    assert figures["chunks cut in the middle"] == 8
+    assert figures["daphne's peak memory, MB"] < 300
+    assert figures["WebSocket ping, p50, ms"] < 1000
+
+
 def _benchmark(*arguments: str) -> dict[str, Any]:
     command = [sys.executable, "-m", "tests.benchmarks", *arguments, "--json"]
     environment = {name: value for name, value in os.environ.items() if name != "DATABASE_POOL_SIZE"}

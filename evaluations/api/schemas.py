@@ -38,6 +38,13 @@ class Progress(Schema):
     total_seconds: Annotated[float, Field(description="Of audio.", examples=[60.0])]
 
 
+class Estimate(Schema):
+    """How long it will still take, as the pages say it, before rounding. It goes up only if something happened."""
+
+    low_seconds: Annotated[float, Field(description="Until the result is there, at the earliest.", examples=[240.0])]
+    high_seconds: Annotated[float, Field(description="… at the latest, four times of five.", examples=[350.0])]
+
+
 class Video(Schema):
     """One submission and where it is."""
 
@@ -55,6 +62,7 @@ class Video(Schema):
         int | None, Field(description="0: being worked on; n: n-th in line; null: not in line.", examples=[3])
     ]
     waiting: Annotated[int, Field(description="How many are waiting in all.", examples=[7])]
+    estimate: Annotated[Estimate | None, Field(description="null: not known yet, work stands still, or it has ended.")]
     why: Annotated[str, Field(description="Why it waits; empty when there is nothing to say.")]
     progress: Annotated[Progress | None, Field(description="Of the current stage, while it runs.")]
     error: Annotated[Problem | None, Field(description="Why it failed, or why it is being tried again.")]

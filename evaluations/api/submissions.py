@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
 from django.http import HttpRequest
@@ -98,6 +99,7 @@ def video(row: Row) -> schemas.Video:
         phase=needed if row.is_live else None,
         position=row.position,
         waiting=row.queue.waiting,
+        estimate=schemas.Estimate(**asdict(row.estimate)) if row.estimate else None,
         why=row.why,
         progress=progress if row.has_progress else None,
         error=_problem(task.error_code, row.error_id),

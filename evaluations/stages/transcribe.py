@@ -54,6 +54,7 @@ class Transcribe:
         Submission.objects.filter(pk=task.submission_id).update(
             container=facts.container, duration=facts.duration, has_video=facts.video_codec is not None
         )
+        Task.objects.filter(pk=task.pk).update(audio_seconds=facts.duration)
         Transcript.objects.update_or_create(
             submission_id=task.submission_id,
             defaults={

@@ -44,6 +44,8 @@ def begin(
     with transaction.atomic():
         User.objects.select_for_update(no_key=True).get(pk=student.pk)
         if not Upload.objects.filter(pk=upload_id).exists():
+            if client_id is None:  # a recording is sent while it is made, and can't wait
+                limits.check_turn(student)
             Upload.objects.create(
                 id=upload_id,
                 student=student,
@@ -65,7 +67,7 @@ def _as_handed_in(upload_id: uuid.UUID) -> dict[str, Any] | None:
 
 
 def _as_new(upload_id: uuid.UUID, student: User, classroom: Classroom, length: int | None) -> dict[str, Any]:
-    limits.check_quota(student, classroom)
+    limits.check_quota(student, classroom, length)
     limits.check_room(length or settings.UPLOAD_CHUNK_BYTES)
     files.create(upload_id)
     return {"length": length}

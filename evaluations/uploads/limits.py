@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Final
 
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.db.models import F, QuerySet, Sum
+from django.db.models.expressions import CombinedExpression
 from django.db.models.functions import Coalesce, Now
 
-from evaluations.models import Classroom, Submission, Upload
+from evaluations.models import Classroom, Deletion, Submission, Upload
 from evaluations.refusals import RefusedError
 from evaluations.uploads import files
 
-MAX_ACTIVE_PER_STUDENT: Final = 5
+MAX_UNFINISHED_PER_STUDENT: Final = 5
+ACTIVE_SECONDS: Final = 10  # an upload that got nothing for so long is not under way: its computer may be off
+HOUR: Final = timedelta(hours=1)
 
 
 def unfinished() -> QuerySet[Upload]:
@@ -28,14 +32,39 @@ def check_size(length: int | None) -> None:
         raise RefusedError(413, "too_large")
 
 
-def check_quota(student: User, classroom: Classroom) -> None:
+def check_quota(student: User, classroom: Classroom, length: int | None = None) -> None:
     """The student's own limits. Call it with the student's row locked: two at once can't both be the last one."""
     mine = unfinished().filter(student=student)
-    if mine.count() >= MAX_ACTIVE_PER_STUDENT:
+    if mine.count() >= MAX_UNFINISHED_PER_STUDENT:
         raise RefusedError(429, "too_many_uploads")
-    handed_in = Submission.objects.filter(student=student, classroom=classroom).count()
-    if handed_in + mine.filter(classroom=classroom).count() >= classroom.max_submissions:
+    handed_in = Submission.objects.filter(student=student)
+    if handed_in.filter(classroom=classroom).count() + mine.filter(classroom=classroom).count() >= (
+        classroom.max_submissions
+    ):
         raise RefusedError(429, "too_many_submissions")
+    if _of_the_last_hour(student) >= settings.UPLOADS_PER_HOUR:
+        raise RefusedError(429, "too_many_an_hour")
+    kept = handed_in.aggregate(bytes=Coalesce(Sum("size"), 0))["bytes"]
+    coming = mine.aggregate(bytes=Coalesce(Sum(Coalesce("length", "offset")), 0))["bytes"]
+    if kept + coming + (length or settings.UPLOAD_CHUNK_BYTES) > settings.UPLOAD_QUOTA_BYTES:
+        raise RefusedError(429, "too_much")
+
+
+def check_turn(student: User) -> None:
+    """One after the other: no second upload begins while parts of the first one arrive."""
+    if unfinished().filter(student=student, offset__gt=0, expires_at__gt=_moved_within(ACTIVE_SECONDS)).exists():
+        raise RefusedError(429, "upload_active", {"Retry-After": str(ACTIVE_SECONDS)})
+
+
+def _of_the_last_hour(student: User) -> int:
+    """How many the student handed in; to delete one makes no room for another."""
+    kept = Submission.objects.filter(student=student, created_at__gt=Now() - HOUR).count()
+    return kept + Deletion.objects.filter(student=student, handed_in_at__gt=Now() - HOUR).count()
+
+
+def _moved_within(seconds: float) -> CombinedExpression:
+    """Every part that arrives puts an upload's end off: those that end later than this got one within `seconds`."""
+    return Now() + timedelta(hours=settings.UPLOAD_EXPIRES_HOURS) - timedelta(seconds=seconds)
 
 
 def check_room(more: int) -> None:

@@ -3,9 +3,22 @@
 from queueing.models.batch import Batch
 from queueing.models.breaker import Breaker
 from queueing.models.clock import in_seconds
+from queueing.models.forecast import Forecast
 from queueing.models.history import Attempt, Event
 from queueing.models.phase import Pause, Phase
 from queueing.models.task import Claim, Task
 from queueing.models.worker import Worker
 
-__all__ = ["Attempt", "Batch", "Breaker", "Claim", "Event", "Pause", "Phase", "Task", "Worker", "in_seconds"]
+__all__ = [
+    "Attempt",
+    "Batch",
+    "Breaker",
+    "Claim",
+    "Event",
+    "Forecast",
+    "Pause",
+    "Phase",
+    "Task",
+    "Worker",
+    "in_seconds",
+]

@@ -49,6 +49,7 @@ class Task(models.Model):
     not_before = models.DateTimeField(db_default=Now())
     progress_done = models.FloatField(default=0, help_text="Seconds of audio.")
     progress_total = models.FloatField(default=0, help_text="Seconds of audio; 0 while unknown.")
+    audio_seconds = models.FloatField(null=True, blank=True, help_text="Of the whole recording, once it was heard.")
 
     sequence = models.PositiveBigIntegerField(default=1, help_text="Grows with every change; orders its news.")
     created_at = models.DateTimeField(db_default=Now())

@@ -98,7 +98,7 @@ def work(plan: Plan, name: str) -> None:
     trouble = Trouble(plan.folder / TROUBLE)
     stages.register(name, trouble)
     memory = engines.Memory(plan.folder / GPUS, name)
-    worker = PhaseWorker(name, engines.build(plan.work, plan.scale, memory, trouble), plan.options())
+    worker = PhaseWorker(name, engines.build(plan.work, plan.scale, memory, trouble, plan.spread), plan.options())
     signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=worker.stop).start())
     with suppress(QueueError):  # it could not go on, and has logged why; the rehearsal starts it again
         worker.run()

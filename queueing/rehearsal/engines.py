@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -74,9 +75,10 @@ def _held(path: Path) -> bool:
 
 
 class StandIn:
-    """Speech or language model of one kind: every call takes `seconds`, loading and unloading `move_seconds` each.
+    """Speech or language model of one kind: every call takes `seconds`, give or take a share of `spread`.
 
-    While the trouble `llm` lasts, a language model refuses as a server that is gone.
+    Loading and unloading take `move_seconds` each. While the trouble `llm` lasts, a language model refuses as a server
+    that is gone.
     """
 
     name: ClassVar[str] = "simulated"
@@ -93,9 +95,11 @@ class StandIn:
         seconds: float,
         move_seconds: float,
         slots: int = 1,
+        spread: float = 0.0,
     ) -> None:
         self.kind, self.memory, self.trouble = kind, memory, trouble
         self.model, self.seconds, self.move_seconds, self.slots = model, seconds, move_seconds, slots
+        self.spread = spread
         self._held: int | None = None
 
     def load(self) -> None:
@@ -140,7 +144,7 @@ class StandIn:
         if self._held is None:
             raise Infrastructure(f"{self.model} is not loaded", code="not_loaded")
         self._answer()
-        if stop.wait(self.seconds):
+        if stop.wait(self.seconds * random.uniform(1 - self.spread, 1 + self.spread)):  # noqa: S311 - not a secret
             raise Interrupted
 
     def _answer(self) -> None:
@@ -148,7 +152,7 @@ class StandIn:
             self.trouble.refuse("llm", code="engine_unavailable")
 
 
-def build(work: Work, scale: float, memory: Memory, trouble: Trouble) -> Engines:
+def build(work: Work, scale: float, memory: Memory, trouble: Trouble, spread: float = 0.0) -> Engines:
     """The engines of one node, so that a switch from one phase to the other costs `work.switch` altogether."""
     half: Mapping[PhaseName, float] = {
         PhaseName.STT: work.switch / 2 * scale,
@@ -156,7 +160,16 @@ def build(work: Work, scale: float, memory: Memory, trouble: Trouble) -> Engines
     }
 
     def model(kind: PhaseName, name: str, seconds: float, slots: int = 1) -> StandIn:
-        return StandIn(kind, memory, trouble, model=name, seconds=seconds * scale, move_seconds=half[kind], slots=slots)
+        return StandIn(
+            kind,
+            memory,
+            trouble,
+            model=name,
+            seconds=seconds * scale,
+            move_seconds=half[kind],
+            slots=slots,
+            spread=spread,
+        )
 
     return Engines(
         speech=model(PhaseName.STT, "stands for Whisper", work.stt),

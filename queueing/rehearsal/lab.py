@@ -15,6 +15,7 @@ from django.db.models.functions import Coalesce, Now
 from queueing.models import Task, Worker
 from queueing.rehearsal import bounds, crew, oracle, stages
 from queueing.rehearsal.faults import Injector
+from queueing.rehearsal.looks import Looks, Verdict
 from queueing.rehearsal.oracle import Counters
 from queueing.rehearsal.plan import Plan
 from queueing.rehearsal.students import Students
@@ -37,6 +38,7 @@ class Outcome:
     counters: Counters
     faults: Mapping[str, int]  # injected, by kind
     recovery: Mapping[str, list[float]]  # real seconds until work went on after each, by kind
+    estimates: Verdict
     waits: list[float]  # from hand-in to result, sorted
     makespan: float  # from the first hand-in to the last result
     took: float  # real seconds
@@ -65,6 +67,7 @@ class Outcome:
             "mean_wait": round(sum(self.waits) / max(len(self.waits), 1), 1),
             "p95_wait": round(percentile(self.waits, 0.95), 1),
             **asdict(self.counters),
+            "estimates": self.estimates.as_json(),
             "faults": dict(self.faults),
             "recovered": self.recovered,
             "recovery_worst": {kind: round(max(found), 2) for kind, found in self.recovery.items()},
@@ -92,9 +95,10 @@ def rehearse(plan: Plan, say: Say) -> Outcome:
     with crew.Crew(plan) as workers:
         _await_workers(plan)
         injector = Injector(plan, workers, trouble)
+        looks = Looks()
         with Students(plan, more=lambda: not injector.over) as students:
-            _play(plan, workers, injector, students, say)
-    return _judge(plan, injector, students, time.monotonic() - began)
+            _play(plan, workers, injector, students, looks, say)
+    return _judge(plan, injector, students, looks, time.monotonic() - began)
 
 
 def _await_workers(plan: Plan) -> None:
@@ -111,12 +115,13 @@ def deadline_seconds(plan: Plan) -> float:
     return 120.0 + 10 * plan.lower_bound * plan.scale + 3 * plan.faults.total() * (plan.gap_seconds + 1)
 
 
-def _play(plan: Plan, workers: crew.Crew, injector: Injector, students: Students, say: Say) -> None:
+def _play(plan: Plan, workers: crew.Crew, injector: Injector, students: Students, looks: Looks, say: Say) -> None:
     began = said = time.monotonic()
     while time.monotonic() - began < deadline_seconds(plan):
         workers.tend()
         try:
             injector.step()
+            looks.look()
             if injector.over and students.through and _all_ended():
                 return
         except (DatabaseError, InterfaceError):
@@ -137,7 +142,7 @@ def _news(seconds: float, injector: Injector, students: Students) -> str:
     return f"{seconds:4.0f} s: {students.handed_in} handed in; {faults or 'no faults'}; {len(injector.coming)} to come"
 
 
-def _judge(plan: Plan, injector: Injector, students: Students, took: float) -> Outcome:
+def _judge(plan: Plan, injector: Injector, students: Students, looks: Looks, took: float) -> Outcome:
     counters = oracle.count(
         attempted=students.handed_in,
         acknowledged=students.acknowledged,
@@ -157,6 +162,7 @@ def _judge(plan: Plan, injector: Injector, students: Students, took: float) -> O
         counters=counters,
         faults=injector.counts,
         recovery=recovery,
+        estimates=looks.judge(),
         waits=sorted((end - begin).total_seconds() / plan.scale for begin, end in handed_in_and_ended if end),
         makespan=(times["last"] - times["first"]).total_seconds() / plan.scale,
         took=took,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from queueing import jobs, policy
-from queueing.options import Options
+from queueing.options import FORECAST_SECONDS, Options
 from queueing.rehearsal import bounds
 from queueing.rehearsal.bounds import Work
 
@@ -44,6 +44,7 @@ class Plan:
     lease: float = 30.0
     seed: int = 0
     faults: Counter[str] = field(default_factory=Counter)
+    spread: float = 0.0  # by which share of them the work's times vary, either way
     pace: float | None = None  # real seconds between two faults, on average
 
     @property
@@ -77,6 +78,7 @@ class Plan:
             poll_seconds=max(POLL * self.scale, POLL_FLOOR_SECONDS),
             stop_grace_seconds=STOP_GRACE * self.scale,
             lock_dir=self.folder / "locks",
+            forecast_seconds=max(FORECAST_SECONDS * self.scale, POLL_FLOOR_SECONDS),
         )
 
 

@@ -13,6 +13,7 @@ ASKED_FOR_SECONDS = 15 * 60.0  # what the lab wants a class to take
 
 def lines(outcome: Outcome) -> Iterator[str]:
     yield from _times(outcome)
+    yield _estimates(outcome)
     yield ""
     for name, number in asdict(outcome.counters).items():
         yield f"{name:<16}{number:>8}"
@@ -33,6 +34,15 @@ def _times(outcome: Outcome) -> Iterator[str]:
     yield _time("asked for", ASKED_FOR_SECONDS, f"beats 15 min: {_word(outcome.makespan < ASKED_FOR_SECONDS)}")
     yield _time("mean wait", sum(waits) / max(len(waits), 1), "from handing in to the result")
     yield _time("p95 wait", percentile(waits, 0.95), "")
+
+
+def _estimates(outcome: Outcome) -> str:
+    found = outcome.estimates
+    return (
+        f"{'estimates':<16}{found.first_within:>8.0%}  of {found.told} students were told a range that held,"
+        f" ±{found.width / 2:.0%} wide; {found.within:.0%} of {found.looks} looks;"
+        f" {found.rises_without_reason} went up without a reason"
+    )
 
 
 def _recovery(outcome: Outcome) -> Iterator[str]:

@@ -1,8 +1,10 @@
-"""`python -m tests.benchmarks [queue|idle|demo|engines|dashboards|all]`: on a PostgreSQL of its own, gone afterwards.
+"""`python -m tests.benchmarks [PART]`: on an embedded PostgreSQL of its own, gone afterwards; all parts by default.
 
 `queue` sets the queue's own speed against that of its peers, `idle` what a worker costs without work, `demo` runs the
 demo class with real models, `engines` sets ours beside openai-whisper's command and times the language model and the
-hand-over between both, `dashboards` times how soon open pages show a change.
+hand-over between both, `dashboards` times how soon open pages show a change, `uploads` sends thirty videos at once
+through a real daphne, each cut twice, while a dashboard is watched, `estimates` holds what students are told of their
+waits against how long they were.
 """
 
 from __future__ import annotations
@@ -25,14 +27,13 @@ if TYPE_CHECKING:
 
 # For what is measured with one setting per queue: procrastinate's fastest, and the same number of ours.
 CONCURRENCY = 10
+PARTS = ("queue", "idle", "demo", "engines", "dashboards", "uploads", "estimates", "all")
 FAMILIES = ("introeval", "procrastinate", "django-tasks-db")
 
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
-    parser.add_argument(
-        "part", nargs="?", default="all", choices=("queue", "idle", "demo", "engines", "dashboards", "all")
-    )
+    parser.add_argument("part", nargs="?", default="all", choices=PARTS)
     parser.add_argument("--only", choices=FAMILIES, help="one queue alone")
     parser.add_argument("--tasks", type=int, default=2000, help="in a drain (default: %(default)s)")
     parser.add_argument("--finished", type=int, default=100_000, help="rows in a full table (default: %(default)s)")
@@ -41,6 +42,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--concurrency", type=int, nargs="+", default=[1, 10, 30], help="of drains, each tried")
     parser.add_argument("--latency-tasks", type=int, default=60, help="0: leave latency out (default: %(default)s)")
     parser.add_argument("--idle-seconds", type=float, default=60, help="default: %(default)s")
+    parser.add_argument("--uploads", type=int, default=30, help="at once (default: %(default)s)")
+    parser.add_argument("--megabytes", type=int, default=60, help="of each upload (default: %(default)s)")
     parser.add_argument("--json", action="store_true", help="one object on stdout; progress is on stderr always")
     return parser.parse_args()
 
@@ -53,6 +56,10 @@ def main() -> None:
             tables += _demo()
         if options.part in ("engines", "all"):
             tables += _engines(options)
+        if options.part in ("uploads", "all"):
+            tables.append(_uploads(options))
+        if options.part in ("estimates", "all"):
+            tables += _estimates(options)
         if options.part in ("queue", "all"):
             tables += _queue(options, database)
         if options.part in ("idle", "all"):
@@ -119,6 +126,18 @@ def _dashboards(options: argparse.Namespace) -> list[Table]:
     from tests.benchmarks.dashboards import dashboards
 
     return dashboards(options.dashboards, rounds=options.rounds, say=_say)
+
+
+def _uploads(options: argparse.Namespace) -> Table:
+    from tests.benchmarks.uploads.bench import uploads
+
+    return uploads(count=options.uploads, megabytes=options.megabytes, cuts=2, say=_say)
+
+
+def _estimates(options: argparse.Namespace) -> list[Table]:
+    from tests.benchmarks.estimates import cost, estimates
+
+    return [cost(rounds=options.rounds, say=_say), estimates(rounds=options.rounds, say=_say)]
 
 
 def _queue(options: argparse.Namespace, database: Database) -> list[Table]:

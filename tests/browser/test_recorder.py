@@ -180,6 +180,25 @@ def test_an_answer_that_is_lost_makes_no_second_submission(booth: Visit) -> None
     booth.complaints[:] = [one for one in booth.complaints if "net::ERR_FAILED" not in one]
 
 
+def test_what_the_server_will_never_take_is_not_said_to_be_tried_again(booth: Visit) -> None:
+    refused = '{"title": "The file is too large", "what": "It has more bytes than we accept.", "todo": ""}'
+
+    def refuse_parts(route) -> None:  # type: ignore[no-untyped-def]
+        if route.request.method == "PATCH":
+            route.fulfill(status=413, content_type="application/json", body=refused)
+        else:
+            route.continue_()
+
+    booth.page.route("**/api/uploads/**", refuse_parts)
+    start(booth)
+    expect(booth.page.locator("#problem")).to_contain_text("It has more bytes than we accept. It can’t be handed in")
+    expect(booth.page.locator("#problem")).to_contain_text("kept in this browser")
+    expect(booth.page.locator("#problem")).not_to_contain_text("tried again")
+    press(booth, "Stop")
+    in_state(booth, "review")
+    booth.complaints.clear()  # the browser writes every 413 on its console
+
+
 def test_it_stops_by_itself_before_the_limit_and_can_be_saved_or_discarded(
     ada: Visit, cast: Cast, tmp_path: Path
 ) -> None:

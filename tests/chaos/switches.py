@@ -362,7 +362,7 @@ def no_verification() -> AbstractContextManager[object]:
 def no_wait() -> AbstractContextManager[object]:
     """The memory is looked at, and then loading begins all the same."""
 
-    def look_once(self: Coordinator) -> str:
+    def look_once(self: Coordinator, target: PhaseName | None) -> str:
         self._still_held()
         return ""
 

@@ -108,6 +108,14 @@ def test_nginx_lets_a_chunk_through_and_little_more() -> None:
     assert settings.UPLOAD_CHUNK_BYTES < int(found[1]) * 1024 * 1024 <= settings.UPLOAD_CHUNK_BYTES * 1.5
 
 
+def test_nginx_closes_what_dribbles() -> None:
+    """S16: daphne would keep it open."""
+    for name in ("client_header_timeout", "client_body_timeout"):
+        found = re.search(rf"{name} (\d+)s;", (DEPLOY / "nginx.conf").read_text())
+        assert found
+        assert int(found[1]) <= 10
+
+
 def test_the_image_copies_every_package_of_the_project() -> None:
     copied = re.findall(r"^COPY (?!--from)(.+) \S+$", (DEPLOY / "Dockerfile").read_text(), re.MULTILINE)
     sources = {source for line in copied for source in line.split()}

@@ -76,12 +76,16 @@ def test_a_worker_that_was_at_it_has_lost_its_claim(cast: Cast, ending: str) -> 
     assert not any(kind.objects.exists() for kind in (Task, Attempt, Transcript))
 
 
-def test_a_deletion_waits_for_an_outcome_that_is_being_recorded_and_takes_it_along(cast: Cast) -> None:
+@pytest.mark.parametrize("moment", ["claimed", "recorded"])
+def test_a_deletion_waits_for_what_a_worker_is_writing_and_takes_it_along(cast: Cast, moment: str) -> None:
     gone = hand_in(cast.ada, cast.classroom)
-    task = claim(gone)
+    task = claim(gone) if moment == "recorded" else None
     deleting = threading.Thread(target=in_thread, args=(gone, cast))
     with transaction.atomic():
-        task.advance(took=1.0)
+        if task is None:
+            claim(gone)
+        else:
+            task.advance(took=1.0)
         deleting.start()
         deleting.join(0.5)
         assert deleting.is_alive()
@@ -165,6 +169,22 @@ def test_a_disk_that_is_not_mounted_is_asked_again(cast: Cast, disk: Path) -> No
     (disk / "unmounted").rename(disk / "media")
     actions.remove_files_of_deleted()
     assert not files(disk)
+
+
+def test_what_comes_into_the_folder_while_it_is_removed_goes_too(
+    cast: Cast, disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = hand_in(cast.ada, cast.classroom)
+    folder, remove, late = store.locate(gone.path).parent, Path.rmdir, [f"{store.COPY}.part"]
+
+    def come_late(path: Path) -> None:
+        if path == folder and late:
+            (path / late.pop()).touch()
+        remove(path)
+
+    monkeypatch.setattr(Path, "rmdir", come_late)
+    actions.delete(submission=gone, by=cast.ada)
+    assert not folder.exists()
 
 
 def test_a_copy_for_players_that_is_being_made_does_not_come_back(

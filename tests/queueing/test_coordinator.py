@@ -114,6 +114,8 @@ def test_every_step_is_written_down_in_order(coordinator: Coordinator) -> None:
         "phase_loading",
         "phase_active",
     ]
+    unloading = Event.objects.get(kind="phase_unloading").detail
+    assert (unloading["name"], unloading["target"]) == (PhaseName.STT, PhaseName.EVAL)  # whoever looks sees what comes
 
 
 def test_a_model_that_stays_in_memory_blocks_the_hand_over(

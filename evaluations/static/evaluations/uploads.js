@@ -168,7 +168,8 @@ class Item {
   /** What a network or a server that is away mends when it is back. */
   mayGoOn(error) {
     const status = error.originalResponse?.getStatus() ?? 0;
-    if (status && status < 500) return TRY_AGAIN.includes(status);
+    const isLater = Boolean(error.originalResponse?.getHeader("Retry-After"));
+    if (status && status < 500 && !isLater) return TRY_AGAIN.includes(status);
     if (!this.isPaused) this.say("interrupted", reasonOf(error) || word("away"));
     return true;
   }

@@ -11,6 +11,8 @@ from django.core.management.base import CommandParser
 from django.utils.timezone import localtime
 
 from queueing import durations, report
+from queueing.forecast import words
+from queueing.forecast.promise import Estimate
 from queueing.management.base import QueueCommand, bar, length, table
 from queueing.states import PhaseName, Stage, State, Status, Step
 
@@ -122,9 +124,22 @@ def _worker(row: Found) -> str:
 def _summary(found: Found) -> str:
     waiting = sum(place > 0 for place in found["positions"].values())
     oldest = f", the longest for {durations.spoken(found['oldest_seconds'])}" if waiting else ""
-    return f"{waiting} waiting{oldest}; {len(found['positions']) - waiting} running"
+    last = max(filter(None, (task["estimate"] for task in found["tasks"])), key=_latest, default=None)
+    end = f"; all of them {_left(last)}" if last else ""
+    return f"{waiting} waiting{oldest}; {len(found['positions']) - waiting} running{end}"
+
+
+def _latest(estimate: Found) -> float:
+    return float(estimate["high_seconds"])
+
+
+def _left(estimate: Found | None) -> str:
+    return words.spoken(Estimate(**estimate)) if estimate else "-"
 
 
 def _line(found: Found) -> Iterator[str]:
-    rows = [[str(task["position"] or "now"), str(task["id"]), Status(task["status"]).label] for task in found["tasks"]]
-    return table(">><", ["place", "task", "status"], rows) if rows else iter(())
+    rows = [
+        [str(task["position"] or "now"), str(task["id"]), Status(task["status"]).label, _left(task["estimate"])]
+        for task in found["tasks"]
+    ]
+    return table(">><<", ["place", "task", "status", "still takes"], rows) if rows else iter(())

@@ -31,6 +31,7 @@ class Command(BaseCommand):
         parser.add_argument("--nodes", type=int, default=1, help="machines with a GPU")
         parser.add_argument("--scale", type=float, default=0.02, help="real seconds per second of the lab")
         parser.add_argument("--arrive", type=float, default=0, metavar="SECONDS", help="over which they hand in")
+        parser.add_argument("--spread", type=float, default=0, metavar="SHARE", help="by which the times of work vary")
         parser.add_argument(
             "--lease", type=float, default=30, metavar="SECONDS", help="of the lab; at least 2 real ones"
         )
@@ -61,6 +62,7 @@ def _plan(
     lease: float,
     seed: int,
     faults: str,
+    spread: float,
     pace: float | None,
     stt: float,
     extract: float,
@@ -69,6 +71,8 @@ def _plan(
     slots: int,
     **_: Any,
 ) -> plan.Plan:
+    if not 0 <= spread < 1:
+        raise CommandError("--spread is a share, from 0 to below 1")
     if min(students, nodes, slots) < 1 or min(stt, extract, rate, scale, lease) <= 0 or min(switch, arrive) < 0:
         raise CommandError("students, nodes and slots are at least 1, times and scale above 0")
     try:
@@ -85,5 +89,6 @@ def _plan(
         lease,
         seed,
         wanted,
+        spread,
         pace,
     )

@@ -9,10 +9,10 @@ from django.test.utils import CaptureQueriesContext
 
 from evaluations import errors, live
 from evaluations.models import Form, Submission
-from queueing.models import Worker
+from queueing.models import Pause, Worker
 from tests.conftest import Cast
 from tests.evaluations.api.conftest import ask, tell
-from tests.evaluations.material import claim, finish, hand_in, write_results
+from tests.evaluations.material import claim, finish, foretell, hand_in, write_results
 from tests.evaluations.views.conftest import signed_in
 
 
@@ -62,6 +62,31 @@ def test_api_socket_and_page_say_the_same(cast: Cast, waiting: Submission) -> No
     asked = {row["submission_id"]: (row["status"], row["position"]) for row in ask(cast.ada, "my-videos")}
     assert asked == pushed
     assert asked.keys() == {str(waiting.pk), str(second.pk)}
+
+
+def test_api_socket_and_page_say_how_long_it_still_takes(cast: Cast, waiting: Submission) -> None:
+    Worker.objects.create(node="lab-pc", pid=1)
+
+    def told() -> tuple[object, str, str]:
+        page = signed_in(cast.ada).get("/").content.decode()
+        return ask(cast.ada, f"status/{waiting.pk}")["estimate"], live.snapshot(cast.ada)["rows"][0]["html"], page
+
+    estimate, *htmls = told()
+    assert estimate is None
+    assert all("estimating…" in html for html in htmls)
+    foretell(waiting, 245.5, 350.0)
+    estimate, *htmls = told()
+    assert estimate == {"low_seconds": 245.5, "high_seconds": 350.0}
+    assert all("about 4–6 min" in html for html in htmls)
+    Pause.objects.place("stt", by="admin:1", reason="fire drill")
+    estimate, *htmls = told()
+    assert estimate is None
+    assert not any("4–6 min" in html or "estimating" in html for html in htmls)
+
+
+def test_what_has_ended_takes_no_more_time(cast: Cast, failed: Submission) -> None:
+    foretell(failed, 245.5, 350.0)
+    assert ask(cast.ada, f"status/{failed.pk}")["estimate"] is None
 
 
 def test_my_videos_are_mine_newest_first_and_the_same_object_as_their_status(cast: Cast, waiting: Submission) -> None:

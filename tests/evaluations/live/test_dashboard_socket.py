@@ -27,7 +27,7 @@ from queueing.exceptions import Permanent
 from queueing.models import Pause, Phase, Task, Worker, in_seconds
 from queueing.states import Step
 from tests.conftest import Cast
-from tests.evaluations.material import claim, fail, hand_in
+from tests.evaluations.material import claim, fail, foretell, hand_in
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -86,7 +86,7 @@ async def dashboard(user: User) -> AsyncIterator[WebsocketCommunicator]:
 async def hang_up(socket: WebsocketCommunicator) -> None:
     """Leave, and leave no connection behind: communicators keep channels from closing the one of its thread."""
     await socket.disconnect()
-    await database_sync_to_async(connection.close)()
+    await database_sync_to_async(lambda: connection.close())()
 
 
 async def until(socket: WebsocketCommunicator, wanted: Callable[[Message], bool]) -> list[Message]:
@@ -205,10 +205,21 @@ async def test_a_pause_that_runs_out_is_told_though_nobody_lifts_it(cast: Cast) 
     await elsewhere(Pause.objects.place, "stt", by="admin:1", reason="fire drill")
     async with dashboard(cast.ada) as socket:
         assert "fire drill" in socket.snapshot["phase"]["words"]
-        await asyncio.sleep(lookout.WATCH_SECONDS + 0.5)  # the watch has seen the pause
+        await asyncio.sleep(lookout.WATCH_SECONDS + 0.5)  # the lookout has seen the pause
         await elsewhere(Pause.objects.update, since=in_seconds(-100), until=in_seconds(-1))
         change = (await until(socket, lambda message: message["type"] == "phase_change"))[-1]
         assert "fire drill" not in change["words"]
+
+
+async def test_a_wait_that_can_be_told_now_is_told_though_nothing_moved(cast: Cast) -> None:
+    await elsewhere(Worker.objects.create, node="lab-pc", pid=1)
+    submission = await elsewhere(hand_in, cast.ada, cast.classroom)
+    async with dashboard(cast.ada) as socket:
+        assert "estimating…" in socket.snapshot["rows"][0]["html"]
+        await asyncio.sleep(lookout.WATCH_SECONDS + 0.5)  # the lookout has seen that there was none
+        await elsewhere(foretell, submission, 245.0, 350.0)
+        update = (await until(socket, lambda message: message["type"] == "task_update"))[-1]
+    assert "about 4–6 min" in update["html"]
 
 
 async def test_a_burst_becomes_a_few_messages_and_the_last_one_is_right(cast: Cast) -> None:
@@ -278,7 +289,7 @@ async def test_two_windows_of_a_student_are_told_the_same(cast: Cast) -> None:
         await until(first, lambda message: message.get("status") == "failed")
         async with dashboard(cast.ada) as second:
             assert second.snapshot["rows"][0]["status"] == "failed"
-            await elsewhere(submission.evaluation_task.retry, by="ada")
+            await elsewhere(lambda: submission.evaluation_task.retry(by="ada"))
             for socket in (first, second):
                 assert await until(socket, lambda message: message.get("status") == "retry_queued")
 

@@ -46,6 +46,9 @@ def test_the_model_is_told_the_students_own_name_and_then_the_classmates() -> No
     assert result.speech.text
     assert engine.hints[:3] == ("Henry Jackson", "Anna Miller", "Ben Carter")
     assert "Tess Teacher" not in engine.hints
+    stage.save(task, result)
+    task.refresh_from_db()
+    assert task.audio_seconds == result.facts.duration > 10  # by which the next stages' time is reckoned
 
 
 def test_names_are_sorted_whole_and_nothing_else(cast: Cast) -> None:

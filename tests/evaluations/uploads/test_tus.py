@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from django.contrib.auth.models import User
+from django.db.models import F
 from pytest_django import Settings
 
+from evaluations import actions
 from evaluations.models import Submission, Upload
 from queueing.models import Task
 from tests.conftest import Cast
@@ -275,6 +278,44 @@ def test_a_student_has_a_few_unfinished_uploads_at_most(ada: Tus, bo: Tus) -> No
     assert bo.create(5).status_code == 201
     ada.delete(urls[0])
     assert ada.create(5).status_code == 201
+
+
+def test_one_upload_of_a_student_is_under_way_at_a_time(ada: Tus, bo: Tus) -> None:
+    """S17. One that got nothing for a while is not under way: its computer may have crashed."""
+    url = ada.start(10)
+    ada.patch(url, 0, b"hello")
+    refused = ada.create(5)
+    assert (refused.status_code, refused.json()["code"], refused["Retry-After"]) == (429, "upload_active", "10")
+    assert refused.json()["title"] == "Another upload of yours is under way"
+    assert bo.create(5).status_code == 201
+    assert ada.create(client=CLIENT).status_code == 201  # a recording is sent while it is made, and can't wait
+    Upload.objects.filter(pk=upload_at(url).pk).update(expires_at=F("expires_at") - timedelta(seconds=11))
+    assert ada.create(5).status_code == 201
+    assert ada.patch(url, 5, b"world").status_code == 204
+
+
+def test_a_student_hands_in_a_few_videos_an_hour(ada: Tus, cast: Cast, settings: Settings) -> None:
+    """S17: and to delete one makes no room for another."""
+    for number in range(settings.UPLOADS_PER_HOUR):
+        assert ada.send(f"video {number}".encode())["Submission-New"] == "1"
+    actions.delete(submission=Submission.objects.all()[0], by=cast.ada)
+    refused = ada.create(5)
+    assert (refused.status_code, refused.json()["code"]) == (429, "too_many_an_hour")
+    hour = timedelta(hours=1)
+    Submission.objects.update(created_at=F("created_at") - hour)
+    assert ada.create(5).status_code == 201
+
+
+def test_a_student_has_so_much_room_and_no_more(ada: Tus, cast: Cast, settings: Settings) -> None:
+    """S17: what is kept, what is on its way and what is asked for, in all classes."""
+    settings.UPLOAD_QUOTA_BYTES = 100
+    cast.other_classroom.students.add(cast.ada)
+    own, other = str(cast.classroom.pk), str(cast.other_classroom.pk)
+    ada.patch(ada.start(40, classroom=own), 0, b"x" * 40)
+    ada.start(30, classroom=other)
+    refused = ada.create(31, classroom=own)
+    assert (refused.status_code, refused.json()["code"]) == (429, "too_much")
+    assert ada.create(30, classroom=own).status_code == 201
 
 
 def test_a_class_limits_how_much_a_student_hands_in(ada: Tus, cast: Cast) -> None:

@@ -101,6 +101,13 @@ def test_waiting_videos_say_their_place_and_why_they_wait(cast: Cast) -> None:
     assert "transcribing comes next" in page
 
 
+def test_a_change_over_says_what_comes(cast: Cast) -> None:
+    Worker.objects.create(node="lab-pc", pid=1)
+    hand_in(cast.ada, cast.classroom)
+    Phase(node="lab-pc").enter(Step.UNLOADING, name="stt", target="eval")
+    assert "The GPU is changing over to filling in forms and rating." in text_of(signed_in(cast.ada), "/")
+
+
 def test_a_running_video_shows_seconds_of_the_recording(cast: Cast) -> None:
     task = claim(hand_in(cast.ada, cast.classroom))
     task.note_progress(21.4, 61.0)
@@ -286,7 +293,7 @@ def test_the_number_of_queries_does_not_grow_with_the_list(
     client = signed_in(cast.ada)
     with django_assert_max_num_queries(14):
         client.get("/")
-    with django_assert_max_num_queries(9):
+    with django_assert_max_num_queries(10):
         client.get("/submissions/fragment/")
 
 

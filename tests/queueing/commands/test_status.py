@@ -13,7 +13,8 @@ from django.test.utils import CaptureQueriesContext
 from queueing import report
 from queueing.circuit import Terms
 from queueing.exceptions import Infrastructure
-from queueing.models import Breaker, Pause, Phase, Task, Worker, in_seconds
+from queueing.forecast.promise import Estimate, Place, Said
+from queueing.models import Breaker, Forecast, Pause, Phase, Task, Worker, in_seconds
 from queueing.states import PhaseName, State, Step
 from tests.queueing.commands.conftest import Run
 
@@ -136,6 +137,20 @@ def test_positions_list_the_line_in_the_order_of_service(run: Run, in_state: Mak
     ran = run("queue_status", "--positions")
     line = [line.split()[:2] for line in ran.out.splitlines() if re.match(r" *(now|\d+) +\d+ ", line)]
     assert sorted(line) == sorted([["now", str(running.pk)], ["1", str(first.pk)], ["2", str(second.pk)]])
+
+
+def test_how_long_each_still_takes_is_told_and_all_of_them(run: Run, in_state: Make) -> None:
+    task, untold = in_state(State.QUEUED), in_state(State.QUEUED)
+    assert "all of them" not in run("queue_status").out
+    with Forecast.objects.renew(0) as row:
+        assert row
+        row.say({task.pk: Said(Place(task.pk, 0, 0), Estimate(245.0, 350.0))}, which_lab="")
+    estimates = {row["id"]: row["estimate"] for row in run("queue_status", "--json").json["tasks"]}
+    assert estimates == {task.pk: {"low_seconds": 245.0, "high_seconds": 350.0}, untold.pk: None}
+    said = run("queue_status", "--positions").out
+    assert "2 waiting, the longest for 0 s; 0 running; all of them about 4–6 min" in said
+    assert re.search(rf"\b{task.pk} +uploaded +about 4–6 min\n", said)
+    assert re.search(rf"\b{untold.pk} +uploaded +-\n", said)
 
 
 def test_nothing_but_text_goes_into_a_pipe(run: Run, worker: Worker) -> None:

@@ -119,6 +119,19 @@ def test_evaluation_with_nothing_but_ratings_loads_only_the_model_that_rates(
     assert loads(in_turns) == (0, 1)
 
 
+def test_who_reckons_with_the_worker_is_told_its_slots_and_turns(
+    ready_to: Callable[..., Task], in_turns: PhaseWorker
+) -> None:
+    ready_to(Stage.EXTRACT)
+    with registered(in_turns):
+        while not in_turns.jobs:
+            in_turns.run_once()
+        crew = in_turns.claims.crew()
+    assert dict(crew.lanes) == {"transcribe": "speech", "extract": "extract", "rate": "rate"}
+    assert dict(crew.slots) == {"speech": 1, "extract": 2, "rate": 2}
+    assert (crew.turns, crew.holder, crew.node) == (True, "extract", "n")
+
+
 def test_nothing_is_claimed_before_the_model_that_it_needs_is_loaded(
     ready_to: Callable[..., Task], in_turns: PhaseWorker
 ) -> None:

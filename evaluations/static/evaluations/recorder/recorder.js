@@ -257,7 +257,7 @@ function tell() {
   else if (["offline", "offline_later"].includes(part("problem").dataset.word)) {
     problem("");
     announce(word("back"));
-  } else solved("refused", "signed_out");
+  } else solved("refused", "signed_out", "hopeless");
   if (submission) finish(submission);
 }
 

@@ -6,7 +6,8 @@
 const PIECE_BYTES = 1024 * 1024;
 const PATIENCE_MS = 60000; // for one request; a Wi-Fi that is gone says nothing
 const RESTS_MS = [1000, 2000, 4000, 8000, 15000];
-const HOPELESS = [400, 412, 413, 415];
+const HOPELESS = [400, 410, 412, 413, 415]; // asking again gets the same answer
+const GONE = [404, 410]; // the upload; the recording is still here
 
 class Refused extends Error {
   constructor(status, said) {
@@ -51,8 +52,9 @@ export class Sending {
       } catch (error) {
         if (this.isOver) return;
         this.offset = null;
-        this.note(troubleOf(error), error.said);
-        if (HOPELESS.includes(error.status)) return;
+        const isHopeless = HOPELESS.includes(error.status);
+        this.note(isHopeless ? "hopeless" : troubleOf(error), error.said);
+        if (isHopeless) return;
         await this.rest(RESTS_MS[Math.min(failures, RESTS_MS.length - 1)]);
         failures += 1;
       }
@@ -91,7 +93,7 @@ export class Sending {
     try {
       this.heed(await this.ask("HEAD", this.take.facts.url));
     } catch (error) {
-      if (error.status !== 404) throw error;
+      if (!GONE.includes(error.status)) throw error;
       await this.startOver();
     }
   }
@@ -104,7 +106,7 @@ export class Sending {
     try {
       this.heed(await this.ask("PATCH", url, headers, piece));
     } catch (error) {
-      if (![404, 410].includes(error.status)) throw error;
+      if (!GONE.includes(error.status)) throw error;
       await this.startOver();
     }
   }

@@ -1,0 +1,95 @@
+"""Pure: what is said of how long it takes. It goes up only for a reason.
+
+What is worked out anew every two seconds wobbles: a stage took longer than the last ones, so everybody's end moves. A
+student who reads "about 4 min", then "about 5 min", trusts neither. So of two estimates of a task the lower one is
+said, and when things go slowly the countdown stands still until they have caught up. (The lower end of the range may
+come up as far as the upper one comes down.) It goes up when something has happened to this task, and then says what it
+must:
+
+- it was put back: a failure, a lost worker, a server that was away;
+- somebody who was behind it, or not there, comes before it, or somebody before it was put back;
+- the lab is another one: a node came or went, or has other slots;
+- everything takes so long that even the best case is later than the worst one that was said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import sqrt
+from typing import Final
+
+from queueing.forecast.play import Moment
+
+WIDTH: Final = 1.3  # standard deviations on either side: four of five fall between them if they are bell-shaped
+SOONER: Final = 0.05  # of the time: what the play leaves out …
+LATER: Final = 0.1  # … most of which, a look here and a commit there, only takes longer
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """How long until the last stage is done."""
+
+    low_seconds: float
+    high_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A task in the line, for as far as it tells whether something happened to it."""
+
+    task: int
+    group: int  # its batch, counted from the first that is served; those of one group wait for each other
+    setbacks: int  # how often it was claimed in vain
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    place: Place
+    estimate: Estimate
+
+
+def estimate(soonest: Moment, latest: Moment) -> Estimate:
+    """From the earliest at which it is through if nobody else comes, to the latest if others still join its batch."""
+    low = soonest.at * (1 - SOONER) - _width(soonest)
+    high = max(moment.at * (1 + LATER) + _width(moment) for moment in (soonest, latest))
+    return Estimate(max(low, 0.0), high)
+
+
+def _width(moment: Moment) -> float:
+    return WIDTH * sqrt(moment.variance + moment.doubt**2)
+
+
+def say(
+    fresh: Mapping[int, Estimate], line: Sequence[Place], before: Mapping[int, Said], *, same_lab: bool
+) -> dict[int, Said]:
+    """What is said now of each task in `line`, which is in the order of its groups, given what was said `before`."""
+    furthest = _furthest(line, before)
+    said = {}
+    for place in line:
+        if (found := fresh.get(place.task)) is None:
+            continue
+        last = before.get(place.task)
+        if last and same_lab and furthest[place.group] <= last.place.group:
+            found = _lower(found, last.estimate)
+        said[place.task] = Said(place, found)
+    return said
+
+
+def _furthest(line: Sequence[Place], before: Mapping[int, Said]) -> dict[int, float]:
+    """By group: how far behind the one was that has come from furthest behind, of all that are in it or before it."""
+    furthest, most = {}, float("-inf")
+    for place in line:
+        last = before.get(place.task)
+        undisturbed = last and last.place.setbacks == place.setbacks
+        most = max(most, last.place.group if last and undisturbed else float("inf"))
+        furthest[place.group] = most
+    return furthest
+
+
+def _lower(fresh: Estimate, last: Estimate) -> Estimate:
+    if fresh.low_seconds > last.high_seconds:
+        return fresh
+    high = min(fresh.high_seconds, last.high_seconds)
+    nearer = last.high_seconds - high  # as much as the lower end may rise: the middle of the range never does
+    return Estimate(min(fresh.low_seconds, last.low_seconds + nearer, high), high)

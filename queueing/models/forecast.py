@@ -1,0 +1,79 @@
+"""How long everybody in line still has to wait, as it was last worked out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import cached_property
+from typing import Any, Final
+
+from django.db import models, transaction
+from django.db.models import Q
+from django.db.models.functions import Now
+
+from queueing.forecast.promise import Estimate, Place, Said
+from queueing.models.clock import in_seconds
+
+ONLY: Final = 1  # the row's key
+STALE_SECONDS: Final = 30.0  # a forecast that nobody renews is worth nothing
+
+
+class ForecastManager(models.Manager["Forecast"]):
+    def current(self) -> Forecast:
+        """The one that holds; an empty one if there is none, or it is stale."""
+        return self.filter(made_at__gte=in_seconds(-STALE_SECONDS)).first() or Forecast()
+
+    @contextmanager
+    def renew(self, seconds: float) -> Iterator[Forecast | None]:
+        """The row, locked, to be said anew; None when it is younger than `seconds` or somebody else is about it."""
+        with transaction.atomic():
+            self.bulk_create([Forecast(made_at=in_seconds(-STALE_SECONDS))], ignore_conflicts=True)
+            due = self.filter(pk=ONLY, made_at__lte=in_seconds(-seconds / 2))
+            row = due.annotate(now=Now()).select_for_update(skip_locked=True).first()
+            if row:
+                row.made_at = row.now  # what is read from here on is not older
+            yield row
+
+
+class Forecast(models.Model):
+    """Of all tasks in one row, which is read and replaced as a whole: a page asks once for all that it shows.
+
+    The seconds are those of `made_at`. They are not counted down in between: the next forecast does that, in which they
+    never grow without a reason (queueing/forecast/promise.py).
+    """
+
+    id = models.PositiveSmallIntegerField(primary_key=True, default=ONLY)
+    made_at = models.DateTimeField(db_default=Now())
+    ranges = models.JSONField(default=dict, help_text="Task → low and high in seconds, group, setbacks.")
+    which_lab = models.TextField(blank=True, help_text="The nodes and slots for which it was made.")
+
+    objects = ForecastManager()
+
+    class Meta:
+        constraints = (models.CheckConstraint(condition=Q(id=ONLY), name="one_forecast"),)
+
+    def __str__(self) -> str:
+        return f"forecast for {len(self.ranges)} tasks"
+
+    def of(self, task_id: int) -> Estimate | None:
+        """None: not known."""
+        found = self.ranges.get(str(task_id))
+        return Estimate(*found[:2]) if found else None
+
+    @cached_property
+    def said(self) -> dict[int, Said]:
+        return {int(pk): _said(int(pk), *found) for pk, found in self.ranges.items()}
+
+    def say(self, said: Mapping[int, Said], *, which_lab: str) -> None:
+        """Replace it. Only on the row of `renew`, which is locked."""
+        ranges: dict[str, Any] = {str(pk): _packed(each) for pk, each in said.items()}
+        Forecast.objects.filter(pk=ONLY).update(ranges=ranges, which_lab=which_lab, made_at=self.made_at)
+
+
+def _said(task: int, low: float, high: float, group: int, setbacks: int) -> Said:
+    return Said(Place(task, group, setbacks), Estimate(low, high))
+
+
+def _packed(said: Said) -> list[float]:
+    found = said.estimate
+    return [round(found.low_seconds, 2), round(found.high_seconds, 2), said.place.group, said.place.setbacks]

@@ -1,0 +1,128 @@
+"""The line, played forward: the arithmetic by hand for small ones, what must always hold for any."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from queueing.forecast.pace import Pace, Span
+from queueing.forecast.play import NEAR_THE_END, Lab, Moment, Node, Step, Work, play
+from queueing.policy import Limits
+from queueing.rehearsal import bounds
+from queueing.states import PhaseName
+
+STT, EVAL = PhaseName.STT, PhaseName.EVAL
+LIMITS = Limits(batch_size=10, batch_max_wait_seconds=3, max_dwell_seconds=600, idle_unload_seconds=60)
+STEPS = (Step("transcribe", STT, "speech", 0), Step("extract", EVAL, "extract", 1), Step("rate", EVAL, "rate", 2))
+SECONDS = {"transcribe": 10.0, "extract": 15.0, "rate": 25.0}
+SWAP = 5.0
+
+
+def lab(*, slots: int = 1, spread: float = 0.0, doubt: float = 0.0, turns: bool = False) -> Lab:
+    paces = {stage: Pace(Span(seconds, spread, doubt)) for stage, seconds in SECONDS.items()}
+    return Lab(LIMITS, {"speech": 1, "extract": slots, "rate": slots}, paces, Span(SWAP), turns)
+
+
+def waiting(number: int, *, batch: int | None = None, stage: int = 0, waited: float = 60.0) -> list[Work]:
+    return [Work(task, STEPS[stage:], turn=task, batch=batch, waited=waited) for task in range(1, number + 1)]
+
+
+IDLE, LISTENS, RATES = Node("n", None), Node("n", STT), Node("n", EVAL)
+
+
+def ends(line: list[Work], *nodes: Node, **how: float) -> dict[int, float]:
+    return {task: moment.at for task, moment in play(line, nodes, lab(**how)).items()}  # type: ignore[arg-type]
+
+
+def test_one_alone_is_transcribed_swapped_and_rated() -> None:
+    assert ends(waiting(1), IDLE) == {1: SWAP + 10 + SWAP + 15 + 25}
+    assert ends(waiting(1), LISTENS) == {1: 10 + SWAP + 15 + 25}
+    assert ends(waiting(1, stage=1), RATES) == {1: 15 + 25}
+
+
+def test_an_upload_waits_for_others_to_join_its_batch() -> None:
+    (end,) = ends(waiting(1, waited=1.0), IDLE).values()
+    assert end == pytest.approx(2 + SWAP + 10 + SWAP + 15 + 25, abs=0.1)
+
+
+@pytest.mark.parametrize("slots", [1, 3])
+@pytest.mark.parametrize("students", [1, 7, 10, 30])
+def test_a_class_takes_as_long_as_the_arithmetic_of_the_rehearsal_says(students: int, slots: int) -> None:
+    work = bounds.Work(10, 15, 25, SWAP, slots)
+    last = max(ends(waiting(students), Node("n", STT, ready_in=SWAP / 2), slots=slots).values())
+    assert last == pytest.approx(bounds.lower_bound(students, work, batch_size=10), abs=0.5)
+
+
+def test_what_runs_is_nearly_through_by_its_pace_or_by_its_own_speed() -> None:
+    (runs,) = waiting(1, stage=2)
+    assert ends([replace(runs, node="n", elapsed=20)], RATES) == {1: 5}
+    assert ends([replace(runs, node="n", elapsed=100)], RATES) == {1: 25 * NEAR_THE_END}
+    assert ends([replace(runs, node="n", elapsed=30, progress=0.75)], RATES) == {1: 10}
+
+
+def test_what_is_put_off_is_not_begun_before_its_time() -> None:
+    (later,) = waiting(1, stage=2)
+    assert ends([replace(later, due_in=50.0)], RATES) == {1: 50 + 25}
+
+
+def test_models_that_take_turns_cost_a_turn_per_batch() -> None:
+    line = waiting(2, batch=1, stage=1)
+    assert ends(line, RATES, turns=True) == {1: 2 * 15 + SWAP + 25, 2: 2 * 15 + SWAP + 2 * 25}
+    first_rates = Node("n", EVAL, holder="rate")
+    assert (
+        max(
+            ends(
+                [*line, *[replace(w, task=w.task + 2) for w in waiting(1, batch=1, stage=2)]], first_rates, turns=True
+            ).values()
+        )
+        == 25 + SWAP + 2 * 15 + SWAP + 2 * 25
+    )
+
+
+def test_who_waits_in_a_batch_that_nobody_has_open_is_served_all_the_same() -> None:
+    assert ends(waiting(1, batch=7), LISTENS) == ends(waiting(1), LISTENS)
+    assert ends(waiting(1, batch=7), replace(LISTENS, batch=7, taken=1)) == ends(waiting(1), LISTENS)
+
+
+def test_two_nodes_share_the_work() -> None:
+    one, two = ends(waiting(20), IDLE), ends(waiting(20), IDLE, Node("m", None))
+    assert max(two.values()) < max(one.values()) * 0.7
+
+
+def test_without_a_node_or_a_pace_nothing_is_known() -> None:
+    assert play(waiting(2), [], lab()) == {}
+    unknown = Step("summarise", EVAL, "rate", 3)
+    assert play([*waiting(2), Work(9, (unknown,), turn=0)], [RATES], lab()) == {}
+
+
+def test_how_unsure_it_is_grows_with_what_must_happen_one_after_the_other() -> None:
+    moments = play(waiting(3, stage=2), [RATES], lab(spread=2, doubt=1))
+    assert moments == {n: Moment(25.0 * n, 4.0 * n, 1.0 * n) for n in (1, 2, 3)}
+
+
+pairs = st.tuples(st.integers(0, 2), st.floats(0, 600))
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.lists(st.floats(0, 600), min_size=1, max_size=45),
+    st.sampled_from([IDLE, LISTENS, RATES, Node("n", STT, ready_in=3.0), Node("n", EVAL, dwelt=700.0)]),
+    st.integers(1, 4),
+    st.booleans(),
+    st.lists(pairs, max_size=12),
+)
+def test_everybody_ends_in_turn_and_another_one_behind_changes_nothing_before_its_batch(
+    waits: list[float], node: Node, slots: int, turns: bool, evaluated: list[tuple[int, float]]
+) -> None:
+    uploads = [Work(100 + n, STEPS, turn=n, waited=waited) for n, waited in enumerate(sorted(waits, reverse=True))]
+    older = [
+        Work(n, STEPS[1:] if late else STEPS[2:], turn=n, batch=1, waited=w) for n, (late, w) in enumerate(evaluated)
+    ]
+    found = play([*older, *uploads], [node], lab(slots=slots, spread=1, doubt=0.5, turns=turns))
+    assert found.keys() == {work.task for work in [*older, *uploads]}  # nobody waits for ever
+    assert all(moment.at > 0 and moment.variance > 0 and moment.doubt > 0 for moment in found.values())
+    in_turn = [found[work.task].at for work in uploads]
+    assert in_turn == sorted(in_turn)

@@ -23,6 +23,7 @@ from evaluations.models import Classroom, Evaluation, Form, Submission
 from queueing.exceptions import Permanent
 from queueing.models import Phase, Worker
 from queueing.states import Step
+from tests.browser.conftest import elsewhere
 from tests.conftest import Cast
 from tests.evaluations.material import claim, fail, finish, hand_in, write_long_results
 
@@ -163,10 +164,26 @@ def rows(page: Page, world: World) -> Iterator[str]:
 
 
 def rows_without_a_socket(page: Page, world: World) -> Iterator[str]:
+    page.clock.install()
     page.route_web_socket("**/ws/dashboard?*", lambda route: route.close())
     page.goto("/")
     expect(page.locator("#connection")).to_be_visible()
     yield "connection lost"
+    page.route("**/submissions/fragment/", lambda route: route.abort())
+    page.clock.fast_forward(60_000)
+    expect(page.locator("#stale")).to_be_visible()
+    yield "nothing new for a while"
+
+
+def news(page: Page, world: World) -> Iterator[str]:
+    """What is told when two of one's videos have ended, one of them badly."""
+    page.goto("/")
+    for name, end in ((RTL_NAME, finish), (LONG_NAME, partial(fail, error=Permanent(code="no_audio")))):
+        submission = elsewhere(hand_in, world.cast.bo, world.cast.classroom, name=name)
+        elsewhere(end, submission)
+        expect(page.locator(".badge:is(.done, .failed)").first).to_be_visible()
+    expect(page.locator(".badge.failed")).to_be_visible()
+    yield "what has just ended"
 
 
 def uploading(page: Page, world: World) -> Iterator[str]:
@@ -267,6 +284,7 @@ VISITS: Final[list[tuple[str, str | None, Visit]]] = [
     ("dashboard", "newcomer", simply(lambda world: "/")),
     ("dashboard", "ada", rows),
     ("dashboard", "ada", rows_without_a_socket),
+    ("dashboard", "bo", news),
     ("dashboard", "cleo", uploading),
     ("record", "cleo", record),
     ("record", "cleo", no_camera),

@@ -20,7 +20,8 @@ export function apply(fresh, { whole = false } = {}) {
 
 /** Try again what was held back. */
 export function settle() {
-  for (const row of held.values()) applyRow(row);
+  // Of a copy: what is still in use is put in again, at the end, and would be met again for ever.
+  for (const row of [...held.values()]) applyRow(row);
 }
 
 function applyRow(fresh) {

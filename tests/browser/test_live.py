@@ -31,7 +31,7 @@ class Cable:
     sockets: list[WebSocketRoute] = field(default_factory=list)
 
     def lay(self) -> None:
-        self.page.route_web_socket("**/ws/dashboard", self._connect)
+        self.page.route_web_socket("**/ws/dashboard?*", self._connect)
 
     def _connect(self, route: WebSocketRoute) -> None:
         server = route.connect_to_server()

@@ -28,7 +28,7 @@ def test_a_waiting_video_has_a_place_in_the_line_and_a_reason(cast: Cast, waitin
         "stt",
     )
     assert (said["position"], said["waiting"]) == (1, 2)
-    assert said["why"] == "No worker is running at the moment; it goes on as soon as one does."
+    assert said["why"] == "No worker is running at the moment. Your video is safe; it goes on as soon as work does."
     assert (said["progress"], said["error"]) == (None, None)
     assert (said["can_retry"], said["can_cancel"]) == (False, True)
 

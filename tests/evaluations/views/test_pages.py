@@ -8,7 +8,6 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from django.contrib.auth.models import User
-from django.db import connection
 from django.db.models.functions import Now
 from django.test import Client
 from pytest_django import DjangoAssertNumQueries, Settings
@@ -517,22 +516,7 @@ def test_the_board_costs_the_same_for_many_as_for_few(
         client.get(f"/classes/{cast.classroom.pk}/")
 
 
-# Health and errors
-
-
-def test_health_is_asked_without_a_login(db: None) -> None:
-    answer = Client().get("/healthz")
-    assert (answer.status_code, answer.content) == (200, b"ok")
-
-
-def test_health_is_bad_without_a_database(db: None) -> None:
-    def refuse(*args: object) -> None:
-        from django.db import OperationalError
-
-        raise OperationalError("gone")
-
-    with connection.execute_wrapper(refuse):
-        assert Client().get("/healthz").status_code == 503
+# Errors
 
 
 def test_what_is_not_there_is_said_in_words(cast: Cast) -> None:

@@ -62,7 +62,7 @@ def test_the_transcript_follows_the_player_by_sentence_and_word(result: Visit) -
     expect(page.locator(SENTENCE)).to_contain_text(SAID[0])
     expect(page.locator(WORD)).to_have_text("my")
     expect(page.locator(SENTENCE)).to_contain_text(SAID[1])
-    assert page.locator("[aria-current=true]").count() <= 2
+    assert page.locator("main [aria-current=true]").count() <= 2
     page.evaluate(f"{PLAYER}.pause(); {PLAYER}.currentTime = 16.9")
     expect(page.locator(SENTENCE)).to_have_count(0)  # nothing is said there
 

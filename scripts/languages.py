@@ -89,7 +89,7 @@ def update() -> None:
     template = found()
     for path in catalogues():
         catalogue = read(path)
-        catalogue.update(template, no_fuzzy_matching=True)
+        catalogue.update(template, no_fuzzy_matching=True, update_creation_date=False)
         with path.open("wb") as file:
             write_po(file, catalogue, width=120, sort_by_file=True, include_lineno=False, ignore_obsolete=True)
         missing = sum(not message.string for message in catalogue if message.id)

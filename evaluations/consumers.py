@@ -16,6 +16,8 @@ from evaluations.lookout import lookout
 log = structlog.get_logger(__name__)
 
 SESSION_CHECK_SECONDS: Final = 60.0
+SIGN_OUT_CHECK_SECONDS: Final = 0.1
+SIGN_OUT_CHECKS: Final = 30
 SIGNED_OUT: Final = 4401  # close code: reload, and be asked to sign in
 
 
@@ -84,17 +86,29 @@ class DashboardConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channe
         if mark == live.session_mark(self.scope["session"].session_key):
             lookout.leave(self)
             self._guard.cancel()
-            self._guard = asyncio.create_task(self.close(SIGNED_OUT))
+            self._guard = asyncio.create_task(self._sign_out())
+
+    async def _sign_out(self) -> None:
+        """Not before the session is gone, which it is soon after the news: a page that reloads too early stays in."""
+        for _ in range(SIGN_OUT_CHECKS):
+            if not await self._may_stay():
+                break
+            await asyncio.sleep(SIGN_OUT_CHECK_SECONDS)
+        await self.close(SIGNED_OUT)
 
     async def _check_session(self) -> None:
         """Sessions end without a word, too: by time, or because somebody was switched off or has a new password."""
-        while True:
+        is_signed_in = True
+        while is_signed_in:
             # Spread out: thirty pages of one class must not ask all at once.
             await asyncio.sleep(SESSION_CHECK_SECONDS * random.uniform(0.5, 1))  # noqa: S311
-            try:
-                if not await live.may_stay(self.user_id, self.scope["session"].session_key):
-                    break
-            except Exception as error:
-                log.warning("session_not_checked", error=repr(error))
+            is_signed_in = await self._may_stay()
         lookout.leave(self)
         await self.close(SIGNED_OUT)
+
+    async def _may_stay(self) -> bool:
+        try:
+            return await live.may_stay(self.user_id, self.scope["session"].session_key)
+        except Exception as error:
+            log.warning("session_not_checked", error=repr(error))
+            return True

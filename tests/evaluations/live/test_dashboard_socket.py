@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
@@ -14,6 +15,7 @@ from channels.testing import WebsocketCommunicator
 from channels_redis.pubsub import RedisPubSubChannelLayer
 from django.conf import settings as django_settings
 from django.contrib.auth.models import User
+from django.contrib.sessions.backends.db import SessionStore
 from django.contrib.sessions.models import Session
 from django.db import connection, transaction
 from django.test import Client
@@ -346,6 +348,29 @@ async def test_signing_out_closes_the_socket(cast: Cast) -> None:
     await socket.receive_json_from(timeout=PATIENCE_SECONDS)
     await elsewhere(client.logout)
     assert await socket.receive_output(timeout=LOGOUT_SECONDS) == {"type": "websocket.close", "code": 4401}
+    await hang_up(socket)
+
+
+async def test_a_socket_closes_only_when_its_page_would_be_asked_to_sign_in(
+    cast: Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Django says that somebody signed out before it drops the session; a page that reloads early stays signed in."""
+    flush = SessionStore.flush
+
+    def late(store: SessionStore) -> None:
+        time.sleep(0.5)
+        flush(store)
+
+    monkeypatch.setattr(SessionStore, "flush", late)
+    client = await login(cast.ada)
+    key = key_of(client)
+    socket = socket_for(client)
+    await socket.connect(timeout=PATIENCE_SECONDS)
+    await socket.receive_json_from(timeout=PATIENCE_SECONDS)
+    signing_out = asyncio.create_task(elsewhere(client.logout))
+    assert await socket.receive_output(timeout=LOGOUT_SECONDS) == {"type": "websocket.close", "code": 4401}
+    assert not await live.may_stay(cast.ada.pk, key)
+    await signing_out
     await hang_up(socket)
 
 

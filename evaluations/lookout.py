@@ -110,7 +110,7 @@ class Lookout:
 
     def _hear(self, message: Mapping[str, Any]) -> None:
         if message["type"] == "session.ended":
-            for socket in self._sockets:
+            for socket in list(self._sockets):  # those that it ends leave
                 socket.end_session(message["session"])
         else:
             self.wake()

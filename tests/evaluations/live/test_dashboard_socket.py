@@ -341,14 +341,16 @@ def test_a_line_that_was_read_before_a_task_ended_says_nothing_of_it(cast: Cast)
     assert (row.position, row.place) == (None, "")
 
 
-async def test_signing_out_closes_the_socket(cast: Cast) -> None:
+async def test_signing_out_closes_the_socket_of_each_window(cast: Cast) -> None:
     client = await login(cast.ada)
-    socket = socket_for(client)
-    await socket.connect(timeout=PATIENCE_SECONDS)
-    await socket.receive_json_from(timeout=PATIENCE_SECONDS)
+    windows = [socket_for(client) for _ in range(3)]
+    for window in windows:
+        await window.connect(timeout=PATIENCE_SECONDS)
+        await window.receive_json_from(timeout=PATIENCE_SECONDS)
     await elsewhere(client.logout)
-    assert await socket.receive_output(timeout=LOGOUT_SECONDS) == {"type": "websocket.close", "code": 4401}
-    await hang_up(socket)
+    for window in windows:
+        assert await window.receive_output(timeout=LOGOUT_SECONDS) == {"type": "websocket.close", "code": 4401}
+        await hang_up(window)
 
 
 async def test_a_socket_closes_only_when_its_page_would_be_asked_to_sign_in(

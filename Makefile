@@ -65,7 +65,7 @@ test-fast: setup $(STAMPS)/test  ## the tests that take seconds, on every save
 	@$(RUN) -m pytest -q -n $(LANES) -m "not slow"
 
 test: test-setup check  ## all tests: real processes, models and browser included
-	@$(RUN) -m pytest -q -n $(LANES)
+	@$(RUN) -m pytest -q -n $(LANES) --dist worksteal
 
 check: setup $(STAMPS)/test  ## linters, types, layers, templates, migrations
 	@$(RUN) -m ruff check .

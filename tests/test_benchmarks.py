@@ -84,7 +84,7 @@ def test_our_own_queue_can_be_measured_without_its_peers() -> None:
 
 @pytest.mark.slow
 def test_an_idle_worker_asks_at_most_two_things_a_second() -> None:
-    (idle,) = _benchmark("idle", "--only=introeval", "--idle-seconds=15")["idle"]["rows"]
+    (idle,) = _benchmark("idle", "--only=introeval", "--idle-seconds=8")["idle"]["rows"]
 
     assert 0 < idle["statements/s"] <= 2
 

@@ -34,7 +34,7 @@ def test_at_most_a_tenth_of_a_demo_clips_words_is_wrong(
     assert said.language == "en"
 
 
-@pytest.mark.parametrize("file", SCRIPTS)
+@pytest.mark.parametrize("file", [*SCRIPTS][:3])  # it takes ten times as long; the benchmark of the engines hears all
 def test_openai_whisper_hears_the_same_words_at_the_same_times(file: str, heard: Heard) -> None:
     one, other = heard["faster-whisper", file], heard["openai-whisper", file]
     assert plain(other.text) == plain(one.text)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import platform
 import secrets
+import shutil
 from pathlib import Path
 
 import django_stubs_ext
@@ -33,6 +34,16 @@ def positive(name: str, default: float) -> float:
     if value <= 0:
         raise ImproperlyConfigured(f"{name} must be above 0, it is {value}")
     return value
+
+
+def disk_reserve_mb() -> float:
+    """A tenth of the disk that DATA_DIR is on, or will be; 5 GB of a large one."""
+    for place in (DATA_DIR, *DATA_DIR.parents):
+        try:
+            return min(shutil.disk_usage(place).total / 10 / 1024**2, 5 * 1024)
+        except OSError:  # not made yet, or not for this user to see
+            continue
+    return 5 * 1024
 
 
 def one_of(name: str, *choices: str) -> str:
@@ -216,7 +227,7 @@ UPLOAD_CHUNK_BYTES = 4 * 1024 * 1024
 UPLOAD_EXPIRES_HOURS = positive("UPLOAD_EXPIRES_HOURS", 24)
 UPLOADS_PER_HOUR = int(positive("UPLOADS_PER_HOUR", 5))  # of a student, handed in
 UPLOAD_QUOTA_BYTES = int(positive("UPLOAD_QUOTA_MB", 2048) * 1024 * 1024)  # of a student, kept and on their way
-DISK_RESERVE_BYTES = int(positive("DISK_RESERVE_MB", 500) * 1024 * 1024)
+DISK_RESERVE_BYTES = int(positive("DISK_RESERVE_MB", disk_reserve_mb()) * 1024 * 1024)
 DATA_UPLOAD_MAX_MEMORY_SIZE = UPLOAD_CHUNK_BYTES + 64 * 1024  # of any body, see introeval/bodies.py
 # A body that is larger goes to a file on the disk, for which the loop waits, and all sockets with it.
 FILE_UPLOAD_MAX_MEMORY_SIZE = DATA_UPLOAD_MAX_MEMORY_SIZE

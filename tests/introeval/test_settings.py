@@ -7,8 +7,12 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
+from unittest.mock import Mock
 
 import pytest
+
+from introeval import settings as module
 
 ROOT = Path(__file__).parents[2]
 READERS = r"(?:env(?:\.\w+)?|positive|one_of|restart_action|_chosen)\(\s*\"([A-Z_]+)\""
@@ -39,3 +43,17 @@ def test_a_bad_value_stops_the_process_and_names_the_variable(variable: str, val
     run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=env, capture_output=True, text=True, check=False)
     assert run.returncode != 0
     assert variable in run.stderr
+
+
+@pytest.mark.parametrize(("disk_gb", "reserve_gb"), [(20, 2), (50, 5), (2000, 5)])
+def test_a_tenth_of_the_disk_is_kept_free_but_no_more_than_5_gb(
+    disk_gb: int, reserve_gb: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def usage(place: Path) -> Any:
+        if place != tmp_path:
+            raise FileNotFoundError(place)
+        return Mock(total=disk_gb * 1024**3)
+
+    monkeypatch.setattr(module, "DATA_DIR", tmp_path / "not made" / "yet")
+    monkeypatch.setattr("shutil.disk_usage", usage)
+    assert module.disk_reserve_mb() == pytest.approx(reserve_gb * 1024)

@@ -1,4 +1,4 @@
-"""S22, S39: who reaches what, by every route of the URLconf, and that only a POST with the token changes anything.
+"""S22, S25, S39: who reaches what, by every route of the URLconf, and that only a POST with the token changes anything.
 
 A route that is not in the table fails, and so does a method that is not. Everything with a key is Ada's.
 """

@@ -1,4 +1,4 @@
-"""The decoding child: what it may do, and what becomes of it and of its parent when one of them dies."""
+"""S19: The decoding child: what it may do, and what becomes of it and of its parent when one of them dies."""
 
 from __future__ import annotations
 

@@ -86,6 +86,7 @@ def test_a_cover_picture_is_no_video_whatever_its_size(side: int, clips: Clips, 
 
 @RECIPES
 def test_the_name_of_a_file_decides_nothing(recipe: corpus.Recipe, clips: Clips, tmp_path: Path) -> None:
+    """S10: the container is what was probed."""
     for lie in {"wav", "mp3", "webm"} - {recipe.container}:
         path = tmp_path / f"renamed.{lie}"
         path.hardlink_to(clips[recipe.name])
@@ -95,6 +96,7 @@ def test_the_name_of_a_file_decides_nothing(recipe: corpus.Recipe, clips: Clips,
 def test_a_name_that_looks_like_an_option_is_a_name(
     clips: Clips, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """S20."""
     monkeypatch.chdir(tmp_path)
     names = ("-i", "--help", "-f lavfi", "concat:a|b", "http:", "fd:", "a\nb", "\u202egpj", "$(touch x)", "é" * 120)
     for name in names:

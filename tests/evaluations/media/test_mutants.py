@@ -1,4 +1,4 @@
-"""Damaged files by the hundred: each ends in samples or in a reason, and the parent lives."""
+"""S19: Damaged files by the hundred: each ends in samples or in a reason, and the parent lives."""
 
 from __future__ import annotations
 

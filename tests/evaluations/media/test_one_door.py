@@ -1,4 +1,4 @@
-"""Rules that a later call site could forget, checked in the source of everything."""
+"""S05, S20: Rules that a later call site could forget, checked in the source of everything."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Media over HTTP: ranges by the book, small pieces, and nothing that a browser could run."""
+"""S23: Media over HTTP: ranges by the book, small pieces, and nothing that a browser could run."""
 
 from __future__ import annotations
 
@@ -58,6 +58,7 @@ def body(response: HttpResponseBase) -> bytes:
     ],
 )
 def test_a_range_is_answered_with_its_first_mebibyte(header: str, first: int, last: int, film: Path) -> None:
+    """S24: what the ASGI server buffers for a slow reader is a mebibyte at most."""
     response = fetch(film, Range=header)
     content = film.read_bytes()
     assert response.status_code == 206

@@ -1,4 +1,4 @@
-"""The store: whole and durable or not there, whatever fails, and never outside its folder."""
+"""S12: The store: whole and durable or not there, whatever fails, and never outside its folder."""
 
 from __future__ import annotations
 

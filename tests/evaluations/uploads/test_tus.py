@@ -207,6 +207,7 @@ def test_metadata_that_is_no_base64_is_refused(ada: Tus, header: str) -> None:
     ],
 )
 def test_a_hostile_name_is_text_and_never_a_path(ada: Tus, disk: Path, name: str, shown: str) -> None:
+    """S11."""
     ada.send(CONTENT, name)
     submission = Submission.objects.get()
     assert submission.original_name == shown
@@ -217,6 +218,7 @@ def test_a_hostile_name_is_text_and_never_a_path(ada: Tus, disk: Path, name: str
 
 @pytest.mark.parametrize("who", ["bo", "teacher", "outsider"])
 def test_nobody_else_can_touch_an_upload(ada: Tus, cast: Cast, who: str) -> None:
+    """S21."""
     url = ada.start(len(CONTENT))
     ada.patch(url, 0, CONTENT[:100])
     other = Tus(getattr(cast, who))

@@ -15,7 +15,9 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from asgiref.sync import sync_to_async
 from django.core.handlers.asgi import ASGIRequest
+from django.db import connections
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 
@@ -56,8 +58,8 @@ def content_type(container: str, *, video: bool = True) -> str:
 def stream(request: HttpRequest, path: Path, content_type: str) -> HttpResponseBase:
     """Answer a GET or HEAD for a stored file; whether this user may see it has been decided before.
 
-    Without a Range header the whole file is streamed in chunks. Players always send one; for the rest the server in
-    front has to hold back a slow reader, since the ASGI server buffers what it is given.
+    Without a Range header the whole file is streamed in chunks, each when the reader has taken the one before
+    (introeval/bodies.py). Players always send one.
 
     Raises:
         Http404: there is no such regular file.
@@ -187,6 +189,7 @@ def _chunks(path: Path) -> Iterator[bytes]:
 
 
 async def _chunks_async(path: Path) -> AsyncIterator[bytes]:
+    await sync_to_async(connections.close_all)()  # a reader may take minutes; the database is for those who wait
     offset = 0
     while chunk := await asyncio.to_thread(_read, path, offset, _STREAM_BYTES):
         yield chunk

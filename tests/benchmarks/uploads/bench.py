@@ -9,6 +9,7 @@ import re
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -26,6 +27,7 @@ from introeval.management.commands.up import Site, children
 from tests.benchmarks.latency import percentile
 from tests.benchmarks.report import Row, Table
 from tests.benchmarks.uploads.client import CHUNK_BYTES, Sender, piece
+from tests.nginx import nginx_before
 
 ROOT: Final = Path(__file__).parents[3]
 MOST_RSS_MB: Final = 500.0
@@ -35,15 +37,15 @@ START_SECONDS: Final = 60.0
 LOAD_SECONDS: Final = 900.0
 
 
-def uploads(*, count: int, megabytes: int, cuts: int, say: Callable[[str], None]) -> Table:
-    """`count` uploads of `megabytes` each at once, each cut `cuts` times."""
+def uploads(*, count: int, megabytes: int, cuts: int, nginx: bool, say: Callable[[str], None]) -> Table:
+    """`count` uploads of `megabytes` each at once, each cut `cuts` times, through `nginx` or not."""
     say(f"{count} uploads of {megabytes} MB at once, each cut {cuts} times")
     senders = [_sender(number, megabytes * 1_000_000, cuts) for number in range(count)]
     expected = [_digest(sender) for sender in senders]
     load = os.getloadavg()[0]
-    with _site() as (site, daphne), _watched(site.port, senders[0].cookie) as figures:
+    with _site() as (site, daphne), _door(site.port, nginx) as port, _watched(port, senders[0].cookie) as figures:
         began = time.perf_counter()
-        lost = _load(site.port, senders)
+        lost = _load(port, senders)
         took = time.perf_counter() - began
         peak = _peak_rss_mb(daphne.pid)
     whole = sum(map(_is_kept, senders, expected))
@@ -60,7 +62,8 @@ def uploads(*, count: int, megabytes: int, cuts: int, say: Callable[[str], None]
         _row("seconds", took, "", held=None),
         _row("MB/s", count * megabytes / took, "", held=None),
     ]
-    return Table("uploads", f"{count} uploads of {megabytes} MB through one daphne, {len(pings)} pings meanwhile", rows)
+    way = "nginx and one daphne" if nginx else "one daphne"
+    return Table("uploads", f"{count} uploads of {megabytes} MB through {way}, {len(pings)} pings meanwhile", rows)
 
 
 def _ping(milliseconds: list[float], percent: float) -> Row:
@@ -116,6 +119,16 @@ def _site() -> Iterator[tuple[Site, psutil.Popen]]:
         finally:
             daphne.terminate()
             daphne.wait(20)
+
+
+@contextmanager
+def _door(port: int, nginx: bool) -> Iterator[int]:
+    """Where the students knock."""
+    if not nginx:
+        yield port
+        return
+    with tempfile.TemporaryDirectory() as folder, nginx_before(port, Path(folder)) as before:
+        yield before.port
 
 
 @contextmanager

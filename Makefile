@@ -62,8 +62,8 @@ chromium:
 	  || { echo "the browser tests need Debian's chromium: sudo apt-get install chromium" >&2; exit 1; }
 
 nginx:
-	@PATH="$$PATH:/usr/sbin"; command -v nginx >/dev/null || { if [ "$$(id -u)" = 0 ]; then sh scripts/nginx.sh; \
-	  else echo "tests/deploy/test_nginx.py is left out without Debian's nginx: sudo make nginx" >&2; fi; }
+	@PATH="$$PATH:/usr/sbin"; command -v nginx >/dev/null || { [ "$$(id -u)" = 0 ] && sh scripts/nginx.sh; } \
+	  || { echo "the tests of deploy/ need Debian's nginx, which they start themselves: sudo make nginx" >&2; exit 1; }
 
 test-fast: setup $(STAMPS)/test  ## the tests that take seconds, on every save
 	@$(RUN) -m pytest -q -n $(LANES) -m "not slow"

@@ -71,7 +71,7 @@ class Nginx:
 @contextmanager
 def nginx_before(site_port: int, folder: Path, *, tls: bool = False) -> Iterator[Nginx]:
     """nginx while the block lasts, before the site that listens on `site_port` of this machine."""
-    assert PROGRAM, "there is no nginx here: make nginx"
+    assert PROGRAM, "there is no nginx here: sudo make nginx"
     included = folder / "introeval.d"
     nginx = Nginx(free_port(), free_port(), included / "fullchain.pem")
     changes = {

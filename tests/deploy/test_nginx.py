@@ -31,15 +31,11 @@ from tests.crowd import Wire as WebSocket
 from tests.evaluations.material import hand_in
 from tests.evaluations.uploads.conftest import metadata
 from tests.evaluations.uploads.test_over_http import BODY, TOKEN, Wire
-from tests.nginx import PROGRAM, Nginx, nginx_before
+from tests.nginx import Nginx, nginx_before
 from tests.processes.conftest import wait_until
 from tests.processes.site import Program, Site, serving
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.django_db(transaction=True),
-    pytest.mark.skipif(PROGRAM is None, reason="there is no nginx here: sudo make nginx"),
-]
+pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 
 MIB = 1024 * 1024
 GIANT = 300 * MIB

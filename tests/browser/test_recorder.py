@@ -31,6 +31,7 @@ navigator.mediaDevices.getUserMedia = async () => {
   return new MediaStream([...nothing.stream.getTracks(), ...picture.getTracks()]);
 };
 """
+DEAF = "Object.defineProperty(BaseAudioContext.prototype, 'state', { get: () => 'suspended' });"
 TAKEN = """
 navigator.mediaDevices.getUserMedia = async () => { throw new DOMException("taken", "NotReadableError"); };
 """
@@ -229,6 +230,20 @@ def test_silence_never_enables_record_and_says_why(booth: Visit) -> None:
     expect(booth.page.locator("#problem")).to_contain_text("We hear nothing yet.")
     expect(booth.page.get_by_role("button", name="Record", exact=True)).to_be_disabled()
     assert booth.page.locator("#level").evaluate("meter => meter.value") == 0
+
+
+def test_where_the_browser_can_not_listen_it_records_all_the_same(booth: Visit) -> None:
+    """Firefox at a computer without loudspeakers starts no AudioContext."""
+    booth.page.add_init_script(DEAF)
+    booth.page.reload()
+    press(booth, "Turn on camera and microphone")
+    expect(booth.page.locator("#heard")).to_contain_text("This browser can’t measure how loud you are here")
+    expect(booth.page.locator("#problem")).to_be_hidden()
+    press(booth, "Record")
+    record_for(booth, 2)
+    press(booth, "Stop")
+    press(booth, "Hand in")
+    heard(handed_in(booth))
 
 
 def test_a_student_without_a_mouse_and_a_camera_records(booth: Visit) -> None:

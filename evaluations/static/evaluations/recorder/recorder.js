@@ -91,7 +91,7 @@ async function turnOn() {
   await devices.offer(stream, { camera: part("camera"), microphone: part("microphone") });
   part("record").disabled = true;
   part("heard").textContent = word("say_something");
-  level = new Level(stream, { tick: showLevel, heard: mayRecord });
+  level = new Level(stream, { tick: showLevel, heard: () => mayRecord("heard"), deaf: () => mayRecord("deaf") });
   if (state !== "checking") enter("checking");
 }
 
@@ -138,11 +138,12 @@ function showLevel(percent, silentSeconds) {
   else if (part("record").disabled) problem("nothing_heard");
 }
 
-function mayRecord() {
+/** Somebody was heard, or nobody can be; `why` is the word for it. */
+function mayRecord(why) {
   solved("nothing_heard");
   part("record").disabled = false;
-  part("heard").textContent = word("heard");
-  if (state === "checking") announce(word("heard"));
+  part("heard").textContent = word(why);
+  if (state === "checking") announce(word(why));
 }
 
 // ---- recording

@@ -182,7 +182,8 @@ async function record() {
   claim(take);
   sending = new Sending(take, server, tell);
   const limits = { maxSeconds, maxBytes: Number(page.dataset.maxBytes) };
-  recording = new Recording(stream, take, limits, { tick: showTime, grown: () => sending.more(), stopped: review });
+  const on = { tick: showTime, grown: () => sending.more(), stopped: review, failed: startOver };
+  recording = new Recording(stream, take, limits, on);
   try {
     recording.start();
   } catch {
@@ -213,6 +214,16 @@ async function review(why) {
   enter("review");
   if (why) problem(why);
   tell();
+}
+
+/** The browser wrote nothing, whatever it said. */
+async function startOver() {
+  turnOff();
+  letSleep();
+  show("idle");
+  problem("not_recorded");
+  sending.discard(); // not waited for: the server may be away
+  await sending.take.forget();
 }
 
 function play(url) {
@@ -250,8 +261,9 @@ async function submit() {
 function tell() {
   const { take, safeBytes, trouble, reason, submission } = sending;
   const { size } = take.facts;
-  const percent = size ? Math.floor((100 * safeBytes) / size) : 0;
-  part("safety").textContent = safeBytes >= size ? word("all_safe") : word("partly_safe", { percent });
+  const percent = Math.floor((100 * safeBytes) / size);
+  if (size === 0) part("safety").textContent = "";
+  else part("safety").textContent = safeBytes >= size ? word("all_safe") : word("partly_safe", { percent });
   page.dataset.safe = safeBytes;
   if (!take.isKept) problem("not_kept");
   if (trouble) problem(trouble === "offline" && state !== "recording" ? "offline_later" : trouble, { reason });

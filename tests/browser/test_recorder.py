@@ -31,6 +31,15 @@ navigator.mediaDevices.getUserMedia = async () => {
   return new MediaStream([...nothing.stream.getTracks(), ...picture.getTracks()]);
 };
 """
+DEAF = "Object.defineProperty(BaseAudioContext.prototype, 'state', { get: () => 'suspended' });"
+NO_PICTURE = """
+const ask = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+navigator.mediaDevices.getUserMedia = async (wanted) => {
+  const stream = await ask({ audio: true });
+  if (wanted.video) stream.addTrack(document.createElement("canvas").captureStream(0).getVideoTracks()[0]);
+  return stream;
+};
+"""
 TAKEN = """
 navigator.mediaDevices.getUserMedia = async () => { throw new DOMException("taken", "NotReadableError"); };
 """
@@ -229,6 +238,39 @@ def test_silence_never_enables_record_and_says_why(booth: Visit) -> None:
     expect(booth.page.locator("#problem")).to_contain_text("We hear nothing yet.")
     expect(booth.page.get_by_role("button", name="Record", exact=True)).to_be_disabled()
     assert booth.page.locator("#level").evaluate("meter => meter.value") == 0
+
+
+def test_where_the_browser_can_not_listen_it_records_all_the_same(booth: Visit) -> None:
+    """Firefox at a computer without loudspeakers starts no AudioContext."""
+    booth.page.add_init_script(DEAF)
+    booth.page.reload()
+    press(booth, "Turn on camera and microphone")
+    expect(booth.page.locator("#heard")).to_contain_text("This browser can’t measure how loud you are here")
+    expect(booth.page.locator("#problem")).to_be_hidden()
+    press(booth, "Record")
+    record_for(booth, 2)
+    press(booth, "Stop")
+    press(booth, "Hand in")
+    heard(handed_in(booth))
+
+
+def test_a_camera_without_a_picture_is_told_before_the_student_has_said_it_all(booth: Visit) -> None:
+    """The browser waits for the first picture before it writes anything, the sound included."""
+    booth.page.add_init_script(NO_PICTURE)
+    booth.page.clock.install()
+    booth.page.reload()
+    start(booth)
+    expect(booth.page.locator("#safety")).to_be_empty()
+    booth.page.clock.fast_forward(15_000)
+    expect(booth.page.locator("#problem")).to_contain_text("Nothing was recorded")
+    in_state(booth, "idle")
+    wait_until(lambda: not elsewhere(Upload.objects.exists))
+    press(booth, "I have no camera: sound only")
+    press(booth, "Record")
+    record_for(booth, 2)
+    press(booth, "Stop")
+    press(booth, "Hand in")
+    heard(handed_in(booth))
 
 
 def test_a_student_without_a_mouse_and_a_camera_records(booth: Visit) -> None:

@@ -4,24 +4,36 @@ const TICK_MS = 100;
 const QUIETEST_DB = -60;
 const VOICE_DB = -42; // a voice at arm's length is around -30, a quiet room below -50
 const TICKS_TO_BE_HEARD = 3;
+const TICKS_TO_START = 30;
 
 export class Level {
-  /** `tick(percent, silentSeconds)`; `heard()` once, as soon as a voice was there for long enough. */
-  constructor(stream, { tick, heard }) {
+  /**
+   * `tick(percent, silentSeconds)`; `heard()` once, as soon as a voice was there for long enough; `deaf()` once, when
+   * the browser doesn't let anybody listen: Firefox starts no AudioContext where there are no loudspeakers.
+   */
+  constructor(stream, { tick, heard, deaf }) {
     this.context = new AudioContext();
     this.analyser = this.context.createAnalyser();
     this.analyser.fftSize = 2048;
     this.context.createMediaStreamSource(stream).connect(this.analyser);
-    this.context.resume();
+    this.context.resume().catch(() => {}); // closed before it started
     this.samples = new Float32Array(this.analyser.fftSize);
     this.loudTicks = 0;
     this.silentTicks = 0;
+    this.deafTicks = 0;
     this.tick = tick;
     this.heard = heard;
+    this.deaf = deaf;
     this.timer = setInterval(() => this.look(), TICK_MS);
   }
 
   look() {
+    if (this.context.state !== "running") {
+      // Not silence: it hasn't begun, or a phone call has interrupted it.
+      this.deafTicks += 1;
+      if (this.deafTicks === TICKS_TO_START) this.deaf();
+      return;
+    }
     const level = this.decibels();
     this.silentTicks = level >= VOICE_DB ? 0 : this.silentTicks + 1;
     if (level >= VOICE_DB) this.loudTicks += 1;

@@ -91,7 +91,7 @@ async function turnOn() {
   await devices.offer(stream, { camera: part("camera"), microphone: part("microphone") });
   part("record").disabled = true;
   part("heard").textContent = word("say_something");
-  level = new Level(stream, { tick: showLevel, heard: mayRecord });
+  level = new Level(stream, { tick: showLevel, heard: () => mayRecord("heard"), deaf: () => mayRecord("deaf") });
   if (state !== "checking") enter("checking");
 }
 
@@ -138,11 +138,12 @@ function showLevel(percent, silentSeconds) {
   else if (part("record").disabled) problem("nothing_heard");
 }
 
-function mayRecord() {
+/** Somebody was heard, or nobody can be; `why` is the word for it. */
+function mayRecord(why) {
   solved("nothing_heard");
   part("record").disabled = false;
-  part("heard").textContent = word("heard");
-  if (state === "checking") announce(word("heard"));
+  part("heard").textContent = word(why);
+  if (state === "checking") announce(word(why));
 }
 
 // ---- recording
@@ -181,7 +182,8 @@ async function record() {
   claim(take);
   sending = new Sending(take, server, tell);
   const limits = { maxSeconds, maxBytes: Number(page.dataset.maxBytes) };
-  recording = new Recording(stream, take, limits, { tick: showTime, grown: () => sending.more(), stopped: review });
+  const on = { tick: showTime, grown: () => sending.more(), stopped: review, failed: startOver };
+  recording = new Recording(stream, take, limits, on);
   try {
     recording.start();
   } catch {
@@ -212,6 +214,16 @@ async function review(why) {
   enter("review");
   if (why) problem(why);
   tell();
+}
+
+/** The browser wrote nothing, whatever it said. */
+async function startOver() {
+  turnOff();
+  letSleep();
+  show("idle");
+  problem("not_recorded");
+  sending.discard(); // not waited for: the server may be away
+  await sending.take.forget();
 }
 
 function play(url) {
@@ -249,8 +261,9 @@ async function submit() {
 function tell() {
   const { take, safeBytes, trouble, reason, submission } = sending;
   const { size } = take.facts;
-  const percent = size ? Math.floor((100 * safeBytes) / size) : 0;
-  part("safety").textContent = safeBytes >= size ? word("all_safe") : word("partly_safe", { percent });
+  const percent = Math.floor((100 * safeBytes) / size);
+  if (size === 0) part("safety").textContent = "";
+  else part("safety").textContent = safeBytes >= size ? word("all_safe") : word("partly_safe", { percent });
   page.dataset.safe = safeBytes;
   if (!take.isKept) problem("not_kept");
   if (trouble) problem(trouble === "offline" && state !== "recording" ? "offline_later" : trouble, { reason });

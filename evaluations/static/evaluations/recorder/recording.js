@@ -7,6 +7,8 @@ const VIDEO_BITS = 1000000; // a second
 const SOUND_BITS = 96000;
 // The class's limit is on decoded sound, and a timer can be late: better two seconds early than refused.
 const MARGIN_SECONDS = 2;
+// For the first byte: a browser waits for the camera's first picture before it writes anything, the sound included.
+const PATIENCE_SECONDS = 15;
 
 /** The first kind of file that this browser can write. */
 export function typeFor({ soundOnly }) {
@@ -24,7 +26,7 @@ export function endingOf(type) {
 export class Recording {
   /**
    * `on.tick(seconds)` four times a second, `on.grown()` after each piece that was kept, `on.stopped(why)` when all of
-   * it is: `why` is a word, or null when somebody pressed “Stop”.
+   * it is: `why` is a word, or null when somebody pressed “Stop”. `on.failed()` instead when there is nothing to keep.
    */
   constructor(stream, take, { maxSeconds, maxBytes }, on) {
     this.take = take;
@@ -95,13 +97,22 @@ export class Recording {
   look() {
     if (this.recorder.state === "inactive") return;
     this.on.tick(this.seconds);
-    if (this.seconds >= this.longest) this.stop("at_end");
+    if (this.take.facts.size === 0 && this.seconds >= PATIENCE_SECONDS) this.giveUp();
+    else if (this.seconds >= this.longest) this.stop("at_end");
     else if (this.take.facts.size >= this.largest) this.stop("too_big");
+  }
+
+  giveUp() {
+    clearInterval(this.timer);
+    this.recorder.ondataavailable = this.recorder.onstop = null;
+    this.recorder.stop();
+    this.on.failed();
   }
 
   async finish() {
     clearInterval(this.timer);
     await this.saving;
-    this.on.stopped(this.why);
+    if (this.take.facts.size === 0) this.on.failed();
+    else this.on.stopped(this.why);
   }
 }

@@ -144,6 +144,16 @@ def test_whoever_has_handed_in_sees_first_what_becomes_of_it(cast: Cast) -> None
     assert page.index("mine.mp4") < page.index("Record it here")
 
 
+def test_what_a_teacher_looks_at_first_is_not_said_to_be_ready(cast: Cast) -> None:
+    cast.classroom.release = Classroom.Release.AFTER_REVIEW
+    cast.classroom.save()
+    submission = hand_in(cast.ada, cast.classroom, name="mine.mp4")
+    finish(submission)
+    page = signed_in(cast.ada).get("/").content.decode()
+    assert 'data-toast="mine.mp4 is rated. Your teacher looks at it first."' in page
+    assert "is ready" not in page
+
+
 def test_a_file_of_no_use_is_recorded_again_rather_than_tried_again(cast: Cast) -> None:
     client = signed_in(cast.ada)
     submission = hand_in(cast.ada, cast.classroom)

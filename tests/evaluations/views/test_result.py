@@ -193,6 +193,14 @@ def test_a_hidden_rating_shows_in_no_chart_line_or_sentence(cast: Cast, ada: Cli
     assert "+3.9 since last time" in text_of(signed_in(cast.teacher), hidden)
 
 
+def test_progress_is_beside_the_scores_only(cast: Cast, ada: Client, submission: Submission) -> None:
+    write_long_results(submission, scores=SCORES)
+    write_long_results(hand_in(cast.ada, cast.classroom, name="second.mp4"), scores=SCORES)
+    waiting = hand_in(cast.ada, cast.classroom, name="third.mp4")
+    assert "From recording to recording" in text_of(ada, submission)
+    assert "From recording to recording" not in text_of(ada, waiting)
+
+
 def test_the_page_costs_the_same_however_much_was_said(
     ada: Client, submission: Submission, django_assert_max_num_queries: DjangoAssertNumQueries
 ) -> None:

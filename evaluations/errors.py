@@ -289,6 +289,11 @@ CATALOGUE: Final[dict[str, Explanation]] = {
     "unexpected": Explanation(_("Something went wrong"), _("An error came up that nobody has a name for yet."), _RETRY),
 }
 
+OF_THE_FILE: Final = frozenset(
+    {"empty_file", "unreadable", "not_media", "no_audio", "no_speech", "too_long", "too_many_pixels", "too_large"}
+)
+"""Those that another recording mends."""
+
 
 def explain(code: str) -> Explanation:
     """The words for an error code in the language of the request; unknown codes get those of `unexpected`."""

@@ -78,7 +78,7 @@ class Queue:
     def absence(self) -> str:
         """That nobody does the work, in one sentence."""
         if not self.silences:
-            return _("No worker is running at the moment.")
+            return _("The computer that does the work is not running at the moment.")
         return _silence_words(min(self.silences.values()))
 
     @property
@@ -206,6 +206,11 @@ class Row:
     @property
     def can_retry(self) -> bool:
         return self.task.state in (State.FAILED, State.CANCELLED)
+
+    @property
+    def needs_another(self) -> bool:
+        """Whether trying the same file again is of little use."""
+        return self.task.state == State.FAILED and self.task.error_code in errors.OF_THE_FILE
 
     @property
     def kept(self) -> str:
@@ -342,7 +347,7 @@ def _silent_words(servers: Sequence[Breaker]) -> str:
 
 def _why_it_waits(task: Task, queue: Queue, position: int | None) -> str:
     if not queue.workers:
-        return " ".join([queue.absence, _("Your video is safe; it goes on as soon as a worker does.")])
+        return " ".join([queue.absence, _("Your video is safe: work on it goes on by itself.")])
     needed = pipelines.get(task.pipeline).stage(task.stage).phase
     if pause := queue.pause_of(needed):
         return " ".join(_pauses_words([pause]))

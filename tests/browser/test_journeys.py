@@ -118,7 +118,7 @@ def test_a_recording_of_20_s_survives_a_cut_network_and_a_reload(
     press(visit, "Stop")
     in_state(visit, "review")
     visit.page.reload()
-    visit.page.locator("#kept").get_by_role("button", name="Go on uploading").click()
+    visit.page.locator("#kept").get_by_role("button", name="Hand in").click()
     expect(visit.page.locator("#kept").get_by_role("link", name="is handed in")).to_be_visible()
     submission = elsewhere(Submission.objects.get)
     assert decode(store.locate(submission.path), max_seconds=60).facts.duration > 19

@@ -48,6 +48,15 @@ OF_PAGES: Final = {
     *("object-src 'none'", "base-uri 'none'", "form-action 'self'", "frame-ancestors 'none'"),
 }
 OF_MEDIA: Final = {"sandbox", "default-src 'none'"}
+FOR_FINGERS: Final = ("login", "dashboard", "record", "submission", "submission-delete")  # a student's pages
+LEAST_PIXELS: Final = 44
+TOO_SMALL: Final = """
+(least) =>
+  [...document.querySelectorAll("button, a.button, a.name, header a, summary, select, input")]
+    .filter((each) => each.getClientRects().length && !each.closest("video"))
+    .filter((each) => Math.min(each.getBoundingClientRect().width, each.getBoundingClientRect().height) < least - 0.5)
+    .map((each) => each.outerHTML.slice(0, 150))
+"""
 MOST_BYTES: Final = 150_000  # of scripts and styles together, as they are served: not compressed
 WHEN_NEEDED: Final = "/static/vendor/tus.min.js"  # no page opens with it; it comes with the first file that is chosen
 
@@ -132,15 +141,38 @@ def test_every_page_in_every_state(chromium: Browser, site: str, cast: Cast) -> 
     assert not problems, "\n".join(problems)
 
 
+@pytest.mark.timeout(120)
+def test_what_a_finger_presses_is_as_large_as_one(chromium: Browser, site: str, cast: Cast) -> None:
+    world = elsewhere(pages.build, cast)
+    context = chromium.new_context(
+        base_url=site, viewport={"width": 360, "height": 740}, has_touch=True, is_mobile=True
+    )
+    context.set_default_timeout(PATIENCE_MS)
+    found: dict[str, list[str]] = {}
+    for name, who, visit in (entry for entry in VISITS if entry[0] in FOR_FINGERS):
+        sign_in(context, world, who, site)
+        page = context.new_page()
+        page.on("dialog", lambda dialog: dialog.accept())
+        for state in visit(page, world):
+            found[f"{name}, {state}"] = page.evaluate(TOO_SMALL, LEAST_PIXELS)
+        page.close()
+    context.close()
+    assert {state: small for state, small in found.items() if small} == {}
+
+
 def test_every_page_of_the_site_is_visited(cast: Cast) -> None:
     """A new page needs a visit. Which addresses are pages is asked of the site itself."""
+    visited = {name for name, _, _ in VISITS if not name.startswith(("admin", "error"))}
+    assert elsewhere(pages_found_by_walking, cast) == visited
+
+
+def pages_found_by_walking(cast: Cast) -> set[str]:
     world = pages.build(cast)
     clients = [
         Client(),
         *(Client(headers={"cookie": f"sessionid={world.sessions[who]}"}) for who in ("ada", "teacher")),
     ]
-    found = {route.name for route in walk() for client in clients if is_page(route, client, world)}
-    assert found == {name for name, _, _ in VISITS if not name.startswith(("admin", "error"))}
+    return {route.name for route in walk() for client in clients if is_page(route, client, world)}
 
 
 def is_page(route: Route, client: Client, world: World) -> bool:

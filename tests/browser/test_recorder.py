@@ -40,6 +40,9 @@ navigator.mediaDevices.getUserMedia = async (wanted) => {
   return stream;
 };
 """
+MUTED = """
+Object.defineProperty(MediaStreamTrack.prototype, "muted", { get() { return this.kind === "audio"; } });
+"""
 TAKEN = """
 navigator.mediaDevices.getUserMedia = async () => { throw new DOMException("taken", "NotReadableError"); };
 """
@@ -155,7 +158,7 @@ def test_a_full_disk_and_a_reload_in_the_middle_lose_nothing(booth: Visit) -> No
     row = booth.page.locator("#kept .row")
     expect(row).to_contain_text("is not handed in yet")
     expect(row.get_by_role("button")).to_have_count(3)
-    row.get_by_role("button", name="Go on uploading").click()
+    row.get_by_role("button", name="Hand in").click()
     row.get_by_role("link", name="is handed in").click()
     submission = elsewhere(Submission.objects.get)
     assert submission.size >= before > 0
@@ -271,6 +274,23 @@ def test_a_camera_without_a_picture_is_told_before_the_student_has_said_it_all(b
     press(booth, "Stop")
     press(booth, "Hand in")
     heard(handed_in(booth))
+
+
+def test_a_muted_microphone_keeps_its_own_words(booth: Visit) -> None:
+    booth.page.add_init_script(SILENCE + MUTED)
+    booth.page.reload()
+    press(booth, "Turn on camera and microphone")
+    expect(booth.page.locator("#problem")).to_contain_text("Your microphone is muted")
+    booth.page.wait_for_timeout(5000)  # by now it would be said that nothing is heard
+    expect(booth.page.locator("#problem")).to_contain_text("Your microphone is muted")
+
+
+def test_what_is_said_while_recording_moves_nothing(booth: Visit) -> None:
+    start(booth)
+    place = booth.page.get_by_role("button", name="Stop").bounding_box()
+    booth.page.locator("#problem").evaluate("place => { place.hidden = false; place.textContent = 'It is silent.'; }")
+    expect(booth.page.locator("#problem")).to_be_in_viewport()
+    assert booth.page.get_by_role("button", name="Stop").bounding_box() == place
 
 
 def test_a_student_without_a_mouse_and_a_camera_records(booth: Visit) -> None:

@@ -111,11 +111,28 @@ def test_an_upload_goes_on_after_a_reload(ada: Visit, large: Path) -> None:
     ada.complaints.clear()  # the connection that was cut
 
 
+def test_whoever_waits_is_told_to_be_free_to_go_but_not_during_an_upload(ada: Visit, cast: Cast, large: Path) -> None:
+    may_leave = ada.page.get_by_text("you may close this page")
+    expect(ada.page.locator("#none-yet")).to_be_visible()
+    expect(may_leave).to_be_hidden()
+    submission = elsewhere(hand_in, cast.ada, cast.classroom)
+    expect(may_leave).to_be_visible()
+    ada.page.route("**/api/uploads/*-*", lambda route: None)
+    choose(ada, large)
+    expect(ada.page.locator("#uploads .row")).to_be_in_viewport()
+    expect(may_leave).to_be_hidden()
+    ada.page.locator("#uploads").get_by_role("button", name="Cancel").click()
+    ada.page.unroute_all(behavior="ignoreErrors")
+    expect(may_leave).to_be_visible()
+    elsewhere(finish, submission)
+    expect(may_leave).to_be_hidden()
+
+
 def test_an_upload_can_be_paused_resumed_and_cancelled(ada: Visit, large: Path) -> None:
     ada.page.route("**/api/uploads/*-*", lambda route: slowly(ada, route))
     choose(ada, large)
     row = ada.page.locator("#uploads .row")
-    expect(row).to_contain_text("of 10.0 MB")
+    expect(row).to_contain_text("of 10.0 MB. Keep this page open")
     row.get_by_role("button", name="Pause").click()
     expect(row.locator(".badge")).to_have_text("paused")
     row.get_by_role("button", name="Go on").click()

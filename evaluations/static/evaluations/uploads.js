@@ -63,6 +63,7 @@ class Line {
       return;
     }
     for (const file of files) this.waiting.push(new Item(file, this));
+    document.getElementById("uploads").scrollIntoView({ block: "nearest" });
     this.next();
   }
 

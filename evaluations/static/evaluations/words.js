@@ -13,9 +13,9 @@ export function clock(seconds) {
   return `${Math.floor(whole / 60)}:${String(whole % 60).padStart(2, "0")}`;
 }
 
-/** A moment as the student's own clock shows it: "10:32". */
+/** A moment by the student's own clock, written as all pages do: "10:32". */
 export function timeOf(moment) {
-  return new Date(moment).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
+  return new Date(moment).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
 }
 
 /** … and the day in the page's language, since it stands in its sentences. */

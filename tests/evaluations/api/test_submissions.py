@@ -28,7 +28,10 @@ def test_a_waiting_video_has_a_place_in_the_line_and_a_reason(cast: Cast, waitin
         "stt",
     )
     assert (said["position"], said["waiting"]) == (1, 2)
-    assert said["why"] == "No worker is running at the moment. Your video is safe; it goes on as soon as a worker does."
+    assert said["why"] == (
+        "The computer that does the work is not running at the moment."
+        " Your video is safe: work on it goes on by itself."
+    )
     assert (said["progress"], said["error"]) == (None, None)
     assert (said["can_retry"], said["can_cancel"]) == (False, True)
 

@@ -131,7 +131,40 @@ def test_a_worker_that_fell_silent_is_said_and_nothing_goes_on(cast: Cast) -> No
         assert said not in page
     Worker.objects.update(last_heartbeat_at=in_seconds(-1000), stopped_at=Now())  # given up by upkeep
     assert "has not been heard of for a while. Your video is safe" in text_of(client, "/")
-    assert "No worker is running at the moment. Videos are safe and wait." in text_of(client, "/")
+    page = text_of(client, "/")
+    assert "The computer that does the work is not running at the moment. Videos are safe and wait." in page
+
+
+def test_whoever_has_handed_in_sees_first_what_becomes_of_it(cast: Cast) -> None:
+    client = signed_in(cast.ada)
+    page = text_of(client, "/")
+    assert page.index("Hand in a video") < page.index("Nothing yet.")
+    hand_in(cast.ada, cast.classroom, name="mine.mp4")
+    page = text_of(client, "/")
+    assert page.index("mine.mp4") < page.index("Record it here")
+
+
+def test_what_a_teacher_looks_at_first_is_not_said_to_be_ready(cast: Cast) -> None:
+    cast.classroom.release = Classroom.Release.AFTER_REVIEW
+    cast.classroom.save()
+    submission = hand_in(cast.ada, cast.classroom, name="mine.mp4")
+    finish(submission)
+    page = signed_in(cast.ada).get("/").content.decode()
+    assert 'data-toast="mine.mp4 is rated. Your teacher looks at it first."' in page
+    assert "is ready" not in page
+
+
+def test_a_file_of_no_use_is_recorded_again_rather_than_tried_again(cast: Cast) -> None:
+    client = signed_in(cast.ada)
+    submission = hand_in(cast.ada, cast.classroom)
+    fail(submission, Permanent(code="no_speech"))
+    recorder = f'href="/classes/{cast.classroom.pk}/record/">Record it again</a>'
+    assert recorder in client.get("/").content.decode()
+    assert "Try again" in text_of(client, "/")
+    assert recorder not in signed_in(cast.teacher).get(page_of(submission)).content.decode()
+    client.post(f"{page_of(submission)}retry")
+    fail(submission, Permanent(code="crashed"))
+    assert recorder not in client.get("/").content.decode()
 
 
 @pytest.mark.parametrize(("seconds", "words"), [(35, "30 s"), (119, "110 s"), (150, "2 min"), (9000, "hours")])

@@ -133,7 +133,7 @@ function lose(track) {
 function showLevel(percent, silentSeconds) {
   part("level").value = percent;
   if (silentSeconds < 1) solved("silent", "nothing_heard");
-  if (!(silentSeconds >= SILENT_SECONDS[state])) return;
+  if (!(silentSeconds >= SILENT_SECONDS[state]) || part("problem").dataset.word === "muted") return;
   if (state === "recording") problem("silent");
   else if (part("record").disabled) problem("nothing_heard");
 }

@@ -50,10 +50,10 @@ def missing(task: Task, transcript: Transcript | None, evaluation: Evaluation | 
         if transcript:
             return _("The work on it was stopped before the scores came. “Try again” goes on from there.")
         return _("The work on it was stopped before the transcript came. “Try again” goes on from there.")
-    why = {"why": errors.explain(task.error_code).title}
     if transcript:
+        why = {"why": errors.explain(task.error_code).title}
         return _("It stopped before the scores came: %(why)s. What was found before stays, and is below.") % why
-    return _("It stopped before the transcript came: %(why)s.") % why
+    return ""  # what happened is all there is, and it is told above
 
 
 def _measured(transcript: Transcript) -> speech.SpeechFacts | None:

@@ -29,6 +29,24 @@ _KEY_VALUE = re.compile(r"(Key \([^)]*\)=)\([^\n]*?\)(?= (?:already|is|conflicts
 # psycopg sets a level of its own where it finds none, and would not heed ours.
 QUIETER = {"axes": logging.CRITICAL, "httpx": logging.WARNING, "httpcore": logging.WARNING, "psycopg": logging.WARNING}
 
+# The channel layer repeats its traceback every second while the broker is away.
+REPEATING = ("channels_redis.pubsub",)
+REPEAT_SECONDS = 60.0
+
+
+class Rarely(logging.Filter):
+    """Lets a message through once in REPEAT_SECONDS, however often it is said."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._said: dict[str, float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        repeated = record.created - self._said.get(record.msg, 0.0) < REPEAT_SECONDS
+        if not repeated:
+            self._said[record.msg] = record.created
+        return not repeated
+
 
 def configure(stream: TextIO | None = None) -> None:
     """Send structlog's and the standard library's lines to `stream`, stderr by default. Can be called again.
@@ -58,6 +76,8 @@ def configure(stream: TextIO | None = None) -> None:
     root.setLevel(_chosen("LOG_LEVEL", "INFO", list(logging.getLevelNamesMapping())))
     for name, level in QUIETER.items():
         logging.getLogger(name).setLevel(max(level, root.level))
+    for name in REPEATING:
+        logging.getLogger(name).filters = [Rarely()]
 
 
 def scrub(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:

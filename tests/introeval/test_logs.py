@@ -91,6 +91,20 @@ def test_a_row_that_postgresql_quotes_is_hidden(lines: io.StringIO) -> None:
     assert "unique constraint" in lines.getvalue()
 
 
+def test_a_broker_that_is_away_is_told_once_a_minute(lines: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> None:
+    layer = logging.getLogger("channels_redis.pubsub")
+    for _ in range(3):
+        layer.error("Unexpected exception in receive task")
+    layer.error("something else")
+    assert [json.loads(line)["event"] for line in lines.getvalue().splitlines()] == [
+        "Unexpected exception in receive task",
+        "something else",
+    ]
+    monkeypatch.setattr("introeval.logs.REPEAT_SECONDS", 0.0)
+    layer.error("Unexpected exception in receive task")
+    assert len(lines.getvalue().splitlines()) == 3
+
+
 def test_login_failures_are_not_logged_with_user_names(lines: io.StringIO) -> None:
     logging.getLogger("axes.helpers").warning('AXES: New login failure by {username: "anna"}')
 

@@ -2,7 +2,7 @@
 
 Looked for in the same visits: axe's violations, content security policy violations and all else that Chromium writes on
 its console, requests to other sites, answers without a strict policy, pages that weigh too much or are wider than the
-screen.
+screen, and on a student's pages what a finger can't hit.
 """
 
 from __future__ import annotations
@@ -40,7 +40,8 @@ async ([where, rules]) => {
 EVERYTHING: Final = {"include": ["html"]}
 # Of Django's admin only what is ours: the frame around it, and the tables that it makes itself, are not.
 OURS_IN_ADMIN: Final = {"include": ["#content"], "exclude": [".inline-group"]}
-WIDTHS: Final = (360, 1280)
+PHONE: Final = 360
+WIDTHS: Final = (PHONE, 1280)
 OF_PAGES: Final = {
     "default-src 'self'",
     "img-src 'self' data:",
@@ -98,15 +99,20 @@ class Watch:
         if response.request.resource_type in ("script", "stylesheet") and not response.url.endswith(WHEN_NEEDED):
             self.weights[response.url] = int(response.headers["content-length"])
 
-    def look(self, where: object) -> None:
-        """On both screens, in both schemes; `where` is a context of axe's."""
+    def look(self, where: object, *, finger: bool) -> None:
+        """On both screens, in both schemes; `where` is a context of axe's. `finger`: one must hit all of it."""
+        devtools = self.page.context.new_cdp_session(self.page)
         self.page.evaluate(AXE.read_text())  # by the debugger, which the page's policy leaves alone
         for width in WIDTHS:
             self.page.set_viewport_size({"width": width, "height": 800})
+            devtools.send("Emulation.setTouchEmulationEnabled", {"enabled": width == PHONE})
             for scheme, rules in RULES.items():
                 self.page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
                 found = self.page.evaluate(RUN_AXE, [where, rules])
                 self.problems += [f"{scheme}, {width} px: {each}" for each in found]
+            if finger and width == PHONE:
+                small = self.page.evaluate(TOO_SMALL, LEAST_PIXELS)
+                self.problems += [f"too small for a finger: {each}" for each in small]
             taken = self.page.evaluate("document.documentElement.scrollWidth")
             if taken > width:
                 self.problems.append(f"it takes {taken} of {width} px")
@@ -130,7 +136,7 @@ def test_every_page_in_every_state(chromium: Browser, site: str, cast: Cast) -> 
         sign_in(context, world, who, site)
         watch = Watch(context.new_page(), site)
         for state in visit(watch.page, world):
-            watch.look(OURS_IN_ADMIN if name == "admin" else EVERYTHING)
+            watch.look(OURS_IN_ADMIN if name == "admin" else EVERYTHING, finger=name in FOR_FINGERS)
             problems += [f"{name}, {state}: {problem}" for problem in watch.problems]
             watch.problems.clear()
         weight = sum(watch.weights.values())
@@ -139,25 +145,6 @@ def test_every_page_in_every_state(chromium: Browser, site: str, cast: Cast) -> 
         watch.page.close()
     context.close()
     assert not problems, "\n".join(problems)
-
-
-@pytest.mark.timeout(120)
-def test_what_a_finger_presses_is_as_large_as_one(chromium: Browser, site: str, cast: Cast) -> None:
-    world = elsewhere(pages.build, cast)
-    context = chromium.new_context(
-        base_url=site, viewport={"width": 360, "height": 740}, has_touch=True, is_mobile=True
-    )
-    context.set_default_timeout(PATIENCE_MS)
-    found: dict[str, list[str]] = {}
-    for name, who, visit in (entry for entry in VISITS if entry[0] in FOR_FINGERS):
-        sign_in(context, world, who, site)
-        page = context.new_page()
-        page.on("dialog", lambda dialog: dialog.accept())
-        for state in visit(page, world):
-            found[f"{name}, {state}"] = page.evaluate(TOO_SMALL, LEAST_PIXELS)
-        page.close()
-    context.close()
-    assert {state: small for state, small in found.items() if small} == {}
 
 
 def test_every_page_of_the_site_is_visited(cast: Cast) -> None:

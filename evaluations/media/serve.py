@@ -56,8 +56,8 @@ def content_type(container: str, *, video: bool = True) -> str:
 def stream(request: HttpRequest, path: Path, content_type: str) -> HttpResponseBase:
     """Answer a GET or HEAD for a stored file; whether this user may see it has been decided before.
 
-    Without a Range header the whole file is streamed in chunks. Players always send one; for the rest the server in
-    front has to hold back a slow reader, since the ASGI server buffers what it is given.
+    Without a Range header the whole file is streamed in chunks, as fast as they are taken (introeval/bodies.py).
+    Players always send one.
 
     Raises:
         Http404: there is no such regular file.

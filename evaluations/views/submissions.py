@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
+from django.db import close_old_connections
 from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
@@ -70,6 +71,8 @@ def media(request: HttpRequest, pk: uuid.UUID) -> HttpResponseBase:
         path = store.locate(found.path)
     except Permanent:
         raise Http404("the stored file is gone") from None
+    # A player may wait for its copy, and a reader take their time: meanwhile others need the connections.
+    close_old_connections()
     return serve.stream(
         request, seekable(path), serve.content_type(found.container, video=found.has_video is not False)
     )

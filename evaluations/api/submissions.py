@@ -110,7 +110,7 @@ def video(row: Row) -> schemas.Video:
 
 
 def _video(found: Submission) -> schemas.Video:
-    return video(rows.of(Submission.objects.filter(pk=found.pk), rows.read_queue())[0])
+    return video(rows.one(found))
 
 
 def _move(request: HttpRequest, pk: uuid.UUID, verb: Callable[..., bool], *, otherwise: str) -> schemas.Video:

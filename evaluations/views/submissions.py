@@ -147,7 +147,7 @@ def _after(request: HttpRequest, found: Submission, said: str) -> HttpResponse:
 
 def _progress(request: HttpRequest, found: Submission) -> dict[str, Any]:
     """The row, and a mark that differs whenever the row would look different."""
-    row = rows.of(Submission.objects.filter(pk=found.pk), rows.read_queue())[0]
+    row = rows.one(found)
     theirs = found.student_id != request.user.pk
     html = live.render(row, theirs=theirs)
     return {

@@ -55,6 +55,17 @@ def submit(
         )
         if created:
             Task.objects.enqueue(submission_id=submission.pk, pipeline=EVALUATION, owner_key=str(student.pk))
+    if not created and submission.pk != submission_id:
+        # The same bytes came by another way at this moment: these must not lie there without a row for ever.
+        if not _take_again(submission, store.locate(stored.path), student):
+            return submit(
+                classroom=classroom,
+                student=student,
+                staged=staged,
+                original_name=original_name,
+                submission_id=submission_id,
+            )
+        store.remove(submission_id)
     return submission, created
 
 

@@ -201,7 +201,7 @@ CATALOGUE: Final[dict[str, Explanation]] = {
     "too_many_uploads": Explanation(
         _("Too many uploads at once"),
         _("You have as many unfinished uploads as one student may have."),
-        _("Finish or discard one of them first."),
+        _("Finish or discard one of them first, on the page “My videos”."),
     ),
     "upload_active": Explanation(
         _("Another upload of yours is under way"),
@@ -221,7 +221,7 @@ CATALOGUE: Final[dict[str, Explanation]] = {
     "too_many_submissions": Explanation(
         _("You have handed in as many videos as your class allows"),
         _("There is a limit on the number of videos per student."),
-        _("Ask your teacher if you need one more."),
+        _("Delete one that you don’t need any more, or ask your teacher."),
     ),
     "upload_gone": Explanation(
         _("This upload is gone"),

@@ -58,6 +58,9 @@ class Lookout:
                 task.cancel()
             self._tasks = ()
 
+    def windows_of(self, user_id: int) -> int:
+        return sum(socket.user_id == user_id for socket in self._sockets)
+
     def wake(self) -> None:
         self._news.set()
 
@@ -98,15 +101,22 @@ class Lookout:
         assert layer is not None
         while True:
             try:
-                ear = await layer.new_channel()
-                await layer.group_add(NEWS_GROUP, ear)
-                while True:
-                    self._hear(await layer.receive(ear))
+                await self._hear_on(layer)
             except Exception as error:
                 log.warning("news_not_heard", error=repr(error))
                 with contextlib.suppress(Exception):
                     await layer.flush()
                 await asyncio.sleep(WATCH_SECONDS)
+
+    async def _hear_on(self, layer: Any) -> None:
+        ear = await layer.new_channel()
+        try:
+            await layer.group_add(NEWS_GROUP, ear)
+            while True:
+                self._hear(await layer.receive(ear))
+        finally:
+            with contextlib.suppress(Exception):  # the layer forgets the channel by itself, but not its group
+                await layer.group_discard(NEWS_GROUP, ear)
 
     def _hear(self, message: Mapping[str, Any]) -> None:
         if message["type"] == "session.ended":

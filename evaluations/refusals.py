@@ -10,8 +10,11 @@ import structlog
 from django.http import HttpRequest, JsonResponse
 from django.http.response import HttpResponseBase
 from django.utils.deprecation import MiddlewareMixin
+from django.views.defaults import page_not_found
 
 from evaluations import errors
+from evaluations.models import Submission
+from queueing.models import Task
 
 log = structlog.get_logger(__name__)
 
@@ -44,6 +47,15 @@ def refusal(refused: RefusedError) -> JsonResponse:
     body = errors.problem(refused.code, id=uuid.uuid4().hex[:12], detail=refused.detail)
     log.info("refused", id=body["id"], code=refused.code, status=refused.status)
     return JsonResponse(body, status=refused.status, headers=refused.headers)
+
+
+class Gone(MiddlewareMixin):
+    """What is deleted while a request is at it does not exist for that request either: 404."""
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponseBase | None:
+        if isinstance(exception, Submission.DoesNotExist | Task.DoesNotExist):
+            return page_not_found(request, exception)
+        return None
 
 
 class OneShape(MiddlewareMixin):

@@ -20,7 +20,8 @@ def of(found: Submission, viewer: User) -> dict[str, Any]:
     rated = Evaluation.objects.filter(submission=found).first()
     shown = rated if rated and permissions.may_see(viewer, rated, found.classroom) else None
     form = Form.objects.filter(submission=found).first()
-    measured = _measured(transcript) if transcript else None
+    measured = measure(transcript) if transcript else None
+    told, suggestions = advice(shown, measured, form) if shown else ("", [])
     task = found.evaluation_task
     return {
         "submission": found,
@@ -28,12 +29,13 @@ def of(found: Submission, viewer: User) -> dict[str, Any]:
         "transcript": transcript,
         "form": form,
         "evaluation": shown,
+        "feedback": told,
+        "suggestions": suggestions,
         "is_hidden": rated is not None and shown is None,
         "missing": missing(task, transcript, rated),
         "progress": progress.of(found, viewer),
         **(_spoken(transcript, measured) if transcript and measured else {}),
         **(_scored(shown) if shown else {}),
-        **(_advice(shown, measured, form) if shown else {}),
         **_story(task),
     }
 
@@ -56,7 +58,7 @@ def missing(task: Task, transcript: Transcript | None, evaluation: Evaluation | 
     return ""  # what happened is all there is, and it is told above
 
 
-def _measured(transcript: Transcript) -> speech.SpeechFacts | None:
+def measure(transcript: Transcript) -> speech.SpeechFacts | None:
     """None where no word was heard."""
     words = speech.words_of(transcript.segments)
     if not words:
@@ -73,11 +75,12 @@ def _spoken(transcript: Transcript, measured: speech.SpeechFacts) -> dict[str, A
     }
 
 
-def _advice(evaluation: Evaluation, measured: speech.SpeechFacts | None, form: Form | None) -> dict[str, Any]:
+def advice(evaluation: Evaluation, measured: speech.SpeechFacts | None, form: Form | None) -> tuple[str, list[str]]:
+    """Feedback and suggestions, in the reader's language as far as they are our own words."""
     told = [evaluation.feedback, *evaluation.suggestions]
     if measured and form:
         told = [feedback.retold(one, measured, form.answers()) for one in told]
-    return {"feedback": told[0], "suggestions": told[1:]}
+    return told[0], told[1:]
 
 
 def _scored(evaluation: Evaluation) -> dict[str, Any]:

@@ -284,6 +284,17 @@ def of(submissions: QuerySet[Submission], queue: Queue) -> list[Row]:
     return list(_rows(found, queue))
 
 
+def one(submission: Submission) -> Row:
+    """Its row as it is now.
+
+    Raises:
+        Submission.DoesNotExist: it was deleted meanwhile.
+    """
+    for row in of(Submission.objects.filter(pk=submission.pk), read_queue()):
+        return row
+    raise Submission.DoesNotExist
+
+
 def _rows(submissions: Iterable[Submission], queue: Queue) -> Iterable[Row]:
     for submission in submissions:
         tasks = list(submission.tasks.all())

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from typing import Any
-from urllib.parse import urlsplit
 
 from channels.auth import AuthMiddlewareStack
 from channels.routing import URLRouter
 from channels.security.websocket import WebsocketDenier
 from django.conf import settings
-from django.http.request import validate_host
+from django.http.request import split_domain_port, validate_host
 from django.urls import path
 
 from evaluations.consumers import DashboardConsumer
@@ -40,11 +39,8 @@ def is_same_origin(headers: dict[str, str]) -> bool:
     origin, host = headers.get("origin", ""), headers.get("host", "")
     if origin in settings.CSRF_TRUSTED_ORIGINS:
         return True
-    name = urlsplit(f"//{host}").hostname or ""
-    shown = f"[{name}]" if ":" in name else name
-    return origin == f"{'https' if settings.HTTPS else 'http'}://{host}" and validate_host(
-        shown, settings.ALLOWED_HOSTS
-    )
+    name, _port = split_domain_port(host)
+    return origin == f"{'https' if settings.HTTPS else 'http'}://{host}" and validate_host(name, settings.ALLOWED_HOSTS)
 
 
 websockets = SameOrigin(AuthMiddlewareStack(URLRouter(urlpatterns)))

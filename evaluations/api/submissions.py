@@ -10,7 +10,7 @@ from typing import Any
 from django.http import HttpRequest
 from ninja import Router, Status
 
-from evaluations import actions, errors, permissions, rows
+from evaluations import actions, errors, permissions, result, rows
 from evaluations.api import schemas
 from evaluations.api.describing import documented
 from evaluations.models import Evaluation, Form, Submission, Transcript
@@ -41,12 +41,17 @@ def my_videos(request: HttpRequest) -> list[schemas.Video]:
 def results(request: HttpRequest, pk: uuid.UUID) -> dict[str, Any]:
     """What there is so far: transcript, form, evaluation as far as you may see it, and every attempt."""
     found = get_visible_submission(request, pk)
+    transcript = Transcript.objects.filter(submission=found).first()
+    form = Form.objects.filter(submission=found).first()
     evaluation = Evaluation.objects.filter(submission=found).first()
+    if evaluation:
+        measured = result.measure(transcript) if transcript else None
+        evaluation.feedback, evaluation.suggestions = result.advice(evaluation, measured, form)
     shown = evaluation is not None and permissions.may_see(signed_in(request), evaluation, found.classroom)
     return {
         "submission_id": found.pk,
-        "transcript": Transcript.objects.filter(submission=found).first(),
-        "form": Form.objects.filter(submission=found).first(),
+        "transcript": transcript,
+        "form": form,
         "evaluation": evaluation if shown else None,
         "is_hidden": evaluation is not None and not shown,
         "attempts": [_attempt(one) for one in found.evaluation_task.attempts.order_by("began_at")],
@@ -110,7 +115,7 @@ def video(row: Row) -> schemas.Video:
 
 
 def _video(found: Submission) -> schemas.Video:
-    return video(rows.of(Submission.objects.filter(pk=found.pk), rows.read_queue())[0])
+    return video(rows.one(found))
 
 
 def _move(request: HttpRequest, pk: uuid.UUID, verb: Callable[..., bool], *, otherwise: str) -> schemas.Video:

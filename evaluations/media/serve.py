@@ -15,9 +15,7 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from asgiref.sync import sync_to_async
 from django.core.handlers.asgi import ASGIRequest
-from django.db import connections
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 
@@ -189,7 +187,6 @@ def _chunks(path: Path) -> Iterator[bytes]:
 
 
 async def _chunks_async(path: Path) -> AsyncIterator[bytes]:
-    await sync_to_async(connections.close_all)()  # a reader may take minutes; the database is for those who wait
     offset = 0
     while chunk := await asyncio.to_thread(_read, path, offset, _STREAM_BYTES):
         yield chunk

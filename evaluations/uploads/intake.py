@@ -74,10 +74,16 @@ def _as_new(upload_id: uuid.UUID, student: User, classroom: Classroom, length: i
 
 
 def declare_length(upload: Upload, length: int) -> None:
-    """The length that was deferred; once it is known it never changes."""
+    """The length that was deferred; once it is known it never changes.
+
+    Raises:
+        RefusedError: another one was told (400), it is too large (413), or the student has no room for it (429).
+    """
     limits.check_size(length)
     if upload.length not in (None, length) or length < upload.offset:
         raise RefusedError(400, "bad_request")
+    if upload.length is None:
+        limits.check_kept(upload.student, length - upload.offset)
     upload.length = length
     upload.save(update_fields=["length"])
 
@@ -91,6 +97,8 @@ def append(upload: Upload, *, offset: int, chunk: bytes) -> None:
         raise RefusedError(413, "too_large")
     if not chunk:
         return
+    if upload.length is None:  # else it was looked at, and promised, when the length was told
+        limits.check_kept(upload.student, len(chunk))
     limits.check_room(0 if upload.length else len(chunk))
     files.append(upload.pk, offset, chunk)
     Upload.objects.filter(pk=upload.pk).update(offset=end, expires_at=_expiry())

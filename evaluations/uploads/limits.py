@@ -34,19 +34,28 @@ def check_size(length: int | None) -> None:
 
 def check_quota(student: User, classroom: Classroom, length: int | None = None) -> None:
     """The student's own limits. Call it with the student's row locked: two at once can't both be the last one."""
-    mine = unfinished().filter(student=student)
-    if mine.count() >= MAX_UNFINISHED_PER_STUDENT:
-        raise RefusedError(429, "too_many_uploads")
-    handed_in = Submission.objects.filter(student=student)
-    if handed_in.filter(classroom=classroom).count() + mine.filter(classroom=classroom).count() >= (
-        classroom.max_submissions
-    ):
+    handed_in = Submission.objects.filter(student=student, classroom=classroom).count()
+    if handed_in >= classroom.max_submissions:
         raise RefusedError(429, "too_many_submissions")
-    if _of_the_last_hour(student) >= settings.UPLOADS_PER_HOUR:
+    lately = _of_the_last_hour(student)
+    if lately >= settings.UPLOADS_PER_HOUR:
         raise RefusedError(429, "too_many_an_hour")
-    kept = handed_in.aggregate(bytes=Coalesce(Sum("size"), 0))["bytes"]
+    coming = unfinished().filter(student=student)
+    here = coming.filter(classroom=classroom).count()
+    # What was left unfinished counts, too, but can be discarded: who is in their own way is told so.
+    if handed_in + here >= classroom.max_submissions or coming.count() >= min(
+        MAX_UNFINISHED_PER_STUDENT, settings.UPLOADS_PER_HOUR - lately
+    ):
+        raise RefusedError(429, "too_many_uploads")
+    check_kept(student, length or settings.UPLOAD_CHUNK_BYTES)
+
+
+def check_kept(student: User, more: int) -> None:
+    """Whether `more` bytes fit into the student's room, beside what is kept and what was promised to their uploads."""
+    kept = Submission.objects.filter(student=student).aggregate(bytes=Coalesce(Sum("size"), 0))["bytes"]
+    mine = unfinished().filter(student=student)
     coming = mine.aggregate(bytes=Coalesce(Sum(Coalesce("length", "offset")), 0))["bytes"]
-    if kept + coming + (length or settings.UPLOAD_CHUNK_BYTES) > settings.UPLOAD_QUOTA_BYTES:
+    if kept + coming + more > settings.UPLOAD_QUOTA_BYTES:
         raise RefusedError(429, "too_much")
 
 

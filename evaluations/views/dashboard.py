@@ -41,7 +41,7 @@ def _context(user: User, attended: list[Classroom]) -> dict[str, Any]:
     return {
         **_list(user),
         "classrooms": attended,
-        "unfinished": limits.unfinished().filter(student=user).exclude(offset=0).order_by("created_at"),
+        "unfinished": limits.unfinished().filter(student=user).order_by("created_at"),
         "max_bytes": settings.UPLOAD_MAX_BYTES,
         "chunk_bytes": settings.UPLOAD_CHUNK_BYTES,
     }

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
+from django.db import connection
 from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
@@ -70,6 +71,9 @@ def media(request: HttpRequest, pk: uuid.UUID) -> HttpResponseBase:
         path = store.locate(found.path)
     except Permanent:
         raise Http404("the stored file is gone") from None
+    # A player may wait for its copy, and a reader take minutes: meanwhile others need the connections.
+    if not connection.in_atomic_block:  # a test's, for instance, must go on
+        connection.close()
     return serve.stream(
         request, seekable(path), serve.content_type(found.container, video=found.has_video is not False)
     )
@@ -143,7 +147,7 @@ def _after(request: HttpRequest, found: Submission, said: str) -> HttpResponse:
 
 def _progress(request: HttpRequest, found: Submission) -> dict[str, Any]:
     """The row, and a mark that differs whenever the row would look different."""
-    row = rows.of(Submission.objects.filter(pk=found.pk), rows.read_queue())[0]
+    row = rows.one(found)
     theirs = found.student_id != request.user.pk
     html = live.render(row, theirs=theirs)
     return {

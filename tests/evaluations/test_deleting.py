@@ -6,13 +6,17 @@ import json
 import threading
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from django.db import connection, transaction
+from django.http import HttpRequest
 
-from evaluations import actions, live
+from evaluations import actions, live, permissions
+from evaluations.api import submissions as api
 from evaluations.media import seekable, store
 from evaluations.models import Deletion, Evaluation, Submission, Transcript, Upload
+from evaluations.views import submissions as views
 from queueing.exceptions import ClaimLost, Infrastructure, Interrupted
 from queueing.models import Attempt, Event, Task
 from tests.conftest import Cast
@@ -254,3 +258,33 @@ def test_the_place_in_the_class_is_free_again(cast: Cast) -> None:
     assert ada.create(5).json()["code"] == "too_many_submissions"
     actions.delete(submission=Submission.objects.get(), by=cast.ada)
     assert upload_at(str(ada.create(5)["Location"])).student == cast.ada
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("get", "/submissions/{}/"),
+        ("get", "/submissions/{}/row/"),
+        ("get", "/submissions/{}/results/"),
+        ("post", "/submissions/{}/retry"),
+        ("post", "/submissions/{}/cancel"),
+        ("get", "/api/status/{}"),
+        ("get", "/api/submissions/{}/results"),
+        ("post", "/api/submissions/{}/retry"),
+        ("post", "/api/submissions/{}/cancel"),
+    ],
+)
+def test_what_is_deleted_while_it_is_asked_for_is_not_there(
+    cast: Cast, monkeypatch: pytest.MonkeyPatch, method: str, path: str
+) -> None:
+    def found(request: HttpRequest, pk: UUID) -> Submission:
+        gone = permissions.get_visible_submission(request, pk)
+        actions.delete(submission=gone, by=cast.teacher)
+        return gone
+
+    for doors in (views, api):
+        monkeypatch.setattr(doors, "get_visible_submission", found)
+    asked = getattr(signed_in(cast.ada), method)(path.format(hand_in(cast.ada, cast.classroom).pk))
+    assert asked.status_code == 404
+    if path.startswith("/api/"):
+        assert asked.json()["code"] == "not_found"

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from html import unescape
 
 from django.db import connection
+from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from evaluations import errors, live
-from evaluations.models import Form, Submission
+from evaluations import errors, feedback, live, result
+from evaluations.models import Evaluation, Form, Submission, Transcript
 from queueing.models import Pause, Worker
 from tests.conftest import Cast
 from tests.evaluations.api.conftest import ask, tell
-from tests.evaluations.material import claim, finish, foretell, hand_in, write_results
+from tests.evaluations.material import claim, finish, foretell, hand_in, write_long_results, write_results
 from tests.evaluations.views.conftest import signed_in
 
 
@@ -180,3 +182,20 @@ def test_processing_status_has_a_word_for_every_pipeline(cast: Cast, waiting: Su
     }
     finish(waiting)
     assert said()["evaluation"] == "done"
+
+
+def test_feedback_that_was_measured_is_told_in_the_readers_language_as_on_the_page(cast: Cast) -> None:
+    submission = hand_in(cast.ada, cast.classroom)
+    write_long_results(submission, scores={"Clarity": 6.0})
+    transcript, form = Transcript.objects.get(), Form.objects.get()
+    facts = result.measure(transcript)
+    assert facts
+    remarks, advice = feedback.remarks(facts, form.answers()), feedback.advice(facts, form.answers())
+    Evaluation.objects.update(feedback=" ".join(remarks), suggestions=advice)
+    german = Client(headers={"Accept-Language": "de"})
+    german.force_login(cast.ada)
+    said = german.get(f"/api/submissions/{submission.pk}/results").json()["evaluation"]
+    assert "Das hast du uns erzählt" in said["feedback"]
+    page = unescape(german.get(f"/submissions/{submission.pk}/").content.decode())
+    assert all(sentence in page for sentence in (said["feedback"], *said["suggestions"]))
+    assert ask(cast.ada, f"submissions/{submission.pk}/results")["evaluation"]["suggestions"] == advice

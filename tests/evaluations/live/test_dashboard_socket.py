@@ -422,6 +422,31 @@ async def test_a_session_that_ends_without_a_word_ends_its_socket_at_the_next_ch
     await hang_up(socket)
 
 
+async def test_one_student_opens_a_few_windows_and_no_more(cast: Cast) -> None:
+    """Each costs memory, whatever it is sent; a page that is refused asks for news by itself."""
+    hers, his = await login(cast.ada), await login(cast.bo)
+    windows = [socket_for(hers) for _ in range(consumers.MOST_WINDOWS)]
+    assert [(await window.connect(timeout=PATIENCE_SECONDS))[0] for window in windows] == [True] * len(windows)
+    refused, other = socket_for(hers), socket_for(his)
+    assert not (await refused.connect(timeout=PATIENCE_SECONDS))[0]
+    assert (await other.connect(timeout=PATIENCE_SECONDS))[0]
+    await hang_up(windows.pop())
+    again = socket_for(hers)
+    assert (await again.connect(timeout=PATIENCE_SECONDS))[0]
+    for window in (*windows, again, other):
+        await hang_up(window)
+
+
+async def test_when_nobody_looks_on_nothing_of_the_listening_stays(cast: Cast) -> None:
+    groups = channel_layers["default"]._get_layer().groups
+    for _ in range(3):
+        async with dashboard(cast.ada):
+            while not groups:
+                await asyncio.sleep(0.01)
+    await asyncio.sleep(0.2)
+    assert not groups
+
+
 def test_a_broker_that_is_away_breaks_no_work(
     cast: Cast, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

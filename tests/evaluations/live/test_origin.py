@@ -54,6 +54,11 @@ def test_a_host_that_is_not_ours_makes_no_page_ours() -> None:
     assert not is_same_origin({"origin": "http://evil.example", "host": "evil.example"})
 
 
+@pytest.mark.parametrize("host", ["", "[", "a]b[", "[::1", "lab.example:80:80"])
+def test_a_host_that_is_none_is_refused_without_an_error(host: str) -> None:
+    assert not is_same_origin({"origin": f"http://{host}", "host": host})
+
+
 def test_behind_https_only_https_pages_may(site: Settings) -> None:
     site.HTTPS = True
     assert is_same_origin({"origin": "https://lab.example", "host": "lab.example"})

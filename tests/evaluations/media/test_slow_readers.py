@@ -1,14 +1,17 @@
-"""S24: whole films asked for at once and read slowly, or not at all, from the site itself without nginx in front."""
+"""Who reads a film slowly, or waits for a copy of it, holds up nobody else: the site itself, without nginx in front."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import hashlib
 import os
 import socket
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,17 +20,19 @@ import psutil
 import pytest
 from django.test import Client
 
+from evaluations.media import store
 from evaluations.models import Submission
 from introeval import bodies
 from tests.browser.conftest import site
 from tests.conftest import Cast
 from tests.evaluations.material import hand_in
-from tests.processes.conftest import wait_until
+from tests.processes.conftest import environment, wait_until
 
 __all__ = ["site"]
 
 MIB = 1024 * 1024
 READERS = 30
+CONNECTIONS = int(environment()["DATABASE_POOL_SIZE"])
 FILM = os.urandom(MIB) * 24
 
 
@@ -68,6 +73,7 @@ def asking(site: str, film: Submission, cookie: dict[str, str]) -> Iterator[sock
 def test_thirty_readers_of_a_whole_film_cost_neither_memory_nor_the_others_their_pages(
     site: str, film: Submission, cookie: dict[str, str], server: psutil.Process
 ) -> None:
+    """S24"""
     page = httpx.get(site, cookies=cookie)  # the server is warm
     before = server.memory_info().rss
     with contextlib.ExitStack() as stack:
@@ -84,6 +90,32 @@ def test_thirty_readers_of_a_whole_film_cost_neither_memory_nor_the_others_their
             assert hashlib.sha256(file.read(len(FILM))).digest() == hashlib.sha256(FILM).digest()
     descriptors = server.num_fds
     wait_until(lambda: descriptors() < READERS)
+
+
+@contextlib.contextmanager
+def copy_being_made(original: Path) -> Iterator[None]:
+    """Whoever asks for it waits."""
+    with original.with_name(f"{store.COPY}.part").open("wb") as part:
+        fcntl.flock(part, fcntl.LOCK_EX)
+        yield
+
+
+@pytest.mark.slow
+@pytest.mark.django_db(transaction=True)
+def test_those_who_wait_for_a_copy_leave_the_database_to_others(
+    site: str, film: Submission, cookie: dict[str, str]
+) -> None:
+    def begin(_: int) -> int:
+        address = f"{site}/submissions/{film.pk}/media"
+        return httpx.get(address, cookies=cookie, headers={"Range": "bytes=0-9"}, timeout=60).status_code
+
+    with ThreadPoolExecutor(CONNECTIONS + 1) as pool:
+        with copy_being_made(store.locate(film.path)):
+            waiting = [pool.submit(begin, number) for number in range(CONNECTIONS + 1)]
+            time.sleep(2)  # all of them have come so far
+            assert not any(each.done() for each in waiting)
+            assert httpx.get(site, cookies=cookie).status_code == 200
+        assert {each.result() for each in waiting} == {206}
 
 
 @pytest.mark.parametrize("takes", [True, False])

@@ -6,7 +6,9 @@ import os
 import threading
 import uuid
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.db import connection, transaction
@@ -166,6 +168,44 @@ def test_the_same_chunk_sent_twice_at_once_counts_once(cast: Cast, disk: Path) -
     assert set(answers) <= {204, 409, 423}
     assert (disk / "media" / Submission.objects.get().path).read_bytes() == CONTENT
     assert Task.objects.count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_same_file_from_two_windows_at_once_is_kept_once(
+    cast: Cast, disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A second copy without a row would outlive the submission's deletion."""
+    ada, together, keep = Tus(cast.ada), threading.Barrier(2, timeout=30), store.keep
+    urls = [ada.start(len(CONTENT)) for _ in range(2)]
+    answers: list[str] = []
+
+    def keep_both(*args: Any, **kwargs: Any) -> store.Stored:
+        together.wait()  # neither has a row yet
+        return keep(*args, **kwargs)
+
+    monkeypatch.setattr(store, "keep", keep_both)
+
+    def send(url: str) -> None:
+        answers.append(ada.patch(url, 0, CONTENT)["Submission-New"])
+
+    windows = [threading.Thread(target=in_thread, args=(partial(send, url),)) for url in urls]
+    for window in windows:
+        window.start()
+    for window in windows:
+        window.join()
+    assert sorted(answers) == ["0", "1"]
+    assert [path for path in disk.rglob("*") if path.is_file()] == [store.locate(Submission.objects.get().path)]
+
+
+def test_bytes_that_a_crash_left_without_a_row_go_when_they_were_handed_in_another_way(ada: Tus, disk: Path) -> None:
+    url = all_but_handed_in(ada)
+    upload = upload_at(url)
+    store.keep(disk / "uploads" / str(upload.pk), upload.pk)
+    other = ada.start(len(CONTENT), client=str(uuid.uuid4()))
+    known = ada.patch(other, 0, CONTENT)["Submission-Id"]
+    again = ada.head(url)
+    assert (again["Submission-Id"], again["Submission-New"]) == (known, "0")
+    assert [path for path in disk.rglob("*") if path.is_file()] == [store.locate(Submission.objects.get().path)]
 
 
 def in_thread(work: object) -> None:

@@ -308,6 +308,39 @@ def test_a_student_hands_in_a_few_videos_an_hour(ada: Tus, cast: Cast, settings:
     assert ada.create(5).status_code == 201
 
 
+def test_what_is_unfinished_counts_within_the_hour_as_well(ada: Tus, settings: Settings) -> None:
+    settings.UPLOADS_PER_HOUR = 3
+    urls = [ada.start(6) for _ in range(3)]
+    assert ada.create(5).json()["code"] == "too_many_uploads"
+    for number, url in enumerate(urls):
+        assert ada.patch(url, 0, b"video%d" % number)["Submission-New"] == "1"
+    assert ada.create(5).json()["code"] == "too_many_an_hour"
+
+
+def test_what_was_begun_and_got_nothing_can_be_seen_and_discarded(ada: Tus, cast: Cast) -> None:
+    """A recorder that crashed at once: in a class that takes one video it is in the student's way."""
+    cast.classroom.max_submissions = 1
+    cast.classroom.save()
+    url = ada.start(client=CLIENT)
+    assert ada.create(5).json()["code"] == "too_many_uploads"
+    assert f'data-url="{url}"' in ada.client.get("/").content.decode()
+    ada.delete(url)
+    assert ada.create(5).status_code == 201
+
+
+def test_a_deferred_length_does_not_get_around_the_room_that_a_student_has(ada: Tus, settings: Settings) -> None:
+    settings.UPLOAD_QUOTA_BYTES = 2 * settings.UPLOAD_CHUNK_BYTES
+    chunk = b"x" * settings.UPLOAD_CHUNK_BYTES
+    url = ada.start()
+    assert ada.patch(url, 0, chunk).status_code == 204
+    refused = ada.patch(url, len(chunk), b"", Upload_Length=str(2 * len(chunk) + 1))
+    assert (refused.status_code, refused.json()["code"]) == (429, "too_much")
+    assert ada.patch(url, len(chunk), chunk).status_code == 204
+    refused = ada.patch(url, 2 * len(chunk), b"x")
+    assert (refused.status_code, refused.json()["code"]) == (429, "too_much")
+    assert ada.patch(url, 2 * len(chunk), b"", Upload_Length=str(2 * len(chunk)))["Submission-New"] == "1"
+
+
 def test_a_student_has_so_much_room_and_no_more(ada: Tus, cast: Cast, settings: Settings) -> None:
     """S17: what is kept, what is on its way and what is asked for, in all classes."""
     settings.UPLOAD_QUOTA_BYTES = 100
@@ -325,9 +358,10 @@ def test_a_class_limits_how_much_a_student_hands_in(ada: Tus, cast: Cast) -> Non
     cast.classroom.save()
     ada.send(b"first")
     url = ada.start(6)
-    assert ada.create(5).json()["code"] == "too_many_submissions"
+    assert ada.create(5).json()["code"] == "too_many_uploads"
     assert ada.patch(url, 0, b"second").status_code == 204
-    assert ada.create(5).status_code == 429
+    refused = ada.create(5)
+    assert (refused.status_code, refused.json()["code"]) == (429, "too_many_submissions")
     assert Submission.objects.filter(student=User.objects.get(username="ada")).count() == 2
 
 

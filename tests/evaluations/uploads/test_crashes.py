@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 import uuid
 from datetime import timedelta
 from functools import partial
@@ -17,7 +18,7 @@ from django.utils import timezone
 from evaluations import actions
 from evaluations.media import store
 from evaluations.models import Submission, Upload
-from evaluations.uploads import intake
+from evaluations.uploads import files, intake
 from queueing.models import Task
 from tests.conftest import Cast
 from tests.evaluations.uploads.conftest import Tus, upload_at
@@ -137,7 +138,14 @@ def test_an_upload_that_is_being_written_to_is_busy(cast: Cast) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_parallel_starts_do_not_get_around_the_quota(cast: Cast) -> None:
+def test_parallel_starts_do_not_get_around_the_quota(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    create = files.create
+
+    def slowly(upload_id: uuid.UUID) -> None:
+        time.sleep(0.2)  # others have time to count what is not committed yet
+        create(upload_id)
+
+    monkeypatch.setattr(files, "create", slowly)
     clients = [Tus(cast.ada) for _ in range(8)]
     answers: list[int] = []
     starts = [

@@ -13,7 +13,7 @@ from typing import Final
 from django.conf import settings
 from django.template.defaultfilters import floatformat
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, override
+from django.utils.translation import gettext_lazy, ngettext, override
 
 from evaluations import evidence
 from evaluations.speech import SpeechFacts
@@ -65,7 +65,11 @@ def advice(facts: SpeechFacts, answers: Mapping[str, object]) -> list[str]:
     """What to do better, most useful first; at least two."""
     tips = [str(_ASK[field]) for field, answer in answers.items() if answer is None]
     if facts.fillers_per_100_words >= MANY_FILLERS:
-        used = _("You used %(count)s filler words; a short silence sounds surer.")
+        used = ngettext(
+            "You used %(count)s filler word; a short silence sounds surer.",
+            "You used %(count)s filler words; a short silence sounds surer.",
+            facts.filler_count,
+        )
         tips.insert(0, used % {"count": facts.filler_count})
     if facts.words_per_minute > FAST:
         tips.append(_("Speak a little slower, so that each word can be heard."))
@@ -102,16 +106,19 @@ def _pace(facts: SpeechFacts) -> str:
 def _pauses(facts: SpeechFacts) -> str:
     # Never "no filler words": speech recognition leaves most of them out.
     if facts.filler_count:
-        return _("We heard %(count)s filler words in %(words)s words.") % {
-            "count": facts.filler_count,
-            "words": facts.words,
-        }
+        heard = ngettext(
+            "We heard %(count)s filler word in %(words)s words.",
+            "We heard %(count)s filler words in %(words)s words.",
+            facts.filler_count,
+        )
+        return heard % {"count": facts.filler_count, "words": facts.words}
     if facts.pauses:
-        longest = floatformat(facts.longest_pause, 1)
-        return _("You paused %(count)s times, at most for %(seconds)s seconds.") % {
-            "count": facts.pauses,
-            "seconds": longest,
-        }
+        paused = ngettext(
+            "You paused %(count)s time, for %(seconds)s seconds.",
+            "You paused %(count)s times, at most for %(seconds)s seconds.",
+            facts.pauses,
+        )
+        return paused % {"count": facts.pauses, "seconds": floatformat(facts.longest_pause, 1)}
     return _("You spoke without a long pause.")
 
 

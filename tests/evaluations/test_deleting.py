@@ -260,6 +260,17 @@ def test_the_place_in_the_class_is_free_again(cast: Cast) -> None:
     assert upload_at(str(ada.create(5)["Location"])).student == cast.ada
 
 
+def test_files_that_can_not_be_removed_for_whatever_reason_do_not_undo_a_deletion(
+    cast: Cast, disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = hand_in(cast.ada, cast.classroom)
+    with monkeypatch.context() as odd:
+        odd.setattr(store, "remove", lambda *args: 1 / 0)
+        assert actions.delete(submission=gone, by=cast.ada)
+    actions.remove_files_of_deleted()
+    assert not files(disk)
+
+
 @pytest.mark.parametrize(
     ("method", "path"),
     [

@@ -53,6 +53,22 @@ def test_nobody_is_told_that_they_used_no_fillers() -> None:
     assert any("4 filler" in one for one in feedback.remarks(halting, EVERYTHING))
 
 
+@pytest.mark.parametrize(
+    ("language", "one_filler", "one_pause"),
+    [
+        ("en", "We heard 1 filler word in 2 words.", "You paused 1 time, for 2.5 seconds."),
+        ("de", "Wir haben unter 2 Wörtern 1 Füllwort gehört.", "Du hast 1 Pause gemacht, sie war 2,5 Sekunden lang."),
+    ],
+)
+def test_one_is_not_told_as_many(language: str, one_filler: str, one_pause: str) -> None:
+    filled = dataclasses.replace(FACTS, filler_count=1, fillers_per_100_words=50.0)
+    paused = dataclasses.replace(FACTS, filler_count=0, pauses=1, longest_pause=2.5)
+    with override(language):
+        assert one_filler in feedback.remarks(filled, NOTHING)
+        assert one_pause in feedback.remarks(paused, NOTHING)
+        assert not any("1 filler words" in tip or "1 Füllwörter" in tip for tip in feedback.advice(filled, NOTHING))
+
+
 @pytest.mark.parametrize("answers", [EVERYTHING, NOTHING])
 def test_what_was_written_here_is_said_again_in_the_readers_language(answers: dict[str, object]) -> None:
     models = "You play chess."

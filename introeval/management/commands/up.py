@@ -25,7 +25,6 @@ PORTS_TRIED = 50
 READY_SECONDS = 120.0
 TEND_SECONDS = 0.2
 WEBSOCKET_MESSAGE_BYTES = 65_536
-DEFAULT_THREADS = 8  # where no pool bounds the site's connections
 
 
 class Command(BaseCommand):
@@ -141,8 +140,6 @@ def children(site: Site) -> list[Child]:
     env = dict(os.environ)
     if sys.stderr.isatty():
         env.setdefault("LOG_FORMAT", "console")
-    # A thread of daphne's holds a database connection while it works: no more threads than the pool has.
-    env.setdefault("ASGI_THREADS", str(settings.DATABASE_POOL_SIZE or DEFAULT_THREADS))
     listen = ["-b", site.host, "-p", str(site.port), "-v", "0"]
     limits = ["--websocket-max-message-size", str(WEBSOCKET_MESSAGE_BYTES), "--no-server-name"]
     web = [sys.executable, "-m", "daphne", *listen, *limits, "introeval.asgi:application"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import subprocess
@@ -201,3 +202,38 @@ def test_copies_are_counted_and_a_copy_without_its_original_is_a_stray(recording
     assert store.contents().copies == {copy}
     recording.unlink()
     assert store.contents().strays == {copy}
+
+
+def test_who_waited_for_a_maker_whose_part_is_gone_does_not_publish_anothers(recording: Path) -> None:
+    """The submission was deleted meanwhile, or somebody tidied up: what lies there now is not theirs."""
+    part = recording.with_name("seekable.part")
+    with part.open("wb") as held, ThreadPoolExecutor(1) as pool:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        waiting = pool.submit(seekable, recording)
+        while not waits_for(part):
+            time.sleep(0.01)
+        part.unlink()
+        part.write_bytes(b"half of a copy")
+        held.close()
+        assert waiting.result() == recording
+    assert not recording.with_name("seekable").exists()
+
+
+def waits_for(path: Path) -> bool:
+    """Whether somebody waits for the lock of that file, as the kernel says."""
+    inode = str(path.stat().st_ino)
+    return any("->" in line and inode in line for line in Path("/proc/locks").read_text().splitlines())
+
+
+def test_a_copy_is_on_the_disk_before_it_has_its_name(recording: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a power cut leaves a torn one, and nobody makes it again."""
+    part, copy, synced, fsync = recording.with_name("seekable.part"), recording.with_name("seekable"), [], os.fsync
+
+    def note(descriptor: int) -> None:
+        synced.append((os.fstat(descriptor).st_ino, copy.exists()))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", note)
+    seekable(recording)
+    assert not part.exists()
+    assert (copy.stat().st_ino, False) in synced

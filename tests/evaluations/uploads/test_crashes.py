@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
+import time
 import uuid
 from datetime import timedelta
 from functools import partial
@@ -17,7 +19,8 @@ from django.utils import timezone
 from evaluations import actions
 from evaluations.media import store
 from evaluations.models import Submission, Upload
-from evaluations.uploads import intake
+from evaluations.uploads import files, intake
+from queueing.exceptions import Infrastructure
 from queueing.models import Task
 from tests.conftest import Cast
 from tests.evaluations.uploads.conftest import Tus, upload_at
@@ -103,6 +106,70 @@ def test_expiry_goes_on_after_an_upload_without_bytes(ada: Tus, disk: Path) -> N
     assert intake.expire_uploads() == 0
 
 
+def test_every_part_puts_the_end_off(ada: Tus) -> None:
+    url = ada.start(len(CONTENT))
+    Upload.objects.update(expires_at=timezone.now() + timedelta(minutes=1))
+    ada.patch(url, 0, CONTENT[:10])
+    assert upload_at(url).expires_at > timezone.now() + timedelta(hours=23)
+
+
+def test_what_has_expired_is_in_nobodys_way_though_it_is_not_tidied_away_yet(ada: Tus) -> None:
+    for _ in range(5):
+        expire(ada.start(5))
+    assert ada.create(5).status_code == 201
+
+
+def test_what_is_complete_does_not_expire_while_the_disk_is_full(ada: Tus, monkeypatch: pytest.MonkeyPatch) -> None:
+    url = all_but_handed_in(ada)
+    expire(url)
+    with monkeypatch.context() as full:
+        full.setattr(store, "keep", disk_is_full)
+        assert intake.expire_uploads() == 0
+    assert intake.expire_uploads() == 0
+    assert ada.head(url)["Submission-Id"] == str(Submission.objects.get().pk)
+
+
+def disk_is_full(*args: object, **kwargs: object) -> None:
+    raise Infrastructure("no space left on device", code="disk_full")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_last_part_stays_though_its_video_can_not_be_kept(
+    cast: Cast, disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ada = Tus(cast.ada)
+    url = ada.start(len(CONTENT))
+    with monkeypatch.context() as full:
+        full.setattr(store, "keep", disk_is_full)
+        assert ada.patch(url, 0, CONTENT).json()["code"] == "disk_full"
+    assert upload_at(url).offset == len(CONTENT)
+    assert ada.head(url)["Submission-New"] == "1"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_could_not_be_given_up_keeps_its_bytes(cast: Cast, disk: Path) -> None:
+    ada = Tus(cast.ada)
+    url = ada.start(len(CONTENT))
+    ada.patch(url, 0, CONTENT[:10])
+    with contextlib.suppress(ZeroDivisionError), transaction.atomic():
+        intake.discard(upload_at(url))
+        raise ZeroDivisionError  # the database goes away before the commit
+    assert ada.patch(url, 10, CONTENT[10:])["Submission-New"] == "1"
+
+
+def test_a_part_is_on_the_disk_itself_before_it_is_acknowledged(ada: Tus, monkeypatch: pytest.MonkeyPatch) -> None:
+    url = ada.start(len(CONTENT))
+    synced: list[int] = []
+
+    def fsync(descriptor: int) -> None:
+        assert upload_at(url).offset == 0
+        synced.append(os.fstat(descriptor).st_size)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    assert ada.patch(url, 0, CONTENT[:5000]).status_code == 204
+    assert synced == [5000]
+
+
 def test_files_that_no_upload_knows_are_swept_in_time(ada: Tus, disk: Path) -> None:
     url = ada.start(10)
     old, fresh = disk / "uploads" / "old", disk / "uploads" / "fresh"
@@ -120,6 +187,7 @@ def test_files_that_no_upload_knows_are_swept_in_time(ada: Tus, disk: Path) -> N
 def test_an_upload_that_is_being_written_to_is_busy(cast: Cast) -> None:
     ada = Tus(cast.ada)
     url = ada.start(len(CONTENT))
+    expire(url)  # it is not abandoned all the same
     answers: list[int] = []
     with transaction.atomic():
         Upload.objects.select_for_update().get()
@@ -137,7 +205,14 @@ def test_an_upload_that_is_being_written_to_is_busy(cast: Cast) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_parallel_starts_do_not_get_around_the_quota(cast: Cast) -> None:
+def test_parallel_starts_do_not_get_around_the_quota(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    create = files.create
+
+    def slowly(upload_id: uuid.UUID) -> None:
+        time.sleep(0.2)  # others have time to count what is not committed yet
+        create(upload_id)
+
+    monkeypatch.setattr(files, "create", slowly)
     clients = [Tus(cast.ada) for _ in range(8)]
     answers: list[int] = []
     starts = [

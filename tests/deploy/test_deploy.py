@@ -19,8 +19,8 @@ ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
 UNITS = sorted((DEPLOY / "systemd").glob("*.service"))
 
-# Read by others: the thread pool of ASGI, the containers of PostgreSQL and NVIDIA, Ollama and the script that pulls.
-NOT_OURS = {"ASGI_THREADS", "POSTGRES_PASSWORD", "POSTGRES_USER", "POSTGRES_DB", "NVIDIA_DRIVER_CAPABILITIES"}
+# Read by others: the containers of PostgreSQL and NVIDIA, Ollama and the script that pulls.
+NOT_OURS = {"POSTGRES_PASSWORD", "POSTGRES_USER", "POSTGRES_DB", "NVIDIA_DRIVER_CAPABILITIES"}
 NOT_OURS |= {"OLLAMA_NUM_PARALLEL", "OLLAMA_HOST", "MODELS"}
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from functools import partial
 from pathlib import Path
 
 import structlog
@@ -115,7 +114,7 @@ def delete(*, submission: Submission, by: User) -> bool:
             id=found.pk, classroom=found.classroom, student=found.student, handed_in_at=found.created_at, by=by
         )
         found.delete()
-        transaction.on_commit(partial(_remove_files, submission.pk), robust=True)
+        transaction.on_commit(lambda: _remove_files(submission.pk), robust=True)
     log.info("submission_deleted", submission=str(submission.pk), by=by.pk)
     return True
 

@@ -108,8 +108,9 @@ def remove(submission_id: UUID, *, root: Path | None = None) -> None:
     if not folder.is_dir():
         return
     with _disk_errors():
-        while not _emptied(folder):  # a player's copy was being made at this moment
-            pass
+        with contextlib.suppress(FileNotFoundError):  # somebody else removes it, too
+            while not _emptied(folder):  # a player's copy was being made at this moment
+                pass
         sync_folder(folder.parent)  # which stays: another file may be about to move into it
 
 

@@ -260,6 +260,22 @@ def test_the_place_in_the_class_is_free_again(cast: Cast) -> None:
     assert upload_at(str(ada.create(5)["Location"])).student == cast.ada
 
 
+def test_files_that_somebody_else_removes_at_the_same_moment_are_gone(
+    cast: Cast, disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An upkeep may be at it."""
+    gone, rmdir = hand_in(cast.ada, cast.classroom), Path.rmdir
+
+    def second(folder: Path) -> None:
+        rmdir(folder)
+        rmdir(folder)
+
+    monkeypatch.setattr(Path, "rmdir", second)
+    assert actions.delete(submission=gone, by=cast.ada)
+    assert Deletion.objects.get().files_gone_at is not None
+    assert not files(disk)
+
+
 def test_files_that_can_not_be_removed_for_whatever_reason_do_not_undo_a_deletion(
     cast: Cast, disk: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -62,6 +62,13 @@ HAS_VISIBLE_FOCUS = """
 }
 """
 
+FOCUSED = """
+() => {
+  const here = document.activeElement;
+  return here === document.body ? "" : here.textContent || here.outerHTML;
+}
+"""
+
 
 @pytest.fixture
 def way(site: str) -> Iterator[Network]:
@@ -183,7 +190,8 @@ class Keyboard:
             assert self.page.evaluate(HAS_VISIBLE_FOCUS), self.focused()
 
     def focused(self) -> str:
-        return str(self.page.evaluate("document.activeElement.textContent || document.activeElement.outerHTML"))
+        """The words of what has the focus; none between the page's end and its top."""
+        return str(self.page.evaluate(FOCUSED))
 
     def tab_to(self, words: str) -> None:
         self._tab_until(words, lambda: words in self.focused())

@@ -57,5 +57,6 @@ if (page) {
   watchUploads(document.getElementById("upload"), () => news.look());
   document.body.addEventListener("htmx:afterSettle", answered);
   document.body.addEventListener("submission-deleted", (event) => remove(`submission-${event.detail.id}`));
+  page.addEventListener("focusout", () => setTimeout(settle)); // once the focus is where it goes
   setInterval(() => tick(news), TICK_MS);
 }

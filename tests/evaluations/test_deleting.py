@@ -217,6 +217,7 @@ def test_open_dashboards_are_told(cast: Cast) -> None:
     removed, *others = map(json.loads, second.texts)
     assert (removed["type"], removed["status"]) == ("task_update", "deleted")
     assert (removed["task_id"], removed["submission_id"]) == (task.pk, str(gone.pk))
+    assert removed["sequence"] == task.sequence + 1  # later than all that was told of it
     assert all("html" in message for message in others if message["type"] == "task_update")
     assert set(second.told.rows) == {other.evaluation_task.pk}
 

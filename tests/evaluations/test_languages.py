@@ -12,6 +12,7 @@ from django.test import Client
 from django.utils import translation
 
 from evaluations import languages, live
+from evaluations.consumers import DashboardConsumer
 from evaluations.models import Submission
 from queueing.exceptions import Permanent
 from tests.conftest import Cast
@@ -103,6 +104,19 @@ def test_two_windows_of_one_student_are_told_in_their_languages(cast: Cast) -> N
     assert "uploaded" in english
     assert again == german
     assert translation.get_language() == "en"
+
+
+@pytest.mark.parametrize("path", ["/login/", "/api/openapi.json", "/api/nothing", "/nothing"])
+def test_no_cache_gives_an_answer_to_who_reads_another_language(db: None, path: str) -> None:
+    said = Client().get(path)["Vary"]
+    assert {"Accept-Language", "Cookie"} <= {name.strip() for name in said.split(",")}
+
+
+async def test_a_page_that_asks_for_everything_again_gets_it_in_its_language() -> None:
+    socket = DashboardConsumer()
+    socket.told = live.Told("de", number=3)
+    await socket.receive(text_data="snapshot")
+    assert socket.told == live.Told("de")
 
 
 # The API

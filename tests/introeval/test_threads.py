@@ -6,9 +6,11 @@ import asyncio
 import threading
 from typing import Any
 
+import pytest
 from asgiref.sync import sync_to_async
+from django.db.utils import ConnectionHandler
 
-from introeval.threads import ThreadPerRequest
+from introeval.threads import MOST_IDLE, ThreadPerRequest
 
 
 async def nothing(*_: object) -> None:
@@ -60,3 +62,32 @@ async def test_a_thread_that_still_works_for_a_request_that_was_given_up_is_not_
     await asyncio.wait([request])
     while not site._idle:
         await asyncio.sleep(0.01)
+
+
+async def test_no_more_threads_than_a_class_needs_are_kept() -> None:
+    together = threading.Barrier(MOST_IDLE + 3, timeout=30)
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        await sync_to_async(together.wait)()
+
+    site = ThreadPerRequest(application)
+    await asyncio.gather(*(site({}, nothing, nothing) for _ in range(MOST_IDLE + 3)))
+    while len(site._idle) < MOST_IDLE:
+        await asyncio.sleep(0.01)
+    await asyncio.sleep(0.1)
+    assert len(site._idle) == MOST_IDLE
+
+
+async def test_connections_that_a_request_left_open_are_closed_on_its_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    at_work: list[int] = []
+    closed: list[int] = []
+    monkeypatch.setattr(ConnectionHandler, "close_all", lambda handler: closed.append(threading.get_ident()))
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        at_work.append(await sync_to_async(threading.get_ident)())
+
+    site = ThreadPerRequest(application)
+    await site({}, nothing, nothing)
+    while not site._idle:
+        await asyncio.sleep(0.01)
+    assert closed == at_work

@@ -25,3 +25,9 @@ def test_what_is_larger_than_any_allowance_is_sent_once_that_is_full() -> None:
     assert allowance.take(3 * Allowance.BURST, 0.0)
     assert not allowance.take(1, 1.0)
     assert allowance.take(3 * Allowance.BURST, 1.0 + 4 * Allowance.BURST / Allowance.PER_SECOND)
+
+
+def test_a_page_that_was_quiet_for_long_may_be_sent_no_more_than_a_new_one() -> None:
+    allowance = Allowance(0.0)
+    sent = sum(1000 for _ in range(10_000) if allowance.take(1000, 3600.0))
+    assert sent <= Allowance.BURST

@@ -17,7 +17,7 @@ from django.conf import settings as django_settings
 from django.contrib.auth.models import User
 from django.contrib.sessions.backends.db import SessionStore
 from django.contrib.sessions.models import Session
-from django.db import connection, transaction
+from django.db import OperationalError, connection, transaction
 from django.test import Client
 
 from evaluations import consumers, live, lookout, rows
@@ -445,6 +445,23 @@ async def test_when_nobody_looks_on_nothing_of_the_listening_stays(cast: Cast) -
                 await asyncio.sleep(0.01)
     await asyncio.sleep(0.2)
     assert not groups
+
+
+async def test_a_session_that_can_not_be_checked_ends_no_socket(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A database that is away for a moment signs nobody out."""
+    checks: list[int] = []
+
+    async def may_stay(user_id: int, session_key: str) -> bool:
+        checks.append(user_id)
+        raise OperationalError
+
+    monkeypatch.setattr(consumers, "SESSION_CHECK_SECONDS", 0.1)
+    monkeypatch.setattr(live, "may_stay", may_stay)
+    async with dashboard(cast.ada) as socket:
+        while len(checks) < 3:
+            await asyncio.sleep(0.01)
+        await elsewhere(hand_in, cast.ada, cast.classroom)
+        assert await until(socket, lambda message: message["type"] == "task_update")
 
 
 def test_a_broker_that_is_away_breaks_no_work(

@@ -98,3 +98,12 @@ def test_while_everything_goes_its_way_nothing_goes_up(
 def test_who_is_through_leaves_the_others_undisturbed(gone: int) -> None:
     left = [place for place in LINE if place.task != gone]
     assert set(told(left).values()) == {SHORT}
+
+
+def test_what_is_not_known_well_widens_the_range_like_what_varies() -> None:
+    at = 100.0
+    sure = estimate(Moment(at), Moment(at))
+    varied, doubtful = (estimate(moment, moment) for moment in (Moment(at, variance=900.0), Moment(at, doubt=30.0)))
+    assert varied == doubtful
+    assert doubtful.low_seconds < sure.low_seconds
+    assert doubtful.high_seconds > sure.high_seconds

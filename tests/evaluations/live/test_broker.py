@@ -1,0 +1,52 @@
+"""News on their way to the sockets' processes: said once, said again when it was said again, not into the void."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+
+import pytest
+
+from evaluations import broker as module
+from evaluations.broker import Broker, Message
+
+LOOK: Message = {"type": "look"}
+
+
+def test_what_is_said_while_it_is_being_sent_is_sent_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its reader may have looked already when the second change came."""
+    sent: list[Message] = []
+    sending, may_end = threading.Event(), threading.Event()
+
+    async def send(messages: Iterable[Message]) -> None:
+        sent.extend(messages)
+        sending.set()
+        may_end.wait(10)
+
+    monkeypatch.setattr(module, "_send", send)
+    broker = Broker()
+    broker.publish(dict(LOOK))
+    assert sending.wait(10)
+    broker.publish(dict(LOOK))
+    may_end.set()
+    broker.flush(10)
+    assert sent == [LOOK, LOOK]
+
+
+def test_a_broker_that_failed_is_left_alone_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[Message] = []
+
+    async def send(messages: Iterable[Message]) -> None:
+        tried.extend(messages)
+        raise ConnectionError
+
+    monkeypatch.setattr(module, "_send", send)
+    broker = Broker()
+    for _ in range(3):
+        broker.publish(dict(LOOK))
+        broker.flush(10)
+    assert tried == [LOOK]
+    broker.quiet_until = 0.0
+    broker.publish(dict(LOOK))
+    broker.flush(10)
+    assert len(tried) == 2

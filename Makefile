@@ -1,7 +1,6 @@
 # Everything a newcomer or CI runs. `make` alone prints this list.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
-# One more than there are cores: the tests wait about as long as they compute.
-LANES ?= $(shell expr $$(nproc) + 1)
+LANES ?= 3
 VENV := .venv
 RUN := $(VENV)/bin/python
 STAMPS := $(VENV)/.stamps

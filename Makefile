@@ -79,7 +79,7 @@ check: setup $(STAMPS)/test  ## linters, types, layers, templates, migrations
 	@$(RUN) -m djlint --check --lint --quiet templates
 	@$(RUN) manage.py makemigrations --check --dry-run
 
-fix: $(STAMPS)/test  ## what the linters can mend themselves
+fix: $(STAMPS)/test  ## what the linters can fix themselves
 	@$(RUN) -m ruff check --fix . ; $(RUN) -m ruff format . ; $(RUN) -m djlint --reformat --quiet templates
 
 bench: setup $(STAMPS)/bench  ## queue and engines beside their peers, idle cost, time per stage, memory, uploads (about 25 minutes)

@@ -12,12 +12,11 @@ from django.db.models.functions import Now
 
 from evaluations.media import store
 from evaluations.models import Classroom, Deletion, Submission, Upload
+from evaluations.stages.names import EVALUATION
 from queueing.exceptions import Infrastructure, Permanent
 from queueing.models import Task
 
 log = structlog.get_logger(__name__)
-
-EVALUATION = "evaluation"
 
 
 def submit(

@@ -6,13 +6,14 @@ from typing import Any
 
 from django.contrib import admin
 from django.core.exceptions import ValidationError
-from django.db.models import Model, Q, QuerySet
+from django.db.models import Q, QuerySet
 from django.forms import BaseInlineFormSet, ModelForm
 from django.http import HttpRequest
 
-from evaluations import errors
+from evaluations.errors import catalogue
 from evaluations.models import Classroom, Criterion, Deletion, Evaluation, Form, Rubric, Submission, Transcript, Upload
 from queueing.admin import AttemptAdmin, EventAdmin, TaskAdmin
+from queueing.admin.asking import ReadOnly
 from queueing.admin.tasks import AttemptInline, EventInline
 from queueing.models import Attempt, Event, Task
 
@@ -29,17 +30,8 @@ class OwnClasses:
         return rows.filter(Q(**{self.teachers: request.user.pk})).distinct()
 
 
-class Result(OwnClasses):
+class ResultAdmin(OwnClasses, ReadOnly):
     """What a stage produced: never edited, never made by hand."""
-
-    def has_add_permission(self, request: HttpRequest, *args: Any) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return False
 
 
 @admin.register(Classroom)
@@ -78,7 +70,7 @@ class RubricAdmin(admin.ModelAdmin[Rubric]):
 
 
 @admin.register(Submission)
-class SubmissionAdmin(Result, admin.ModelAdmin[Submission]):
+class SubmissionAdmin(ResultAdmin, admin.ModelAdmin[Submission]):
     teachers = "classroom__teachers"
     list_display = ("id", "classroom", "student", "original_name", "size", "duration", "created_at")
     list_filter = (("classroom", admin.RelatedOnlyFieldListFilter),)
@@ -87,7 +79,7 @@ class SubmissionAdmin(Result, admin.ModelAdmin[Submission]):
 
 
 @admin.register(Deletion)
-class DeletionAdmin(Result, admin.ModelAdmin[Deletion]):
+class DeletionAdmin(ResultAdmin, admin.ModelAdmin[Deletion]):
     teachers = "classroom__teachers"
     list_display = ("id", "classroom", "student", "handed_in_at", "by", "deleted_at")
     list_filter = (("classroom", admin.RelatedOnlyFieldListFilter),)
@@ -95,22 +87,22 @@ class DeletionAdmin(Result, admin.ModelAdmin[Deletion]):
 
 
 @admin.register(Transcript)
-class TranscriptAdmin(Result, admin.ModelAdmin[Transcript]):
+class TranscriptAdmin(ResultAdmin, admin.ModelAdmin[Transcript]):
     list_display = ("submission", "language", "duration", "engine", "model", "simulated", "created_at")
 
 
 @admin.register(Form)
-class FormAdmin(Result, admin.ModelAdmin[Form]):
+class FormAdmin(ResultAdmin, admin.ModelAdmin[Form]):
     list_display = ("submission", "engine", "model", "simulated", "created_at")
 
 
 @admin.register(Evaluation)
-class EvaluationAdmin(Result, admin.ModelAdmin[Evaluation]):
+class EvaluationAdmin(ResultAdmin, admin.ModelAdmin[Evaluation]):
     list_display = ("submission", "overall", "demo_quality", "model", "released_at", "created_at")
 
 
 @admin.register(Upload)
-class UploadAdmin(Result, admin.ModelAdmin[Upload]):
+class UploadAdmin(ResultAdmin, admin.ModelAdmin[Upload]):
     teachers = "classroom__teachers"
     list_display = ("id", "student", "classroom", "offset", "length", "submission", "created_at")
 
@@ -123,7 +115,7 @@ class InWords:
 
     @admin.display(description="error", ordering="error_code")
     def error(self, row: Task | Attempt) -> str:
-        return f"{errors.explain(row.error_code).title} ({row.error_code})" if row.error_code else ""
+        return f"{catalogue.explain(row.error_code).title} ({row.error_code})" if row.error_code else ""
 
 
 class ClassAttemptInline(InWords, AttemptInline):

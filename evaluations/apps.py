@@ -6,12 +6,15 @@ class EvaluationsConfig(AppConfig):
     name = "evaluations"
 
     def ready(self) -> None:
-        from evaluations import live, roles, stages, upkeep
+        from evaluations import upkeep
+        from evaluations.access import roles
+        from evaluations.live import relay
+        from evaluations.stages import pipeline
         from queueing import pipelines
         from queueing.signals import upkeep_due
 
-        pipelines.register(stages.EVALUATION)
-        live.connect()
+        pipelines.register(pipeline.PIPELINE)
+        relay.connect()
         upkeep_due.connect(upkeep.tidy, dispatch_uid="evaluations.upkeep")
         # `queueing` migrates after this app; its permissions must be there.
         post_migrate.connect(roles.ensure_groups, dispatch_uid="evaluations.roles")

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import structlog
 
-from evaluations import actions, audit
-from evaluations.uploads import intake
+from evaluations import actions
+from evaluations.uploads import audit, intake
 
 log = structlog.get_logger()
 
@@ -33,7 +33,7 @@ def look_after_files() -> None:
     """Say which stored files are not there, or not whole; by their names and sizes, which takes no time."""
     faults = Counter(code for _, code in audit.faulty())
     if faults:
-        log.error("stored videos are lost", **faults, mend="manage.py verify_store")
+        log.error("stored videos are lost", **faults, fix="manage.py verify_store")
 
 
 DUTIES = (

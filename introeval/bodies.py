@@ -19,7 +19,7 @@ from typing import Any, Final
 from daphne import cli, http_protocol, server
 from django.conf import settings
 
-from evaluations import errors
+from evaluations.errors import catalogue
 
 STALL_SECONDS: Final = 60.0  # in which a reader must take a piece, or is given up
 LINGER_SECONDS: Final = 2.0  # in which whoever still sends can read the answer; a connection cut at once loses it
@@ -88,7 +88,7 @@ class BoundedRequest(http_protocol.WebRequest):  # type: ignore[misc]  # daphne 
     def _refuse(self) -> None:
         self.refused = True
         self.content = BytesIO()
-        body = json.dumps(errors.problem("too_large", id=uuid.uuid4().hex[:12])).encode()
+        body = json.dumps(catalogue.problem("too_large", id=uuid.uuid4().hex[:12])).encode()
         head = (
             "HTTP/1.1 413 Request Entity Too Large\r\nContent-Type: application/json\r\n"
             f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"

@@ -26,7 +26,7 @@ from django.db.migrations.executor import MigrationExecutor
 
 from introeval import checks, embedded
 from introeval.embedded.errors import DISK_FULL
-from queueing import restart
+from queueing.worker import restart
 
 FORMAT_LIBRARY_FLOOR = (62, 12)  # of FFmpeg 8.1: CVE-2026-40962
 ASK_SECONDS = 5.0
@@ -43,7 +43,7 @@ class Finding:
     name: str
     level: Level
     found: str
-    mend: str = ""  # what to do about it, a command wherever there is one
+    fix: str = ""  # what to do about it, a command wherever there is one
     optional: bool = False  # work waits for it and goes on when it is back; no reason not to start
 
     def as_dict(self) -> dict[str, Any]:
@@ -57,12 +57,12 @@ def ok(name: str, found: str) -> Finding:
     return Finding(name, Level.OK, found)
 
 
-def warning(name: str, found: str, mend: str = "") -> Finding:
-    return Finding(name, Level.WARNING, found, mend)
+def warning(name: str, found: str, fix: str = "") -> Finding:
+    return Finding(name, Level.WARNING, found, fix)
 
 
-def failure(name: str, found: str, mend: str, *, optional: bool = False) -> Finding:
-    return Finding(name, Level.FAILURE, found, mend, optional)
+def failure(name: str, found: str, fix: str, *, optional: bool = False) -> Finding:
+    return Finding(name, Level.FAILURE, found, fix, optional)
 
 
 def software() -> Finding:
@@ -92,8 +92,8 @@ def data_dir() -> Finding:
     except OSError as error:
         if error.errno in DISK_FULL:
             return failure("data directory", f"{where} takes no more: {error.strerror}", f"du -xsh {where}/*")
-        mend = f'sudo chown -R "$(id -un)" {where}, or choose another place with DATA_DIR=DIR'
-        return failure("data directory", f"{where} can't be written to: {error.strerror}", mend)
+        fix = f'sudo chown -R "$(id -un)" {where}, or choose another place with DATA_DIR=DIR'
+        return failure("data directory", f"{where} can't be written to: {error.strerror}", fix)
     made = "" if where == settings.DATA_DIR else " (made at the first start)"
     return ok("data directory", f"{settings.DATA_DIR}{made}")
 
@@ -101,11 +101,11 @@ def data_dir() -> Finding:
 def disk_space() -> Finding:
     free, reserve = shutil.disk_usage(_nearest(settings.DATA_DIR)).free, settings.DISK_RESERVE_BYTES
     said = f"{_mib(free)} free, {_mib(reserve)} are kept in reserve"
-    mend = f"free some space (du -xsh {settings.DATA_DIR}/*), or move DATA_DIR to a larger disk"
+    fix = f"free some space (du -xsh {settings.DATA_DIR}/*), or move DATA_DIR to a larger disk"
     if free < reserve:
-        return failure("disk space", f"{said}: uploads are refused", mend)
+        return failure("disk space", f"{said}: uploads are refused", fix)
     if free < reserve + 4 * settings.UPLOAD_MAX_BYTES:
-        return warning("disk space", f"{said}: room for few videos", mend)
+        return warning("disk space", f"{said}: room for few videos", fix)
     return ok("disk space", said)
 
 
@@ -113,8 +113,8 @@ def database() -> Finding:
     try:
         major = _server_version() // 10_000
     except psycopg.Error as error:
-        mend = "start that server or correct DATABASE_URL; without DATABASE_URL an embedded one is used"
-        return failure("database", f"{_database_name()} does not answer: {_first_line(error)}", mend)
+        fix = "start that server or correct DATABASE_URL; without DATABASE_URL an embedded one is used"
+        return failure("database", f"{_database_name()} does not answer: {_first_line(error)}", fix)
     return ok("database", f"PostgreSQL {major}, {_database_name()}")
 
 
@@ -134,10 +134,10 @@ def migrations() -> Finding:
 
 def stored_videos() -> Finding:
     """By names and sizes; `verify_store --deep` reads every byte."""
-    from evaluations import audit
+    from evaluations.uploads import audit
     from queueing.exceptions import Infrastructure
 
-    name, mend = "stored videos", "python manage.py verify_store"
+    name, fix = "stored videos", "python manage.py verify_store"
     try:
         _server_version()
         faults = Counter(code for _, code in audit.faulty())
@@ -150,7 +150,7 @@ def stored_videos() -> Finding:
     finally:
         connection.close()
     if faults:
-        return warning(name, f"{faults['file_missing']} missing, {faults['file_damaged']} damaged", mend)
+        return warning(name, f"{faults['file_missing']} missing, {faults['file_damaged']} damaged", fix)
     return ok(name, f"all there, in {settings.MEDIA_ROOT}")
 
 
@@ -172,8 +172,8 @@ def broker() -> Finding:
     try:
         facts = client.info("server")
     except redis.RedisError as error:
-        mend = "start that server or correct REDIS_URL; without REDIS_URL an embedded one is used"
-        return failure("broker", f"{shown} does not answer: {error}", mend)
+        fix = "start that server or correct REDIS_URL; without REDIS_URL an embedded one is used"
+        return failure("broker", f"{shown} does not answer: {error}", fix)
     finally:
         client.close()
     name = "Valkey" if facts.get("valkey_version") else "Redis"
@@ -234,9 +234,9 @@ def _language_model(name: str, url: str, model: str) -> Finding:
     try:
         return ask(name, url.rstrip("/"), model)
     except (httpx.HTTPError, httpx.InvalidURL, ValueError, KeyError, TypeError) as error:
-        mend = f"start that server, or correct LLM_{name.split()[0].upper()}_URL and LLM_PROTOCOL"
+        fix = f"start that server, or correct LLM_{name.split()[0].upper()}_URL and LLM_PROTOCOL"
         said = f"{_without_secrets(url)} does not answer as {settings.LLM_PROTOCOL}: {error or type(error).__name__}"
-        return failure(name, said, mend, optional=True)
+        return failure(name, said, fix, optional=True)
 
 
 def _packaged_model(name: str, model: str) -> Finding:
@@ -282,7 +282,7 @@ def _answer(url: str) -> dict[str, Any]:
 
 def gpu() -> Finding:
     """What the driver says of the device that a worker here looks after. Absent is no fault unless one is asked for."""
-    from queueing.gpu import Absent, Device, Facts, Unknown
+    from queueing.gpu import Absent, Device, GpuMemoryFacts, Unknown
 
     if not settings.GPU_WATCH:
         return warning("GPU", "not looked at: models may be loaded beside other programs", "unset GPU_WATCH")
@@ -290,30 +290,31 @@ def gpu() -> Finding:
         case Absent(reason):
             return _no_gpu(reason)
         case Unknown(reason):
-            mend = "nvidia-smi tells more, a restart of the machine helps most; GPU_WATCH=False if it can never tell"
-            return warning("GPU", f"its state is unknown: {reason}; what needs it rests until it is known", mend)
-        case Facts() as facts:
+            fix = "nvidia-smi tells more, a restart of the machine helps most; GPU_WATCH=False if it can never tell"
+            return warning("GPU", f"its state is unknown: {reason}; what needs it rests until it is known", fix)
+        case GpuMemoryFacts() as facts:
             holders = f"; on it: {', '.join(map(str, facts.holders))}" if facts.holders else ""
             return ok("GPU", f"{facts.name}: {_mib(facts.free)} of {_mib(facts.total)} free{holders}")
 
 
 def plan() -> Finding:
     """How the models would share the GPU's memory. What is in it now is left out: it may be the lab's own models."""
-    from queueing import gpu, planner
+    from queueing import gpu
     from queueing.engines import build
+    from queueing.policy import memory_plan
 
     here = gpu.card(gpu.Device().look() if settings.GPU_WATCH else gpu.NoGpu().look())
-    card = planner.Card(here.total) if here else None
-    found = planner.plan_for(build.from_settings(settings), card, settings.LLM_TOGETHER)
-    if found.mode == planner.Mode.REFUSED:
-        return failure("plan", str(found), found.mend, optional=True)
-    return warning("plan", str(found), found.mend) if found.mend else ok("plan", str(found))
+    card = memory_plan.Card(here.total) if here else None
+    found = memory_plan.plan_for(build.from_settings(settings), card, settings.LLM_TOGETHER)
+    if found.mode == memory_plan.Mode.REFUSED:
+        return failure("plan", str(found), found.fix, optional=True)
+    return warning("plan", str(found), found.fix) if found.fix else ok("plan", str(found))
 
 
 def _no_gpu(reason: str) -> Finding:
     if settings.STT_DEVICE == "cuda":
-        mend = "install NVIDIA's driver, or unset STT_DEVICE"
-        return failure("GPU", f"absent ({reason}), but STT_DEVICE is cuda", mend)
+        fix = "install NVIDIA's driver, or unset STT_DEVICE"
+        return failure("GPU", f"absent ({reason}), but STT_DEVICE is cuda", fix)
     return ok("GPU", f"absent ({reason}); the processor does the work")
 
 
@@ -342,7 +343,7 @@ def _served(group: Iterable[Check]) -> list[Finding]:
         with embedded.services(settings.DATA_DIR):
             return _findings(group)
     except embedded.EmbeddedError as error:
-        return [failure("database and broker", str(error.args[0]), error.mend)]
+        return [failure("database and broker", str(error.args[0]), error.fix)]
 
 
 def _findings(group: Iterable[Check]) -> list[Finding]:

@@ -17,7 +17,7 @@ from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 
 from introeval import embedded
-from queueing import restart
+from queueing.worker import restart
 
 django_stubs_ext.monkeypatch()  # before any admin class is made
 
@@ -113,8 +113,8 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "csp.middleware.CSPMiddleware",  # before the one that answers with static files
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "evaluations.languages.Language",  # outside of what makes up answers in words
-    "evaluations.refusals.OneShape",
+    "evaluations.pages.languages.Language",  # outside of what makes up answers in words
+    "evaluations.errors.refusals.OneShape",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -123,7 +123,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "axes.middleware.AxesMiddleware",
-    "evaluations.refusals.Gone",
+    "evaluations.errors.refusals.Gone",
 ]
 
 ROOT_URLCONF = "introeval.urls"
@@ -143,13 +143,13 @@ TEMPLATES = [
     }
 ]
 
-# Database and broker: given ones, or the embedded ones of DATA_DIR (introeval/embedded.py).
+# Database and broker: given ones, or the embedded ones of DATA_DIR (introeval/embedded/).
 DATABASE_URL = env.str("DATABASE_URL", default="") or embedded.database_url(DATA_DIR)
 REDIS_URL = env.str("REDIS_URL", default="") or embedded.redis_url(DATA_DIR)
 DATABASE_POOL_SIZE = env.int("DATABASE_POOL_SIZE", default=8)
 LEASE_SECONDS = positive("LEASE_SECONDS", 30)
 # A worker that is stopped inside a transaction must not hold its locks for longer than its lease: the others would wait
-# for them when they take its tasks over. A heart trusts its lease for as long (queueing/heart.py).
+# for them when they take its tasks over. A heartbeat trusts its lease for as long (queueing/worker/heartbeat.py).
 IDLE_IN_TRANSACTION_MS = round(1000 * LEASE_SECONDS * 2 / 3)
 DATABASES = {
     "default": {
@@ -209,13 +209,15 @@ LLM_EXTRACT_MODEL = env.str(
 )
 LLM_RATE_URL = env.str("LLM_RATE_URL", default=LLM_EXTRACT_URL)
 LLM_RATE_MODEL = env.str("LLM_RATE_MODEL", default="smollm2" if LLM_PROTOCOL == "embedded" else "llama3:8b-instruct")
-# How the server at each address is restarted when it does not answer any more; see queueing/restart.py.
+# For what a language model is called, as the stages say it: each has its own LLM_<ROLE>_URL, _MODEL and _RESTART.
+LLM_ROLES = ("extract", "rate")
+# How the server at each address is restarted when it does not answer any more; see queueing/worker/restart.py.
 LLM_EXTRACT_RESTART = restart_action("LLM_EXTRACT_RESTART")
 LLM_RATE_RESTART = restart_action("LLM_RATE_RESTART")
 LLM_API_KEY = env.str("LLM_API_KEY", default="")  # for servers of protocol `openai` that ask for one
 LLM_SLOTS = int(positive("LLM_SLOTS", 1 if LLM_PROTOCOL == "embedded" else 3))
 LLM_SHARES_GPU = env.bool("LLM_SHARES_GPU", default=LLM_PROTOCOL == "ollama")
-# None: by their sizes and the card's (queueing/planner.py).
+# None: by their sizes and the card's (queueing/policy/memory_plan.py).
 LLM_TOGETHER = {"auto": None, "true": True, "false": False}[one_of("LLM_TOGETHER", "auto", "true", "false")]
 # With 8192 an 8B model does not fit into 85 % of 8 GB beside a desktop; 4096 hold a speech of six minutes.
 LLM_CONTEXT_TOKENS = int(positive("LLM_CONTEXT_TOKENS", 4096 if LLM_PROTOCOL == "ollama" else 8192))

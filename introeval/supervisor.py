@@ -33,7 +33,7 @@ class KeepsDyingError(Exception):
         super().__init__(f"The {name} ended {MAX_QUICK_DEATHS} times in a row ({status}). Its last lines:{lines}")
 
 
-class Child:
+class SupervisedProcess:
     """One program under supervision. What it prints appears on stderr; its last lines are kept."""
 
     def __init__(self, name: str, command: Sequence[str], *, cwd: Path, env: Mapping[str, str] | None = None) -> None:
@@ -117,7 +117,9 @@ class Child:
 class Supervisor:
     """Several children. Not thread-safe: `start`, `tend` and `stop` belong to the main thread."""
 
-    def __init__(self, children: Sequence[Child], *, say: Say, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, children: Sequence[SupervisedProcess], *, say: Say, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self.children, self.say, self.clock = list(children), say, clock
 
     def start(self) -> None:

@@ -1,22 +1,25 @@
-"""The registry: which stages a pipeline has, what phase each needs and who does the work.
+"""The registry: which stages a pipeline has, what each needs of the queue and who does the work.
 
 An app registers its pipelines in `AppConfig.ready()`; the queue knows nothing else of them.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from threading import Event
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from queueing.states import PhaseName
+from queueing.states import ENDED_STATUS, PhaseName, State, Status
 
 if TYPE_CHECKING:
+    from django_stubs_ext import StrOrPromise
+
     from queueing.engines.base import Engines, Progress
     from queueing.models import Task
 
 
-class Handler(Protocol):
+class StageHandler(Protocol):
     """What one stage does, in three steps so that no transaction is open while a model runs."""
 
     def prepare(self, task: Task) -> Any:
@@ -33,12 +36,55 @@ class Handler(Protocol):
         """Store the result, inside the transaction that finishes the attempt: both happen or neither."""
 
 
+class StatusWord(Protocol):
+    """How a task is: for programs and for people. A member of a `TextChoices` is one."""
+
+    @property
+    def value(self) -> str: ...
+
+    @property
+    def label(self) -> StrOrPromise: ...
+
+
 @dataclass(frozen=True, slots=True)
 class StageSpec:
-    name: str
+    """All that the queue knows of a stage."""
+
+    name: str  # unique among the stages of all pipelines
     phase: PhaseName
-    engine: Literal["speech", "extract", "rate"]  # the one of `Engines` that does the work; its slots are the limit
-    handler: Handler
+    engine: str  # the role of the engine that does the work: `engines.base.SPEECH`, or one of settings.LLM_ROLES
+    handler: StageHandler
+    label: StrOrPromise = ""  # for people, a noun; empty: the name
+    waiting: StatusWord = Status.WAITING
+    ready: StatusWord | None = None  # … once its batch is in the stage's phase; None: as `waiting`
+    running: StatusWord = Status.RUNNING
+    batched: bool = False  # its tasks are gathered in batches; of the phase speech to text only
+    max_slots: int | None = None  # tasks of its pipeline at once on this engine; None: as many as the engine serves
+    priority: int = 0  # against other pipelines on the same engine: the higher one takes a free slot first
+
+    def __post_init__(self) -> None:
+        if self.batched and self.phase != PhaseName.STT:
+            raise ValueError(f"stage {self.name}: only stages of {PhaseName.STT.label} are batched")
+
+    @property
+    def words(self) -> StrOrPromise:
+        """Its name for people."""
+        return self.label or self.name
+
+    def status(self, state: str, *, tried: bool, batch_phase: str | None) -> StatusWord:
+        """The word for a task in this stage: the only place where a status is made.
+
+        Args:
+            tried: this stage has been tried before, or a person asked for it again.
+            batch_phase: the phase its batch is in, None while it is in no batch.
+        """
+        if state in ENDED_STATUS:
+            return ENDED_STATUS[State(state)]
+        if state == State.RUNNING:
+            return self.running
+        if tried:
+            return Status.RETRY_QUEUED
+        return self.ready if self.ready and batch_phase == self.phase else self.waiting
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +101,23 @@ class Pipeline:
         following = self.stages[names.index(name) + 1 :]
         return following[0] if following else None
 
+    def served_by(self, handlers: Mapping[str, StageHandler]) -> Pipeline:
+        """The same pipeline with other handlers, by stage: a rehearsal plays the true one with stand-ins."""
+        return replace(self, stages=tuple(replace(stage, handler=handlers[stage.name]) for stage in self.stages))
+
 
 _registry: dict[str, Pipeline] = {}
 
 
 def register(pipeline: Pipeline) -> None:
+    """Make a pipeline known, in place of one of the same name.
+
+    Raises:
+        ValueError: another pipeline has a stage of the same name. Attempts, events and figures know stages by name.
+    """
+    others = {stage.name for other in _registry.values() if other.name != pipeline.name for stage in other.stages}
+    if taken := sorted(others & {stage.name for stage in pipeline.stages}):
+        raise ValueError(f"pipeline {pipeline.name}: another one has a stage {', '.join(taken)}")
     _registry[pipeline.name] = pipeline
 
 
@@ -67,11 +125,51 @@ def get(name: str) -> Pipeline:
     return _registry[name]
 
 
+def names() -> tuple[str, ...]:
+    return tuple(_registry)
+
+
+def specs() -> tuple[StageSpec, ...]:
+    """All stages, in the order of the pipelines and of their stages: the order of service."""
+    return tuple(stage for pipeline in _registry.values() for stage in pipeline.stages)
+
+
 def specs_of(phase: PhaseName) -> tuple[StageSpec, ...]:
-    """All stages that need `phase`, in the order of the pipelines and of their stages."""
-    return tuple(stage for pipeline in _registry.values() for stage in pipeline.stages if stage.phase == phase)
+    return tuple(stage for stage in specs() if stage.phase == phase)
 
 
 def stages_of(phase: PhaseName) -> tuple[str, ...]:
-    """Their names, each once."""
-    return tuple(dict.fromkeys(stage.name for stage in specs_of(phase)))
+    return tuple(stage.name for stage in specs_of(phase))
+
+
+def batched_stages() -> tuple[str, ...]:
+    return tuple(stage.name for stage in specs() if stage.batched)
+
+
+def status_words() -> dict[str, StatusWord]:
+    """Every word that a status can be, by its value, in the order of a task's way: the stages' own, then the others."""
+    own = [word for spec in specs() for word in (spec.waiting, spec.ready, spec.running) if word]
+    return {word.value: word for word in [*own, *Status]}
+
+
+def spec_of(stage: str) -> StageSpec:
+    """Of a stage by its name, to be shown.
+
+    One that no app registers any more can't be worked on, and its tasks can still be read: it gets the words that
+    every pipeline has.
+    """
+    unknown = StageSpec(stage, PhaseName.EVAL, "", _Nobody())
+    return next((spec for spec in specs() if spec.name == stage), unknown)
+
+
+class _Nobody:
+    """Does the work of stages that no app registers. The worker never claims them."""
+
+    def prepare(self, task: Task) -> Any:
+        raise NotImplementedError
+
+    def compute(self, work: Any, engines: Engines, progress: Progress, stop: Event) -> Any:
+        raise NotImplementedError
+
+    def save(self, task: Task, result: Any) -> None:
+        raise NotImplementedError

@@ -1,7 +1,8 @@
 """The state machine of a task, on one page.
 
 A task is driven by its *state* and explained by its *status*: states are few and decide what may happen next; status
-words are many and are what people, the admin, the commands and the API see. Both are defined here and nowhere else.
+words are many and are what people, the admin, the commands and the API see. Those that all pipelines share are here,
+those of a stage come with its registration (pipelines.py).
 """
 
 from __future__ import annotations
@@ -44,12 +45,6 @@ TRANSITIONS: Final[dict[str, tuple[tuple[State, ...], State]]] = {
 }
 
 
-class Stage(TextChoices):
-    TRANSCRIBE = "transcribe", _("transcription")
-    EXTRACT = "extract", _("form")
-    RATE = "rate", _("rating")
-
-
 class PhaseName(TextChoices):
     """What the GPU of a node is for."""
 
@@ -57,7 +52,7 @@ class PhaseName(TextChoices):
     EVAL = "eval", "evaluation"
 
 
-class Step(TextChoices):
+class PhaseStep(TextChoices):
     """Where a node is in handing its GPU from one phase to the other."""
 
     IDLE = "idle", "idle"
@@ -72,48 +67,17 @@ class Step(TextChoices):
 
 
 class Status(TextChoices):
-    """The words people and the API see, in the language of whoever asks."""
+    """The words that every pipeline has, in the language of whoever asks; a stage's own are in its `StageSpec`."""
 
-    UPLOADED = "uploaded", _("uploaded")
-    STT_PENDING = "stt_pending", _("waiting for transcription")
-    STT_PROCESSING = "stt_processing", _("transcribing")
-    STT_COMPLETE = "stt_complete", _("transcribed")
-    EVAL_PENDING = "eval_pending", _("waiting for rating")
-    EVAL_PROCESSING = "eval_processing", _("extracting the form")
-    MISTRAL_COMPLETE = "mistral_complete", _("form extracted")
-    LLAMA_PROCESSING = "llama_processing", _("rating")
+    WAITING = "waiting", _("waiting")
+    RUNNING = "running", _("running")
     COMPLETED = "completed", _("done")
     FAILED = "failed", _("failed")
     RETRY_QUEUED = "retry_queued", _("retrying")
     CANCELLED = "cancelled", _("cancelled")
 
 
-_RUNNING: Final = {
-    Stage.TRANSCRIBE: Status.STT_PROCESSING,
-    Stage.EXTRACT: Status.EVAL_PROCESSING,
-    Stage.RATE: Status.LLAMA_PROCESSING,
-}
-_ENDED: Final = {State.DONE: Status.COMPLETED, State.FAILED: Status.FAILED, State.CANCELLED: Status.CANCELLED}
-
-
-def status_of(stage: str, state: str, *, tried: bool, batch_phase: str | None) -> Status:
-    """The word for a task: the only place where a status is made.
-
-    Args:
-        tried: this stage has been tried before, or a person asked for it again.
-        batch_phase: the phase its batch is in, None while it is in no batch.
-    """
-    if state in _ENDED:
-        return _ENDED[State(state)]
-    if state == State.RUNNING:
-        return _RUNNING[Stage(stage)]
-    if tried:
-        return Status.RETRY_QUEUED
-    if stage == Stage.TRANSCRIBE:
-        return Status.STT_PENDING if batch_phase else Status.UPLOADED
-    if stage == Stage.RATE:
-        return Status.MISTRAL_COMPLETE
-    return Status.EVAL_PENDING if batch_phase == PhaseName.EVAL else Status.STT_COMPLETE
+ENDED_STATUS: Final = {State.DONE: Status.COMPLETED, State.FAILED: Status.FAILED, State.CANCELLED: Status.CANCELLED}
 
 
 def diagram() -> str:

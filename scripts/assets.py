@@ -27,7 +27,7 @@ FOR_TESTS = PACKAGES / "axe-core" / "axe.min.js"
 
 
 class AssetsError(Exception):
-    """The assets can't be installed; the message says what mends it."""
+    """The assets can't be installed; the message says what fixes it."""
 
 
 def wanted() -> str:

@@ -35,7 +35,7 @@ Audio = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Voice:
+class SynthVoice:
     """A synthesiser's voice; `tempo` and `pitch` turn one recording into another person."""
 
     engine: str  # "flite" or "festival"
@@ -49,7 +49,7 @@ class Clip:
     file: str
     student: str
     text: str
-    voice: Voice
+    voice: SynthVoice
     pause: float = 0.35  # seconds after each sentence
     video: str = ""  # codec
     audio: str = ""  # codec
@@ -63,7 +63,7 @@ CAST = (
         "Hello, my name is Anna Miller and I am 16 years old. In my free time I play the guitar and I read books about "
         "space. After school I want to become an engineer and build bridges. I am patient, and I like to work with my "
         "hands. In the summer I worked in a bicycle shop for two months.",
-        Voice("flite", "slt"),
+        SynthVoice("flite", "slt"),
         video="libvpx",
         audio="libopus",
         colour=(180, 90, 90),
@@ -74,7 +74,7 @@ CAST = (
         "Hi everyone, um, my name is Ben Carter. I am 17 years old. I like, um, football and video games, and I watch "
         "a lot of movies. I want to become a teacher, um, because I like to help other people. I am good at working in "
         "a team. I was a coach for the little kids at my football club.",
-        Voice("flite", "rms"),
+        SynthVoice("flite", "rms"),
         video="libx264",
         audio="aac",
         colour=(70, 110, 160),
@@ -85,7 +85,7 @@ CAST = (
         "Good morning. My name is Clara Wilson and I am 15 years old. My hobbies are swimming, painting and baking "
         "cakes for my family. I would like to study medicine and work as a doctor in a children's hospital. I am "
         "careful, I listen to other people and I learn quickly.",
-        Voice("flite", "slt", stretch=1.08, pitch=1.08),
+        SynthVoice("flite", "slt", stretch=1.08, pitch=1.08),
         video="libvpx-vp9",
         audio="libopus",
         colour=(90, 150, 90),
@@ -95,7 +95,7 @@ CAST = (
         "Daniel Cooper",
         "My name is Daniel Cooper. I am 16 years old. I spend my weekends in the mountains. I like to take photographs "
         "of birds. My goal is to work for a newspaper. I am curious and I always finish what I start.",
-        Voice("flite", "rms", stretch=1.15, pitch=0.94),
+        SynthVoice("flite", "rms", stretch=1.15, pitch=0.94),
         pause=1.2,
         video="libx264",
         audio="aac",
@@ -107,7 +107,7 @@ CAST = (
         "Hello, I am Emma Taylor and I am 18 years old. I love dancing, and every Friday I sing in the school choir. "
         "My greatest strength is that I stay calm when other people are nervous. I take care of my little brothers, "
         "and for one year I helped in the library of our school.",
-        Voice("festival", "cmu_us_slt_arctic_hts"),
+        SynthVoice("festival", "cmu_us_slt_arctic_hts"),
         audio="aac",
     ),
     Clip(
@@ -116,7 +116,7 @@ CAST = (
         "Hello, my name is Frank Harris. I am 17 years old and I live in a small town near the sea. My hobby is "
         "computers. I have written three small programs, and one of them plays chess. In the future I want to be a "
         "software developer. I am strong in mathematics, and I like difficult problems.",
-        Voice("flite", "kal16", stretch=1.1),
+        SynthVoice("flite", "kal16", stretch=1.1),
         audio="libmp3lame",
     ),
     Clip(
@@ -125,7 +125,7 @@ CAST = (
         "Hi, I am Grace Parker and I am 16 years old. After school I run with my dog, and I play tennis twice a week. "
         "One day I want to open my own restaurant. People say that I am friendly and well organized. During the "
         "holidays I work in the kitchen of a hotel, where I learned to cook for many guests.",
-        Voice("festival", "cmu_us_slt_arctic_hts", stretch=1.05, pitch=0.95),
+        SynthVoice("festival", "cmu_us_slt_arctic_hts", stretch=1.05, pitch=0.95),
         audio="libopus",
     ),
     Clip(
@@ -133,7 +133,7 @@ CAST = (
         "Henry Jackson",
         "Hello. My name is Henry Jackson. I live in Boston. I like music. I do not know yet what I want to do after "
         "school. That is all. Thank you.",
-        Voice("flite", "awb", stretch=1.1),
+        SynthVoice("flite", "awb", stretch=1.1),
         pause=0.6,
         audio="pcm_s16le",
     ),
@@ -144,7 +144,7 @@ BROKEN = (
 )
 
 
-def speak(voice: Voice, text: str) -> Audio:
+def speak(voice: SynthVoice, text: str) -> Audio:
     """The sentence in this voice, mono at RATE."""
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / "speech.wav"

@@ -32,7 +32,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-class Wire:
+class CrowdWire:
     """One WebSocket, as much of RFC 6455 as a page needs."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -121,13 +121,13 @@ class Page:
         self.connected = False
         self.changed_at = 0.0  # of the monotonic clock
         self.closed: list[int | str] = []
-        self.wire: Wire | None = None
+        self.wire: CrowdWire | None = None
 
     async def live(self) -> None:
         """Follow the news, and come back whenever the connection is lost."""
         while True:
             try:
-                self.wire = await Wire.open(self.url, self.cookie)
+                self.wire = await CrowdWire.open(self.url, self.cookie)
                 while True:
                     self._receive((await self.wire.receive())[1])
             except (ConnectionError, OSError) as error:
@@ -223,7 +223,7 @@ class Crowd:
 
 async def lags(url: str, cookie: str, times: int) -> list[float]:
     """Seconds until the server answers a ping, which its event loop does and nobody else."""
-    wire = await Wire.open(url, cookie)
+    wire = await CrowdWire.open(url, cookie)
     found = []
     for _ in range(times):
         began = time.monotonic()

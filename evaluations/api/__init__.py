@@ -5,7 +5,7 @@ submissions.py  a student's videos: status, results, retry, cancel, delete
 classes.py      classes attended and taught, unfinished uploads
 queue.py        the queue in figures
 
-Uploads are tus (evaluations/uploads/). Errors have one shape everywhere (evaluations/refusals.py).
+Uploads are tus (evaluations/uploads/). Errors have one shape everywhere (evaluations/errors/refusals.py).
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from ninja.errors import HttpError, ValidationError
 from ninja.security import APIKeyCookie
 from ninja.utils import check_csrf
 
+from evaluations.access.permissions import signed_in
 from evaluations.api import classes, queue, submissions
-from evaluations.permissions import signed_in
-from evaluations.refusals import RefusedError, refusal
+from evaluations.errors.refusals import RefusedError, refusal
 
 DESCRIPTION = """\
 Everything that the pages of IntroEval do, for programs.

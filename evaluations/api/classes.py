@@ -11,13 +11,13 @@ from django.shortcuts import get_object_or_404
 from django.urls import reverse
 from ninja import Query, Router
 
-from evaluations import rows
+from evaluations.access.permissions import classrooms_taught, signed_in
 from evaluations.api import schemas
 from evaluations.api.describing import documented
 from evaluations.api.submissions import video
 from evaluations.models import Classroom, Evaluation, Submission
-from evaluations.permissions import classrooms_taught, signed_in
-from evaluations.rows import Row
+from evaluations.pages import rows
+from evaluations.pages.rows import SubmissionRow
 from evaluations.uploads import limits
 
 router = Router(tags=["classes"])
@@ -82,7 +82,7 @@ def _handed_in(shown: Page[Submission]) -> list[schemas.HandedIn]:
     return [_row(row, overall.get(row.submission.pk)) for row in found]
 
 
-def _row(row: Row, overall: float | None) -> schemas.HandedIn:
+def _row(row: SubmissionRow, overall: float | None) -> schemas.HandedIn:
     return schemas.HandedIn(student=_person(row.submission.student), video=video(row), overall=overall)
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from django.http import HttpRequest
 from ninja import Router
 
-from evaluations import rows
 from evaluations.api import schemas
 from evaluations.api.describing import documented
-from queueing import report
+from evaluations.pages import rows
+from queueing.report import figures
 
 router = Router(tags=["queue"])
 
@@ -16,7 +16,7 @@ router = Router(tags=["queue"])
 @router.get("/queue/stats", response=documented(schemas.QueueStats))
 def stats(request: HttpRequest) -> schemas.QueueStats:
     """How many wait for what and for how long, what each GPU is doing, and what is paused."""
-    queue, said = rows.read_queue(), report.status()
+    queue, said = rows.read_queue(), figures.status()
     return schemas.QueueStats(
         waiting=queue.waiting,
         running=queue.running,

@@ -9,8 +9,9 @@ from typing import Annotated, Any
 from ninja import Schema
 from pydantic import BeforeValidator, Field
 
+from evaluations.stages.names import Stage, StageStatus
 from queueing.models import Pause
-from queueing.states import PhaseName, Stage, Status, Step
+from queueing.states import PhaseName, PhaseStep, Status
 
 Said = Annotated[str | None, BeforeValidator(lambda said: said or None)]
 """Text that a student may have left out."""
@@ -31,14 +32,14 @@ class Person(Schema):
     name: Annotated[str, Field(examples=["Ada Lovelace"])]
 
 
-class Progress(Schema):
+class ProgressOut(Schema):
     """How much of the recording the current stage has been through."""
 
     done_seconds: Annotated[float, Field(description="Of audio.", examples=[12.5])]
     total_seconds: Annotated[float, Field(description="Of audio.", examples=[60.0])]
 
 
-class Estimate(Schema):
+class EstimateOut(Schema):
     """How long it will still take, as the pages say it, before rounding. It goes up only if something happened."""
 
     low_seconds: Annotated[float, Field(description="Until the result is there, at the earliest.", examples=[240.0])]
@@ -54,7 +55,7 @@ class Video(Schema):
     handed_in_at: datetime
     size_bytes: Annotated[int, Field(examples=[14_680_064])]
     duration_seconds: Annotated[float | None, Field(description="Known once it was read.", examples=[61.2])]
-    status: Status
+    status: StageStatus | Status
     status_words: Annotated[str, Field(description="The status as a person reads it.", examples=["transcribing"])]
     stage: Annotated[Stage, Field(description="Which stage it is in, or ended in.")]
     phase: Annotated[PhaseName | None, Field(description="What the GPU must be doing for it; null when it has ended.")]
@@ -62,9 +63,11 @@ class Video(Schema):
         int | None, Field(description="0: being worked on; n: n-th in line; null: not in line.", examples=[3])
     ]
     waiting: Annotated[int, Field(description="How many are waiting in all.", examples=[7])]
-    estimate: Annotated[Estimate | None, Field(description="null: not known yet, work stands still, or it has ended.")]
+    estimate: Annotated[
+        EstimateOut | None, Field(description="null: not known yet, work stands still, or it has ended.")
+    ]
     why: Annotated[str, Field(description="Why it waits; empty when there is nothing to say.")]
-    progress: Annotated[Progress | None, Field(description="Of the current stage, while it runs.")]
+    progress: Annotated[ProgressOut | None, Field(description="Of the current stage, while it runs.")]
     error: Annotated[Problem | None, Field(description="Why it failed, or why it is being tried again.")]
     can_retry: bool
     can_cancel: bool
@@ -78,14 +81,14 @@ class Timed(Schema):
     end_seconds: Annotated[float, Field(validation_alias="end")]
 
 
-class Word(Timed):
+class WordOut(Timed):
     text: str
     probability: Annotated[float, Field(description="How sure the recogniser was, 0–1.", examples=[0.93])]
 
 
-class Segment(Timed):
+class SegmentOut(Timed):
     text: str
-    words: list[Word]
+    words: list[WordOut]
 
 
 class Made(Schema):
@@ -102,7 +105,7 @@ class TranscriptOut(Made):
     language_probability: float
     duration_seconds: Annotated[float, Field(validation_alias="duration")]
     speech_seconds: float
-    segments: list[Segment]
+    segments: list[SegmentOut]
 
 
 class Unsupported(Schema):
@@ -250,7 +253,7 @@ class NodePhase(Schema):
 
     node: Annotated[str, Field(examples=["lab-pc"])]
     phase: PhaseName | None
-    step: Step
+    step: PhaseStep
     target: PhaseName | None
     since_seconds: Annotated[float, Field(description="How long it has been in this step.")]
 
@@ -268,10 +271,10 @@ class QueueStats(Schema):
     running: int
     news: Annotated[str, Field(description="What the machine is doing, in words.")]
     counts: Annotated[str, Field(description="How many are in line, in words.")]
-    statuses: Annotated[dict[Status, int], Field(description="How many videos there are of each status.")]
+    statuses: Annotated[dict[str, int], Field(description="How many tasks of all pipelines there are of each status.")]
     failures: Annotated[dict[str, int], Field(description="Failed ones by their error's code.")]
     oldest_seconds: Annotated[float, Field(description="How long the longest wait has lasted so far.")]
-    oldest_seconds_of_stage: dict[Stage, float]
+    oldest_seconds_of_stage: Annotated[dict[str, float], Field(description="… in each stage, of all pipelines.")]
     worker_count: Annotated[int, Field(description="Workers that were heard of lately.")]
     phases: list[NodePhase]
     pauses: list[PauseOut]

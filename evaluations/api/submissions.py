@@ -8,18 +8,23 @@ from dataclasses import asdict
 from typing import Any
 
 from django.http import HttpRequest
-from ninja import Router, Status
+from ninja import Router
+from ninja import Status as Answer
 
-from evaluations import actions, errors, permissions, result, rows
+from evaluations import actions
+from evaluations.access import permissions
+from evaluations.access.permissions import get_visible_submission, signed_in
 from evaluations.api import schemas
 from evaluations.api.describing import documented
+from evaluations.errors import catalogue
+from evaluations.errors.refusals import RefusedError
 from evaluations.models import Evaluation, Form, Submission, Transcript
-from evaluations.permissions import get_visible_submission, signed_in
-from evaluations.refusals import RefusedError
-from evaluations.rows import Row
+from evaluations.pages import result, rows
+from evaluations.pages.rows import SubmissionRow
+from evaluations.stages.names import Stage, StageStatus
 from queueing import pipelines
 from queueing.models import Attempt, Task
-from queueing.states import Stage
+from queueing.states import Status
 
 router = Router(tags=["videos"])
 IDLE = "idle"
@@ -71,10 +76,10 @@ def cancel(request: HttpRequest, pk: uuid.UUID) -> schemas.Video:
 
 
 @router.delete("/submissions/{uuid:pk}", response=documented(None, 403, 404, success=204))
-def delete(request: HttpRequest, pk: uuid.UUID) -> Status[None]:
+def delete(request: HttpRequest, pk: uuid.UUID) -> Answer[None]:
     """Delete it for good: video, transcript, result, and the work on it, even while it goes on. Can't be undone."""
     actions.delete(submission=get_visible_submission(request, pk), by=signed_in(request))
-    return Status(204, None)
+    return Answer(204, None)
 
 
 @router.get("/llm/processing-status/{uuid:pk}", response=documented(schemas.ProcessingStatus, 404))
@@ -86,11 +91,11 @@ def processing_status(request: HttpRequest, pk: uuid.UUID) -> schemas.Processing
     return schemas.ProcessingStatus(submission_id=found.pk, **{name: newest.get(name, IDLE) for name in names})
 
 
-def video(row: Row) -> schemas.Video:
+def video(row: SubmissionRow) -> schemas.Video:
     """A row of the pages' lists, for programs."""
     task, found = row.task, row.submission
     needed = pipelines.get(task.pipeline).stage(task.stage).phase
-    progress = schemas.Progress(done_seconds=task.progress_done, total_seconds=task.progress_total)
+    progress = schemas.ProgressOut(done_seconds=task.progress_done, total_seconds=task.progress_total)
     return schemas.Video(
         submission_id=found.pk,
         classroom_id=found.classroom_id,
@@ -98,13 +103,13 @@ def video(row: Row) -> schemas.Video:
         handed_in_at=found.created_at,
         size_bytes=found.size,
         duration_seconds=found.duration,
-        status=task.status,
+        status=_status(task),
         status_words=str(task.status.label),
         stage=Stage(task.stage),
         phase=needed if row.is_live else None,
         position=row.position,
         waiting=row.queue.waiting,
-        estimate=schemas.Estimate(**asdict(row.estimate)) if row.estimate else None,
+        estimate=schemas.EstimateOut(**asdict(row.estimate)) if row.estimate else None,
         why=row.why,
         progress=progress if row.has_progress else None,
         error=_problem(task.error_code, row.error_id),
@@ -112,6 +117,11 @@ def video(row: Row) -> schemas.Video:
         can_cancel=row.is_live,
         sequence=task.sequence,
     )
+
+
+def _status(task: Task) -> StageStatus | Status:
+    word = task.status
+    return Status(word.value) if isinstance(word, Status) else StageStatus(word.value)
 
 
 def _video(found: Submission) -> schemas.Video:
@@ -126,7 +136,7 @@ def _move(request: HttpRequest, pk: uuid.UUID, verb: Callable[..., bool], *, oth
 
 
 def _problem(code: str, id: str) -> schemas.Problem | None:
-    return schemas.Problem(**errors.problem(code, id=id)) if code else None
+    return schemas.Problem(**catalogue.problem(code, id=id)) if code else None
 
 
 def _attempt(one: Attempt) -> schemas.AttemptOut:

@@ -12,7 +12,8 @@ from django.contrib.auth.models import Group, User
 from django.db import transaction
 from django.db.models import QuerySet
 
-from evaluations import actions, roles
+from evaluations import actions
+from evaluations.access import roles
 from evaluations.models import Classroom, Rubric
 
 HERE = Path(__file__).parent
@@ -26,7 +27,7 @@ class AccountTakenError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Clip:
+class DemoClip:
     """One sample video, with what was said in it."""
 
     file: str
@@ -43,8 +44,8 @@ class Clip:
         return self.student.split()[0].lower()
 
 
-def clips() -> list[Clip]:
-    return [Clip(**row) for row in json.loads((HERE / "scripts.json").read_text())]
+def clips() -> list[DemoClip]:
+    return [DemoClip(**row) for row in json.loads((HERE / "scripts.json").read_text())]
 
 
 def load() -> tuple[Classroom, int]:
@@ -70,7 +71,7 @@ def _teacher(classroom: Classroom) -> User:
     return teacher
 
 
-def _student(classroom: Classroom, clip: Clip) -> User:
+def _student(classroom: Classroom, clip: DemoClip) -> User:
     student = _user(clip.username, clip.student, classroom.students.all())
     classroom.students.add(student)
     return student
@@ -88,7 +89,7 @@ def _user(username: str, full_name: str, ours: QuerySet[User]) -> User:
     return user
 
 
-def _hand_in(classroom: Classroom, student: User, clip: Clip) -> bool:
+def _hand_in(classroom: Classroom, student: User, clip: DemoClip) -> bool:
     staged = settings.UPLOADS_DIR / f"demo-{clip.file}"
     staged.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(clip.path, staged)

@@ -38,7 +38,7 @@ class Criterion(models.Model):
         COMPUTED = "computed", _("mean of the other criteria by weight")
 
     class Measure(models.TextChoices):
-        """What is measured (see evaluations/scoring.py)."""
+        """What is measured (see evaluations/rating/scoring.py)."""
 
         NONE = "", "nothing"
         DELIVERY = "delivery", "pace, pauses and how clearly words were heard"

@@ -8,6 +8,8 @@ from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 
+from evaluations.stages.names import EVALUATION
+
 if TYPE_CHECKING:
     from queueing.models import Task
 
@@ -56,7 +58,7 @@ class Submission(models.Model):
     @property
     def evaluation_task(self) -> Task:
         """The newest task of the pipeline `evaluation`; made with the submission, so there always is one."""
-        return self.tasks.select_related("batch").filter(pipeline="evaluation").latest("pk")
+        return self.tasks.select_related("batch").filter(pipeline=EVALUATION).latest("pk")
 
 
 class Deletion(models.Model):

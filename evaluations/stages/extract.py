@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from threading import Event
 from typing import Any, Final
 
-from evaluations import evidence
 from evaluations.models import Form, Transcript
+from evaluations.rating import evidence
 from evaluations.stages import prompts
 from queueing.engines.base import Engines, Progress
 from queueing.models import Task
@@ -26,7 +26,7 @@ _SAID: Final[dict[str, Callable[[str, Any], bool]]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class ExtractResult:
     fields: dict[str, Any]
     engine: str
     model: str
@@ -35,23 +35,23 @@ class Result:
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class ExtractWork:
     transcript: str
     tries: int  # that failed so far
 
 
 class Extract:
-    def prepare(self, task: Task) -> Work:
-        return Work(Transcript.objects.get(submission=task.submission_id).text, task.failures)
+    def prepare(self, task: Task) -> ExtractWork:
+        return ExtractWork(Transcript.objects.get(submission=task.submission_id).text, task.failures)
 
-    def compute(self, work: Work, engines: Engines, progress: Progress, stop: Event) -> Result:
+    def compute(self, work: ExtractWork, engines: Engines, progress: Progress, stop: Event) -> ExtractResult:
         prompt, options = prompts.form_prompt(work.transcript), prompts.options(MAX_TOKENS, work.tries)
-        engine = engines.extract
+        engine = engines.language["extract"]
         answer = engine.generate(prompt, prompts.FORM_SCHEMA, options, stop=stop)
         fields, unsupported = supported(answer.value, work.transcript, trust=engine.simulated)
-        return Result(fields, engine.name, answer.model, engine.simulated, unsupported)
+        return ExtractResult(fields, engine.name, answer.model, engine.simulated, unsupported)
 
-    def save(self, task: Task, result: Result) -> None:
+    def save(self, task: Task, result: ExtractResult) -> None:
         Form.objects.update_or_create(
             submission_id=task.submission_id,
             defaults={

@@ -12,8 +12,8 @@ from typing import Any
 
 from django.db.models.functions import Now
 
-from evaluations import evidence, feedback, scoring, speech
 from evaluations.models import Classroom, Criterion, Evaluation, Form, Transcript
+from evaluations.rating import evidence, feedback, scoring, speech
 from evaluations.stages import prompts
 from queueing.engines.base import Engines, JSONSchema, Progress, Prompt
 from queueing.exceptions import Permanent
@@ -43,7 +43,7 @@ class Rated:
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class RateWork:
     criteria: tuple[Rated, ...]
     sentences: tuple[evidence.Sentence, ...]
     answers: dict[str, object]  # the form's
@@ -67,7 +67,7 @@ class Work:
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class RateResult:
     overall: float
     scores: list[dict[str, Any]]
     feedback: str
@@ -80,14 +80,14 @@ class Result:
 
 
 class Rate:
-    def prepare(self, task: Task) -> Work:
+    def prepare(self, task: Task) -> RateWork:
         transcript = Transcript.objects.get(submission=task.submission_id)
         form = Form.objects.get(submission=task.submission_id)
         classroom = Classroom.objects.get(submissions=task.submission_id)
         words = speech.words_of(transcript.segments)
         criteria = tuple(_rated(criterion) for criterion in classroom.rubric.criteria.all())
         _require_scorable(criteria)
-        return Work(
+        return RateWork(
             criteria=criteria,
             sentences=tuple(evidence.sentences(words)),
             answers=form.answers(),
@@ -95,13 +95,13 @@ class Rate:
             tries=task.failures,
         )
 
-    def compute(self, work: Work, engines: Engines, progress: Progress, stop: Event) -> Result:
-        engine, options = engines.rate, prompts.options(MAX_TOKENS, work.tries)
+    def compute(self, work: RateWork, engines: Engines, progress: Progress, stop: Event) -> RateResult:
+        engine, options = engines.language["rate"], prompts.options(MAX_TOKENS, work.tries)
         answer = engine.generate(work.prompt(), work.schema(), options, stop=stop)
         share = scoring.JUDGED_SHARE_DEMO if engines.demo_quality else scoring.JUDGED_SHARE
         rows = scores(work, answer.value, judged_share=share)
         told, suggestions = advise(work, answer.value, demo_quality=engines.demo_quality)
-        return Result(
+        return RateResult(
             overall=_overall(rows),
             scores=rows,
             feedback=told,
@@ -113,7 +113,7 @@ class Rate:
             simulated=engine.simulated,
         )
 
-    def save(self, task: Task, result: Result) -> None:
+    def save(self, task: Task, result: RateResult) -> None:
         classroom = Classroom.objects.get(submissions=task.submission_id)
         Evaluation.objects.update_or_create(
             submission_id=task.submission_id,
@@ -132,7 +132,7 @@ class Rate:
         )
 
 
-def advise(work: Work, answer: dict[str, list[str]], *, demo_quality: bool) -> tuple[str, list[str]]:
+def advise(work: RateWork, answer: dict[str, list[str]], *, demo_quality: bool) -> tuple[str, list[str]]:
     """Feedback and suggestions: the model's own, or a demo model's only where it holds, and what was measured."""
     if not demo_quality:
         return " ".join(answer["feedback"]), answer["suggestions"]
@@ -141,7 +141,7 @@ def advise(work: Work, answer: dict[str, list[str]], *, demo_quality: bool) -> t
     return " ".join(remarks[: feedback.MOST]), feedback.advice(work.facts, work.answers)[: feedback.MOST]
 
 
-def scores(work: Work, answer: dict[str, Any], *, judged_share: float) -> list[dict[str, Any]]:
+def scores(work: RateWork, answer: dict[str, Any], *, judged_share: float) -> list[dict[str, Any]]:
     """One row per criterion, in the rubric's order; computed criteria last to be known, first to be shown."""
     rows = {one.key: _row(one, work, answer, judged_share) for one in work.criteria if not one.computed}
     overall = scoring.overall([(row["score"], row["weight"]) for row in rows.values()])
@@ -151,7 +151,7 @@ def scores(work: Work, answer: dict[str, Any], *, judged_share: float) -> list[d
     return [rows[one.key] for one in work.criteria]
 
 
-def _row(one: Rated, work: Work, answer: dict[str, Any], judged_share: float) -> dict[str, Any]:
+def _row(one: Rated, work: RateWork, answer: dict[str, Any], judged_share: float) -> dict[str, Any]:
     judgement = answer["criteria"][one.key] if one.judged else {"level": None, "sentences": []}
     part = scoring.Part(one.key, one.weight, judged=judgement["level"], measured=_measured(one, work))
     quotes = [work.sentences[number - 1].as_quote() for number in sorted(set(judgement["sentences"]))]
@@ -175,7 +175,7 @@ def _as_row(one: Rated, score: float) -> dict[str, Any]:
     }
 
 
-def _measured(one: Rated, work: Work) -> float | None:
+def _measured(one: Rated, work: RateWork) -> float | None:
     if one.basis == Criterion.Basis.JUDGED:
         return None
     match one.measure:

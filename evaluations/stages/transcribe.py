@@ -16,7 +16,7 @@ from queueing.models import Task
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class TranscribeWork:
     path: str  # relative to MEDIA_ROOT
     sha256: str
     max_seconds: float
@@ -24,7 +24,7 @@ class Work:
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class TranscribeResult:
     facts: MediaFacts
     speech: Speech
     engine: str
@@ -33,12 +33,12 @@ class Result:
 
 
 class Transcribe:
-    def prepare(self, task: Task) -> Work:
+    def prepare(self, task: Task) -> TranscribeWork:
         submission = Submission.objects.select_related("classroom", "student").get(pk=task.submission_id)
         limit = submission.classroom.max_duration_seconds
-        return Work(submission.path, submission.sha256, limit, names_for(submission))
+        return TranscribeWork(submission.path, submission.sha256, limit, names_for(submission))
 
-    def compute(self, work: Work, engines: Engines, progress: Progress, stop: Event) -> Result:
+    def compute(self, work: TranscribeWork, engines: Engines, progress: Progress, stop: Event) -> TranscribeResult:
         store.verify(work.path, work.sha256)
         path: Path = store.locate(work.path)
         decoded = decode(path, max_seconds=work.max_seconds, stop=stop)
@@ -47,9 +47,9 @@ class Transcribe:
         speech = engine.transcribe(decoded.samples, hints=work.names, progress=progress, stop=stop)
         if not any(segment.words for segment in speech.segments):
             raise Permanent(f"no words in {speech.duration:.1f} s of audio", code="no_speech")
-        return Result(decoded.facts, speech, engine.name, engine.model, engine.simulated)
+        return TranscribeResult(decoded.facts, speech, engine.name, engine.model, engine.simulated)
 
-    def save(self, task: Task, result: Result) -> None:
+    def save(self, task: Task, result: TranscribeResult) -> None:
         facts, speech = result.facts, result.speech
         Submission.objects.filter(pk=task.submission_id).update(
             container=facts.container, duration=facts.duration, has_video=facts.video_codec is not None

@@ -11,9 +11,9 @@ from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, pgettext_lazy
 
-from evaluations import charts
 from evaluations.models import Criterion, Form
-from evaluations.speaking import Fact
+from evaluations.pages import charts
+from evaluations.pages.speaking import Fact
 
 register = template.Library()
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from django.conf import settings
 
-from evaluations.refusals import RefusedError
+from evaluations.errors.refusals import RefusedError
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
 

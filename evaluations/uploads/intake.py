@@ -20,8 +20,8 @@ from django.db.models.expressions import CombinedExpression
 from django.db.models.functions import Now
 
 from evaluations import actions
+from evaluations.errors.refusals import RefusedError
 from evaluations.models import Classroom, Deletion, Submission, Upload
-from evaluations.refusals import RefusedError
 from evaluations.uploads import files, limits
 from queueing.exceptions import Infrastructure
 

@@ -11,8 +11,8 @@ from django.db.models import F, QuerySet, Sum
 from django.db.models.expressions import CombinedExpression
 from django.db.models.functions import Coalesce, Now
 
+from evaluations.errors.refusals import RefusedError
 from evaluations.models import Classroom, Deletion, Submission, Upload
-from evaluations.refusals import RefusedError
 from evaluations.uploads import files
 
 MAX_UNFINISHED_PER_STUDENT: Final = 5

@@ -12,7 +12,7 @@ from typing import Final
 
 from django.http import HttpResponse
 
-from evaluations.refusals import RefusedError
+from evaluations.errors.refusals import RefusedError
 
 VERSION: Final = "1.0.0"
 EXTENSIONS: Final = "creation,creation-defer-length,termination,expiration"

@@ -18,9 +18,9 @@ from django.urls import reverse
 from django.views.decorators.http import require_http_methods
 from psycopg.errors import LockNotAvailable
 
+from evaluations.access.permissions import get_attended_classroom, get_own_upload, signed_in
+from evaluations.errors.refusals import RefusedError, refusal
 from evaluations.models import Upload
-from evaluations.permissions import get_attended_classroom, get_own_upload, signed_in
-from evaluations.refusals import RefusedError, refusal
 from evaluations.uploads import intake, protocol
 
 View = Callable[..., HttpResponse]

@@ -11,9 +11,9 @@ from django.shortcuts import get_object_or_404, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from evaluations import rows
+from evaluations.access.permissions import classrooms_taught, signed_in
 from evaluations.models import Submission
-from evaluations.permissions import classrooms_taught, signed_in
+from evaluations.pages import rows
 
 PAGE_SIZE: Final = 100
 

@@ -12,9 +12,9 @@ from django.shortcuts import redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from evaluations import rows
+from evaluations.access.permissions import classrooms_taught, signed_in
 from evaluations.models import Classroom
-from evaluations.permissions import classrooms_taught, signed_in
+from evaluations.pages import rows
 from evaluations.uploads import limits
 
 

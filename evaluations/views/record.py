@@ -10,10 +10,10 @@ from django.shortcuts import render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from evaluations import errors
+from evaluations.access.permissions import get_attended_classroom, signed_in
+from evaluations.errors import catalogue
+from evaluations.errors.refusals import RefusedError
 from evaluations.models import Classroom
-from evaluations.permissions import get_attended_classroom, signed_in
-from evaluations.refusals import RefusedError
 from evaluations.uploads import limits
 
 
@@ -32,10 +32,10 @@ def record(request: HttpRequest, pk: int) -> HttpResponse:
     return render(request, "evaluations/record.html", context)
 
 
-def _refusal(student: User, classroom: Classroom) -> errors.Explanation | None:
+def _refusal(student: User, classroom: Classroom) -> catalogue.Explanation | None:
     try:
         limits.check_quota(student, classroom)
         limits.check_room(settings.UPLOAD_CHUNK_BYTES)
     except RefusedError as refused:
-        return errors.explain(refused.code)
+        return catalogue.explain(refused.code)
     return None

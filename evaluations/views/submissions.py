@@ -20,12 +20,14 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from evaluations import actions, live, result, rows, speech
-from evaluations.captions import webvtt
+from evaluations import actions
+from evaluations.access.permissions import get_visible_submission, signed_in
 from evaluations.media import serve, store
 from evaluations.media.seekable import seekable
 from evaluations.models import Submission, Transcript
-from evaluations.permissions import get_visible_submission, signed_in
+from evaluations.pages import result, rows
+from evaluations.pages.captions import webvtt
+from evaluations.rating import speech
 from queueing.exceptions import Permanent
 
 
@@ -149,7 +151,7 @@ def _progress(request: HttpRequest, found: Submission) -> dict[str, Any]:
     """The row, and a mark that differs whenever the row would look different."""
     row = rows.one(found)
     theirs = found.student_id != request.user.pk
-    html = live.render(row, theirs=theirs)
+    html = rows.render(row, theirs=theirs)
     return {
         "row": row,
         "theirs": theirs,

@@ -26,10 +26,10 @@ from types import FrameType
 
 from introeval.embedded import postgres, valkey
 from introeval.embedded.errors import EmbeddedError, explained
+from introeval.embedded.layout import ServiceLayout
 from introeval.embedded.locks import FileLock, held, wait_until
-from introeval.embedded.place import Place
 from introeval.embedded.postgres import Postgres
-from introeval.embedded.server import Server
+from introeval.embedded.server import EmbeddedServer
 from introeval.embedded.valkey import Valkey
 
 __all__ = ["EmbeddedError", "data_dir", "database_url", "redis_url", "services", "services_for", "write_once"]
@@ -55,12 +55,12 @@ def database_url(data_dir: Path) -> str:
     The host is a directory, so it stands in the path: `env.db_url_config` neither decodes nor keeps the case of a
     percent-encoded host.
     """
-    return f"postgresql://{postgres.USER}@/{Place(data_dir.resolve()).sockets}/{postgres.NAME}"
+    return f"postgresql://{postgres.USER}@/{ServiceLayout(data_dir.resolve()).sockets}/{postgres.NAME}"
 
 
 def redis_url(data_dir: Path) -> str:
     """Where the embedded Valkey of `data_dir` listens, running or not (a Unix socket)."""
-    return f"unix://{Place(data_dir.resolve()).sockets / valkey.SOCKET_NAME}"
+    return f"unix://{ServiceLayout(data_dir.resolve()).sockets / valkey.SOCKET_NAME}"
 
 
 def write_once(path: Path, text: str) -> None:
@@ -74,7 +74,7 @@ def write_once(path: Path, text: str) -> None:
             file.flush()
             os.fsync(fd)
             if os.geteuid() == 0:
-                os.fchown(fd, *Place(path.parent).owner.ids)
+                os.fchown(fd, *ServiceLayout(path.parent).owner.ids)
         with suppress(FileExistsError):  # somebody else was first: theirs is the content
             os.link(draft, path)
     finally:
@@ -115,10 +115,10 @@ def services(data_dir: Path) -> Iterator[None]:
     """Both servers up, shared by every process that is inside this context for the same `data_dir`.
 
     Raises:
-        EmbeddedError: they can't run, with what mends it.
+        EmbeddedError: they can't run, with what fixes it.
     """
-    place = Place(data_dir.resolve())
-    both: list[Server] = [Postgres(place), Valkey(place)]
+    place = ServiceLayout(data_dir.resolve())
+    both: list[EmbeddedServer] = [Postgres(place), Valkey(place)]
     given = [os.environ.get("DATABASE_URL"), os.environ.get("REDIS_URL")]
     if all(given):
         yield
@@ -135,7 +135,7 @@ def services(data_dir: Path) -> Iterator[None]:
             _leave(place, users, both, parent)
 
 
-def _enter(place: Place, users: FileLock, wanted: list[Server]) -> None:
+def _enter(place: ServiceLayout, users: FileLock, wanted: list[EmbeddedServer]) -> None:
     for server in wanted:
         server.program()  # a missing one is told before the other is made
     with _starting(place):
@@ -145,7 +145,7 @@ def _enter(place: Place, users: FileLock, wanted: list[Server]) -> None:
             server.ensure_running()
 
 
-def _leave(place: Place, users: FileLock, both: list[Server], parent: int) -> None:
+def _leave(place: ServiceLayout, users: FileLock, both: list[EmbeddedServer], parent: int) -> None:
     """Let go; the last one out stops both servers, whichever of them it used itself."""
     with users, _starting(place):
         last = users.take()
@@ -170,7 +170,7 @@ def _is_dying(parent: int) -> bool:
 
 
 @contextmanager
-def _starting(place: Place) -> Iterator[None]:
+def _starting(place: ServiceLayout) -> Iterator[None]:
     """Alone among those who enter and leave."""
     try:
         with (
@@ -181,7 +181,7 @@ def _starting(place: Place) -> Iterator[None]:
     except TimeoutError as error:
         raise EmbeddedError(
             f"Another process is starting or stopping the services and does not come to an end: {error}.",
-            mend="look at that process, and stop it if it is hung",
+            fix="look at that process, and stop it if it is hung",
         ) from error
 
 

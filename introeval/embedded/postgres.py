@@ -16,7 +16,7 @@ from pathlib import Path
 
 from introeval.embedded.errors import EmbeddedError, missing_wheel, user_name
 from introeval.embedded.locks import FileLock
-from introeval.embedded.server import Server
+from introeval.embedded.server import EmbeddedServer
 
 MAJOR = "18"
 NAME = USER = "introeval"
@@ -42,7 +42,7 @@ SETTINGS = {
 }
 
 
-class Postgres(Server):
+class Postgres(EmbeddedServer):
     name = "PostgreSQL"
     key = "postgres"
     # Fast (roll back, checkpoint, leave), immediate (recovery at the next start), and for one that is stopped or hung.
@@ -100,13 +100,13 @@ class Postgres(Server):
         if version != MAJOR:
             raise EmbeddedError(
                 f"{self.place.cluster} was made by PostgreSQL {version}; this is {MAJOR}.",
-                mend=f"`pg_dump` it with version {version}, move it away and restore; docs: backups",
+                fix=f"`pg_dump` it with version {version}, move it away and restore; docs: backups",
             )
         owner = self.place.cluster.stat().st_uid
         if owner != self.place.account.uid:
             raise EmbeddedError(
                 f"{self.place.cluster} belongs to {user_name(owner)}.",
-                mend=f"run the command as {user_name(owner)} or as root, or choose another DATA_DIR",
+                fix=f"run the command as {user_name(owner)} or as root, or choose another DATA_DIR",
             )
 
 

@@ -20,8 +20,8 @@ from typing import ClassVar
 
 from introeval.embedded import launcher
 from introeval.embedded.errors import EmbeddedError, disk_full, explained
+from introeval.embedded.layout import ServiceLayout
 from introeval.embedded.locks import FileLock, wait_until
-from introeval.embedded.place import Place
 
 START_SECONDS = 60.0  # replaying the log after a crash included
 LISTEN_SECONDS = 2.0  # from the start to a socket, behind which it may still be replaying
@@ -31,14 +31,14 @@ LOCK_FD = 100  # of the server's lock, in the server: out of the way of those th
 ENVIRONMENT = {"PATH": os.defpath, "LC_ALL": "C"}  # keys and passwords in ours are none of the servers' business
 
 
-class Server(ABC):
+class EmbeddedServer(ABC):
     """One embedded server of one place."""
 
     name: ClassVar[str]  # as people call it
     key: ClassVar[str]  # in file names
     farewell: ClassVar[tuple[tuple[signal.Signals, float], ...]]  # what to send, and how many seconds to wait then
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: ServiceLayout) -> None:
         self.place = place
         self._child: int | None = None
 
@@ -139,7 +139,7 @@ class Server(ABC):
                 return
         raise EmbeddedError(
             f"{self.name} (process {lock.pid()}) can't be stopped.",
-            mend=f"look at {self.log}, and stop the process that `fuser {lock.path}` names",
+            fix=f"look at {self.log}, and stop the process that `fuser {lock.path}` names",
         )
 
     def _signal(self, pid: int | None, signum: signal.Signals) -> None:
@@ -220,10 +220,10 @@ class Server(ABC):
         if "No space left on device" in said or free < FULL_BYTES:
             return disk_full(self.place.data_dir)
         if "launcher: can't run" in said and os.geteuid() == 0:
-            mend = "start it as an ordinary user, or name servers of your own in DATABASE_URL and REDIS_URL"
-            return EmbeddedError(f"{self.name} can't run as root, nor may root start it as anybody else.", mend=mend)
+            fix = "start it as an ordinary user, or name servers of your own in DATABASE_URL and REDIS_URL"
+            return EmbeddedError(f"{self.name} can't run as root, nor may root start it as anybody else.", fix=fix)
         last = "\n".join(f"    {line}" for line in said.strip().splitlines()[-5:])
         return EmbeddedError(
             f"{self.name}: {what}. It said:\n{last}",
-            mend=f"see {self.log}, or name a server of your own in DATABASE_URL and REDIS_URL",
+            fix=f"see {self.log}, or name a server of your own in DATABASE_URL and REDIS_URL",
         )

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from introeval.embedded.errors import missing_wheel
 from introeval.embedded.locks import FileLock
-from introeval.embedded.server import Server
+from introeval.embedded.server import EmbeddedServer
 
 SOCKET_NAME = "valkey.sock"
 
@@ -23,7 +23,7 @@ SETTINGS = {
 }
 
 
-class Valkey(Server):
+class Valkey(EmbeddedServer):
     name = "Valkey"
     key = "valkey"
     farewell = ((signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0))

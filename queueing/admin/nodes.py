@@ -11,9 +11,9 @@ from django.contrib.postgres.expressions import ArraySubquery
 from django.db.models import F, OuterRef, Q, QuerySet
 from django.http import HttpRequest
 
-from queueing import durations
 from queueing.admin.asking import Asking, ReadOnly, ReasonForm, Verb
 from queueing.models import Batch, Breaker, Pause, Phase, Worker
+from queueing.report import durations
 from queueing.states import PhaseName
 
 
@@ -64,18 +64,18 @@ def _pause(
     nodes: Sequence[Phase], *, by: str, reason: str, seconds: float | None, what: str = Pause.What.EVERYTHING
 ) -> tuple[str, bool]:
     for phase in nodes:
-        Pause.objects.place(what, node=phase.node, by=by, reason=reason, seconds=seconds)
+        Pause.objects.start(what, node=phase.node, by=by, reason=reason, seconds=seconds)
     return f"{Pause.What(what).label.capitalize()} is paused on {_on(nodes)}.", True
 
 
 def _drain(nodes: Sequence[Phase], *, by: str, reason: str, seconds: float | None) -> tuple[str, bool]:
     for phase in nodes:
-        Pause.objects.place(Pause.What.EVERYTHING, node=phase.node, drain=True, by=by, reason=reason, seconds=seconds)
+        Pause.objects.start(Pause.What.EVERYTHING, node=phase.node, drain=True, by=by, reason=reason, seconds=seconds)
     return f"{_on(nodes)}: what runs is finished, then the models are unloaded.", True
 
 
 def _resume(nodes: Sequence[Phase], *, by: str, reason: str) -> tuple[str, bool]:
-    lifted = Pause.objects.filter(pk__in=[pause.pk for pause in _holding_up(nodes)]).lift(by=by, reason=reason)
+    lifted = Pause.objects.filter(pk__in=[pause.pk for pause in _holding_up(nodes)]).end(by=by, reason=reason)
     return f"{lifted} pauses lifted." if lifted != 1 else "1 pause lifted.", bool(lifted)
 
 
@@ -119,7 +119,7 @@ class PhaseAdmin(Asking[Phase]):
 
 
 def _lift(pauses: Sequence[Pause], *, by: str, reason: str) -> tuple[str, bool]:
-    lifted = Pause.objects.filter(pk__in=[pause.pk for pause in pauses]).lift(by=by, reason=reason)
+    lifted = Pause.objects.filter(pk__in=[pause.pk for pause in pauses]).end(by=by, reason=reason)
     skipped = len(pauses) - lifted
     return f"{lifted} lifted" + (f", {skipped} skipped: already over" if skipped else ""), not skipped
 
@@ -176,7 +176,15 @@ class BatchAdmin(ReadOnly, admin.ModelAdmin[Batch]):
 
 
 class WorkerAdmin(ReadOnly, admin.ModelAdmin[Worker]):
-    list_display = ("id", "node", "pid", "started_at", "last_heartbeat_at", "stopped_at")
+    list_display = ("id", "node", "pid", "alive", "started_at", "last_heartbeat_at", "stopped_at")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Worker]:
+        alive = Q(pk__in=Worker.objects.alive().values("pk"))
+        return super().get_queryset(request).annotate(is_heard=alive)
+
+    @admin.display(description="alive", boolean=True)
+    def alive(self, worker: Worker) -> bool:
+        return bool(getattr(worker, "is_heard", False))
 
 
 admin.site.register(Phase, PhaseAdmin)

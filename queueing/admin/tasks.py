@@ -13,10 +13,10 @@ from django.db.models.functions import Coalesce, Lag, Now
 from django.http import HttpRequest
 from django.utils.timezone import localtime
 
-from queueing import actions, durations
+from queueing import actions, pipelines
 from queueing.admin.asking import Asking, ReadOnly, Verb
 from queueing.models import Attempt, Event, Task
-from queueing.states import Stage
+from queueing.report import durations
 
 _FORESEEN: Final = {
     "retry": "{} will be queued: each goes on at the stage where it ended; what was found before stays.",
@@ -148,7 +148,7 @@ class TaskAdmin(Erring, Asking[Task]):
 
     def describe(self, row: Task) -> str:
         error = f" ({row.error_code})" if row.error_code else ""
-        return f"task {row.pk}, {Stage(row.stage).label}: {row.status.label}{error}"
+        return f"task {row.pk}, {pipelines.spec_of(row.stage).words}: {row.status.label}{error}"
 
 
 class AttemptAdmin(Erring, ReadOnly, admin.ModelAdmin[Attempt]):

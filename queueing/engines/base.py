@@ -22,9 +22,9 @@ once, up to `slots`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from threading import Event
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -109,7 +109,7 @@ class Generation:
 
 
 @dataclass(frozen=True, slots=True)
-class Text:
+class WrittenText:
     """A language model's answer in its own words."""
 
     text: str
@@ -170,7 +170,7 @@ class Engine(Protocol):
         """Bring the model into memory; returns when a call would be answered at once.
 
         Raises:
-            Infrastructure: the model or its server is not there, with the words that mend it.
+            Infrastructure: the model or its server is not there, with the words that fix it.
             OutOfMemory: it does not fit.
         """
 
@@ -216,7 +216,9 @@ class LanguageEngine(Engine, Protocol):
             OutOfMemory, Interrupted, Crashed: see the module's text.
         """
 
-    def write(self, prompt: Prompt, options: LanguageOptions, *, tell: Callable[[str], None], stop: Event) -> Text:
+    def write(
+        self, prompt: Prompt, options: LanguageOptions, *, tell: Callable[[str], None], stop: Event
+    ) -> WrittenText:
         """Answer the prompt in free text, of at most 65,536 characters.
 
         `tell` gets each piece as it comes, in the calling thread; it is cheap and never raises. The pieces of a call
@@ -227,11 +229,28 @@ class LanguageEngine(Engine, Protocol):
         """
 
 
+SPEECH: Final = "speech"
+"""The role of the engine that recognises speech; the others are language models', named by the stages."""
+
+
 @dataclass(frozen=True, slots=True)
 class Engines:
-    """The engines of one node. `extract` and `rate` may be the same object."""
+    """The engines of one node. Several roles may be served by one object."""
 
     speech: SpeechEngine
-    extract: LanguageEngine
-    rate: LanguageEngine
-    demo_quality: bool = field(default=False)  # the language model is too small to be trusted with a judgement
+    language: Mapping[str, LanguageEngine]  # by role
+    demo_quality: bool = False  # the language model is too small to be trusted with a judgement
+
+    def of(self, role: str) -> Engine:
+        """
+        Raises:
+            KeyError: no engine has this role.
+        """
+        return self.speech if role == SPEECH else self.language[role]
+
+    def language_models(self) -> list[tuple[LanguageEngine, tuple[str, ...]]]:
+        """Each language engine once, with its roles, in the order of the roles."""
+        found: dict[int, tuple[LanguageEngine, tuple[str, ...]]] = {}
+        for role, engine in self.language.items():
+            found[id(engine)] = engine, (*found.get(id(engine), (engine, ()))[1], role)
+        return list(found.values())

@@ -16,12 +16,13 @@ from queueing.engines.speech.simulated import SimulatedSpeech
 
 
 def from_settings(settings: Any) -> Engines:
-    """The engines of this node, nothing loaded yet."""
-    extract = (settings.LLM_EXTRACT_URL, settings.LLM_EXTRACT_MODEL)
-    rate = (settings.LLM_RATE_URL, settings.LLM_RATE_MODEL)
-    extractor = _language(settings, *extract)
-    rater = extractor if rate == extract else _language(settings, *rate)
-    return Engines(_speech(settings), extractor, rater, demo_quality=settings.LLM_DEMO_QUALITY)
+    """The engines of this node, nothing loaded yet. Roles whose address and model are the same share one."""
+    made: dict[tuple[str, str], LanguageEngine] = {}
+    language = {}
+    for role in settings.LLM_ROLES:
+        where = getattr(settings, f"LLM_{role.upper()}_URL"), getattr(settings, f"LLM_{role.upper()}_MODEL")
+        made[where] = language[role] = made.get(where) or _language(settings, *where)
+    return Engines(_speech(settings), language, demo_quality=settings.LLM_DEMO_QUALITY)
 
 
 def _speech(settings: Any) -> SpeechEngine:

@@ -81,7 +81,7 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class CallTimeouts:
     """How long a call may take, in seconds; None is for ever."""
 
     total: float | None = None  # past it the child is killed: `Transient(code="too_slow")`
@@ -93,7 +93,7 @@ def _ignore(done: float, total: float) -> None:
 
 
 @dataclass
-class Child:
+class EngineChild:
     """The parent's side. One call at a time; `start` and `terminate` are idempotent.
 
     Any failure that leaves the model's state in doubt (everything but Permanent and Transient) ends the process: the
@@ -133,7 +133,7 @@ class Child:
         self._spawn()
         with self._lock:
             try:
-                self.facts = self._converse(Start(self.factory, arguments), _ignore, None, Patience(within))
+                self.facts = self._converse(Start(self.factory, arguments), _ignore, None, CallTimeouts(within))
             except BaseException:
                 self.terminate()
                 raise
@@ -144,7 +144,7 @@ class Child:
         *arguments: Any,
         progress: Progress = _ignore,
         stop: Event | None = None,
-        patience: Patience | None = None,
+        patience: CallTimeouts | None = None,
     ) -> Any:
         """Run `method(*arguments, progress=…)` of the child's object and return its value.
 
@@ -159,7 +159,7 @@ class Child:
             if self._connection is None:
                 raise Infrastructure("The model is not loaded.", code="not_loaded")
             try:
-                return self._converse(Call(method, arguments), progress, stop, patience or Patience())
+                return self._converse(Call(method, arguments), progress, stop, patience or CallTimeouts())
             except (Permanent, Transient) as error:
                 if error.code == "too_slow":
                     self.terminate()
@@ -211,7 +211,7 @@ class Child:
             os.close(lifeline_read)
         self._connection = Connection(ours.detach())
 
-    def _converse(self, request: Start | Call, progress: Progress, stop: Event | None, patience: Patience) -> Any:
+    def _converse(self, request: Start | Call, progress: Progress, stop: Event | None, patience: CallTimeouts) -> Any:
         """Send the request and read until it is answered."""
         assert self._connection is not None
         # A minute of audio does not fit into a socket's buffer, and a stopped child reads nothing: `stop` must work.
@@ -254,7 +254,7 @@ def _send(connection: Connection, request: Start | Call) -> None:
         connection.send(request)
 
 
-def _give_up(took: float, still: float, stop: Event | None, patience: Patience) -> None:
+def _give_up(took: float, still: float, stop: Event | None, patience: CallTimeouts) -> None:
     if stop is not None and stop.is_set():
         raise Interrupted
     if patience.total is not None and took > patience.total:

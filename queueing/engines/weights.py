@@ -50,7 +50,7 @@ def verify(path: Path, sha256: str) -> None:
         digest = _digest(path, facts.st_size, facts.st_mtime_ns)
     except OSError as error:
         raise Infrastructure(
-            f"{path} can't be read: {error.strerror}. `make setup` mends it.", code="model_missing"
+            f"{path} can't be read: {error.strerror}. `make setup` fixes it.", code="model_missing"
         ) from error
     if digest != sha256:
         message = f"{path} is not the file that was pinned (sha256 {digest[:12]}…). Remove it, then `make setup`."

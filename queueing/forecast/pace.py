@@ -19,7 +19,7 @@ class Sample:
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class Duration:
     """A length of time that is not known exactly, in seconds."""
 
     mean: float
@@ -31,15 +31,15 @@ class Span:
 class Pace:
     """base + slope × seconds of audio, or the mean where the recording's length is not known."""
 
-    plain: Span
+    plain: Duration
     base: float = 0.0
     slope: float = 0.0
     spread: float = 0.0  # around the line
 
-    def of(self, audio: float | None) -> Span:
+    def of(self, audio: float | None) -> Duration:
         if audio is None or not self.slope:
             return self.plain
-        return Span(self.base + self.slope * audio, self.spread, self.plain.doubt)
+        return Duration(self.base + self.slope * audio, self.spread, self.plain.doubt)
 
 
 def learn(samples: Sequence[Sample]) -> Pace | None:
@@ -52,11 +52,11 @@ def learn(samples: Sequence[Sample]) -> Pace | None:
     spread = stdev(seconds)
     # A spread that was itself learnt from three says little of how wrong their mean is: as Student's t, roughly.
     doubt = spread / len(seconds) ** 0.5 * (1 + 2 / len(seconds))
-    plain = Span(fmean(seconds), spread, doubt)
+    plain = Duration(fmean(seconds), spread, doubt)
     return _with_slope(plain, [(one.audio, one.seconds) for one in samples if one.audio is not None])
 
 
-def _with_slope(plain: Span, known: Sequence[tuple[float, float]]) -> Pace:
+def _with_slope(plain: Duration, known: Sequence[tuple[float, float]]) -> Pace:
     """Least squares. A longer recording is not done sooner, and none takes less than nothing."""
     if len(known) < LEAST_FOR_SLOPE:
         return Pace(plain)

@@ -6,14 +6,16 @@ the spreads of what had to happen one after the other add up as variances, their
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from heapq import heappop, heappush
 from itertools import count
 from typing import Final
 
-from queueing import policy
-from queueing.forecast.pace import Pace, Span
+from queueing.forecast.pace import Duration, Pace
+from queueing.policy import batches, lanes, phases
+from queueing.policy.lanes import Lane
 from queueing.states import PhaseName
 
 NEAR_THE_END: Final = 0.1  # of its pace is still to come, of what has run for longer than that
@@ -23,25 +25,24 @@ STANDS_STILL: Final = 100_000  # moments after which a play is given up; a line 
 
 Order = tuple[int, int, int, int]  # batch, stage, turn, task: `TaskQuerySet.in_turn`
 NO_BATCH: Final = 1 << 62
-SPEECH: Final = "speech"  # the lane of transcription
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
-    """One stage of a pipeline, and on what it runs."""
+class StageStep:
+    """One stage of a pipeline."""
 
     stage: str
     phase: PhaseName
-    lane: str
     rank: int  # among all stages, in the order of service
+    batched: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class LiveTask:
     """A task that has not ended."""
 
     task: int
-    steps: tuple[Step, ...]  # that are still to be done; the first is the one it waits for or is in
+    steps: tuple[StageStep, ...]  # that are still to be done; the first is the one it waits for or is in
     turn: int
     batch: int | None = None
     node: str | None = None  # that works on it
@@ -50,17 +51,18 @@ class Work:
     audio: float | None = None  # seconds
     waited: float = 0.0  # seconds in this stage
     due_in: float = 0.0  # seconds
+    pipeline: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Node:
+class NodeState:
     """A GPU that works, or is about to."""
 
     name: str
     phase: PhaseName | None
     dwelt: float = 0.0
     ready_in: float = 0.0  # seconds until its models are loaded
-    holder: str | None = None  # the lane whose model is loaded, where they take turns
+    holder: str | None = None  # the engine that is loaded, where they take turns
     batch: int | None = None  # the open one
     taken: int = 0  # places of it
     wanted: PhaseName | None = None  # a person asked for this phase
@@ -68,14 +70,14 @@ class Node:
 
 
 @dataclass(frozen=True, slots=True)
-class Lab:
+class LabSetup:
     """How it works, all nodes alike."""
 
-    limits: policy.Limits
-    slots: Mapping[str, int]  # of each lane
+    limits: phases.Limits
+    lanes: Sequence[Lane]  # of all phases, in the order of their stages
     paces: Mapping[str, Pace]  # of each stage
-    swap: Span  # to load other models
-    turns: bool = False  # the language models are loaded one at a time
+    swap: Duration  # to load other models
+    take_turns: bool = False  # the language models are loaded one at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +88,7 @@ class Moment:
     variance: float = 0.0
     doubt: float = 0.0
 
-    def after(self, span: Span) -> Moment:
+    def after(self, span: Duration) -> Moment:
         return Moment(self.at + span.mean, self.variance + span.spread**2, self.doubt + span.doubt)
 
 
@@ -97,7 +99,7 @@ NOW: Final = Moment(0.0)
 class _Player:
     """One node while it is played."""
 
-    node: Node
+    node: NodeState
     phase: PhaseName | None
     since: float
     ready_at: float
@@ -105,35 +107,41 @@ class _Player:
     taken: int
     holder: str | None
     entering: bool  # a phase whose first tasks are claimed before the policy looks again
-    running: dict[int, str] = field(default_factory=dict)  # task → lane
+    running: dict[int, str] = field(default_factory=dict)  # task → stage
+    passed_over: Counter[Lane] = field(default_factory=Counter)
     idle_since: float = 0.0
     held_since: float = 0.0
 
     @classmethod
-    def of(cls, node: Node) -> _Player:
+    def of(cls, node: NodeState) -> _Player:
         ready, entering = node.ready_in, node.ready_in > 0
         return cls(node, node.phase, ready - node.dwelt, ready, node.batch, node.taken, node.holder, entering)
 
-    def busy(self, lane: str) -> int:
-        return sum(each == lane for each in self.running.values())
+    def per_stage(self) -> Counter[str]:
+        return Counter(self.running.values())
 
 
-def play(line: Sequence[Work], nodes: Sequence[Node], lab: Lab) -> dict[int, Moment]:
-    """When each task will be through. What can't be played to its end, or whose pace is not known, is left out."""
-    known = [work for work in line if all(step.stage in lab.paces for step in work.steps)]
-    if not nodes or len(known) < len(line):
-        return {}  # what is ahead of the others takes a time that nobody knows
-    return _Play(known, nodes, lab).run()
+def play(line: Sequence[LiveTask], nodes: Sequence[NodeState], lab: LabSetup) -> dict[int, Moment]:
+    """When each task will be through. What can't be played to its end, or whose pace is not known, is left out.
+
+    What is ahead of others and takes a time that nobody knows leaves out its whole pipeline. The other pipelines are
+    played as if it were not there: it has lanes of its own.
+    """
+    unknown = {task.pipeline for task in line if any(step.stage not in lab.paces for step in task.steps)}
+    known = [task for task in line if task.pipeline not in unknown]
+    return _Play(known, nodes, lab).run() if nodes and known else {}
 
 
 class _Play:
-    def __init__(self, line: Sequence[Work], nodes: Sequence[Node], lab: Lab) -> None:
+    def __init__(self, line: Sequence[LiveTask], nodes: Sequence[NodeState], lab: LabSetup) -> None:
         self.lab = lab
         self.ends: dict[int, Moment] = {}
         self.works = {work.task: work for work in line}
         self.steps = {work.task: work.steps for work in line}
         self.batch_of = {work.task: work.batch for work in line}
-        self.waiting: dict[str, list[tuple[Order, int]]] = {}  # by lane; of the first stage: by batch
+        self.lanes = {phase: [lane for lane in lab.lanes if lane.phase == phase] for phase in PhaseName}
+        self.lane_of = {stage: lane for lane in lab.lanes for stage in lane.stages}
+        self.waiting: dict[Lane | int, list[tuple[Order, int]]] = {}  # by lane; what is batched: by batch
         self.unbatched: list[tuple[Order, int]] = []
         self.since: dict[int, float] = {}  # when each entered its stage
         self.next_batch = max([work.batch or 0 for work in line], default=0) + 1
@@ -144,20 +152,20 @@ class _Play:
             self._come_back(Moment(player.node.ready_in), player)
         self._set_up(line)
 
-    def _set_up(self, line: Sequence[Work]) -> None:
+    def _set_up(self, line: Sequence[LiveTask]) -> None:
         at = {player.node.name: player for player in self.players}
         for work in line:
             self.since[work.task] = -work.waited
             if work.node is not None:
                 player = at.get(work.node, self.players[0])  # of a lost node: somebody else takes it over
-                player.running[work.task] = work.steps[0].lane
+                player.running[work.task] = work.steps[0].stage
                 self._later(NOW.after(self._left(work)), player, work.task)
             elif work.due_in > 0:
                 self._later(Moment(work.due_in), None, work.task)
             else:
                 self._queue(work.task)
 
-    def _left(self, work: Work) -> Span:
+    def _left(self, work: LiveTask) -> Duration:
         """How long a step that has begun still takes: by its own speed as soon as there is one, else by the pace."""
         span = self.lab.paces[work.steps[0].stage].of(work.audio)
         least = span.mean * NEAR_THE_END
@@ -165,7 +173,7 @@ class _Play:
             return replace(span, mean=max(span.mean - work.elapsed, least))
         left = 1 - min(work.progress, 1.0)
         mean = max(work.elapsed * left / work.progress, least * left)
-        return Span(mean, span.spread * left, span.doubt * left)
+        return Duration(mean, span.spread * left, span.doubt * left)
 
     # What happens
 
@@ -202,15 +210,15 @@ class _Play:
     def _queue(self, task: int) -> None:
         step, batch = self.steps[task][0], self.batch_of[task]
         key: Order = (NO_BATCH if batch is None else batch, step.rank, self.works[task].turn, task)
-        if step.phase == PhaseName.EVAL:
-            heappush(self.waiting.setdefault(step.lane, []), (key, task))
+        if not step.batched:
+            heappush(self.waiting.setdefault(self.lane_of[step.stage], []), (key, task))
         elif batch is not None and any(player.batch == batch for player in self.players):
-            heappush(self.waiting.setdefault(_of_batch(batch), []), (key, task))
+            heappush(self.waiting.setdefault(batch, []), (key, task))
         else:
             # In none, or in one whose node is gone, or that was closed while the line was read.
             heappush(self.unbatched, (key, task))
 
-    # What a node does next: as Pilot and Claims
+    # What a node does next: as PhaseController and Claims
 
     def _go_on(self, player: _Player, moment: Moment) -> None:
         if moment.at < player.ready_at:
@@ -226,7 +234,7 @@ class _Play:
             self._wait_for_a_batch(player, moment)
 
     def _wanted(self, player: _Player, at: float) -> PhaseName | None:
-        decision = policy.next_phase(
+        decision = phases.next_phase(
             player.phase,
             self._snapshot(player, at),
             self.lab.limits,
@@ -235,22 +243,23 @@ class _Play:
         )
         return decision.phase
 
-    def _snapshot(self, player: _Player, at: float) -> policy.Snapshot:
+    def _snapshot(self, player: _Player, at: float) -> phases.Snapshot:
         stt = player.phase == PhaseName.STT
         running = len(player.running)
         oldest = at - self.since[self.unbatched[0][1]] if self.unbatched else 0.0
-        return policy.Snapshot(
-            unbatched=policy.Demand(len(self.unbatched), 0, oldest),
-            batch=policy.Demand(len(self._batch(player)), running if stt else 0),
-            evaluation=policy.Demand(self._due_for_evaluation(), 0 if stt else running),
+        return phases.Snapshot(
+            unbatched=phases.Demand(len(self.unbatched), 0, oldest),
+            batch=phases.Demand(len(self._batch(player)) + self._due(PhaseName.STT), running if stt else 0),
+            evaluation=phases.Demand(self._due(PhaseName.EVAL), 0 if stt else running),
             wanted=player.node.wanted if at < player.node.wanted_for else None,
         )
 
     def _batch(self, player: _Player) -> list[tuple[Order, int]]:
-        return [] if player.batch is None else self.waiting.setdefault(_of_batch(player.batch), [])
+        return [] if player.batch is None else self.waiting.setdefault(player.batch, [])
 
-    def _due_for_evaluation(self) -> int:
-        return sum(len(self.waiting.get(lane, ())) for lane in self.lab.slots)
+    def _due(self, phase: PhaseName) -> int:
+        """Tasks that need no batch and wait for this phase."""
+        return sum(len(self.waiting.get(lane, ())) for lane in self._lanes(phase))
 
     def _switch(self, player: _Player, wanted: PhaseName | None, moment: Moment) -> None:
         if wanted is None:
@@ -280,7 +289,7 @@ class _Play:
     def _turns(self, player: _Player, moment: Moment) -> bool:
         """Whether the node changes from one language model to the other now, or drains for that."""
         held = moment.at - player.held_since
-        if not self.lab.turns or player.phase != PhaseName.EVAL:
+        if not self.lab.take_turns or player.phase != PhaseName.EVAL:
             return False
         if player.holder and player.running and held < self.lab.limits.max_dwell_seconds:
             return False
@@ -294,52 +303,63 @@ class _Play:
         return True
 
     def _whose_turn(self, player: _Player, at: float, held: float) -> str:
-        lane = policy.whose_turn(
-            [policy.Lane(name, (name,), self.lab.slots[name]) for name in self._lanes()],
-            {name: self._demand(player, name, at) for name in self._lanes()},
-            player.holder,
-            held_seconds=held,
-            max_dwell_seconds=self.lab.limits.max_dwell_seconds,
+        known = self._lanes(PhaseName.EVAL)
+        return str(
+            lanes.whose_turn(
+                known,
+                {stage: found for lane in known for stage, found in self._demands(player, lane, at)},
+                player.holder,
+                held_seconds=held,
+                max_dwell_seconds=self.lab.limits.max_dwell_seconds,
+            )
         )
-        return str(lane.engine)
 
-    def _lanes(self) -> list[str]:
-        """Of evaluation, in the order of the stages that they serve."""
-        return [lane for lane in self.lab.slots if lane != SPEECH]
+    def _lanes(self, phase: PhaseName) -> list[Lane]:
+        return self.lanes[phase]
 
-    def _demand(self, player: _Player, lane: str, at: float) -> policy.Demand:
+    def _demands(self, player: _Player, lane: Lane, at: float) -> Iterator[tuple[str, phases.Demand]]:
+        """All that waits in a lane is counted for its first stage: turns are an engine's, not a stage's."""
         queue = self.waiting.get(lane, [])
         oldest = max((at - self.since[task] for _, task in queue), default=0.0)
-        return policy.Demand(len(queue), player.busy(lane), oldest)
+        yield lane.stages[0], phases.Demand(len(queue), lane.running(player.per_stage()), oldest)
 
     def _claim(self, player: _Player, moment: Moment) -> None:
+        if player.phase is None:
+            return
         if player.phase == PhaseName.STT:
             self._fill(player)
-            self._take(player, SPEECH, self._batch(player), moment)
-        elif player.phase == PhaseName.EVAL:
-            for lane in self._lanes():
-                if player.holder in (None, lane):
-                    self._take(player, lane, self.waiting.get(lane, []), moment)
+        known = self._lanes(player.phase)
+        while found := self._rooms(player, known):
+            lane, _ = lanes.next_room(found, player.passed_over) or found[0]
+            self._take(player, lane, moment)
+            player.passed_over[lane] = 0
+            for other, _ in found:
+                if other != lane and other.engine == lane.engine:
+                    player.passed_over[other] += 1
+
+    def _rooms(self, player: _Player, known: Sequence[Lane]) -> list[lanes.Room]:
+        found = lanes.rooms(known, player.per_stage(), only=player.holder)
+        return [(lane, room) for lane, room in found if self._queue_of(player, lane)]
+
+    def _queue_of(self, player: _Player, lane: Lane) -> list[tuple[Order, int]]:
+        return self._batch(player) if lane.batched else self.waiting.get(lane, [])
 
     def _fill(self, player: _Player) -> None:
-        size = self.lab.limits.batch_size
-        if player.taken >= size and not self._batch(player) and not player.running:
+        taken = 0 if player.batch is None else player.taken
+        unfinished = len(self._batch(player)) + len(player.running)
+        filling = batches.fill(taken, unfinished, size=self.lab.limits.batch_size)
+        if filling.close:
             player.batch = None
         if self.unbatched and player.batch is None:
             player.batch, player.taken = self.next_batch, 0
             self.next_batch += 1
-        while self.unbatched and player.taken < size:
+        for _ in range(min(filling.room, len(self.unbatched))):
             _, task = heappop(self.unbatched)
             self.batch_of[task], player.taken = player.batch, player.taken + 1
             self._queue(task)
 
-    def _take(self, player: _Player, lane: str, queue: list[tuple[Order, int]], moment: Moment) -> None:
-        while queue and player.busy(lane) < self.lab.slots[lane]:
-            _, task = heappop(queue)
-            player.running[task] = lane
-            pace = self.lab.paces[self.steps[task][0].stage]
-            self._later(moment.after(pace.of(self.works[task].audio)), player, task)
-
-
-def _of_batch(batch: int) -> str:
-    return f"batch {batch}"
+    def _take(self, player: _Player, lane: Lane, moment: Moment) -> None:
+        _, task = heappop(self._queue_of(player, lane))
+        stage = self.steps[task][0].stage
+        player.running[task] = stage
+        self._later(moment.after(self.lab.paces[stage].of(self.works[task].audio)), player, task)

@@ -35,7 +35,7 @@ class Estimate:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class PlaceInLine:
     """A task in the line, for as far as it tells whether something happened to it."""
 
     task: int
@@ -45,7 +45,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    place: Place
+    place: PlaceInLine
     estimate: Estimate
 
 
@@ -61,7 +61,7 @@ def _width(moment: Moment) -> float:
 
 
 def say(
-    fresh: Mapping[int, Estimate], line: Sequence[Place], before: Mapping[int, Said], *, same_lab: bool
+    fresh: Mapping[int, Estimate], line: Sequence[PlaceInLine], before: Mapping[int, Said], *, same_lab: bool
 ) -> dict[int, Said]:
     """What is said now of each task in `line`, which is in the order of its groups, given what was said `before`."""
     furthest = _furthest(line, before)
@@ -76,7 +76,7 @@ def say(
     return said
 
 
-def _furthest(line: Sequence[Place], before: Mapping[int, Said]) -> dict[int, float]:
+def _furthest(line: Sequence[PlaceInLine], before: Mapping[int, Said]) -> dict[int, float]:
     """By group: how far behind the one was that has come from furthest behind, of all that are in it or before it."""
     furthest, most = {}, float("-inf")
     for place in line:

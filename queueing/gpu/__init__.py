@@ -1,14 +1,14 @@
 """The truth about a node's GPU: what its driver says, whose its memory is, and who drives the node."""
 
-from queueing.gpu.device import Absent, Device, Facts, Gpu, Holder, Look, NoGpu, Unknown, card, mib
+from queueing.gpu.device import Absent, Device, Gpu, GpuMemoryFacts, GpuProcess, Look, NoGpu, Unknown, card, mib
 from queueing.gpu.lock import NodeBusy, node_lock
 
 __all__ = [
     "Absent",
     "Device",
-    "Facts",
     "Gpu",
-    "Holder",
+    "GpuMemoryFacts",
+    "GpuProcess",
     "Look",
     "NoGpu",
     "NodeBusy",

@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from threading import Thread
 from typing import Any, Protocol
 
-from queueing.planner import MIB, Card
+from queueing.policy.memory_plan import MIB, Card
 
 ANSWER_SECONDS = 2.0  # NVML can hang for ever; a healthy one answers in milliseconds
 
 
 @dataclass(frozen=True, slots=True)
-class Holder:
+class GpuProcess:
     """A program on the GPU, for people to read."""
 
     pid: int
@@ -33,13 +33,13 @@ class Holder:
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class GpuMemoryFacts:
     """A device's memory, in bytes."""
 
     total: int
     used: int  # what the driver keeps for itself included
     free: int
-    holders: tuple[Holder, ...] = ()  # as far as the driver tells
+    holders: tuple[GpuProcess, ...] = ()  # as far as the driver tells
     name: str = "GPU"
 
 
@@ -57,12 +57,12 @@ class Unknown:
     reason: str
 
 
-Look = Facts | Absent | Unknown
+Look = GpuMemoryFacts | Absent | Unknown
 
 
 def card(look: Look) -> Card | None:
     """The memory that a plan shares out; what is in use is others', so nothing of ours should be loaded."""
-    return Card(look.total, look.used) if isinstance(look, Facts) else None
+    return Card(look.total, look.used) if isinstance(look, GpuMemoryFacts) else None
 
 
 class Gpu(Protocol):
@@ -111,11 +111,11 @@ class Device:
             found = Absent(str(error))
         except Exception as error:  # a binding that stumbles knows no more than a driver that does
             found = Unknown(str(error) or type(error).__name__)
-        if not isinstance(found, Facts):
+        if not isinstance(found, GpuMemoryFacts):
             self._close()
         if isinstance(found, Absent) and self._was_there:
             return Unknown(f"it is gone: {found.reason}")
-        self._was_there |= isinstance(found, Facts)
+        self._was_there |= isinstance(found, GpuMemoryFacts)
         return found
 
     def _facts(self) -> Look:
@@ -127,7 +127,7 @@ class Device:
         handle = self._handle()
         memory = self.nvml.nvmlDeviceGetMemoryInfo(handle)
         name = _text(self.nvml.nvmlDeviceGetName(handle))
-        return Facts(memory.total, memory.used, memory.free, tuple(self._holders(handle)), name)
+        return GpuMemoryFacts(memory.total, memory.used, memory.free, tuple(self._holders(handle)), name)
 
     def _handle(self) -> Any:
         first = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")[0].strip()
@@ -135,14 +135,14 @@ class Device:
             return self.nvml.nvmlDeviceGetHandleByUUID(first)
         return self.nvml.nvmlDeviceGetHandleByIndex(int(first) if first.isdecimal() else 0)
 
-    def _holders(self, handle: Any) -> Iterator[Holder]:
+    def _holders(self, handle: Any) -> Iterator[GpuProcess]:
         seen: set[int] = set()
         for ask in (self.nvml.nvmlDeviceGetComputeRunningProcesses, self.nvml.nvmlDeviceGetGraphicsRunningProcesses):
             with contextlib.suppress(self.nvml.NVMLError):
                 for process in ask(handle):
                     if process.pid not in seen:
                         seen.add(process.pid)
-                        yield Holder(process.pid, self._program(process.pid), process.usedGpuMemory)
+                        yield GpuProcess(process.pid, self._program(process.pid), process.usedGpuMemory)
 
     def _program(self, pid: int) -> str:
         try:

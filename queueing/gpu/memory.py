@@ -13,10 +13,10 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from queueing.engines.base import ON_GPU_SHARE, Engine, Resident
 from queueing.exceptions import Infrastructure, StageError
-from queueing.gpu import Absent, Facts, Gpu, Holder, Look, Unknown, mib
+from queueing.gpu import Absent, Gpu, GpuMemoryFacts, GpuProcess, Look, Unknown, mib
 from queueing.models import Phase
-from queueing.planner import ADMIT_SHARE, MIB, SPARE_BYTES
-from queueing.states import Step
+from queueing.policy.memory_plan import ADMIT_SHARE, MIB, SPARE_BYTES
+from queueing.states import PhaseStep
 
 TOLERANCE_BYTES = 256 * MIB  # others' memory moves by as much by itself: a desktop, a browser
 UNKNOWN = "the GPU's state is unknown"
@@ -34,9 +34,9 @@ class GpuMemory:
         self.gpu, self.row = gpu, row
         self.needs: Mapping[int, int | None] = {}  # bytes by the engine's id(), as they were asked for after the unload
         self.ours = 0  # bytes that our loads have added
-        self._empty: Facts | None = None  # as it was when nothing of ours was in memory the last time
+        self._empty: GpuMemoryFacts | None = None  # as it was when nothing of ours was in memory the last time
         # Since then something of ours was loaded, or may have been. Not if the row says idle: it said so after a look.
-        self._loaded = row.step != Step.IDLE
+        self._loaded = row.step != PhaseStep.IDLE
         self._measured = True
         self._our_pids: frozenset[int] = frozenset()  # who came with our loads: only not to be named as others
 
@@ -54,7 +54,7 @@ class GpuMemory:
         """
         self._loaded |= any(one.pid is None for one in held)  # a server's model: whoever asked for it
         facts = self.gpu.look()
-        if not isinstance(facts, Facts):
+        if not isinstance(facts, GpuMemoryFacts):
             return
         self.row.refresh_from_db(fields=["empty_bytes"])  # a person may have cleared it
         if self.row.empty_bytes is None:
@@ -121,7 +121,7 @@ class GpuMemory:
             return ""
         look = self.gpu.look()
         self._measure(look)
-        if not isinstance(look, Facts):
+        if not isinstance(look, GpuMemoryFacts):
             return ""
         for one in engine.resident():
             if (share := _on_gpu(one, need)) < ON_GPU_SHARE:
@@ -137,23 +137,23 @@ class GpuMemory:
                 return 1.0, ""
             case Unknown(reason):
                 return None, f"{UNKNOWN}: {reason}"
-            case Facts() as facts:
+            case GpuMemoryFacts() as facts:
                 if not self._measured:
                     self._measure(facts)
                 foreign = max(0, facts.used - self.ours)
                 taken = f"{foreign / facts.total:.0%} of the GPU's memory is taken by other programs"
                 return 1 - foreign / facts.total, taken + _named(self._others(facts), ": ")
 
-    def _facts(self) -> Facts | None:
+    def _facts(self) -> GpuMemoryFacts | None:
         """None: no GPU that matters."""
         look = self.gpu.look() if self.matters else None
         if isinstance(look, Unknown):
             raise GpuRefuses(f"{UNKNOWN}: {look.reason}")
-        return look if isinstance(look, Facts) else None
+        return look if isinstance(look, GpuMemoryFacts) else None
 
     def _measure(self, look: Look) -> None:
         self._measured = not isinstance(look, Unknown)  # else at the next sample that tells
-        if isinstance(look, Facts) and self._empty:
+        if isinstance(look, GpuMemoryFacts) and self._empty:
             self.ours = max(0, look.used - self._empty.used)
             self._our_pids = _pids(look) - _pids(self._empty)
 
@@ -162,7 +162,7 @@ class GpuMemory:
             self.row.empty_bytes = used
             Phase.objects.filter(pk=self.row.pk).update(empty_bytes=used)
 
-    def _others(self, facts: Facts) -> list[Holder]:
+    def _others(self, facts: GpuMemoryFacts) -> list[GpuProcess]:
         return [one for one in facts.holders if one.pid not in self._our_pids]
 
 
@@ -173,11 +173,11 @@ def _need(engine: Engine) -> int | None:
         return None  # its server is away: the other phase must not wait for that
 
 
-def _fits(facts: Facts, need: int) -> bool:
+def _fits(facts: GpuMemoryFacts, need: int) -> bool:
     return facts.used + need <= ADMIT_SHARE * facts.total
 
 
-def _named(holders: Sequence[Holder], lead: str = "; on it: ") -> str:
+def _named(holders: Sequence[GpuProcess], lead: str = "; on it: ") -> str:
     return lead + ", ".join(map(str, holders)) if holders else ""
 
 
@@ -188,5 +188,5 @@ def _on_gpu(one: Resident, need: int | None) -> float:
     return 0.0 if need and one.device == "cpu" else 1.0
 
 
-def _pids(facts: Facts) -> frozenset[int]:
+def _pids(facts: GpuMemoryFacts) -> frozenset[int]:
     return frozenset(one.pid for one in facts.holders)

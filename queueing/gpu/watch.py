@@ -77,10 +77,12 @@ class GpuWatch:
         if not self.gate.sample(share, now):
             if was_open or self._is_news(words, now):
                 self._words, self._said_at = words, now
-            Pause.objects.rest(Pause.What.EVERYTHING, node=self.node, reason=self._words, seconds=PAUSE_SECONDS)
+            Pause.objects.start_or_extend(
+                Pause.What.EVERYTHING, node=self.node, reason=self._words, seconds=PAUSE_SECONDS
+            )
         elif not was_open:
             standing = Pause.objects.filter(what=Pause.What.EVERYTHING, node=self.node, by=SYSTEM)
-            standing.lift(by=SYSTEM, reason="the GPU has room again")
+            standing.end(by=SYSTEM, reason="the GPU has room again")
 
     def _is_news(self, words: str, now: float) -> bool:
         """Figures move with every sample, and a driver may answer every other time: only another cause is news."""

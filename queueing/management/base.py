@@ -13,9 +13,9 @@ from typing import Any, Final
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from queueing import durations
 from queueing.actions import Report
 from queueing.models import Phase, Task
+from queueing.report import durations
 
 LOOK_SECONDS: Final = 0.25
 EXIT_CODES: Final = "Exit codes: 0 = done; 1 = nothing was done, or a wait ran out; 2 = not understood."

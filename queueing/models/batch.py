@@ -6,7 +6,8 @@ from django.db import models, transaction
 from django.db.models import Count, Q
 from django.db.models.functions import Now
 
-from queueing.states import LIVE, PhaseName, Stage, State
+from queueing import pipelines
+from queueing.states import LIVE, PhaseName, State
 
 if TYPE_CHECKING:
     from django_stubs_ext.db.models.manager import RelatedManager
@@ -35,7 +36,7 @@ class Batch(models.Model):
 
     def places(self) -> tuple[int, int]:
         """How many tasks it has, and how many of them are still to be transcribed."""
-        live = Q(stage=Stage.TRANSCRIBE, state__in=LIVE)
+        live = Q(stage__in=pipelines.batched_stages(), state__in=LIVE)
         found = self.tasks.aggregate(all=Count("pk"), live=Count("pk", filter=live))
         return found["all"], found["live"]
 
@@ -43,4 +44,4 @@ class Batch(models.Model):
         """From here on the batch is evaluated; nobody joins it any more; who was left waiting is free for the next."""
         with transaction.atomic():
             Batch.objects.filter(pk=self.pk).update(phase=PhaseName.EVAL)
-            self.tasks.filter(stage=Stage.TRANSCRIBE, state=State.QUEUED).update(batch=None)
+            self.tasks.filter(stage__in=pipelines.batched_stages(), state=State.QUEUED).update(batch=None)

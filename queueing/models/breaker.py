@@ -11,11 +11,11 @@ from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Coalesce, Greatest, Now
 
-from queueing import circuit
-from queueing.circuit import Sign, Standing, Terms
 from queueing.exceptions import StageError
 from queueing.models.clock import in_seconds
 from queueing.models.phase import note
+from queueing.policy import breaker
+from queueing.policy.breaker import BreakerConfig, BreakerState, Sign
 
 
 class BreakerQuerySet(models.QuerySet["Breaker"]):
@@ -25,53 +25,53 @@ class BreakerQuerySet(models.QuerySet["Breaker"]):
         return self.filter(openings__gt=0)
 
     def now(self) -> Self:
-        """With the database's clock, which `standing` needs."""
+        """With the database's clock, which `breaker_state` needs."""
         return self.annotate(now=Now())
 
-    def fail(self, server: str, error: StageError, *, node: str, terms: Terms) -> bool:
+    def fail(self, server: str, error: StageError, *, node: str, config: BreakerConfig) -> bool:
         """A call failed while tasks were let through. True: that opened it."""
         self.get_or_create(server=server)
         closed = self.filter(server=server, openings=0)
-        weight = terms.opens_after if circuit.sign_of(error) is Sign.SILENCE else 1
+        weight = config.opens_after if breaker.sign_of(error) is Sign.SILENCE else 1
         closed.update(failures=F("failures") + weight, **_words(error))
-        pause = in_seconds(circuit.pause_seconds(1, 0, terms))
+        pause = in_seconds(breaker.pause_seconds(1, 0, config))
         # Guarded: several calls fail at once, on several nodes, and an answer may have come in between.
-        opened = closed.filter(failures__gte=terms.opens_after).update(openings=1, opened_at=Now(), open_until=pause)
+        opened = closed.filter(failures__gte=config.opens_after).update(openings=1, opened_at=Now(), open_until=pause)
         if opened:
             note(node, "breaker_open", server=server, error=str(error))
         return bool(opened)
 
-    def ask(self, server: str, *, worker: uuid.UUID, seconds: float) -> bool:
-        """Its pause is over: the one worker that moves the row may ask it something. The others wait again.
+    def reserve(self, server: str, *, worker: uuid.UUID, seconds: float) -> bool:
+        """Its pause is over: the one worker that moves the row may probe it. The others wait again.
 
-        For `seconds`, to be renewed by `keep`: a worker that dies while it asks must not keep it shut.
+        For `seconds`, to be renewed by `extend`: a worker that dies while it probes must not keep it shut.
         """
         over = self.filter(server=server, openings__gt=0, open_until__lte=Now())
         return bool(over.update(asked_by=worker, open_until=in_seconds(seconds)))
 
-    def keep(self, server: str, *, worker: uuid.UUID, seconds: float) -> bool:
-        """It is still being asked, or restarted."""
+    def extend(self, server: str, *, worker: uuid.UUID, seconds: float) -> bool:
+        """It is still being probed, or restarted."""
         return bool(self.filter(server=server, asked_by=worker).update(open_until=in_seconds(seconds)))
 
-    def stay_open(self, server: str, error: StageError, *, worker: uuid.UUID, terms: Terms) -> bool:
-        """It did not answer `worker`'s question: once more, and longer."""
+    def stay_open(self, server: str, error: StageError, *, worker: uuid.UUID, config: BreakerConfig) -> bool:
+        """It did not answer `worker`'s probe: once more, and longer."""
         row = self.filter(server=server, asked_by=worker).first()
         if row is None:
             return False
         openings = row.openings + 1
-        pause = in_seconds(circuit.pause_seconds(openings, row.restarts, terms))
+        pause = in_seconds(breaker.pause_seconds(openings, row.restarts, config))
         mine = self.filter(server=server, asked_by=worker, openings=row.openings)
         changes = {"openings": openings, "failures": F("failures") + 1, "asked_by": None, "open_until": pause}
         return bool(mine.update(**changes, **_words(error)))
 
-    def let_go(self, server: str, *, worker: uuid.UUID) -> bool:
-        """`worker` asked nothing in the end, or its restart is through: the next one may ask at once."""
+    def release(self, server: str, *, worker: uuid.UUID) -> bool:
+        """`worker` probed nothing in the end, or its restart is through: the next one may probe at once."""
         return bool(self.filter(server=server, asked_by=worker).update(asked_by=None, open_until=Now()))
 
     def restart(self, seen: Breaker, *, node: str, worker: uuid.UUID, action: str, seconds: float) -> bool:
         """Count a restart before it is begun, so that two nodes don't do it twice and a crash forgets none.
 
-        Guarded by the restarts that were `seen`; nothing else is asked of the server for `seconds`, see `keep`.
+        Guarded by the restarts that were `seen`; the server is not probed for `seconds`, see `extend`.
         """
         guard = {"restarts": seen.restarts, "restarted_at": seen.restarted_at, "openings": seen.openings}
         kept = seen.restarted_at[-9:]  # more than a budget's worth
@@ -145,12 +145,12 @@ class Breaker(models.Model):
     @property
     def given_up(self) -> bool:
         """All restarts were in vain."""
-        return circuit.given_up(self.restarts, Terms())
+        return breaker.given_up(self.restarts, BreakerConfig())
 
     @property
-    def standing(self) -> Standing:
+    def breaker_state(self) -> BreakerState:
         """Of a row that was read by `now`."""
-        return Standing(
+        return BreakerState(
             openings=self.openings,
             pausing=self.open_until is not None and self.open_until > self.now,
             asked=self.asked_by is not None,

@@ -11,7 +11,7 @@ from django.db import models, transaction
 from django.db.models import Q
 from django.db.models.functions import Now
 
-from queueing.forecast.promise import Estimate, Place, Said
+from queueing.forecast.promise import Estimate, PlaceInLine, Said
 from queueing.models.clock import in_seconds
 
 ONLY: Final = 1  # the row's key
@@ -71,7 +71,7 @@ class Forecast(models.Model):
 
 
 def _said(task: int, low: float, high: float, group: int, setbacks: int) -> Said:
-    return Said(Place(task, group, setbacks), Estimate(low, high))
+    return Said(PlaceInLine(task, group, setbacks), Estimate(low, high))
 
 
 def _packed(said: Said) -> list[float]:

@@ -33,6 +33,10 @@ class Attempt(models.Model):
                 name="ended_means_outcome",
             ),
         )
+        indexes = (
+            # What the forecast learns from: the last ones of each stage, however many others there are.
+            models.Index(fields=("stage", "-id"), condition=Q(outcome="succeeded"), name="succeeded_by_stage"),
+        )
 
     def __str__(self) -> str:
         return f"{self.stage} #{self.epoch}: {self.outcome or 'running'}"

@@ -12,7 +12,7 @@ from django.db.models.functions import Now
 from queueing.models.clock import in_seconds
 from queueing.models.history import Event
 from queueing.signals import phase_changed
-from queueing.states import PhaseName, Step
+from queueing.states import PhaseName, PhaseStep
 
 SYSTEM: Final = "system"  # who pauses when it is no person
 
@@ -22,7 +22,7 @@ class Phase(models.Model):
 
     node = models.CharField(max_length=100, primary_key=True)
     name = models.CharField(max_length=10, choices=PhaseName.choices, blank=True)
-    step = models.CharField(max_length=10, choices=Step.choices, default=Step.IDLE)
+    step = models.CharField(max_length=10, choices=PhaseStep.choices, default=PhaseStep.IDLE)
     target = models.CharField(max_length=10, choices=PhaseName.choices, blank=True)
     reason = models.TextField(blank=True)
     since = models.DateTimeField(db_default=Now())
@@ -49,7 +49,7 @@ class Phase(models.Model):
         doing = [self.get_name_display(), self.get_step_display()]
         return f"{self.node}: {', '.join(filter(None, doing))}"
 
-    def enter(self, step: Step, *, name: str = "", target: str = "", reason: str = "") -> None:
+    def enter(self, step: PhaseStep, *, name: str = "", target: str = "", reason: str = "") -> None:
         """Write the next step of a hand-over. Only the node's own coordinator calls this; it holds the node's lock."""
         changes: dict[str, Any] = {"step": step, "name": name, "target": target, "reason": reason, "since": Now()}
         with transaction.atomic():
@@ -87,7 +87,7 @@ class PauseQuerySet(models.QuerySet["Pause"]):
     def active(self) -> Self:
         return self.filter(lifted_at=None).exclude(until__lte=Now())
 
-    def place(
+    def start(
         self, what: str, *, node: str = "", drain: bool = False, by: str, reason: str, seconds: float | None = None
     ) -> Pause:
         """Pause `what` from now on, for `seconds` or until it is lifted. One that stands takes the new words."""
@@ -99,7 +99,7 @@ class PauseQuerySet(models.QuerySet["Pause"]):
         pause.refresh_from_db()
         return pause
 
-    def rest(self, what: str, *, node: str, reason: str, seconds: float) -> None:
+    def start_or_extend(self, what: str, *, node: str, reason: str, seconds: float) -> None:
         """The system itself pauses; what a person said stands, and is not made shorter by that.
 
         Said again in the same words it only lasts longer, which is no news.
@@ -108,9 +108,9 @@ class PauseQuerySet(models.QuerySet["Pause"]):
         if standing.filter(by=SYSTEM, reason=reason).update(until=in_seconds(seconds)):
             return
         if not standing.exclude(by=SYSTEM).exists():
-            self.place(what, node=node, by=SYSTEM, reason=reason, seconds=seconds)
+            self.start(what, node=node, by=SYSTEM, reason=reason, seconds=seconds)
 
-    def lift(self, *, by: str, reason: str = "") -> int:
+    def end(self, *, by: str, reason: str = "") -> int:
         """End these pauses; returns how many were still on."""
         lifted = 0
         with transaction.atomic():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
 from types import MappingProxyType
@@ -21,8 +22,9 @@ from queueing.models.history import Event
 from queueing.models.phase import Pause
 from queueing.models.statements import NOW, Sql
 from queueing.models.worker import Worker
-from queueing.policy import Demand, Snapshot
-from queueing.states import ENDED, LIVE, TRANSITIONS, PhaseName, Stage, State
+from queueing.policy import batches
+from queueing.policy.phases import Demand, Snapshot
+from queueing.states import ENDED, LIVE, TRANSITIONS, PhaseName, State
 
 if TYPE_CHECKING:
     from queueing.models.task import Task
@@ -42,7 +44,7 @@ class TaskQuerySet(models.QuerySet["Task"]):
         return self.filter(state=State.RUNNING, lease_until__lt=Now())
 
     def unbatched(self) -> Self:
-        return self.filter(stage=Stage.TRANSCRIBE, batch=None)
+        return self.filter(stage__in=pipelines.batched_stages(), batch=None)
 
     def in_turn(self) -> Self:
         """The order of service: batch by batch, stage by stage, and round-robin by owner within a stage.
@@ -50,8 +52,8 @@ class TaskQuerySet(models.QuerySet["Task"]):
         By stage, so that a server with room for one language model changes it once per batch, and a prompt's beginning
         stays in its cache.
         """
-        stages = (When(stage=stage, then=rank) for rank, stage in enumerate(Stage))
-        rank = Case(*stages, default=len(Stage))
+        stages = [When(stage=spec.name, then=rank) for rank, spec in enumerate(pipelines.specs())]
+        rank = Case(*stages, default=len(stages))
         return self.order_by(F("batch_id").asc(nulls_last=True), rank, "turn", "pk")
 
     def extend_leases(self, worker: Worker, held: Collection[int], seconds: float) -> set[int]:
@@ -66,12 +68,12 @@ class TaskQuerySet(models.QuerySet["Task"]):
         return ids
 
     def positions(self) -> dict[int, int]:
-        """Each live task's place in line: 0 = being worked on, n = n-th of those that wait."""
+        """Each live task's place in its pipeline's line: 0 = being worked on, n = n-th of those that wait."""
         places: dict[int, int] = {}
-        waiting = 0
-        for pk, state in self.live().in_turn().values_list("pk", "state"):
-            waiting += state == State.QUEUED
-            places[pk] = waiting if state == State.QUEUED else 0
+        waiting: Counter[str] = Counter()
+        for pk, pipeline, state in self.live().in_turn().values_list("pk", "pipeline", "state"):
+            waiting[pipeline] += state == State.QUEUED
+            places[pk] = waiting[pipeline] if state == State.QUEUED else 0
         return places
 
 
@@ -159,14 +161,13 @@ class TaskManager(_Manager["Task"]):
         with transaction.atomic():
             # Locked: another node's upkeep may be closing it, and nobody may join a closed batch.
             batch = Batch.objects.select_for_update().filter(node=node, phase=PhaseName.STT).first()
-            taken, live = batch.places() if batch else (0, 0)
-            if batch and taken >= size and not live:
-                # Full, with nobody left to transcribe: what failed keeps its place, and must not block those after it.
+            filling = batches.fill(*(batch.places() if batch else (0, 0)), size=size)
+            if batch and filling.close:
+                # What failed keeps its place in it, and must not block those after it.
                 batch.close_transcription()
-                batch, taken = None, 0
-            room = size - taken
+                batch = None
             waiting = self.due().unbatched().in_turn().select_for_update(skip_locked=True, of=("self",))
-            tasks = list(waiting[: max(room, 0)])
+            tasks = list(waiting[: filling.room])
             if tasks:
                 batch = batch or Batch.objects.create(node=node)
                 self.move(tasks, "join", changes={"batch_id": batch.pk})
@@ -184,6 +185,7 @@ class TaskManager(_Manager["Task"]):
             worker=worker.pk if worker else None,
             stt=pipelines.stages_of(PhaseName.STT),
             evaluation=pipelines.stages_of(PhaseName.EVAL),
+            batched=pipelines.batched_stages(),
             servers=servers,
         )
         ((*figures, expired, live, owned, pauses, wanted, troubled),) = self._rows(query)

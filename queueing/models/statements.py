@@ -145,10 +145,21 @@ def move(
     ]
 
 
-def look(*, node: str, worker: Any, stt: Sequence[str], evaluation: Sequence[str], servers: Mapping[str, str]) -> Query:
-    """All that a worker has to know between two claims, in one statement: see `policy.Snapshot`.
+def look(
+    *,
+    node: str,
+    worker: Any,
+    stt: Sequence[str],
+    evaluation: Sequence[str],
+    batched: Sequence[str],
+    servers: Mapping[str, str],
+) -> Query:
+    """All that a worker has to know between two claims, in one statement: see `policy.phases.Snapshot`.
 
-    `servers` says which model server a stage calls. While its breaker is open, nothing of the stage is due.
+    Args:
+        stt, evaluation: the stages of each phase.
+        batched: those whose tasks are claimed from batches.
+        servers: which model server a stage calls. While its breaker is open, nothing of the stage is due.
     """
     demand = """
         count(*) FILTER (WHERE {group} AND due) AS {name}_due,
@@ -157,8 +168,8 @@ def look(*, node: str, worker: Any, stt: Sequence[str], evaluation: Sequence[str
             AS {name}_oldest
     """
     groups = {
-        "unbatched": "is_stt AND batch_id IS NULL",
-        "batch": "is_stt AND in_batch",
+        "unbatched": "is_batched AND batch_id IS NULL",
+        "batch": "is_stt AND (in_batch OR NOT is_batched)",
         "evaluation": "is_eval",
     }
     text = f"""
@@ -170,6 +181,7 @@ def look(*, node: str, worker: Any, stt: Sequence[str], evaluation: Sequence[str
                    t.state = 'queued' AND t.not_before <= statement_timestamp()
                        AND t.stage NOT IN (SELECT stage FROM shut) AS due,
                    t.stage = ANY(%(stt)s) AS is_stt, t.stage = ANY(%(evaluation)s) AS is_eval,
+                   t.stage = ANY(%(batched)s) AS is_batched,
                    b.node = %(node)s AND b.phase = '{PhaseName.STT.value}' AS in_batch
               FROM queueing_task t
               LEFT JOIN queueing_worker w ON w.id = t.worker_id
@@ -194,6 +206,7 @@ def look(*, node: str, worker: Any, stt: Sequence[str], evaluation: Sequence[str
         "worker": worker,
         "stt": list(stt),
         "evaluation": list(evaluation),
+        "batched": list(batched),
         "served": list(servers.keys()),
         "servers": list(servers.values()),
     }

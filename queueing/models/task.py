@@ -13,14 +13,16 @@ from django.db import models, transaction
 from django.db.models import Q
 from django.db.models.functions import Now
 
+from queueing import pipelines
 from queueing.exceptions import ClaimLost, Crashed, StageError
 from queueing.models import statements
 from queueing.models.batch import Batch
 from queueing.models.queue import FRESH, TaskManager
 from queueing.models.statements import NOW, Sql, from_now, plus_one
 from queueing.models.worker import Worker
+from queueing.pipelines import StatusWord
 from queueing.signals import task_changed
-from queueing.states import ENDED, LIVE, Stage, State, Status, status_of
+from queueing.states import ENDED, LIVE, State
 
 Claim = tuple[int, int]
 """A task's id, and the epoch at which it was claimed."""
@@ -93,9 +95,8 @@ class Task(models.Model):
         return f"task {self.pk}: {self.stage} {self.state}"
 
     @property
-    def status(self) -> Status:
-        return status_of(
-            self.stage,
+    def status(self) -> StatusWord:
+        return pipelines.spec_of(self.stage).status(
             self.state,
             tried=self.failures > 0 or self.crashes > 0 or self.retried,
             batch_phase=self.batch.phase if self.batch else None,
@@ -159,7 +160,7 @@ class Task(models.Model):
 
     def _leave_batch(self) -> dict[str, Any]:
         """A transcription that comes back later takes a place in a later batch: the others don't wait for it."""
-        return {"batch_id": None} if self.stage == Stage.TRANSCRIBE else {}
+        return {"batch_id": None} if pipelines.spec_of(self.stage).batched else {}
 
     def _own(self, verb: str, error: StageError, *, took: float, **changes: Any) -> None:
         """A move that only the claim's owner may make; `ClaimLost` when that is someone else by now."""

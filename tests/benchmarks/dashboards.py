@@ -16,10 +16,10 @@ from django.contrib.auth.models import User
 from django.db.models.functions import Now
 from django.test import Client
 
-from evaluations import live
+from evaluations.live import messages
 from evaluations.models import Classroom, Rubric
 from queueing.models import Phase, Task, Worker
-from queueing.states import Step
+from queueing.states import PhaseStep
 from tests.benchmarks import processes
 from tests.benchmarks.contender import Command
 from tests.benchmarks.report import Row, Table
@@ -82,7 +82,7 @@ def school(count: int) -> Iterator[list[User]]:
     classroom.students.add(*students)
     for student in students:
         hand_in(student, classroom)
-    Phase(node="lab-pc").enter(Step.ACTIVE, name="stt")
+    Phase(node="lab-pc").enter(PhaseStep.ACTIVE, name="stt")
     try:
         yield students
     finally:
@@ -150,7 +150,7 @@ class Measured:
         return [page.changed_at - began for page in self.crowd.pages if truth[page] != before[page]]
 
     def truth(self) -> dict[Page, object]:
-        tellings = live.look([(student.pk, live.NOTHING) for student in self.students], 0.0)
+        tellings = messages.look([(student.pk, messages.NOTHING) for student in self.students], 0.0)
         shown: dict[Page, object] = {}
         for page, telling in zip(self.crowd.pages, tellings, strict=True):
             assert telling is not None
@@ -168,7 +168,7 @@ class Measured:
 
     def change_over(self) -> None:
         phase = Phase.objects.get()
-        phase.enter(Step.UNLOADING if phase.step == Step.ACTIVE else Step.ACTIVE, name="stt")
+        phase.enter(PhaseStep.UNLOADING if phase.step == PhaseStep.ACTIVE else PhaseStep.ACTIVE, name="stt")
 
     def tick(self) -> None:
         """What one student alone sees."""

@@ -23,7 +23,7 @@ from tests.benchmarks.processes import ROOT, cpu_seconds_of_the_ended
 from tests.benchmarks.report import Row, Table
 
 if TYPE_CHECKING:
-    from evaluations.demo import Clip
+    from evaluations.demo import DemoClip
 
 Say = Callable[[str], None]
 
@@ -79,7 +79,7 @@ def _medians(rounds: Sequence[dict[str, float]]) -> dict[str, float]:
     return {column: median(one[column] for one in rounds) for column in rounds[0]}
 
 
-def _ours(clips: Sequence[Clip]) -> dict[str, float]:
+def _ours(clips: Sequence[DemoClip]) -> dict[str, float]:
     from evaluations.media.decode import decode
 
     engine = FasterWhisper(WEIGHTS)
@@ -98,7 +98,7 @@ def _transcribe(engine: FasterWhisper, samples: Samples) -> Speech:
     return engine.transcribe(samples, progress=lambda done, total: None, stop=Event())
 
 
-def _theirs(clips: Sequence[Clip], checkpoint: Path, programs: Path, into: Path) -> dict[str, float]:
+def _theirs(clips: Sequence[DemoClip], checkpoint: Path, programs: Path, into: Path) -> dict[str, float]:
     """Its defaults, but for the language and a machine-readable output. What it takes to load is in the whole only."""
     whisper = Path(sys.executable).with_name("whisper")
     command = [whisper, *(clip.path for clip in clips), "--model", checkpoint, "--language", "en"]
@@ -120,7 +120,7 @@ def _theirs(clips: Sequence[Clip], checkpoint: Path, programs: Path, into: Path)
     return _figures(clips, said, seconds=seconds, cpu=cpu)
 
 
-def _figures(clips: Sequence[Clip], said: Sequence[str], *, seconds: float, cpu: float) -> dict[str, float]:
+def _figures(clips: Sequence[DemoClip], said: Sequence[str], *, seconds: float, cpu: float) -> dict[str, float]:
     import jiwer
 
     wrong = jiwer.wer([_plain(clip.words or "") for clip in clips], [_plain(text) for text in said])
@@ -179,11 +179,12 @@ def _hand_over(rounds: int, say: Say) -> Table:
     """From one phase's last result to the next phase's first, through the coordinator: unload, verify, load, answer."""
     from evaluations import demo
     from evaluations.media.decode import decode
-    from queueing.coordinator import Coordinator
     from queueing.states import PhaseName
+    from queueing.worker.coordinator import Coordinator
+    from tests.doubles.owner import FakeOwner
 
     speech, llama = FasterWhisper(WEIGHTS), EmbeddedLlama("smollm2", slots=1, context_tokens=CONTEXT_TOKENS)
-    coordinator = Coordinator("bench", {PhaseName.STT: [speech], PhaseName.EVAL: [llama]})
+    coordinator = Coordinator("bench", {PhaseName.STT: [speech], PhaseName.EVAL: [llama]}, FakeOwner())
     samples = decode(next(clip for clip in demo.clips() if clip.words).path, max_seconds=600).samples[: 5 * SAMPLE_RATE]
     first: dict[PhaseName, Callable[[], object]] = {
         PhaseName.STT: lambda: _transcribe(speech, samples),

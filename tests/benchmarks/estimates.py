@@ -19,7 +19,7 @@ from tests.benchmarks.report import Row, Table
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
 
-    from queueing.forecast.facts import Crew
+    from queueing.worker.line_facts import NodeCapacity
 
 ROOT: Final = Path(__file__).parents[2]
 CLASSES: Final = {
@@ -69,17 +69,18 @@ def cost(*, rounds: int, say: Callable[[str], None]) -> Table:
     from django.db import connection
     from django.test.utils import CaptureQueriesContext
 
-    from evaluations import live
-    from queueing.forecast import facts, play
-    from queueing.forecast.forecaster import forecast
+    from evaluations.live import messages
+    from queueing.forecast import play
     from queueing.models import Forecast
+    from queueing.worker import line_facts
+    from queueing.worker.forecaster import forecast
 
     say(f"a look at a line of {LINE}")
     user = _line()
-    crew = _crew()
-    forecast(crew)
+    capacity = _capacity()
+    forecast(capacity)
     assert len(Forecast.objects.get().ranges) == LINE
-    found = facts.read(crew)
+    found = line_facts.read(capacity)
 
     @contextmanager
     def untold() -> Iterator[None]:
@@ -87,16 +88,16 @@ def cost(*, rounds: int, say: Callable[[str], None]) -> Table:
             yield
 
     def look() -> None:
-        live.snapshot(user)
+        messages.look([(user.pk, messages.NOTHING)], 0.0)
 
     def look_untold() -> None:
         with untold():
-            live.snapshot(user)
+            messages.look([(user.pk, messages.NOTHING)], 0.0)
 
     acts: dict[str, Callable[[], object]] = {
         "a look without estimates": look_untold,
         "a look": look,
-        "a forecast (a worker, every 2 s)": lambda: forecast(crew),
+        "a forecast (a worker, every 2 s)": lambda: forecast(capacity),
         "of which the play": lambda: play.play(found.line, found.nodes, found.lab),
     }
     took: dict[str, list[float]] = {name: [] for name in acts}
@@ -118,12 +119,18 @@ def cost(*, rounds: int, say: Callable[[str], None]) -> Table:
     return Table("look", f"a line of {LINE}, {STUDENTS} students", rows)
 
 
-def _crew() -> Crew:
-    from queueing.forecast.facts import Crew
-    from queueing.policy import Limits
+def _capacity() -> NodeCapacity:
+    from queueing.policy.lanes import Lane
+    from queueing.policy.phases import Limits
+    from queueing.states import PhaseName
+    from queueing.worker.line_facts import NodeCapacity
 
-    lanes = {"transcribe": "speech", "extract": "extract", "rate": "rate"}
-    return Crew(Limits(10, 3, 600, 60), lanes, {"speech": 1, "extract": 3, "rate": 3}, node="bench")
+    lanes = (
+        Lane("speech", ("transcribe",), 1, PhaseName.STT, batched=True),
+        Lane("extract", ("extract",), 3),
+        Lane("rate", ("rate",), 3),
+    )
+    return NodeCapacity(Limits(10, 3, 600, 60), lanes, node="bench")
 
 
 def _line() -> User:
@@ -131,13 +138,14 @@ def _line() -> User:
     from django.contrib.auth.models import User
 
     from evaluations.models import Classroom, Rubric, Submission
+    from evaluations.stages.names import Stage
     from queueing.models import Attempt, Phase, Task, Worker, in_seconds
-    from queueing.states import PhaseName, Stage, Step
+    from queueing.states import PhaseName, PhaseStep
 
     room = Classroom.objects.create(name="bench", rubric=Rubric.default())
     users = [User.objects.create(username=f"bench-{number}") for number in range(STUDENTS)]
     worker = Worker.objects.create(node="bench", pid=1, last_heartbeat_at=in_seconds(3600))
-    Phase(node="bench").enter(Step.ACTIVE, name=PhaseName.STT)
+    Phase(node="bench").enter(PhaseStep.ACTIVE, name=PhaseName.STT)
     for number in range(LINE + 3):
         user = users[number % STUDENTS]
         made = Submission.objects.create(

@@ -23,7 +23,7 @@ from evaluations import actions, demo
 from evaluations.models import Classroom, Evaluation, Form, Submission
 from queueing.exceptions import Permanent
 from queueing.models import Phase, Worker
-from queueing.states import Step
+from queueing.states import PhaseStep
 from tests.browser.conftest import elsewhere
 from tests.conftest import Cast
 from tests.evaluations.material import claim, fail, finish, hand_in, write_long_results
@@ -40,7 +40,7 @@ navigator.mediaDevices.getUserMedia = async () => { throw new DOMException("no",
 
 
 @dataclass(frozen=True)
-class World:
+class PagesWorld:
     """Rows in each state, and people who are signed in already."""
 
     cast: Cast
@@ -52,13 +52,13 @@ class World:
         return reverse("submission", args=[self.submissions[name].pk])
 
 
-Visit = Callable[[Page, World], Iterator[str]]
+Visit = Callable[[Page, PagesWorld], Iterator[str]]
 
 
-def build(cast: Cast) -> World:
+def build(cast: Cast) -> PagesWorld:
     """All of it, once; no test may change what another one looks at."""
     worker = Worker.objects.create(node="lab-pc", pid=1)
-    Phase(node="lab-pc").enter(Step.ACTIVE, name="stt")
+    Phase(node="lab-pc").enter(PhaseStep.ACTIVE, name="stt")
     for name in ("cleo", "nemo", "newcomer"):
         User.objects.create(username=name)
     User.objects.create(username="staff", is_staff=True)
@@ -72,7 +72,7 @@ def build(cast: Cast) -> World:
         username="locked", ip_address="127.0.0.1", user_agent="", failures_since_start=10, attempt_time=now()
     )
     _fill_the_board(cast)
-    return World(cast, _submissions(cast, review, worker), _sessions(), strict)
+    return PagesWorld(cast, _submissions(cast, review, worker), _sessions(), strict)
 
 
 def _submissions(cast: Cast, review: Classroom, worker: Worker) -> dict[str, Submission]:
@@ -136,17 +136,17 @@ def _sessions() -> dict[str, str]:
 # What is visited
 
 
-def simply(path: Callable[[World], str]) -> Visit:
+def simply(path: Callable[[PagesWorld], str]) -> Visit:
     """A page as it is when it has come."""
 
-    def go(page: Page, world: World) -> Iterator[str]:
+    def go(page: Page, world: PagesWorld) -> Iterator[str]:
         page.goto(path(world))
         yield ""
 
     return go
 
 
-def login(page: Page, world: World) -> Iterator[str]:
+def login(page: Page, world: PagesWorld) -> Iterator[str]:
     page.goto("/login/")
     yield "empty"
     for name, state in (("ada", "wrong password"), ("locked", "locked")):
@@ -158,13 +158,13 @@ def login(page: Page, world: World) -> Iterator[str]:
         yield state
 
 
-def rows(page: Page, world: World) -> Iterator[str]:
+def rows(page: Page, world: PagesWorld) -> Iterator[str]:
     page.goto("/")
     expect(page.locator("#submissions .row")).to_have_count(8)
     yield "rows in each state"
 
 
-def rows_without_a_socket(page: Page, world: World) -> Iterator[str]:
+def rows_without_a_socket(page: Page, world: PagesWorld) -> Iterator[str]:
     page.clock.install()
     page.route_web_socket("**/ws/dashboard?*", lambda route: route.close())
     page.goto("/")
@@ -176,7 +176,7 @@ def rows_without_a_socket(page: Page, world: World) -> Iterator[str]:
     yield "nothing new for a while"
 
 
-def news(page: Page, world: World) -> Iterator[str]:
+def news(page: Page, world: PagesWorld) -> Iterator[str]:
     """What is told when two of one's videos have ended, one of them badly."""
     page.goto("/")
     for name, end in ((RTL_NAME, finish), (LONG_NAME, partial(fail, error=Permanent(code="no_audio")))):
@@ -187,7 +187,7 @@ def news(page: Page, world: World) -> Iterator[str]:
     yield "what has just ended"
 
 
-def uploading(page: Page, world: World) -> Iterator[str]:
+def uploading(page: Page, world: PagesWorld) -> Iterator[str]:
     """The first of three chunks arrives; then one on its way, one in line, one that is refused."""
 
     def hold(route: Route) -> None:
@@ -209,7 +209,7 @@ def film(name: str, size: int) -> FilePayload:
     return {"name": name, "mimeType": "video/mp4", "buffer": bytes(size)}
 
 
-def record(page: Page, world: World) -> Iterator[str]:
+def record(page: Page, world: PagesWorld) -> Iterator[str]:
     page.goto(reverse("record", args=[world.cast.classroom.pk]))
     yield "before"
     page.get_by_role("button", name="Turn on camera and microphone").click()
@@ -228,7 +228,7 @@ def record(page: Page, world: World) -> Iterator[str]:
     yield "kept in the browser"
 
 
-def no_camera(page: Page, world: World) -> Iterator[str]:
+def no_camera(page: Page, world: PagesWorld) -> Iterator[str]:
     page.add_init_script(REFUSED)
     page.goto(reverse("record", args=[world.cast.classroom.pk]))
     page.get_by_role("button", name="Turn on camera and microphone").click()
@@ -236,7 +236,7 @@ def no_camera(page: Page, world: World) -> Iterator[str]:
     yield "refused camera"
 
 
-def result(name: str, page: Page, world: World) -> Iterator[str]:
+def result(name: str, page: Page, world: PagesWorld) -> Iterator[str]:
     page.goto(world.url(name))
     if name == "done":
         page.locator("#player").evaluate("each => each.readyState || new Promise((to) => (each.onloadeddata = to))")
@@ -246,7 +246,7 @@ def result(name: str, page: Page, world: World) -> Iterator[str]:
     yield name
 
 
-def stale_form(page: Page, world: World) -> Iterator[str]:
+def stale_form(page: Page, world: PagesWorld) -> Iterator[str]:
     page.goto("/login/")
     page.context.clear_cookies()
     page.get_by_label("Name").fill("ada")
@@ -256,7 +256,7 @@ def stale_form(page: Page, world: World) -> Iterator[str]:
     yield "csrf"
 
 
-def broken(page: Page, world: World) -> Iterator[str]:
+def broken(page: Page, world: PagesWorld) -> Iterator[str]:
     """What the site shows when it made a mistake; that such an answer has its headers is another test's."""
     html = render_to_string("500.html")
 
@@ -269,7 +269,7 @@ def broken(page: Page, world: World) -> Iterator[str]:
     yield "500"
 
 
-def ask(page: Page, world: World) -> Iterator[str]:
+def ask(page: Page, world: PagesWorld) -> Iterator[str]:
     """The admin's page of a task, and the question before something is done to it."""
     task = world.submissions["failed"].evaluation_task
     page.goto(reverse("admin:queueing_task_change", args=[task.pk]))

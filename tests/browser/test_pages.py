@@ -16,7 +16,7 @@ from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, R
 
 from tests.browser import pages
 from tests.browser.conftest import PATIENCE_MS, ROOT, elsewhere
-from tests.browser.pages import VISITS, World
+from tests.browser.pages import VISITS, PagesWorld
 from tests.conftest import Cast
 from tests.evaluations.routes import Route, walk
 
@@ -120,7 +120,7 @@ class Watch:
             self.problems.append("something moves, though the person wants nothing to")
 
 
-def sign_in(context: BrowserContext, world: World, who: str | None, site: str) -> None:
+def sign_in(context: BrowserContext, world: PagesWorld, who: str | None, site: str) -> None:
     context.clear_cookies()
     if who:
         context.add_cookies([{"name": "sessionid", "value": world.sessions[who], "url": site}])
@@ -162,7 +162,7 @@ def pages_found_by_walking(cast: Cast) -> set[str]:
     return {route.name for route in walk() for client in clients if is_page(route, client, world)}
 
 
-def is_page(route: Route, client: Client, world: World) -> bool:
+def is_page(route: Route, client: Client, world: PagesWorld) -> bool:
     if route.name.startswith("admin:"):
         return False
     key = world.cast.classroom.pk if "<int:" in route.pattern else world.submissions["done"].pk

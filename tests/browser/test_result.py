@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import expect
 
 from evaluations.models import Evaluation, Form, Submission, Transcript
-from queueing.states import Stage
+from evaluations.stages.names import Stage
 from tests.browser.conftest import Visit, elsewhere
 from tests.browser.test_student import clip, tab_to, until
 from tests.conftest import Cast

@@ -10,9 +10,10 @@ from playwright.sync_api import Page, Route, WebSocketRoute, expect
 
 from evaluations import demo
 from evaluations.models import Submission, Upload
+from evaluations.stages.names import Stage
 from queueing.exceptions import Transient
 from queueing.models import Phase, Worker
-from queueing.states import Stage, State, Step
+from queueing.states import PhaseStep, State
 from tests.browser.conftest import PATIENCE_MS, Visit, elsewhere
 from tests.conftest import Cast
 from tests.evaluations.material import claim, fail, finish, hand_in, write_results
@@ -303,7 +304,7 @@ def test_the_line_and_the_gpu_are_live_too(ada: Visit, cast: Cast) -> None:
     elsewhere(hand_in, cast.bo, cast.classroom)
     expect(ada.page.locator("#queue")).to_contain_text("1 waiting")
     elsewhere(Worker.objects.create, node="lab-pc", pid=1)
-    elsewhere(lambda: Phase(node="lab-pc").enter(Step.ACTIVE, name="stt"))
+    elsewhere(lambda: Phase(node="lab-pc").enter(PhaseStep.ACTIVE, name="stt"))
     expect(ada.page.locator("#queue")).to_contain_text("The GPU is transcribing.")
 
 

@@ -3,38 +3,40 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
-from types import SimpleNamespace
 from typing import Any
 
-from queueing import upkeep
-from queueing.heart import Heart
-from queueing.jobs import Jobs
+from queueing.engines.base import Engines
 from queueing.models import Task
 from queueing.states import State
+from queueing.worker import upkeep
+from queueing.worker.heartbeat import Heartbeat
+from queueing.worker.jobs import Jobs
 from tests.chaos import oracle
 from tests.chaos.scheduler import Scheduler, pass_on, until
-from tests.chaos.world import LEASE_SECONDS, PATIENCE, STAGES, World, enter, start_worker
+from tests.chaos.world import LEASE_SECONDS, PATIENCE, STAGES, ScheduleWorld, enter, start_worker
 
 MOST_STEPS = 1500
 MOST_ROUNDS = 30
 
 
-class Engine:
+class ChaosEngine:
     def at_work(self) -> AbstractContextManager[None]:
         return nullcontext()
 
 
-ENGINES: Any = SimpleNamespace(speech=Engine(), rate=Engine())
+_ENGINE: Any = ChaosEngine()
+_OTHER: Any = ChaosEngine()
+ENGINES = Engines(_ENGINE, {"rate": _OTHER})
 
 
 class Process:
-    """A worker process without phases: its main thread and its heart; `Jobs` starts the other threads."""
+    """A worker process without phases: its main thread and its heartbeat; `Jobs` starts the other threads."""
 
-    def __init__(self, world: World, name: str) -> None:
+    def __init__(self, world: ScheduleWorld, name: str) -> None:
         self.world, self.name, self.chance = world, name, world.chance
         self.row = start_worker(name)
         self.jobs = Jobs(ENGINES, PATIENCE, wake=lambda: None, chance=self.chance)
-        self.heart = Heart(
+        self.heart = Heartbeat(
             self.row,
             every_seconds=1,
             lease_seconds=LEASE_SECONDS,
@@ -69,12 +71,12 @@ class Process:
     def beat(self) -> None:
         for _ in range(self.chance.randint(1, 2)):
             until(lambda: bool(self.jobs) or self.left, "beats")
-            self.heart._beat()
+            self.heart._send()
 
 
-def play(scheduler: Scheduler, submissions: list[Any]) -> World:
+def play(scheduler: Scheduler, submissions: list[Any]) -> ScheduleWorld:
     """One schedule, and a look at what it left."""
-    world = enter(World(scheduler, submissions))
+    world = enter(ScheduleWorld(scheduler, submissions))
     chance = scheduler.chance
     for number in range(chance.randint(1, 3)):
         world.hand_in(number, owner=chance.choice("ab"))
@@ -97,7 +99,7 @@ def play(scheduler: Scheduler, submissions: list[Any]) -> World:
     return world
 
 
-def keep_up(world: World, processes: list[Process]) -> None:
+def keep_up(world: ScheduleWorld, processes: list[Process]) -> None:
     """A third worker, which only looks after what the others left."""
     for _ in range(world.chance.randint(1, 2)):
         seen = world.counts["leases run out"]
@@ -105,21 +107,21 @@ def keep_up(world: World, processes: list[Process]) -> None:
         upkeep.rescue_expired(PATIENCE.max_crashes, LEASE_SECONDS)
 
 
-def person(world: World) -> None:
+def person(world: ScheduleWorld) -> None:
     for _ in range(world.chance.randint(0, 3)):
         task = Task.objects.get(pk=world.chance.choice(world.tasks))
         verb = world.chance.choice((task.cancel, task.retry, task.requeue))
         world.counts["people's verbs"] += verb(by="teacher")
 
 
-def time(world: World, processes: list[Process]) -> None:
+def time(world: ScheduleWorld, processes: list[Process]) -> None:
     for _ in range(world.chance.randint(1, 4)):
         until(lambda: any(process.jobs for process in processes) or all(process.left for process in processes))
         world.let_a_lease_run_out(world.chance.choice(world.tasks), silent=world.chance.random() < 0.5)
         pass_on("time passes")
 
 
-def drain(world: World, process: Process) -> None:
+def drain(world: ScheduleWorld, process: Process) -> None:
     """What a lab does over night: whoever is left over is rescued, and all the rest is done."""
     for _ in range(MOST_ROUNDS):
         for task in Task.objects.filter(state=State.RUNNING).order_by("pk").values_list("pk", flat=True):

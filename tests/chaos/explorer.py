@@ -15,16 +15,16 @@ from typing import Any
 
 from tests.chaos import claims, files, phases
 from tests.chaos.scheduler import Scheduler, pool
-from tests.chaos.world import CLEAR, World, execute, stage_set
+from tests.chaos.world import CLEAR, ScheduleWorld, execute, stage_set
 
-Scenario = Callable[[Scheduler, list[Any]], World]
+Scenario = Callable[[Scheduler, list[Any]], ScheduleWorld]
 
 SCENARIOS: dict[str, Scenario] = {"claims": claims.play, "phases": phases.play, "files": files.play}
 CLEAR_EVERY = 200  # schedules: tables that grow make a claim slower
 
 
 @dataclass
-class Result:
+class ExplorerResult:
     """What was seen; `seed` is that of the first schedule with a problem."""
 
     scenario: str
@@ -43,9 +43,9 @@ class Result:
         return f"{self.scenario}: {self.schedules} schedules ({rate:.0f}/s), {self.steps} steps, {facts}; {end}"
 
 
-def explore(name: str, seeds: Iterable[int]) -> Result:
+def explore(name: str, seeds: Iterable[int]) -> ExplorerResult:
     """Play the schedules of these seeds, up to the first that leaves a problem."""
-    result = Result(name)
+    result = ExplorerResult(name)
     began = time.perf_counter()
     with stage_set() as submissions, pool() as hands:
         for seed in seeds:
@@ -61,7 +61,7 @@ def explore(name: str, seeds: Iterable[int]) -> Result:
     return result
 
 
-def _add_up(result: Result, scheduler: Scheduler, world: World) -> None:
+def _add_up(result: ExplorerResult, scheduler: Scheduler, world: ScheduleWorld) -> None:
     result.schedules += 1
     result.steps += scheduler.steps
     result.counts += world.counts

@@ -21,7 +21,7 @@ from queueing.exceptions import Infrastructure, Permanent
 from queueing.models import Task
 from tests.chaos.disk import Disk
 from tests.chaos.scheduler import Killed, Scheduler
-from tests.chaos.world import NAME, World, enter
+from tests.chaos.world import NAME, ScheduleWorld, enter
 
 MOST_CRASHES = 6
 
@@ -57,9 +57,9 @@ class Student:
         self.acknowledged = True
 
 
-def play(scheduler: Scheduler, submissions: list[Any]) -> World:
+def play(scheduler: Scheduler, submissions: list[Any]) -> ScheduleWorld:
     """One schedule, with a look after each crash."""
-    world = enter(World(scheduler, submissions))
+    world = enter(ScheduleWorld(scheduler, submissions))
     chance = scheduler.chance
     disk = Disk(scheduler, chance.choice((0.05, 0.15, 0.3)))
     with tempfile.TemporaryDirectory(prefix="introeval-files-") as name, patch.object(actions, "EVALUATION", NAME):
@@ -77,7 +77,7 @@ def play(scheduler: Scheduler, submissions: list[Any]) -> World:
     return world
 
 
-def _until_acknowledged(student: Student, disk: Disk, world: World, students: list[Student]) -> None:
+def _until_acknowledged(student: Student, disk: Disk, world: ScheduleWorld, students: list[Student]) -> None:
     for crash in range(MOST_CRASHES + 1):
         try:
             student.send(disk)
@@ -97,7 +97,7 @@ def _until_acknowledged(student: Student, disk: Disk, world: World, students: li
     world.scheduler.report("a file that was never acknowledged")
 
 
-def _look(world: World, students: list[Student]) -> None:
+def _look(world: ScheduleWorld, students: list[Student]) -> None:
     """What is on record is whole, what has its final name is whole, what was acknowledged is on record."""
     report = world.scheduler.report
     rows = {row.pk: row for row in Submission.objects.filter(pk__in=[student.id for student in students])}

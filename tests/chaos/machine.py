@@ -18,10 +18,11 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
+from evaluations.stages.names import Stage
 from queueing import pipelines
 from queueing.exceptions import ClaimLost, Crashed, Infrastructure, Interrupted, Permanent, Transient
 from queueing.models import Attempt, Event, Pause, Task, Worker, in_seconds
-from queueing.states import ENDED, LIVE, PhaseName, Stage, State, Status
+from queueing.states import ENDED, LIVE, PhaseName, State, Status
 from tests.chaos.world import LEASE_SECONDS, NAME, PIPELINE, STAGES, submissions
 
 OWNERS = ("a", "b", "c")
@@ -32,7 +33,7 @@ Row = dict[str, Any]
 some = st.integers(0, 1_000)  # which one of those there are
 
 
-class Queue(RuleBasedStateMachine):
+class QueueMachine(RuleBasedStateMachine):
     """Tasks, three workers, and everything that anybody has held in hand of them, current and stale."""
 
     def __init__(self) -> None:
@@ -232,9 +233,9 @@ class Queue(RuleBasedStateMachine):
     @rule(what=st.sampled_from(list(Pause.What)), drain=st.booleans(), on=st.booleans())
     def pause(self, what: Pause.What, drain: bool, on: bool) -> None:
         if on:
-            Pause.objects.place(what, node=NODES[0], drain=drain, by="teacher", reason="a test")
+            Pause.objects.start(what, node=NODES[0], drain=drain, by="teacher", reason="a test")
         else:
-            Pause.objects.filter(what=what).lift(by="teacher")
+            Pause.objects.filter(what=what).end(by="teacher")
         standing = set(Pause.objects.active().values_list("what", "drain"))
         snapshot = Task.objects.snapshot(NODES[0])
         everything = any(each == Pause.What.EVERYTHING for each, _ in standing)
@@ -300,7 +301,7 @@ def try_out(examples: int, *, at_length: bool, steps: int = 40) -> None:
     `at_length`: other examples at each run, and a failure is shortened, which takes minutes. Else always the same ones.
     """
     run_state_machine_as_test(
-        Queue,
+        QueueMachine,
         settings=settings(
             max_examples=examples,
             stateful_step_count=steps,

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from queueing.states import ENDED, State
-from tests.chaos.world import STAGES, World, execute
+from tests.chaos.world import STAGES, ScheduleWorld, execute
 
 FACTS = """
     SELECT t.id, t.state, t.stage, t.epoch, t.sequence,
@@ -25,7 +25,7 @@ FACTS = """
 
 
 @dataclass(frozen=True)
-class Facts:
+class ScheduleFacts:
     task: int
     state: str
     stage: str
@@ -38,16 +38,16 @@ class Facts:
     prolonged: list[int]  # epochs of leases that were longer again after they had run out
 
 
-def facts(world: World) -> Iterator[Facts]:
+def facts(world: ScheduleWorld) -> Iterator[ScheduleFacts]:
     for task, state, stage, epoch, sequence, attempts, events, effects, rescued, prolonged in execute(
         FACTS, [world.tasks]
     ):
         tries = {int(number): (at, outcome, code) for number, at, outcome, code in (row.split(",") for row in attempts)}
         left = [(int(number), at) for number, at in (row.split(",") for row in effects)]
-        yield Facts(task, state, stage, epoch, sequence, tries, events, left, rescued, prolonged)
+        yield ScheduleFacts(task, state, stage, epoch, sequence, tries, events, left, rescued, prolonged)
 
 
-def check(world: World) -> None:
+def check(world: ScheduleWorld) -> None:
     """Report what is wrong, and count what happened."""
     for fact in facts(world):
         label = f"task {world.tasks.index(fact.task)}"
@@ -61,7 +61,7 @@ def check(world: World) -> None:
         )
 
 
-def problems(fact: Facts, ran_out: set[tuple[int, int]]) -> Iterator[str]:
+def problems(fact: ScheduleFacts, ran_out: set[tuple[int, int]]) -> Iterator[str]:
     if fact.state not in ENDED:
         yield f"lost: {fact.state} in {fact.stage}, with nobody to go on"
     yield from _effects(fact)
@@ -73,7 +73,7 @@ def problems(fact: Facts, ran_out: set[tuple[int, int]]) -> Iterator[str]:
         yield f"the lease of claim {epoch} was prolonged after it had run out"
 
 
-def _effects(fact: Facts) -> Iterator[str]:
+def _effects(fact: ScheduleFacts) -> Iterator[str]:
     for epoch, stage in fact.effects:
         tried_at, outcome, _ = fact.attempts.get(epoch, ("", "nothing", ""))
         if (tried_at, outcome) != (stage, "succeeded"):
@@ -88,7 +88,7 @@ def _effects(fact: Facts) -> Iterator[str]:
             yield f"lost: {stage} has no result"
 
 
-def _history(fact: Facts) -> Iterator[str]:
+def _history(fact: ScheduleFacts) -> Iterator[str]:
     if [*fact.attempts] != [*range(1, fact.epoch + 1)]:
         yield f"its attempts are {[*fact.attempts]}, its epoch is {fact.epoch}"
     if fact.events != [*range(1, fact.sequence + 1)]:

@@ -10,24 +10,25 @@ from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
-from queueing import coordinator, jobs, policy, schema, worker
-from queueing.engines.base import Resident
+from queueing.engines.base import Engines, Resident
 from queueing.exceptions import Infrastructure
-from queueing.models import Pause, Phase, Task
-from queueing.options import Options
-from queueing.states import PhaseName, State, Step
-from queueing.worker import PhaseWorker
+from queueing.models import Pause, Phase, Task, schema
+from queueing.policy import phases
+from queueing.states import PhaseName, PhaseStep, State
+from queueing.worker import coordinator, jobs, process
+from queueing.worker.options import Options
+from queueing.worker.process import PhaseWorker
 from tests.chaos import oracle
 from tests.chaos.scheduler import Scheduler, pass_on, until
-from tests.chaos.world import LEASE_SECONDS, PATIENCE, World, enter
+from tests.chaos.world import LEASE_SECONDS, PATIENCE, ScheduleWorld, enter
 
 NODE = "n"
 STEP_SECONDS = 0.05  # of the node's own clock, per step of the schedule
 MOST_STEPS = 4000
-LIMITS = policy.Limits(batch_size=2, batch_max_wait_seconds=0.0, max_dwell_seconds=1.0, idle_unload_seconds=0.5)
+LIMITS = phases.Limits(batch_size=2, batch_max_wait_seconds=0.0, max_dwell_seconds=1.0, idle_unload_seconds=0.5)
 OPTIONS = Options(
     limits=LIMITS,
-    patience=PATIENCE,
+    retries=PATIENCE,
     lease_seconds=LEASE_SECONDS,
     heartbeat_seconds=5.0,
     poll_seconds=0.2,
@@ -36,7 +37,7 @@ OPTIONS = Options(
 )
 
 
-class Gpu:
+class SharedGpu:
     """What really is in memory. It outlives the worker's process, as a model server does.
 
     It has room for one model: in half of the schedules evaluation has two, which must take turns.
@@ -45,13 +46,13 @@ class Gpu:
     def __init__(self, scheduler: Scheduler) -> None:
         self.scheduler, self.chance = scheduler, scheduler.chance
         self.in_turns = self.chance.random() < 0.5
-        self.speech = Model(self, "speech")
-        self.extract = Model(self, "extract")
-        self.rate = Model(self, "rate") if self.in_turns else self.extract
+        self.speech = PhaseModel(self, "speech")
+        self.extract = PhaseModel(self, "extract")
+        self.rate = PhaseModel(self, "rate") if self.in_turns else self.extract
         self.turns = 0
 
     @property
-    def models(self) -> list[Model]:
+    def models(self) -> list[PhaseModel]:
         return [self.speech, self.extract, *([self.rate] if self.in_turns else [])]
 
     def look(self) -> None:
@@ -60,14 +61,14 @@ class Gpu:
             self.scheduler.report(f"{' and '.join(held)} are in memory")
 
 
-class Model:
+class PhaseModel:
     """An engine that loads and unloads in its own time, and notices who works with it."""
 
     simulated = True
     slots = 2
     context_tokens = 8192
 
-    def __init__(self, gpu: Gpu, role: str) -> None:
+    def __init__(self, gpu: SharedGpu, role: str) -> None:
         self.gpu, self.role = gpu, role
         self.name = self.model = f"the model for {role}"
         self.loaded = False
@@ -118,11 +119,11 @@ class Model:
             self.users -= 1
 
 
-class Node:
+class ChaosNode:
     """The worker processes of the node, one after the other."""
 
-    def __init__(self, world: World) -> None:
-        self.world, self.gpu = world, Gpu(world.scheduler)
+    def __init__(self, world: ScheduleWorld) -> None:
+        self.world, self.gpu = world, SharedGpu(world.scheduler)
         self.starts = 0
         self.may_leave = False
 
@@ -133,25 +134,26 @@ class Node:
             engine.users = 0
         self.starts += 1
         name = f"worker{self.starts}"
-        engines: Any = SimpleNamespace(speech=self.gpu.speech, extract=self.gpu.extract, rate=self.gpu.rate)
+        speech: Any = self.gpu.speech
+        language: Any = {"extract": self.gpu.extract, "rate": self.gpu.rate}
         options = replace(OPTIONS, together=False) if self.gpu.in_turns else OPTIONS
-        process = PhaseWorker(NODE, engines, options, chance=self.world.chance)
+        process = PhaseWorker(NODE, Engines(speech, language), options, chance=self.world.chance)
         self.world.scheduler.spawn(name, lambda: self.work(process))
         self.world.scheduler.may_die = {name} if self.starts < 3 else set()
 
     def work(self, process: PhaseWorker) -> None:
-        process._register()
-        while not (self.may_leave and process._nothing_to_wait_for()):
-            if not process.run_once():
-                until(process.wake.is_set, "rests", at_most=True)
-                process.wake.clear()
-        process._leave()
+        loop = process.register()
+        while not (self.may_leave and loop.has_nothing_to_do()):
+            if not loop.run_once():
+                until(loop.stopping.wake.is_set, "rests", at_most=True)
+                loop.stopping.wake.clear()
+        process._leave(loop)
 
 
-def play(scheduler: Scheduler, submissions: list[Any]) -> World:
+def play(scheduler: Scheduler, submissions: list[Any]) -> ScheduleWorld:
     """One schedule, and a look at what it left."""
-    world = enter(World(scheduler, submissions))
-    node = Node(world)
+    world = enter(ScheduleWorld(scheduler, submissions))
+    node = ChaosNode(world)
     Phase.objects.filter(node=NODE).delete()
     world.hand_in(0, owner="a")
     node.start()
@@ -163,7 +165,7 @@ def play(scheduler: Scheduler, submissions: list[Any]) -> World:
         scheduler.run(MOST_STEPS)
     oracle.check(world)
     row = Phase.objects.filter(node=NODE).first()
-    if row and not scheduler.problems and (row.step, row.name) != (Step.IDLE, ""):
+    if row and not scheduler.problems and (row.step, row.name) != (PhaseStep.IDLE, ""):
         scheduler.report(f"the node was left {row}")
     if (node.gpu.extract.loaded or node.gpu.rate.loaded) and not scheduler.problems:
         scheduler.report("a model was left in memory")
@@ -172,14 +174,14 @@ def play(scheduler: Scheduler, submissions: list[Any]) -> World:
     return world
 
 
-def hand_in_more(world: World, node: Node) -> None:
+def hand_in_more(world: ScheduleWorld, node: ChaosNode) -> None:
     for number in range(1, world.chance.randint(2, 4)):
         pass_on("a student comes")
         world.hand_in(number, owner=world.chance.choice("ab"))
     node.may_leave = True
 
 
-def operate(world: World) -> None:
+def operate(world: ScheduleWorld) -> None:
     for _ in range(world.chance.randint(0, 2)):
         if world.chance.random() < 0.5:
             Phase.ask_for(world.chance.choice([*PhaseName]), node=NODE, hold_seconds=3600, by="teacher")
@@ -188,13 +190,13 @@ def operate(world: World) -> None:
             Phase.objects.filter(node=NODE).update(wanted="", wanted_until=None)
             continue
         what = world.chance.choice([*Pause.What])
-        Pause.objects.place(what, node=NODE, drain=world.chance.random() < 0.5, by="teacher", reason="why not")
+        Pause.objects.start(what, node=NODE, drain=world.chance.random() < 0.5, by="teacher", reason="why not")
         for _ in range(world.chance.randint(1, 5)):
             pass_on("the pause lasts")
-        Pause.objects.lift(by="teacher")
+        Pause.objects.end(by="teacher")
 
 
-def recover(world: World, node: Node, died: str) -> None:
+def recover(world: ScheduleWorld, node: ChaosNode, died: str) -> None:
     """The service manager starts the next one; by then the leases of the dead one have run out."""
     for pk in Task.objects.filter(state=State.RUNNING).order_by("pk").values_list("pk", flat=True):
         world.let_a_lease_run_out(pk, silent=True)
@@ -210,7 +212,7 @@ def clocks(scheduler: Scheduler) -> Iterator[None]:
         perf_counter=lambda: scheduler.steps * STEP_SECONDS,
     )
     with ExitStack() as patches:
-        for module in (worker, coordinator, jobs):
+        for module in (process, coordinator, jobs):
             patches.enter_context(patch.object(module, "time", clock))
         patches.enter_context(patch.object(schema, "is_ahead", lambda: False))
         patches.enter_context(patch.object(schema, "ensure_current", lambda: None))

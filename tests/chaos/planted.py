@@ -23,14 +23,15 @@ from django.db import transaction
 from evaluations import actions
 from evaluations.media import store
 from evaluations.models import Submission
-from queueing import policy
-from queueing.coordinator import Coordinator, Turn
-from queueing.jobs import Job, Jobs
 from queueing.models import Task, Worker, in_seconds, statements
 from queueing.models.queue import TaskQuerySet
+from queueing.policy import retries
 from queueing.states import PhaseName, State
-from queueing.worker import PhaseWorker
-from tests.chaos.explorer import Result, explore
+from queueing.worker.coordinator import Coordinator, Turn
+from queueing.worker.jobs import Job, Jobs
+from queueing.worker.loop import WorkLoop
+from queueing.worker.phase_controller import Readiness
+from tests.chaos.explorer import ExplorerResult, explore
 from tests.chaos.world import NAME
 
 MOST_SCHEDULES = 2000
@@ -39,7 +40,7 @@ WORKERS_VERBS = {"advance", "finish", "fail", "retry_later", "hand_back"}
 
 
 @dataclass(frozen=True)
-class Fault:
+class PlantedFault:
     """What is done wrong, and the scenario that must notice."""
 
     plant: Callable[[], AbstractContextManager[object]]
@@ -47,13 +48,13 @@ class Fault:
     words: str
 
 
-FAULTS: dict[str, Fault] = {}
+FAULTS: dict[str, PlantedFault] = {}
 
 
 def fault(scenario: str) -> Callable[[Callable[[], Iterator[None]]], Callable[[], AbstractContextManager[object]]]:
     def register(plant: Callable[[], Iterator[None]]) -> Callable[[], AbstractContextManager[object]]:
         manager = contextmanager(plant)
-        FAULTS[plant.__name__] = Fault(manager, scenario, (plant.__doc__ or "").strip())
+        FAULTS[plant.__name__] = PlantedFault(manager, scenario, (plant.__doc__ or "").strip())
         return manager
 
     return register
@@ -156,12 +157,12 @@ def clock_of_the_worker() -> Iterator[None]:
 @fault("claims")
 def retry_without_a_cap() -> Iterator[None]:
     """A failure is tried again however often it has failed."""
-    after_failure = policy.after_failure
+    after_failure = retries.after_failure
 
-    def endless(error: Any, tries: policy.Tries, chance: Any) -> policy.AfterFailure:
-        return after_failure(error, replace(tries, max_attempts=1_000_000), chance)
+    def endless(error: Any, tries: Any, limits: retries.RetryLimits, chance: Any) -> retries.AfterFailure:
+        return after_failure(error, tries, replace(limits, max_attempts=1_000_000), chance)
 
-    with patch.object(policy, "after_failure", endless):
+    with patch.object(retries, "after_failure", endless):
         yield
 
 
@@ -200,14 +201,14 @@ def flip_before_unload() -> Iterator[None]:
 @fault("phases")
 def look_then_call() -> Iterator[None]:
     """What is claimed is decided by the phase as it was when the worker last looked."""
-    look, claim_all = PhaseWorker._look, PhaseWorker._claim_all
-    looked: dict[PhaseWorker, PhaseName | None] = {}
+    look, claim_all = WorkLoop._look, WorkLoop._claim_all
+    looked: dict[WorkLoop, PhaseName | None] = {}
 
-    def look_and_remember(self: PhaseWorker) -> tuple[bool, bool]:
+    def look_and_remember(self: WorkLoop) -> Readiness:
         looked[self] = self.coordinator.current
         return look(self)
 
-    def claim_from_memory(self: PhaseWorker, **how: bool) -> bool:
+    def claim_from_memory(self: WorkLoop, **how: bool) -> bool:
         now, self.coordinator.current = self.coordinator.current, looked.get(self)
         try:
             return claim_all(self, **how)
@@ -215,8 +216,8 @@ def look_then_call() -> Iterator[None]:
             self.coordinator.current = now
 
     with (
-        patch.object(PhaseWorker, "_look", look_and_remember),
-        patch.object(PhaseWorker, "_claim_all", claim_from_memory),
+        patch.object(WorkLoop, "_look", look_and_remember),
+        patch.object(WorkLoop, "_claim_all", claim_from_memory),
     ):
         yield
 
@@ -254,7 +255,7 @@ def written_in_place() -> Iterator[None]:
         yield
 
 
-def hunt(name: str, most: int = MOST_SCHEDULES) -> Result:
+def hunt(name: str, most: int = MOST_SCHEDULES) -> ExplorerResult:
     """Plant the fault, and explore until it shows.
 
     Raises:

@@ -29,20 +29,21 @@ from unittest.mock import patch
 import structlog
 from django.db import connection
 
-from queueing import coordinator as coordinator_module
 from queueing import failpoints
-from queueing.coordinator import Coordinator
 from queueing.engines.base import Engine, Resident
 from queueing.exceptions import StageError
-from queueing.gpu import Device, Facts, Gpu
+from queueing.gpu import Device, Gpu, GpuMemoryFacts
 from queueing.gpu.memory import GpuMemory
 from queueing.models import Phase
-from queueing.planner import ADMIT_SHARE
-from queueing.states import PhaseName, Step
+from queueing.policy.memory_plan import ADMIT_SHARE
+from queueing.states import PhaseName, PhaseStep
+from queueing.worker import coordinator as coordinator_module
+from queueing.worker.coordinator import Coordinator
 from tests.doubles import card as card_module
-from tests.doubles.card import GIB, MIB, Card
+from tests.doubles.card import GIB, MIB, FakeCard
 from tests.doubles.models import NEVER, CardModel
 from tests.doubles.nvml import Nvml
+from tests.doubles.owner import FakeOwner
 
 NODE = "switches"
 SCALE = 10
@@ -85,7 +86,7 @@ class Rig(Protocol):
 class CardRig:
     """Whisper in a child; Mistral and LLaMA, which fit beside each other here, in a server."""
 
-    def __init__(self, card: Card) -> None:
+    def __init__(self, card: FakeCard) -> None:
         self.problems: list[str] = []
         self.whisper = WatchedModel(card, "whisper", "stt", 3 * GIB, problems=self.problems)
         self.language = [
@@ -140,7 +141,7 @@ class WatchedModel(CardModel):
             self.problems.append(f"{self.model} was loaded onto a card that is full then")
 
 
-class Clock:
+class SleepingClock:
     """Everybody's time. What a hand-over waits for happens in its sleeps."""
 
     def __init__(self) -> None:
@@ -156,7 +157,7 @@ class Clock:
 
 
 @dataclass
-class Result:
+class SwitchesResult:
     seed: int
     counts: Counter[str] = field(default_factory=Counter)
     problems: list[str] = field(default_factory=list)
@@ -170,7 +171,7 @@ class Result:
 class Switching:
     """One node, through many hand-overs."""
 
-    def __init__(self, card: Card, rig: Rig, clock: Clock, result: Result) -> None:
+    def __init__(self, card: FakeCard, rig: Rig, clock: SleepingClock, result: SwitchesResult) -> None:
         self.card, self.rig, self.clock, self.result = card, rig, clock, result
         self.counts, self.chance = result.counts, random.Random(result.seed)
         self.may_restart = False
@@ -231,9 +232,9 @@ class Switching:
             made = Coordinator(
                 NODE,
                 self.rig.engines,
+                FakeOwner(free=self._restart),
                 gpu=Device(Nvml(self.card), answer_seconds=0.2),
                 verify_seconds=VERIFY_SECONDS,
-                on_stuck=self._restart,
                 clock=self.clock.monotonic,
             )
             try:
@@ -305,25 +306,27 @@ class Switching:
         row, current = Phase.objects.get(node=NODE), self.coordinator.current
         loaded = {phase for phase, engines in self.rig.engines.items() if any(one.resident() for one in engines)}
         found = [*self.rig.problems, *self.card.look().overlaps]
-        if row.step not in (Step.IDLE, Step.ACTIVE, Step.BLOCKED):
+        if row.step not in (PhaseStep.IDLE, PhaseStep.ACTIVE, PhaseStep.BLOCKED):
             found.append(f"it was left in {row.step}")
-        if (row.step == Step.ACTIVE) != (current is not None) or (row.name or None) != current:
+        if (row.step == PhaseStep.ACTIVE) != (current is not None) or (row.name or None) != current:
             found.append(f"the row says {row}, the coordinator {current}")
-        if row.step != Step.BLOCKED and loaded != ({current} if current else set()):
+        if row.step != PhaseStep.BLOCKED and loaded != ({current} if current else set()):
             found.append(f"{row}, but loaded is {sorted(loaded)}")
-        if row.step == Step.ACTIVE and (elsewhere := self.rig.misplaced()):
+        if row.step == PhaseStep.ACTIVE and (elsewhere := self.rig.misplaced()):
             found.append(f"{', '.join(elsewhere)} works on the processor")
         self.result.problems += [f"switch {number} ({how or 'undisturbed'}): {problem}" for problem in found]
         self.counts[f"ended {row.step}"] += 1
 
 
-def play(switches: int, seed: int, *, rig: Callable[[Card], Rig] = CardRig, patience: float | None = None) -> Result:
+def play(
+    switches: int, seed: int, *, rig: Callable[[FakeCard], Rig] = CardRig, patience: float | None = None
+) -> SwitchesResult:
     """Hand over so many times, or until something is found.
 
     Args:
         patience: seconds of real time after which it ends; None: as long as it takes.
     """
-    result, clock, began = Result(seed), Clock(), time.monotonic()
+    result, clock, began = SwitchesResult(seed), SleepingClock(), time.monotonic()
     Phase.objects.filter(node=NODE).delete()
     with tempfile.TemporaryDirectory() as folder, ExitStack() as undo:
         for module in (coordinator_module, card_module):
@@ -332,7 +335,7 @@ def play(switches: int, seed: int, *, rig: Callable[[Card], Rig] = CardRig, pati
         undo.callback(failpoints.plan_from, "")
         with connection.cursor() as cursor:
             cursor.execute("SET synchronous_commit TO off")  # what a power cut does to the rows is others' proof
-        card = Card(Path(folder) / "card")
+        card = FakeCard(Path(folder) / "card")
         undo.callback(card.trouble, "")
         card.take("xorg", "", 300 * MIB)
         node = Switching(card, rig(card), clock, result)
@@ -353,7 +356,7 @@ def no_verification() -> AbstractContextManager[object]:
 
     def believe(self: GpuMemory) -> str:
         look = self.gpu.look()
-        self._empty = look if isinstance(look, Facts) else None
+        self._empty = look if isinstance(look, GpuMemoryFacts) else None
         return ""
 
     return patch.object(GpuMemory, "still_held", believe)
@@ -441,7 +444,7 @@ FAULTS = {
 SEEDS = {"no_rebase": 8}  # where it shows soon; the others do with any
 
 
-def hunt(name: str, most: int) -> Result:
+def hunt(name: str, most: int) -> SwitchesResult:
     """Plant the fault, and hand over until it shows."""
     with FAULTS[name]():
         return play(most, SEEDS.get(name, 1))

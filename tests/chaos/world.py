@@ -21,17 +21,20 @@ from django.db import connection
 from django.dispatch import Signal
 
 from evaluations.models import Classroom, Rubric, Submission
-from queueing import jobs, pipelines, signals, upkeep
+from evaluations.stages.names import Stage
+from queueing import pipelines, signals
 from queueing.exceptions import Infrastructure, Interrupted, OutOfMemory, Permanent, StageError, Transient
 from queueing.models import Task, Worker
 from queueing.pipelines import Pipeline, StageSpec
-from queueing.states import PhaseName, Stage
+from queueing.policy.retries import RetryLimits
+from queueing.states import PhaseName
+from queueing.worker import jobs, upkeep
 from tests.chaos.scheduler import Scheduler, pass_on, process_of_this_actor
 
 NAME = "chaos"
 STAGES = (Stage.TRANSCRIBE, Stage.RATE)
 LEASE_SECONDS = 30.0
-PATIENCE = jobs.Patience(max_attempts=3, max_crashes=2, backoff_seconds=0.0)
+PATIENCE = RetryLimits(max_attempts=3, max_crashes=2, backoff_seconds=0.0)
 SUBMISSIONS = 4
 
 TABLES = """
@@ -66,7 +69,7 @@ def execute(sql: str, params: Sequence[Any] | None = None) -> list[tuple[Any, ..
         return cursor.fetchall() if cursor.description else []
 
 
-class World:
+class ScheduleWorld:
     """One schedule's share of the database: its tasks, what time did to them, how their stages go."""
 
     def __init__(self, scheduler: Scheduler, submissions: Sequence[Submission]) -> None:
@@ -111,7 +114,7 @@ WAYS: tuple[Callable[[], list[StageError | None]], ...] = (
 )
 
 
-class Handler:
+class TraceHandler:
     """A stage that computes for a few steps and leaves who it was."""
 
     def __init__(self, stage: Stage, engine: str) -> None:
@@ -122,7 +125,7 @@ class Handler:
 
     def compute(self, work: Task, engines: Any, progress: object, stop: Event) -> int:
         world = current()
-        with getattr(engines, self.engine).at_work():
+        with engines.of(self.engine).at_work():
             for _ in range(world.chance.randint(1, 3)):
                 pass_on("computes")
                 if stop.is_set():
@@ -139,27 +142,27 @@ class Handler:
 PIPELINE = Pipeline(
     NAME,
     (
-        StageSpec(Stage.TRANSCRIBE, PhaseName.STT, "speech", Handler(Stage.TRANSCRIBE, "speech")),
-        StageSpec(Stage.RATE, PhaseName.EVAL, "rate", Handler(Stage.RATE, "rate")),
+        StageSpec(Stage.TRANSCRIBE, PhaseName.STT, "speech", TraceHandler(Stage.TRANSCRIBE, "speech")),
+        StageSpec(Stage.RATE, PhaseName.EVAL, "rate", TraceHandler(Stage.RATE, "rate")),
     ),
 )
 
 
 class _Current:
-    world: World
+    world: ScheduleWorld
 
 
-def current() -> World:
+def current() -> ScheduleWorld:
     return _Current.world
 
 
-def enter(world: World) -> World:
+def enter(world: ScheduleWorld) -> ScheduleWorld:
     _Current.world = world
     return world
 
 
 class ComputeThread:
-    """In place of `threading.Thread` in `queueing.jobs`: one more actor of the process that starts it."""
+    """In place of `threading.Thread` in `queueing.worker.jobs`: one more actor of the process that starts it."""
 
     def __init__(self, target: Callable[..., object], args: tuple[Any, ...], name: str, daemon: bool) -> None:
         self.target, self.args, self.job = target, args, name

@@ -12,7 +12,7 @@ import yaml
 from django.conf import settings
 
 from introeval.checks import numbers
-from introeval.management.commands.up import Site, children
+from introeval.management.commands.up import ServedSite, children
 from queueing.engines.llm.ollama import OLDEST
 
 ROOT = Path(__file__).parents[2]
@@ -79,7 +79,7 @@ def test_ollama_is_not_older_than_doctor_accepts() -> None:
 
 
 def test_the_site_has_the_limits_that_up_gives_it_and_believes_the_proxy() -> None:
-    (site,) = (child for child in children(Site("127.0.0.1", 8000)) if child.name == "site")
+    (site,) = (child for child in children(ServedSite("127.0.0.1", 8000)) if child.name == "site")
     started = directive(DEPLOY / "systemd" / "introeval-web.service", "ExecStart").split()
     assert sorted(started[1:]) == sorted([*site.command[1:], "--proxy-headers"])
     found = re.search(r"^CMD (\[.*\])$", (DEPLOY / "Dockerfile").read_text(), re.MULTILINE)

@@ -27,13 +27,13 @@ from django.test import Client
 from evaluations.media import store
 from evaluations.models import Submission
 from tests.conftest import PASSWORD, Cast
-from tests.crowd import Wire as WebSocket
+from tests.crowd import CrowdWire as WebSocket
 from tests.evaluations.material import hand_in
 from tests.evaluations.uploads.conftest import metadata
 from tests.evaluations.uploads.test_over_http import BODY, TOKEN, Wire
 from tests.nginx import Nginx, nginx_before
 from tests.processes.conftest import wait_until
-from tests.processes.site import Program, Site, serving
+from tests.processes.site import Program, SiteProcess, serving
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 
@@ -45,13 +45,13 @@ CHUNK = settings.UPLOAD_CHUNK_BYTES
 
 
 @pytest.fixture(scope="module")
-def site(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def site(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SiteProcess]:
     with serving(tmp_path_factory.mktemp("site"), "--proxy-headers") as site:
         yield site
 
 
 @pytest.fixture(scope="module")
-def nginx(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nginx]:
+def nginx(site: SiteProcess, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nginx]:
     with nginx_before(site.port, tmp_path_factory.mktemp("nginx")) as nginx:
         yield nginx
 
@@ -90,7 +90,7 @@ def growing_at_most(daphne: Program, most: int) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("framing", ["told", "in pieces"])
-def test_a_giant_body_is_refused_whatever_its_address(ada: Wire, site: Site, framing: str) -> None:
+def test_a_giant_body_is_refused_whatever_its_address(ada: Wire, site: SiteProcess, framing: str) -> None:
     """S15"""
     upload = ada.start(Upload_Length=str(GIANT - 1))
     piece = bytes(10 * MIB)
@@ -133,7 +133,9 @@ def goes_on(line: socket.socket, *, dribble: bool) -> bool:
     return False
 
 
-def test_thirty_who_read_a_film_slowly_cost_no_film_of_memory(ada: Wire, nginx: Nginx, site: Site, cast: Cast) -> None:
+def test_thirty_who_read_a_film_slowly_cost_no_film_of_memory(
+    ada: Wire, nginx: Nginx, site: SiteProcess, cast: Cast
+) -> None:
     """S24: half of them the whole of it, half of them a range without end."""
     film = f"/submissions/{hand_in(cast.ada, cast.classroom, content=bytes(60 * MIB)).pk}/media"
     assert ada.ask("GET", film, Range="bytes=0-9")[0] == 206  # the site is warm
@@ -180,7 +182,7 @@ def test_made_up_addresses_do_not_evade_the_lock(nginx: Nginx, cast: Cast) -> No
 @pytest.mark.parametrize(
     "path", ["/login/", "/static/evaluations/site.css", "/healthz", "/nothing/here", "/api/nothing"]
 )
-def test_an_answer_comes_through_with_the_sites_own_headers(nginx: Nginx, site: Site, path: str) -> None:
+def test_an_answer_comes_through_with_the_sites_own_headers(nginx: Nginx, site: SiteProcess, path: str) -> None:
     asked = {"Accept-Encoding": "gzip"}
     through, direct = (httpx.get(url + path, headers=asked) for url in (nginx.url, site.url))
     assert through.status_code == direct.status_code
@@ -219,7 +221,9 @@ def test_a_film_comes_through_whole_and_in_ranges(ada: Wire, nginx: Nginx, cast:
     assert httpx.get(nginx.url + film).status_code == 302  # to the login
 
 
-def test_a_film_is_handed_in_chunk_by_chunk_though_the_site_is_killed(ada: Wire, nginx: Nginx, site: Site) -> None:
+def test_a_film_is_handed_in_chunk_by_chunk_though_the_site_is_killed(
+    ada: Wire, nginx: Nginx, site: SiteProcess
+) -> None:
     content = random.Random(2).randbytes(2 * CHUNK + 1000)
     path = ada.start(Upload_Length=str(len(content)), Upload_Metadata=metadata(filename="me.mp4"))
     assert send(ada, path, 0, content[:CHUNK])[0] == 204

@@ -37,7 +37,7 @@ class Ledger:
     trouble: str = ""  # how the driver misbehaves when it is asked; empty: not at all
 
 
-class Card:
+class FakeCard:
     """Kept in a file, so that a worker's and a server's process draw on the same memory.
 
     `take` is the only way in, so `most` and `overlaps` miss nothing. Memory that is being given back slowly still

@@ -61,7 +61,7 @@ class Exchange:
 Handler = Callable[[Exchange], Awaitable[None]]
 
 
-class Server:
+class HttpDouble:
     """A handler on a port of loopback. `start` gives it a thread of its own; in a process of its own, await `open`."""
 
     def __init__(self, handle: Handler, port: int = 0) -> None:

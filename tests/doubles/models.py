@@ -8,7 +8,7 @@ from typing import Final
 
 from queueing.engines.base import Resident
 from queueing.exceptions import Infrastructure, OutOfMemory
-from tests.doubles.card import MIB, Card, CardFull
+from tests.doubles.card import MIB, CardFull, FakeCard
 
 NEVER: Final = math.inf
 
@@ -17,7 +17,7 @@ NEVER: Final = math.inf
 class CardModel:
     """A model of a server; without a `server`, of a child process. Behaves as its fields say, from the next call on."""
 
-    card: Card
+    card: FakeCard
     model: str
     kind: str  # as the card knows it: "stt" or "eval"
     size: int  # bytes, as declared and as taken

@@ -13,7 +13,7 @@ from typing import Final
 
 import pynvml
 
-from tests.doubles.card import Card, Ledger
+from tests.doubles.card import FakeCard, Ledger
 
 OPENING: Final = {
     "no library": pynvml.NVMLError_LibraryNotFound,
@@ -36,7 +36,7 @@ TROUBLES: Final = (*OPENING, *ASKING, HANGS, NO_DEVICE, NO_PROCESSES)
 class Nvml:
     """Stands in for the module `pynvml`; its errors are the real ones."""
 
-    def __init__(self, card: Card, name: str = "Example 8 GB") -> None:
+    def __init__(self, card: FakeCard, name: str = "Example 8 GB") -> None:
         self.card, self.name = card, name
         self.opened = 0  # as often as nvmlInit was, less nvmlShutdown
         self.openings = self.calls = 0

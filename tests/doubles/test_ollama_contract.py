@@ -32,7 +32,7 @@ BRIEF = {"num_predict": 20, "num_ctx": 2048, "temperature": 0.0}
 
 
 @dataclass
-class Server:
+class ContractServer:
     url: str
     model: str
     client: ollama.Client
@@ -59,7 +59,7 @@ class Server:
 
 
 @pytest.fixture(scope="module", params=["fake", *(["real"] if REAL else [])])
-def served(request: pytest.FixtureRequest) -> Iterator[Server]:
+def served(request: pytest.FixtureRequest) -> Iterator[ContractServer]:
     if request.param == "real":
         yield from _connected(REAL, os.environ["OLLAMA_MODEL"])
         return
@@ -67,25 +67,25 @@ def served(request: pytest.FixtureRequest) -> Iterator[Server]:
         yield from _connected(fake.url, fake.model)
 
 
-def _connected(url: str, model: str) -> Iterator[Server]:
+def _connected(url: str, model: str) -> Iterator[ContractServer]:
     client = ollama.Client(url, trust_env=False)
-    yield Server(url, model, client)
+    yield ContractServer(url, model, client)
     client._client.close()
 
 
 @pytest.fixture
-def server(served: Server) -> Server:
+def server(served: ContractServer) -> ContractServer:
     """With nothing of ours in memory."""
     served.unload()
     return served
 
 
-def test_it_says_its_version(server: Server) -> None:
+def test_it_says_its_version(server: ContractServer) -> None:
     version = httpx.get(f"{server.url}/api/version", trust_env=False).json()["version"]
     assert version.split(".")[0].isdigit()
 
 
-def test_it_lists_what_is_installed(server: Server) -> None:
+def test_it_lists_what_is_installed(server: ContractServer) -> None:
     (found,) = [one for one in server.client.list().models if one.model == server.model]
     assert found.size
     assert found.size > 1000
@@ -94,7 +94,7 @@ def test_it_lists_what_is_installed(server: Server) -> None:
     assert found.details.format == "gguf"
 
 
-def test_show_has_what_a_models_memory_can_be_computed_from(server: Server) -> None:
+def test_show_has_what_a_models_memory_can_be_computed_from(server: ContractServer) -> None:
     shown = server.client.show(server.model)
     facts = shown.modelinfo
     assert facts
@@ -107,7 +107,7 @@ def test_show_has_what_a_models_memory_can_be_computed_from(server: Server) -> N
     assert shown.details.quantization_level
 
 
-def test_ps_says_what_is_in_memory_and_where(server: Server) -> None:
+def test_ps_says_what_is_in_memory_and_where(server: ContractServer) -> None:
     assert server.stays() is None
     server.client.generate(server.model, options={"num_ctx": 2048})
     (entry,) = [one for one in server.client.ps().models if one.model == server.model]
@@ -121,7 +121,7 @@ def test_ps_says_what_is_in_memory_and_where(server: Server) -> None:
 
 
 @pytest.mark.parametrize("path", ["/api/generate", "/api/chat"])
-def test_an_empty_request_loads_and_an_empty_one_with_zero_unloads(server: Server, path: str) -> None:
+def test_an_empty_request_loads_and_an_empty_one_with_zero_unloads(server: ContractServer, path: str) -> None:
     loaded = server.post(path).json()
     assert (loaded["done"], loaded["done_reason"]) == (True, "load")
     assert server.stays()
@@ -151,7 +151,7 @@ KEEP_ALIVE: list[tuple[str, Any, Any, bool, float | None]] = [
 @pytest.mark.parametrize(
     ("first", "second", "prompt", "stays"), [pytest.param(*row[1:], id=row[0]) for row in KEEP_ALIVE]
 )
-def test_keep_alive(server: Server, first: Any, second: Any, prompt: bool, stays: float | None) -> None:
+def test_keep_alive(server: ContractServer, first: Any, second: Any, prompt: bool, stays: float | None) -> None:
     """F54: 12 cases."""
 
     def ask(keep_alive: Any, prompt: bool) -> None:
@@ -172,11 +172,11 @@ def test_keep_alive(server: Server, first: Any, second: Any, prompt: bool, stays
 
 
 @pytest.mark.parametrize("bad", ["soon", "-1", {}])
-def test_a_keep_alive_that_is_no_duration_is_refused(server: Server, bad: Any) -> None:
+def test_a_keep_alive_that_is_no_duration_is_refused(server: ContractServer, bad: Any) -> None:
     assert server.post("/api/generate", keep_alive=bad).status_code == 400
 
 
-def test_an_answer_comes_whole_with_its_counts(server: Server) -> None:
+def test_an_answer_comes_whole_with_its_counts(server: ContractServer) -> None:
     answer = server.client.chat(server.model, QUESTION, options=BRIEF)
     assert answer.done
     assert answer.done_reason in ("stop", "length")
@@ -188,7 +188,7 @@ def test_an_answer_comes_whole_with_its_counts(server: Server) -> None:
     assert server.client.generate(server.model, "Say hello.", options=BRIEF).response
 
 
-def test_an_answer_comes_in_pieces_of_which_the_last_is_done(server: Server) -> None:
+def test_an_answer_comes_in_pieces_of_which_the_last_is_done(server: ContractServer) -> None:
     *parts, last = server.client.chat(server.model, QUESTION, options=BRIEF, stream=True)
     assert len(parts) > 2
     assert not any(part.done for part in parts)
@@ -199,24 +199,24 @@ def test_an_answer_comes_in_pieces_of_which_the_last_is_done(server: Server) -> 
     assert "".join(part.response or "" for part in generated)
 
 
-def test_lines_are_json_objects_each_with_the_model_and_a_time(server: Server) -> None:
+def test_lines_are_json_objects_each_with_the_model_and_a_time(server: ContractServer) -> None:
     answer = server.post("/api/chat", messages=QUESTION, options=BRIEF)
     assert answer.headers["content-type"] == "application/x-ndjson"
     for line in answer.text.splitlines():
         assert {"model", "created_at", "message", "done"} <= json.loads(line).keys()
 
 
-def test_a_schema_is_obeyed(server: Server) -> None:
+def test_a_schema_is_obeyed(server: ContractServer) -> None:
     answer = server.client.chat(server.model, QUESTION, format=SCHEMA, options={**BRIEF, "num_predict": 60})
     assert 3 <= json.loads(answer.message.content or "")["age"] <= 120
 
 
-def test_an_answer_at_its_limit_ends_for_its_length(server: Server) -> None:
+def test_an_answer_at_its_limit_ends_for_its_length(server: ContractServer) -> None:
     answer = server.client.chat(server.model, QUESTION, options={**BRIEF, "num_predict": 2})
     assert (answer.done_reason, answer.eval_count) == ("length", 2)
 
 
-def test_another_context_loads_the_model_anew(server: Server) -> None:
+def test_another_context_loads_the_model_anew(server: ContractServer) -> None:
     for length in (2048, 1024):
         server.client.generate(server.model, options={"num_ctx": length})
         (entry,) = [one for one in server.client.ps().models if one.model == server.model]
@@ -229,28 +229,28 @@ LONG = [
 ]
 
 
-def test_a_prompt_that_is_too_long_is_cut_without_a_word(server: Server) -> None:
+def test_a_prompt_that_is_too_long_is_cut_without_a_word(server: ContractServer) -> None:
     answer = server.client.chat(server.model, LONG, options={**BRIEF, "num_ctx": 512})
     assert answer.done
     assert 0 < (answer.prompt_eval_count or 0) <= 512
 
 
-def test_a_prompt_that_is_too_long_is_refused_when_it_must_not_be_cut(server: Server) -> None:
+def test_a_prompt_that_is_too_long_is_refused_when_it_must_not_be_cut(server: ContractServer) -> None:
     refused = server.post("/api/chat", messages=LONG, truncate=False, options={**BRIEF, "num_ctx": 512})
     assert refused.status_code == 400
     assert "context" in refused.json()["error"]
 
 
-def test_a_missing_model_is_a_404_with_its_words(server: Server) -> None:
+def test_a_missing_model_is_a_404_with_its_words(server: ContractServer) -> None:
     for call in (lambda: server.client.chat("no-such-model", QUESTION), lambda: server.client.show("no-such-model")):
         with pytest.raises(ollama.ResponseError, match="model 'no-such-model' not found") as caught:
             call()
         assert caught.value.status_code == 404
 
 
-def test_a_body_that_is_not_json_is_a_400(server: Server) -> None:
+def test_a_body_that_is_not_json_is_a_400(server: ContractServer) -> None:
     assert httpx.post(f"{server.url}/api/chat", content=b"{", trust_env=False).status_code == 400
 
 
-def test_a_path_that_is_not_there_is_a_404(server: Server) -> None:
+def test_a_path_that_is_not_there_is_a_404(server: ContractServer) -> None:
     assert httpx.get(f"{server.url}/api/nothing", trust_env=False).status_code == 404

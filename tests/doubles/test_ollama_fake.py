@@ -17,17 +17,17 @@ import pytest
 
 from tests.doubles import acts, words
 from tests.doubles.acts import named
-from tests.doubles.card import GIB, MIB, Card
+from tests.doubles.card import GIB, MIB, FakeCard
 from tests.doubles.ollama import FakeOllama, serving
-from tests.doubles.ollama.runners import Model
+from tests.doubles.ollama.runners import RunnerModel
 
-MISTRAL, LLAMA = Model("mistral:7b", weights=4 * GIB), Model("llama3:8b", weights=5 * GIB)
+MISTRAL, LLAMA = RunnerModel("mistral:7b", weights=4 * GIB), RunnerModel("llama3:8b", weights=5 * GIB)
 HELLO = {"messages": [{"role": "user", "content": "Hello."}], "stream": False}
 
 
 @pytest.fixture
-def card(tmp_path: Path) -> Card:
-    return Card(tmp_path / "card")
+def card(tmp_path: Path) -> FakeCard:
+    return FakeCard(tmp_path / "card")
 
 
 def chat(fake: FakeOllama, model: str = "", **more: Any) -> httpx.Response:
@@ -52,7 +52,7 @@ def test_the_memory_of_a_model_is_its_weights_and_its_context() -> None:
     assert MISTRAL.size(4096, 2) == 5 * GIB
 
 
-def test_a_model_is_pushed_out_when_the_next_one_has_no_room(card: Card) -> None:
+def test_a_model_is_pushed_out_when_the_next_one_has_no_room(card: FakeCard) -> None:
     with serving(FakeOllama(MISTRAL, LLAMA, card=card)) as fake:
         fake.runners.free_seconds = 0.2
         assert load(fake, "mistral:7b", keep_alive=-1).status_code == 200
@@ -61,8 +61,8 @@ def test_a_model_is_pushed_out_when_the_next_one_has_no_room(card: Card) -> None
         assert card.look().most <= card.total
 
 
-def test_models_that_fit_stay_beside_each_other(card: Card) -> None:
-    small = [Model(f"small{number}:latest", weights=GIB) for number in range(3)]
+def test_models_that_fit_stay_beside_each_other(card: FakeCard) -> None:
+    small = [RunnerModel(f"small{number}:latest", weights=GIB) for number in range(3)]
     with serving(FakeOllama(*small, card=card)) as fake:
         for model in small:
             load(fake, model.name)
@@ -70,7 +70,7 @@ def test_models_that_fit_stay_beside_each_other(card: Card) -> None:
         assert card.used == sum(runner.size for runner in fake.runners.held.values())
 
 
-def test_what_does_not_fit_beside_another_program_goes_to_the_processor(card: Card) -> None:
+def test_what_does_not_fit_beside_another_program_goes_to_the_processor(card: FakeCard) -> None:
     """F53."""
     card.take("game", "", 6 * GIB)
     with serving(FakeOllama(MISTRAL, card=card)) as fake:
@@ -80,7 +80,7 @@ def test_what_does_not_fit_beside_another_program_goes_to_the_processor(card: Ca
     assert card.look().most <= card.total
 
 
-def test_unload_is_answered_before_the_memory_is_free(card: Card) -> None:
+def test_unload_is_answered_before_the_memory_is_free(card: FakeCard) -> None:
     """F40: /api/ps first, the card later still."""
     with serving(FakeOllama(MISTRAL, card=card)) as fake:
         fake.runners.unload_seconds, fake.runners.free_seconds = 0.3, 0.3
@@ -182,7 +182,7 @@ def process(*arguments: str) -> Iterator[str]:
             server.kill()
 
 
-def test_it_runs_in_a_process_of_its_own_and_takes_orders(card: Card) -> None:
+def test_it_runs_in_a_process_of_its_own_and_takes_orders(card: FakeCard) -> None:
     arguments = (
         "--card",
         str(card.path),

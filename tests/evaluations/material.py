@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,11 +13,12 @@ from django.contrib.auth.models import User
 from django.db.models.functions import Now
 
 from evaluations import actions
+from evaluations.live import messages
 from evaluations.models import Classroom, Evaluation, Form, Submission, Transcript
+from evaluations.stages.names import Stage
 from queueing.exceptions import StageError
-from queueing.forecast.promise import Estimate, Place, Said
+from queueing.forecast.promise import Estimate, PlaceInLine, Said
 from queueing.models import Forecast, Task, Worker
-from queueing.states import Stage
 
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'&"
 
@@ -55,7 +57,7 @@ def foretell(submission: Submission, low_seconds: float, high_seconds: float) ->
     task = submission.evaluation_task
     with Forecast.objects.renew(0) as row:
         assert row
-        said = Said(Place(task.pk, 0, 0), Estimate(low_seconds, high_seconds))
+        said = Said(PlaceInLine(task.pk, 0, 0), Estimate(low_seconds, high_seconds))
         row.say({**row.said, task.pk: said}, which_lab="lab-pc")
 
 
@@ -140,3 +142,11 @@ def _spoken(said: Sequence[str]) -> Iterator[dict[str, Any]]:
             "words": words,
         }
         clock += 1.2 if number % 2 else 0.1
+
+
+def pushed_to(user: User) -> list[dict[str, Any]]:
+    """The rows of the snapshot that a socket of this user is sent."""
+    (update,) = messages.look([(user.pk, messages.NOTHING)], 0.0)
+    assert update is not None
+    rows: list[dict[str, Any]] = json.loads(update.texts[0])["rows"]
+    return rows

@@ -11,11 +11,12 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from evaluations import errors, roles
+from evaluations.access import roles
+from evaluations.errors import catalogue
 from evaluations.models import Classroom, Rubric, Submission
 from queueing.exceptions import Permanent
 from queueing.models import Attempt, Event, Pause, Phase, Task
-from queueing.states import Step
+from queueing.states import PhaseStep
 from tests.conftest import Cast
 from tests.evaluations.material import fail, hand_in
 from tests.evaluations.views.conftest import disk, signed_in
@@ -163,8 +164,8 @@ def test_a_list_of_many_students_costs_as_many_queries_as_one_of_few(cast: Cast,
     [("phase", "pause"), ("phase", "resume"), ("phase", "drain"), ("phase", "switch"), ("pause", "lift")],
 )
 def test_the_machines_are_not_the_teachers_to_stop(model: str, verb: str, teacher: Client) -> None:
-    Phase(node="lab-pc").enter(Step.IDLE)
-    pause = Pause.objects.place(Pause.What.STT, by="root", reason="repair")
+    Phase(node="lab-pc").enter(PhaseStep.IDLE)
+    pause = Pause.objects.start(Pause.What.STT, by="root", reason="repair")
     given = {"rows": {"phase": "lab-pc", "pause": pause.pk}[model], "reason": "x", "what": "stt", "phase": "stt"}
     assert teacher.post(reverse(f"admin:queueing_{model}_act", args=[verb]), given).status_code == 403
     assert list(Pause.objects.active()) == [pause]
@@ -225,7 +226,7 @@ def test_a_rubric_that_can_not_be_scored_is_refused(
 
 def test_an_error_has_the_same_words_as_on_the_students_page(ours: Submission, operator: Client) -> None:
     task = ours.evaluation_task
-    words = f"{errors.explain('no_speech').title} (no_speech)"
+    words = f"{catalogue.explain('no_speech').title} (no_speech)"
     assert words in page(operator, "queueing_task_changelist")
     assert words in page(operator, "queueing_attempt_changelist")
     # Of the task, and of the attempt below it.

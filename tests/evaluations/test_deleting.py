@@ -12,8 +12,10 @@ import pytest
 from django.db import connection, transaction
 from django.http import HttpRequest
 
-from evaluations import actions, live, permissions
+from evaluations import actions
+from evaluations.access import permissions
 from evaluations.api import submissions as api
+from evaluations.live import messages
 from evaluations.media import seekable, store
 from evaluations.models import Deletion, Evaluation, Submission, Transcript, Upload
 from evaluations.views import submissions as views
@@ -208,11 +210,11 @@ def test_a_copy_for_players_that_is_being_made_does_not_come_back(
 
 def test_open_dashboards_are_told(cast: Cast) -> None:
     gone, other = hand_in(cast.ada, cast.classroom), hand_in(cast.ada, cast.classroom)
-    (first,) = live.look([(cast.ada.pk, live.NOTHING)], 0.0)
+    (first,) = messages.look([(cast.ada.pk, messages.NOTHING)], 0.0)
     assert first is not None
     task = gone.evaluation_task
     actions.delete(submission=gone, by=cast.teacher)
-    (second,) = live.look([(cast.ada.pk, first.told)], 0.0)
+    (second,) = messages.look([(cast.ada.pk, first.told)], 0.0)
     assert second is not None
     removed, *others = map(json.loads, second.texts)
     assert (removed["type"], removed["status"]) == ("task_update", "deleted")

@@ -15,7 +15,7 @@ import pytest
 
 from introeval import embedded
 from introeval.embedded import launcher
-from introeval.embedded.place import Account, Place
+from introeval.embedded.layout import Account, ServiceLayout
 from introeval.embedded.postgres import Postgres
 from introeval.embedded.valkey import Valkey
 
@@ -43,7 +43,7 @@ def as_user(account: Account, command: Sequence[str]) -> list[str]:
     return [sys.executable, "-I", "-S", launcher.__file__, *who, "--", *command]
 
 
-class Holder:
+class ServicesHolder:
     """A process inside `embedded.services(data_dir)`, until it is told to leave."""
 
     def __init__(self, data_dir: Path, *, account: Account | None = None, **variables: str) -> None:
@@ -56,7 +56,7 @@ class Holder:
             text=True,
         )
 
-    def entered(self) -> Holder:
+    def entered(self) -> ServicesHolder:
         assert self.process.stdout is not None
         assert self.process.stdout.readline() == "in\n"
         return self
@@ -70,23 +70,23 @@ class Holder:
         self.process.communicate()
 
 
-Hold = Callable[..., Holder]
+Hold = Callable[..., ServicesHolder]
 
 
 @pytest.fixture
 def hold() -> Iterator[Hold]:
     """Starts holders; what a test leaves behind is ended, servers included."""
-    begun: list[tuple[Path, Holder]] = []
+    begun: list[tuple[Path, ServicesHolder]] = []
 
-    def start(data_dir: Path, **options: object) -> Holder:
-        begun.append((data_dir, Holder(data_dir, **options)))  # type: ignore[arg-type]
+    def start(data_dir: Path, **options: object) -> ServicesHolder:
+        begun.append((data_dir, ServicesHolder(data_dir, **options)))  # type: ignore[arg-type]
         return begun[-1][1]
 
     yield start
     for _, holder in begun:
         if holder.process.poll() is None:
             holder.kill()
-    for place in {Place(data_dir) for data_dir, _ in begun if (data_dir / "services").is_dir()}:
+    for place in {ServiceLayout(data_dir) for data_dir, _ in begun if (data_dir / "services").is_dir()}:
         Valkey(place).stop()
         Postgres(place).stop()
 
@@ -95,7 +95,7 @@ def hold() -> Iterator[Hold]:
 def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data directory whose cluster exists; between the tests its servers are down."""
     data_dir = tmp_path_factory.mktemp("made") / "var"
-    Holder(data_dir).entered().leave()
+    ServicesHolder(data_dir).entered().leave()
     return data_dir
 
 
@@ -142,7 +142,7 @@ def postmaster(data_dir: Path) -> int:
 
 def is_down(data_dir: Path) -> bool:
     """Nothing of either server is left: no process says its data directory or sockets in its command line."""
-    sockets = Place(data_dir).sockets
+    sockets = ServiceLayout(data_dir).sockets
     for entry in Path("/proc").glob("[0-9]*"):
         try:
             said = (entry / "cmdline").read_bytes().decode(errors="replace")

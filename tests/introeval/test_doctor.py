@@ -18,7 +18,7 @@ from evaluations.media import store
 from introeval import doctor
 from introeval.doctor import Level
 from tests.conftest import Cast
-from tests.doubles.card import GIB, Card
+from tests.doubles.card import GIB, FakeCard
 from tests.doubles.nvml import Nvml
 from tests.evaluations.material import hand_in
 
@@ -32,7 +32,7 @@ class ModelServer:
         self.answers: dict[str, Any] = {}
         answers = self.answers
 
-        class Handler(BaseHTTPRequestHandler):
+        class AnswersHandler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 found = answers.get(self.path)
                 self.send_response(404 if found is None else 200)
@@ -45,7 +45,7 @@ class ModelServer:
             def log_message(self, format: str, *args: Any) -> None:
                 """Says nothing."""
 
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), AnswersHandler)
         self.url = f"http://127.0.0.1:{self.server.server_port}"
 
 
@@ -87,7 +87,7 @@ def test_a_database_that_is_gone_is_told_with_its_reason(settings: Settings) -> 
 
     assert found.level is Level.FAILURE
     assert "refused" in found.found
-    assert "DATABASE_URL" in found.mend
+    assert "DATABASE_URL" in found.fix
     assert pending.level is videos.level is Level.WARNING
     assert "s3cret" not in str(found) + str(pending) + str(videos)
 
@@ -104,7 +104,7 @@ def test_stored_videos_that_are_lost_or_not_mounted_are_a_warning(
     store.locate(lost.path).unlink()
     found = doctor.stored_videos()
     assert (found.level, found.found) == (Level.WARNING, "1 missing, 0 damaged")
-    assert "verify_store" in found.mend
+    assert "verify_store" in found.fix
     settings.MEDIA_ROOT = tmp_path / "not mounted"
     assert "MEDIA_ROOT is not there" in doctor.stored_videos().found
 
@@ -132,7 +132,7 @@ def test_a_data_directory_that_takes_no_file_is_a_failure(settings: Settings) ->
     found = doctor.data_dir()
 
     assert found.level is Level.FAILURE
-    assert "chown" in found.mend
+    assert "chown" in found.fix
 
 
 @pytest.mark.parametrize(("reserve", "level"), [(1 << 60, Level.FAILURE), (1, Level.OK)])
@@ -153,7 +153,7 @@ def test_a_missing_speech_model_is_a_failure_that_says_what_to_do(settings: Sett
     found = doctor.speech_model()
 
     assert found.level is Level.FAILURE
-    assert "make setup" in found.mend
+    assert "make setup" in found.fix
 
 
 def test_simulated_engines_are_a_warning(settings: Settings) -> None:
@@ -179,7 +179,7 @@ def test_a_language_server_that_is_down_is_a_failure_the_site_can_start_with(set
 
     assert found.level is Level.FAILURE
     assert found.optional
-    assert "LLM_RATE_URL" in found.mend
+    assert "LLM_RATE_URL" in found.fix
 
 
 @pytest.mark.parametrize(
@@ -211,7 +211,7 @@ def test_a_model_that_ollama_lacks_comes_with_the_command_that_fetches_it(
     model_server.answers |= {"/api/version": {"version": "0.20.0"}, "/api/tags": {"models": []}}
     settings.LLM_PROTOCOL, settings.LLM_RATE_URL, settings.LLM_RATE_MODEL = "ollama", model_server.url, "llama3:8b"
 
-    assert doctor.rate_model().mend == "ollama pull llama3:8b"
+    assert doctor.rate_model().fix == "ollama pull llama3:8b"
 
 
 @pytest.mark.parametrize(("served", "level"), [("llama3", Level.OK), ("other", Level.WARNING)])
@@ -284,7 +284,7 @@ def test_the_gpu_is_present_absent_or_unknown_and_said_to_be_so(
     level: Level,
     says: str,
 ) -> None:
-    card = Card(tmp_path / "card")
+    card = FakeCard(tmp_path / "card")
     card.take("blender", "", GIB, pid=1)
     card.trouble(trouble)
     monkeypatch.setitem(sys.modules, "pynvml", Nvml(card))
@@ -301,7 +301,7 @@ def test_a_gpu_that_is_not_looked_at_is_a_warning(settings: Settings) -> None:
 
 
 def test_the_plan_without_a_gpu_and_with_the_embedded_model(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    card = Card(tmp_path / "card")
+    card = FakeCard(tmp_path / "card")
     card.trouble("no library")
     monkeypatch.setitem(sys.modules, "pynvml", Nvml(card))
     assert doctor.plan().level is Level.OK
@@ -315,7 +315,7 @@ def ollama(
     settings: Settings, model_server: ModelServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> ModelServer:
     """Two models of the lab's kind, shaped as Ollama's documentation shows Llama 3 8B, and an 8 GB card."""
-    monkeypatch.setitem(sys.modules, "pynvml", Nvml(Card(tmp_path / "card")))
+    monkeypatch.setitem(sys.modules, "pynvml", Nvml(FakeCard(tmp_path / "card")))
     settings.LLM_PROTOCOL, settings.LLM_SHARES_GPU = "ollama", True
     settings.LLM_EXTRACT_URL = settings.LLM_RATE_URL = model_server.url
     settings.LLM_EXTRACT_MODEL, settings.LLM_RATE_MODEL, settings.LLM_SLOTS = "mistral:7b", "llama3:8b", 1
@@ -348,7 +348,7 @@ def test_a_plan_with_fewer_slots_than_were_set_is_a_warning(ollama: ModelServer,
     found = doctor.plan()
     assert found.level is Level.WARNING
     assert "llama3:8b fits with 1 of 3 slots" in found.found
-    assert "LLM_SLOTS=1" in found.mend
+    assert "LLM_SLOTS=1" in found.fix
 
 
 def test_a_model_that_no_slots_make_fit_is_a_failure_that_the_site_can_start_with(
@@ -358,7 +358,7 @@ def test_a_model_that_no_slots_make_fit_is_a_failure_that_the_site_can_start_wit
     found = doctor.plan()
     assert (found.level, found.optional) == (Level.FAILURE, True)
     assert "llama3:8b" in found.found
-    assert "smaller model" in found.mend
+    assert "smaller model" in found.fix
 
 
 def test_the_plan_for_a_server_that_is_away_says_that_sizes_are_unknown(

@@ -14,7 +14,7 @@ import pytest
 
 from introeval import embedded
 from introeval.embedded import launcher
-from introeval.embedded.place import Account, Place
+from introeval.embedded.layout import Account, ServiceLayout
 from tests.introeval.conftest import ROOT, Hold, as_user, ask, copied, environment, postmaster
 
 pytestmark = pytest.mark.slow
@@ -55,14 +55,14 @@ def test_an_ordinary_user_runs_the_servers_as_itself(users_dir: Path, user: Acco
 
 def test_the_sockets_are_nobody_elses_business(data_dir: Path, hold: Hold) -> None:
     hold(data_dir).entered()
-    facts = Place(data_dir).sockets.stat()
+    facts = ServiceLayout(data_dir).sockets.stat()
 
     assert stat.S_IMODE(facts.st_mode) == 0o700
     assert facts.st_uid == uid_of(postmaster(data_dir))
 
 
 def test_a_place_that_leads_elsewhere_is_refused(data_dir: Path, tmp_path: Path) -> None:
-    sockets = Place(data_dir).sockets
+    sockets = ServiceLayout(data_dir).sockets
     if sockets.exists():
         shutil.rmtree(sockets)
     sockets.symlink_to(tmp_path)
@@ -95,7 +95,7 @@ if IS_ROOT:
         reachable = copied(data_dir, open_dir / "var")
         hold(reachable).entered()
 
-        programs_too = Place(reachable).account.may_enter(Path(sys.prefix).resolve() / "lib")
+        programs_too = ServiceLayout(reachable).account.may_enter(Path(sys.prefix).resolve() / "lib")
         assert (effective_capabilities(postmaster(reachable)) == 0) == programs_too
 
     def test_where_they_need_one_it_only_opens_directories(data_dir: Path, hold: Hold) -> None:
@@ -129,7 +129,7 @@ if IS_ROOT:
         assert uid_of(postmaster(data_dir)) == user.uid
 
     def test_a_sockets_directory_of_somebody_else_is_refused(data_dir: Path) -> None:
-        sockets = Place(data_dir).sockets
+        sockets = ServiceLayout(data_dir).sockets
         sockets.mkdir(parents=True, exist_ok=True)
         os.chown(sockets, 12345, 12345)
         try:

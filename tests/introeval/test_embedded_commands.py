@@ -117,7 +117,7 @@ def test_a_full_disk_is_told_as_such(tmp_path: Path) -> None:
     with pytest.raises(embedded.EmbeddedError, match="is full") as caught, explained(tmp_path):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(tmp_path / "file"))
 
-    assert "du -xsh" in caught.value.mend
+    assert "du -xsh" in caught.value.fix
 
 
 def test_a_file_that_is_not_the_data_directorys_is_not_blamed_on_it(tmp_path: Path) -> None:

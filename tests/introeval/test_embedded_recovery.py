@@ -1,4 +1,4 @@
-"""What crashes leave, and that the next start mends it."""
+"""What crashes leave, and that the next start fixes it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from introeval.embedded import launcher
-from introeval.embedded.place import Place
+from introeval.embedded.layout import ServiceLayout
 from tests.introeval.conftest import Hold, ask, connect, is_down, postmaster, started_at
 
 pytestmark = pytest.mark.slow
@@ -58,7 +58,7 @@ def test_a_database_that_died_under_its_users_is_started_by_whoever_comes(data_d
 
 def test_a_stale_pid_file_that_names_a_living_process_does_not_prevent_a_start(data_dir: Path, hold: Hold) -> None:
     """After a restart of a container the old pid is soon somebody else's; PostgreSQL itself would refuse to start."""
-    place = Place(data_dir)
+    place = ServiceLayout(data_dir)
     who = ["--uid", str(place.account.uid), "--gid", str(place.account.gid)]
     bystander = subprocess.Popen([sys.executable, "-I", "-S", launcher.__file__, *who, "--", "/bin/sleep", "600"])
     try:
@@ -78,7 +78,7 @@ def test_stale_sockets_are_replaced(data_dir: Path, hold: Hold) -> None:
     first = hold(data_dir).entered()
     os.kill(postmaster(data_dir), signal.SIGKILL)
     first.kill()
-    sockets = Place(data_dir).sockets
+    sockets = ServiceLayout(data_dir).sockets
     (sockets / "valkey.sock").unlink()
     (sockets / "valkey.sock").write_text("in the way")
 

@@ -11,7 +11,7 @@ import pytest
 import redis
 
 from introeval import embedded
-from introeval.embedded.place import Place
+from introeval.embedded.layout import ServiceLayout
 from tests.introeval.conftest import ROOT, Hold, ask, copied, environment, is_down, started_at
 
 pytestmark = pytest.mark.slow
@@ -51,7 +51,7 @@ def test_a_second_process_shares_the_servers_and_the_last_one_out_stops_them(dat
 
     second.leave()
     assert is_down(data_dir)
-    assert not Place(data_dir).sockets.exists()
+    assert not ServiceLayout(data_dir).sockets.exists()
 
 
 def test_processes_that_make_a_new_data_directory_together_agree_on_one_server(tmp_path: Path, hold: Hold) -> None:

@@ -14,7 +14,7 @@ from threading import Event
 import psutil
 import pytest
 
-from introeval.supervisor import QUICK_SECONDS, Child, KeepsDyingError, Supervisor
+from introeval.supervisor import QUICK_SECONDS, KeepsDyingError, SupervisedProcess, Supervisor
 from tests.introeval.conftest import ROOT
 
 SLEEPS = "import time; print('up', flush=True); time.sleep(600)"
@@ -27,13 +27,13 @@ WITH_CHILD = (
 DIES = "import sys; print('no such model', flush=True); sys.exit(3)"
 
 
-class Stage:
+class ScriptedChildren:
     """A supervisor over one child, with a clock that only the test moves."""
 
     def __init__(self, tmp_path: Path, code: str) -> None:
         self.now = 1000.0
         self.said: list[str] = []
-        self.child = Child("worker", [sys.executable, "-u", "-c", code], cwd=tmp_path)
+        self.child = SupervisedProcess("worker", [sys.executable, "-u", "-c", code], cwd=tmp_path)
         self.supervisor = Supervisor([self.child], say=self.said.append, clock=lambda: self.now)
 
     def first_line(self) -> str:
@@ -59,11 +59,11 @@ def gone(pid: int) -> bool:
 
 
 @pytest.fixture
-def stage(tmp_path: Path) -> Iterator[Callable[[str], Stage]]:
-    begun: list[Stage] = []
+def stage(tmp_path: Path) -> Iterator[Callable[[str], ScriptedChildren]]:
+    begun: list[ScriptedChildren] = []
 
-    def begin(code: str) -> Stage:
-        begun.append(Stage(tmp_path, code))
+    def begin(code: str) -> ScriptedChildren:
+        begun.append(ScriptedChildren(tmp_path, code))
         begun[-1].supervisor.start()
         return begun[-1]
 
@@ -72,7 +72,7 @@ def stage(tmp_path: Path) -> Iterator[Callable[[str], Stage]]:
         each.supervisor.stop(grace=0)
 
 
-Begin = Callable[[str], Stage]
+Begin = Callable[[str], ScriptedChildren]
 
 
 def test_what_a_child_prints_appears_on_stderr(stage: Begin, capfd: pytest.CaptureFixture[str]) -> None:

@@ -20,7 +20,7 @@ from evaluations import actions, demo
 from evaluations.models import Submission
 from queueing.models import Task
 from tests.conftest import Cast
-from tests.doubles.card import MIB, Card
+from tests.doubles.card import MIB, FakeCard
 
 ROOT = Path(__file__).parents[2]
 SIMULATED = {"STT_ENGINE": "simulated", "LLM_PROTOCOL": "simulated", "BATCH_MAX_WAIT_SECONDS": "0.1"}
@@ -73,9 +73,9 @@ def manage(transactional_db: None) -> Iterator[Spawn]:
 
 
 @pytest.fixture
-def card(tmp_path: Path) -> Iterator[Card]:
+def card(tmp_path: Path) -> Iterator[FakeCard]:
     """A GPU's memory for workers of `tests.processes.on_a_card`; both kinds of model must not have met on it."""
-    card = Card(tmp_path / "card")
+    card = FakeCard(tmp_path / "card")
     card.take("xorg", "", 300 * MIB, pid=1)
     yield card
     card.trouble("")

@@ -45,7 +45,7 @@ from queueing.engines.speech import hosted  # noqa: E402
 from queueing.engines.speech.simulated import Fault, SimulatedSpeech  # noqa: E402
 
 
-class Stumbling(SimulatedSpeech):
+class StumblingStage(SimulatedSpeech):
     faults: dict[str | None, Fault] = {
         os.environ.get("SECONDS_THAT_CRASH"): "crash",
         os.environ.get("SECONDS_THAT_HANG"): "hang",
@@ -59,5 +59,5 @@ class Stumbling(SimulatedSpeech):
 if __name__ == "__main__":
     logs.configure()
     hosted.STALL_FACTOR = 0.0
-    setattr(build, "SimulatedSpeech", partial(Stumbling, stall_seconds=1))  # noqa: B010 - a stranger to its type
+    setattr(build, "SimulatedSpeech", partial(StumblingStage, stall_seconds=1))  # noqa: B010 - a stranger to its type
     call_command("run_phase_worker", *sys.argv[1:])

@@ -14,10 +14,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from tests.doubles.card import GIB, Card
+from tests.doubles.card import GIB, FakeCard
 from tests.doubles.nvml import Nvml
 
-CARD = Card(Path(os.environ["CARD"]))
+CARD = FakeCard(Path(os.environ["CARD"]))
 sys.modules["pynvml"] = Nvml(CARD)  # type: ignore[assignment]
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "introeval.settings")
@@ -27,18 +27,18 @@ import django  # noqa: E402 - after the driver
 django.setup()
 
 import manage  # noqa: E402
-from queueing.coordinator import Coordinator  # noqa: E402
 from queueing.engines import build  # noqa: E402
 from queueing.engines.base import Resident  # noqa: E402
 from queueing.engines.llm.simulated import SimulatedLanguage  # noqa: E402
 from queueing.engines.speech.simulated import SimulatedSpeech  # noqa: E402
 from queueing.gpu import watch  # noqa: E402
+from queueing.worker.coordinator import Coordinator  # noqa: E402
 
 SPEECH_BYTES, LANGUAGE_BYTES = 3 * GIB, 5 * GIB
 ENVIRONMENT: Mapping[str, str] = os.environ
 
 
-class Speech(SimulatedSpeech):
+class CardSpeech(SimulatedSpeech):
     def needs(self) -> int | None:
         return SPEECH_BYTES
 
@@ -52,7 +52,7 @@ class Speech(SimulatedSpeech):
         return tuple(replace(one, device="cuda:0") for one in super().resident())
 
 
-class Language(SimulatedLanguage):
+class CardLanguage(SimulatedLanguage):
     @property
     def server(self) -> str:
         return "http://card"
@@ -79,8 +79,8 @@ class Language(SimulatedLanguage):
 
 
 def main() -> None:
-    build.SimulatedSpeech = Speech  # type: ignore[attr-defined]
-    build.SimulatedLanguage = Language  # type: ignore[attr-defined]
+    build.SimulatedSpeech = CardSpeech  # type: ignore[attr-defined]
+    build.SimulatedLanguage = CardLanguage  # type: ignore[attr-defined]
     watch.DWELL_SECONDS = float(ENVIRONMENT.get("DWELL_SECONDS", watch.DWELL_SECONDS))
     if seconds := ENVIRONMENT.get("VERIFY_SECONDS"):
         (Coordinator.__init__.__kwdefaults__ or {})["verify_seconds"] = float(seconds)

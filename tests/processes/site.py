@@ -49,7 +49,7 @@ class Program:
 
 
 @dataclass
-class Site:
+class SiteProcess:
     url: str
     port: int
     daphne: Program
@@ -62,7 +62,7 @@ class Site:
 
 
 @contextmanager
-def serving(folder: Path, *more: str, **env: str) -> Iterator[Site]:
+def serving(folder: Path, *more: str, **env: str) -> Iterator[SiteProcess]:
     """The site while the block lasts; `more` are further arguments of daphne's."""
     port, door = free_port(), folder / "v.sock"
     redis_url, url = f"unix://{door}", f"http://127.0.0.1:{port}"
@@ -71,7 +71,7 @@ def serving(folder: Path, *more: str, **env: str) -> Iterator[Site]:
         folder / "valkey.log",
         lambda: knock(door),
     )
-    serve, _ = up.children(up.Site("127.0.0.1", port))
+    serve, _ = up.children(up.ServedSite("127.0.0.1", port))
     *command, application = serve.command
     daphne = Program(
         [*command, *more, application], folder / "daphne.log", lambda: answers(url), REDIS_URL=redis_url, **env
@@ -79,7 +79,7 @@ def serving(folder: Path, *more: str, **env: str) -> Iterator[Site]:
     valkey.start()
     try:
         daphne.start()
-        yield Site(url, port, daphne, valkey)
+        yield SiteProcess(url, port, daphne, valkey)
     finally:
         daphne.kill()
         valkey.kill()

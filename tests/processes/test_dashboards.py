@@ -19,19 +19,19 @@ from django.contrib.auth.models import User
 from django.db import connection
 from django.db.models.functions import Now
 
-from evaluations import live, lookout
-from evaluations.broker import broker
+from evaluations.live import hub, messages
+from evaluations.live.broker import broker
 from evaluations.models import Classroom
 from queueing.exceptions import Permanent
 from queueing.models import Task, Worker
 from queueing.states import State
 from tests.conftest import Cast
-from tests.crowd import Crowd, Page, Wire
+from tests.crowd import Crowd, CrowdWire, Page
 from tests.evaluations.live.test_dashboard_socket import dashboard, elsewhere, until
 from tests.evaluations.material import claim, fail, hand_in
 from tests.evaluations.uploads.conftest import metadata
 from tests.processes.conftest import ROOT
-from tests.processes.site import Site, serving
+from tests.processes.site import SiteProcess, serving
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 
@@ -42,13 +42,13 @@ MIB = 1024 * 1024
 
 
 @pytest.fixture(scope="module")
-def site(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def site(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SiteProcess]:
     with serving(tmp_path_factory.mktemp("site")) as site:
         yield site
 
 
 @pytest.fixture
-def students(cast: Cast, site: Site, monkeypatch: pytest.MonkeyPatch) -> list[User]:
+def students(cast: Cast, site: SiteProcess, monkeypatch: pytest.MonkeyPatch) -> list[User]:
     """A class whose work this process does, telling of it by the site's own Valkey."""
     layer = RedisPubSubChannelLayer(hosts=[site.daphne.env["REDIS_URL"]], prefix="introeval")
     monkeypatch.setitem(channel_layers.backends, "default", layer)
@@ -59,10 +59,10 @@ def students(cast: Cast, site: Site, monkeypatch: pytest.MonkeyPatch) -> list[Us
     return made
 
 
-class Lesson:
+class OpenLesson:
     """Work that goes on, by the queue's own verbs, while its students watch."""
 
-    def __init__(self, site: Site, classroom: Classroom, students: Sequence[User]) -> None:
+    def __init__(self, site: SiteProcess, classroom: Classroom, students: Sequence[User]) -> None:
         self.students = students
         self.submissions = [hand_in(student, classroom) for student in students]
         self.worker = Worker.objects.create(node="lab-pc", pid=1)
@@ -87,7 +87,7 @@ class Lesson:
 
     def seconds_until_right(self, most: float) -> float:
         """How long until every page shows what the database says."""
-        tellings = live.look([(student.pk, live.NOTHING) for student in self.students], 0.0)
+        tellings = messages.look([(student.pk, messages.NOTHING) for student in self.students], 0.0)
         shown = {}
         for page, telling in zip(self.crowd.pages, tellings, strict=True):
             assert telling is not None
@@ -98,14 +98,14 @@ class Lesson:
 
 
 @pytest.fixture
-def lesson(site: Site, cast: Cast, students: list[User]) -> Iterator[Lesson]:
-    lesson = Lesson(site, cast.classroom, students)
+def lesson(site: SiteProcess, cast: Cast, students: list[User]) -> Iterator[OpenLesson]:
+    lesson = OpenLesson(site, cast.classroom, students)
     with lesson.crowd:
         lesson.crowd.seconds_until(lambda page: page.connected, most=30)
         yield lesson
 
 
-def test_thirty_pages_are_right_though_the_broker_is_killed_ten_times(lesson: Lesson, site: Site) -> None:
+def test_thirty_pages_are_right_though_the_broker_is_killed_ten_times(lesson: OpenLesson, site: SiteProcess) -> None:
     """F61"""
     away, back = [], []
     for _ in range(10):
@@ -119,10 +119,10 @@ def test_thirty_pages_are_right_though_the_broker_is_killed_ten_times(lesson: Le
 
 
 async def test_the_broker_is_heard_again_after_it_was_killed(
-    cast: Cast, students: list[User], site: Site, monkeypatch: pytest.MonkeyPatch
+    cast: Cast, students: list[User], site: SiteProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Pages are right by looking; that they are right at once again needs the broker."""
-    monkeypatch.setattr(lookout, "WATCH_SECONDS", 3600.0)
+    monkeypatch.setattr(hub, "WATCH_SECONDS", 3600.0)
     submission = await elsewhere(hand_in, cast.ada, cast.classroom)
     async with dashboard(cast.ada) as page:
         for _ in range(2):
@@ -141,7 +141,7 @@ def speak_into_the_old_connection(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(broker, "quiet_until", 0.0)
 
 
-def test_ten_thousand_news_end_in_the_truth(lesson: Lesson) -> None:
+def test_ten_thousand_news_end_in_the_truth(lesson: OpenLesson) -> None:
     """F62"""
     task = lesson.claim()
     before = [page.messages for page in lesson.crowd.pages]
@@ -154,7 +154,7 @@ def test_ten_thousand_news_end_in_the_truth(lesson: Lesson) -> None:
     assert max(page.messages - told for page, told in zip(lesson.crowd.pages, before, strict=True)) < 200
 
 
-def test_all_pages_are_back_ten_seconds_after_a_restart(lesson: Lesson, site: Site) -> None:
+def test_all_pages_are_back_ten_seconds_after_a_restart(lesson: OpenLesson, site: SiteProcess) -> None:
     """F68"""
     site.daphne.kill()
     lesson.crowd.seconds_until(lambda page: not page.connected, most=5)
@@ -164,7 +164,7 @@ def test_all_pages_are_back_ten_seconds_after_a_restart(lesson: Lesson, site: Si
 
 
 def test_a_page_that_takes_nothing_costs_two_mebibytes_at_most(
-    lesson: Lesson, site: Site, cast: Cast, students: list[User]
+    lesson: OpenLesson, site: SiteProcess, cast: Cast, students: list[User]
 ) -> None:
     """F63: it asks for everything again and again, which is more than any page does, and reads none of it."""
     for number in range(40):
@@ -173,10 +173,10 @@ def test_a_page_that_takes_nothing_costs_two_mebibytes_at_most(
     url, cookie = lesson.crowd.pages[0].url, lesson.crowd.pages[0].cookie
     before = site.daphne.memory
 
-    async def deaf() -> list[Wire]:
-        return [await Wire.open(url, cookie, receive_buffer=4096) for _ in range(10)]
+    async def deaf() -> list[CrowdWire]:
+        return [await CrowdWire.open(url, cookie, receive_buffer=4096) for _ in range(10)]
 
-    async def nag(wires: list[Wire]) -> None:
+    async def nag(wires: list[CrowdWire]) -> None:
         for _ in range(40):
             for wire in wires:
                 await wire.send(b"snapshot")
@@ -192,7 +192,7 @@ def test_a_page_that_takes_nothing_costs_two_mebibytes_at_most(
         wire.close()
 
 
-def test_the_loop_stays_quick_while_a_class_watches_and_uploads(lesson: Lesson, site: Site) -> None:
+def test_the_loop_stays_quick_while_a_class_watches_and_uploads(lesson: OpenLesson, site: SiteProcess) -> None:
     """F67: how long a ping takes that only the server's loop answers."""
     over = threading.Event()
     uploads = [threading.Thread(target=upload, args=(site, lesson.students[n], over)) for n in range(3)]
@@ -215,17 +215,17 @@ def test_the_loop_stays_quick_while_a_class_watches_and_uploads(lesson: Lesson, 
     assert lags[len(lags) * 99 // 100] < 10 * LAG_SECONDS
 
 
-def test_a_message_that_is_too_large_closes_its_socket(site: Site, lesson: Lesson) -> None:
+def test_a_message_that_is_too_large_closes_its_socket(site: SiteProcess, lesson: OpenLesson) -> None:
     """S38: as `up` starts the server."""
     page = lesson.crowd.pages[0]
 
-    async def snapshot(wire: Wire) -> None:
+    async def snapshot(wire: CrowdWire) -> None:
         while json.loads((await wire.receive())[1])["type"] != "snapshot":
             pass
 
     async def say(size: int) -> bool:
         """Whether the socket goes on to answer."""
-        wire = await Wire.open(page.url, page.cookie)
+        wire = await CrowdWire.open(page.url, page.cookie)
         try:
             await snapshot(wire)
             await wire.send(b"x" * size)
@@ -243,19 +243,19 @@ def test_a_message_that_is_too_large_closes_its_socket(site: Site, lesson: Lesso
     assert lesson.crowd.run(say(1))
 
 
-def test_a_header_with_a_control_character_is_refused(site: Site, lesson: Lesson) -> None:
+def test_a_header_with_a_control_character_is_refused(site: SiteProcess, lesson: OpenLesson) -> None:
     """S38"""
     page = lesson.crowd.pages[0]
 
     async def open_with(more: str) -> None:
-        (await Wire.open(page.url, f"{page.cookie}{more}")).close()
+        (await CrowdWire.open(page.url, f"{page.cookie}{more}")).close()
 
     lesson.crowd.run(open_with("; a=b"))
     with pytest.raises(ConnectionRefusedError, match="400"):
         lesson.crowd.run(open_with("; a=b\x0bX-Forwarded-For: 10.0.0.1"))
 
 
-def upload(site: Site, student: User, over: threading.Event) -> None:
+def upload(site: SiteProcess, student: User, over: threading.Event) -> None:
     """Chunk after chunk of a video that never ends, as fast as they are taken."""
     size, chunk, token = 64 * settings.UPLOAD_CHUNK_BYTES, bytes(settings.UPLOAD_CHUNK_BYTES), "t" * 32
     cookies = f"{site.cookie(student)}; csrftoken={token}"

@@ -16,12 +16,13 @@ from django.contrib.auth.models import User
 from django.core.management import call_command
 from django.db import connection
 
+from evaluations.stages.names import Stage
 from introeval import embedded
 from introeval.embedded import postgres
-from introeval.embedded.place import Place
+from introeval.embedded.layout import ServiceLayout
 from introeval.embedded.postgres import Postgres
 from queueing.models import Attempt, Task
-from queueing.states import LIVE, Stage, State
+from queueing.states import LIVE, State
 from tests.conftest import Cast
 from tests.processes.conftest import QUICK_LEASE, SIMULATED, Spawn, Submit
 
@@ -34,7 +35,7 @@ SLOW_COMMITS = {"INTROEVAL_REHEARSAL": "1", "INTROEVAL_FAILPOINTS": "finish.save
 
 class OwnServer:
     def __init__(self, data_dir: Path) -> None:
-        self.place = Place(data_dir)
+        self.place = ServiceLayout(data_dir)
 
     def restart(self) -> None:
         """As `pg_ctl restart -m immediate` does."""
@@ -51,14 +52,14 @@ def server(transactional_db: None, tmp_path: Path) -> Iterator[OwnServer]:
     before = dict(connection.settings_dict)
     with embedded.services(tmp_path):
         connection.close()
-        connection.settings_dict.update(HOST=str(Place(tmp_path).sockets), NAME=postgres.NAME)
+        connection.settings_dict.update(HOST=str(ServiceLayout(tmp_path).sockets), NAME=postgres.NAME)
         call_command("migrate", verbosity=0)
         yield OwnServer(tmp_path)
         connection.close()
         connection.settings_dict.update(before)
 
 
-class Lab:
+class RestartedLab:
     """A worker that is started again when it ends, as `up` does."""
 
     def __init__(self, manage: Spawn) -> None:
@@ -85,7 +86,7 @@ def test_no_task_is_lost_done_twice_or_blamed_when_the_database_is_killed_in_eac
 ) -> None:
     for number in range(3):
         submit("henry.wav", student=User.objects.create(username=f"student {number}"))
-    lab, chance, hit = Lab(manage), random.Random(23), Counter[Stage]()
+    lab, chance, hit = RestartedLab(manage), random.Random(23), Counter[Stage]()
     for stage in [stage for stage in Stage for _ in range(2)]:
         if lab.work_until({State.RUNNING}, stage):
             time.sleep(chance.uniform(0, 0.6))  # somewhere between the claim and the commit

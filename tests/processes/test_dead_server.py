@@ -13,8 +13,9 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
+from evaluations.stages.names import Stage
 from queueing.models import Attempt, Breaker, Event, Task
-from queueing.states import Stage, State
+from queueing.states import State
 from tests.conftest import Cast
 from tests.doubles.acts import Talk
 from tests.processes.conftest import QUICK_LEASE, SIMULATED, Spawn, Submit, state_of, wait_until

@@ -10,7 +10,7 @@ import pytest
 from evaluations import demo
 from evaluations.models import Evaluation, Submission
 from queueing.models import Attempt, Phase, Task
-from queueing.states import State, Step
+from queueing.states import PhaseStep, State
 from tests.processes.conftest import Spawn
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
@@ -46,7 +46,7 @@ def test_every_good_sample_is_completed_and_the_bad_ones_fail_with_their_reasons
 
     assert not Evaluation.objects.filter(simulated=True).exists()
     assert all(row.demo_quality for row in Evaluation.objects.all())
-    assert Phase.objects.get().step == Step.IDLE
+    assert Phase.objects.get().step == PhaseStep.IDLE
     assert not Task.objects.live().exists()
     # One model per phase, loaded once each: the whole class is one batch.
     stages = list(Attempt.objects.filter(outcome="succeeded").order_by("began_at").values_list("stage", flat=True))

@@ -12,11 +12,12 @@ import psutil
 import pytest
 
 from evaluations.models import Evaluation, Form, Transcript
+from evaluations.stages.names import Stage
 from queueing import failpoints
 from queueing.models import Attempt, Phase, Task, Worker
-from queueing.states import Stage, State, Step
+from queueing.states import PhaseStep, State
 from tests.conftest import Cast
-from tests.doubles.card import Card
+from tests.doubles.card import FakeCard
 from tests.processes.conftest import ON_A_CARD, QUICK_LEASE, SIMULATED, Spawn, Submit, wait_until
 
 pytestmark = pytest.mark.slow
@@ -54,7 +55,7 @@ WAYS = {
 }
 
 
-def die(manage: Spawn, card: Card, name: str, way: Way) -> list[psutil.Process]:
+def die(manage: Spawn, card: FakeCard, name: str, way: Way) -> list[psutil.Process]:
     """Run a worker up to its death at `name`; returns the children it had."""
     plan = MEANT | {failpoints.VARIABLE: f"{name}=kill@{way.passing}"}
     worker = manage("run_phase_worker", program=ON_A_CARD, **QUICK | on(card) | way.env | plan)
@@ -63,13 +64,13 @@ def die(manage: Spawn, card: Card, name: str, way: Way) -> list[psutil.Process]:
     return children
 
 
-def on(card: Card) -> dict[str, str]:
+def on(card: FakeCard) -> dict[str, str]:
     return {"CARD": str(card.path), "SERVER_PID": str(os.getpid())}
 
 
 def is_in_charge(worker: subprocess.Popen[bytes]) -> bool:
     """It is known, and the phase is one that work is done in, or will be."""
-    legal = Phase.objects.filter(step__in=(Step.IDLE, Step.ACTIVE)).exists()
+    legal = Phase.objects.filter(step__in=(PhaseStep.IDLE, PhaseStep.ACTIVE)).exists()
     return worker.poll() is not None or (legal and Worker.objects.filter(pid=worker.pid).exists())
 
 
@@ -89,7 +90,7 @@ def _watch_to_the_end(worker: subprocess.Popen[bytes]) -> list[psutil.Process]:
 
 @pytest.mark.parametrize("name", failpoints.NAMES)
 def test_whatever_step_a_worker_dies_at_the_next_one_does_the_rest_exactly_once(
-    manage: Spawn, submit: Submit, cast: Cast, card: Card, name: str
+    manage: Spawn, submit: Submit, cast: Cast, card: FakeCard, name: str
 ) -> None:
     """F06 and others: over a GPU, on which both kinds of model never meet; in a legal phase within 15 s."""
     submissions = [submit("henry.wav"), submit("anna.webm", student=cast.bo)]
@@ -112,7 +113,7 @@ def test_whatever_step_a_worker_dies_at_the_next_one_does_the_rest_exactly_once(
     assert Attempt.objects.filter(outcome="crashed").count() == held
     assert not Attempt.objects.filter(ended_at=None).exists()
     row = Phase.objects.get()
-    assert (row.step, row.name, row.target) == (Step.IDLE, "", "")
+    assert (row.step, row.name, row.target) == (PhaseStep.IDLE, "", "")
     _, left = psutil.wait_procs(children, timeout=10)
     assert left == []
 

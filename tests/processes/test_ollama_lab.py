@@ -15,7 +15,7 @@ import pytest
 
 from queueing.models import Attempt, Event, Phase, Task
 from queueing.states import State
-from tests.doubles.card import Card
+from tests.doubles.card import FakeCard
 from tests.processes.conftest import ON_A_CARD, QUICK_LEASE, ROOT, SIMULATED, Spawn, Submit, wait_until
 
 pytestmark = pytest.mark.slow
@@ -25,7 +25,7 @@ SLOW = ("--load-seconds=0.2", "--unload-seconds=0.3", "--free-seconds=0.5")
 
 
 @pytest.fixture
-def lab(card: Card) -> Iterator[dict[str, str]]:
+def lab(card: FakeCard) -> Iterator[dict[str, str]]:
     """What a worker of this lab is told."""
     models = [f"--model={name}={size}" for name, size in MODELS.items()]
     command = [sys.executable, "-m", "tests.doubles.ollama", "--card", str(card.path), *models, *SLOW]
@@ -37,7 +37,7 @@ def lab(card: Card) -> Iterator[dict[str, str]]:
 
 
 def test_a_class_is_served_with_never_more_than_one_large_model_on_the_card(
-    manage: Spawn, submit: Submit, card: Card, lab: dict[str, str]
+    manage: Spawn, submit: Submit, card: FakeCard, lab: dict[str, str]
 ) -> None:
     """F39, F40: Whisper, Mistral, LLaMA3, one after the other, and all of it gone afterwards."""
     for clip in ("henry.wav", "anna.webm", "emma.m4a"):
@@ -55,7 +55,7 @@ def test_a_class_is_served_with_never_more_than_one_large_model_on_the_card(
 
 @pytest.mark.parametrize("step", ["switch.unloaded=kill@2", "switch.verifying=kill@2", "switch.loaded=kill@3"])
 def test_a_worker_that_dies_while_ollama_holds_the_card_leaves_its_successor_a_way(
-    manage: Spawn, submit: Submit, card: Card, lab: dict[str, str], step: str
+    manage: Spawn, submit: Submit, card: FakeCard, lab: dict[str, str], step: str
 ) -> None:
     """F06, F40: what Ollama has loaded, or is giving back, is still there when the next worker begins."""
     for clip in ("henry.wav", "anna.webm"):

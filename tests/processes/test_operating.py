@@ -16,10 +16,10 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
-from evaluations import rows
 from evaluations.models import Submission
+from evaluations.pages import rows
 from queueing.models import Attempt, Event, Pause, Phase, Task
-from queueing.states import PhaseName, State, Step
+from queueing.states import PhaseName, PhaseStep, State
 from tests.conftest import Cast
 from tests.processes.conftest import QUICK_LEASE, ROOT, SIMULATED, Spawn, Submit, environment, wait_until
 
@@ -85,7 +85,7 @@ def test_a_drain_comes_back_when_the_node_is_empty_and_it_stays_so(ask: Ask) -> 
     assert ran.returncode == 0, ran.stderr
     assert json.loads(ran.stdout)["empty"] is True
     assert "lab-pc: " in ran.stderr  # how it went
-    assert (Phase.objects.get().step, Phase.objects.get().name) == (Step.IDLE, "")
+    assert (Phase.objects.get().step, Phase.objects.get().name) == (PhaseStep.IDLE, "")
     assert not Task.objects.filter(state=State.RUNNING).exists()
     settled(Attempt.objects.count)
     assert not Attempt.objects.exclude(outcome="succeeded").exists()
@@ -106,7 +106,7 @@ def test_a_switch_to_evaluation_while_a_batch_is_transcribed_begins_with_what_is
 
 def test_a_switch_that_is_drained_tells_so_and_fails(ask: Ask, manage: Spawn) -> None:
     manage("run_phase_worker", **STEADY)
-    wait_until(lambda: Phase.objects.filter(step=Step.IDLE).exists())
+    wait_until(lambda: Phase.objects.filter(step=PhaseStep.IDLE).exists())
     assert ask("queue_drain", "--reason", "repair").returncode == 0
     ran = ask("switch_phase", "stt", "--wait", "2s")
     assert ran.returncode == 1

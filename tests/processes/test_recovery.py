@@ -17,9 +17,10 @@ from django.urls import reverse
 
 from evaluations.media import store
 from evaluations.models import Transcript
-from introeval.embedded.place import Place
+from evaluations.stages.names import Stage
+from introeval.embedded.layout import ServiceLayout
 from queueing.models import Attempt, Batch, Event, Pause, Task, Worker, in_seconds
-from queueing.states import LIVE, PhaseName, Stage, State
+from queueing.states import LIVE, PhaseName, State
 from tests.conftest import Cast
 from tests.processes.conftest import QUICK_LEASE, SIMULATED, Spawn, Submit, state_of, wait_until
 
@@ -104,7 +105,7 @@ def make_room(tmp_path: Path, transactional_db: None) -> Iterator[Callable[[], N
 
 
 def _on(disk: Path) -> Iterator[Callable[[], None]]:
-    os.chown(disk, *Place(settings.DATA_DIR).account.ids)
+    os.chown(disk, *ServiceLayout(settings.DATA_DIR).account.ids)
     filler = disk / "filler"
     run("TRUNCATE evaluations_transcript CASCADE")  # pages that other tests left behind would have room
     run(f"CREATE TABLESPACE full_disk LOCATION '{disk}'", "ALTER TABLE evaluations_transcript SET TABLESPACE full_disk")

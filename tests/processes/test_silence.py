@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from django.db import connection
 
+from evaluations.stages.names import Stage
 from queueing.models import Attempt, Task, Worker
-from queueing.states import Stage, State
+from queueing.states import State
 from tests.processes.conftest import QUICK_LEASE, SIMULATED, Spawn, Submit, database_url, state_of, wait_until
 from tests.processes.wire import Proxy, Wanted
 

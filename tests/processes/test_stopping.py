@@ -13,8 +13,9 @@ import pytest
 from django.db import connection
 from django.db.migrations.recorder import MigrationRecorder
 
+from evaluations.stages.names import Stage
 from queueing.models import Attempt, Phase, Task, Worker
-from queueing.states import Stage, State, Step
+from queueing.states import PhaseStep, State
 from tests.processes.conftest import QUICK_LEASE, SIMULATED, Spawn, Submit, database_url, state_of, wait_until
 
 pytestmark = pytest.mark.slow
@@ -78,7 +79,7 @@ def test_a_worker_killed_while_it_was_leaving_loses_its_task_to_the_next_one(man
 
 def test_a_worker_survives_losing_its_connections_twenty_times(manage: Spawn, submit: Submit) -> None:
     worker = manage("run_phase_worker", **LONG | {"SIMULATED_SECONDS": "0.5", "LEASE_SECONDS": "6"})
-    wait_until(lambda: Phase.objects.filter(step=Step.IDLE).exists())
+    wait_until(lambda: Phase.objects.filter(step=PhaseStep.IDLE).exists())
     submission, chance, ended = submit(), random.Random(26), 0
     while ended < 20:
         with connection.cursor() as cursor:

@@ -7,7 +7,7 @@ import signal
 import pytest
 
 from queueing.models import Attempt, Event, Phase, Task
-from queueing.states import State, Step
+from queueing.states import PhaseStep, State
 from tests.processes.conftest import QUICK_LEASE, SIMULATED, Spawn, Submit
 
 pytestmark = pytest.mark.slow
@@ -32,7 +32,7 @@ def test_each_batch_costs_one_load_of_each_language_model(manage: Spawn, submit:
     stages = Attempt.objects.order_by("began_at").values_list("stage", flat=True)
     assert list(stages) == (["transcribe"] * 2 + ["extract"] * 2 + ["rate"] * 2) * 2
     row = Phase.objects.get()
-    assert (row.step, row.reason) == (Step.IDLE, "")
+    assert (row.step, row.reason) == (PhaseStep.IDLE, "")
     assert row.plan.startswith("sub-phases: LLM_TOGETHER says so")
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from introeval.embedded.place import Place
+from introeval.embedded.layout import ServiceLayout
 from introeval.embedded.postgres import Postgres
 from introeval.embedded.valkey import Valkey
 
@@ -94,7 +94,7 @@ def start(tmp_path: Path, port: int) -> Iterator[Start]:
     for each in begun:
         if each.process.poll() is None:
             each.end(signal.SIGTERM)
-    place = Place(tmp_path / "var")
+    place = ServiceLayout(tmp_path / "var")
     if place.services.is_dir():
         Valkey(place).stop()
         Postgres(place).stop()
@@ -120,7 +120,7 @@ def until(condition: Callable[[], bool]) -> None:
 
 def left_over(data_dir: Path) -> list[str]:
     """Processes that have to do with this data directory: by an open file, a command line or the environment."""
-    sockets, found = str(Place(data_dir).sockets), []
+    sockets, found = str(ServiceLayout(data_dir).sockets), []
     for process in psutil.process_iter():
         try:
             said = " ".join(process.cmdline())

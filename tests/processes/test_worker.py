@@ -11,10 +11,11 @@ import pytest
 from django.conf import settings
 
 from evaluations import actions
-from evaluations.audit import audit
 from evaluations.models import Evaluation, Form, Submission, Transcript
+from evaluations.stages.names import Stage
+from evaluations.uploads.audit import audit
 from queueing.models import Attempt, Event, Phase, Task, Worker
-from queueing.states import PhaseName, Stage, State, Step
+from queueing.states import PhaseName, PhaseStep, State
 from tests.conftest import Cast
 from tests.processes.conftest import QUICK_LEASE, SIMULATED, Spawn, Submit, state_of, wait_until
 
@@ -33,7 +34,7 @@ def test_a_submission_goes_all_the_way_and_the_worker_leaves_nothing_loaded(mana
     assert Transcript.objects.filter(submission=submission, simulated=True).exists()
     assert Form.objects.filter(submission=submission).exists()
     assert Evaluation.objects.filter(submission=submission).exists()
-    assert Phase.objects.get().step == Step.IDLE
+    assert Phase.objects.get().step == PhaseStep.IDLE
     assert Worker.objects.get().stopped_at is not None
     assert list(Attempt.objects.values_list("stage", "outcome")) == [
         (stage, "succeeded") for stage in ("transcribe", "extract", "rate")
@@ -118,7 +119,7 @@ def test_a_worker_stopped_inside_a_transaction_holds_its_task_no_longer_than_its
 
 def test_a_second_worker_of_the_same_node_is_refused(manage: Spawn) -> None:
     first = manage("run_phase_worker", "--node", "gpu", **SIMULATED)
-    wait_until(lambda: Phase.objects.filter(node="gpu", step=Step.IDLE).exists())
+    wait_until(lambda: Phase.objects.filter(node="gpu", step=PhaseStep.IDLE).exists())
     second = manage("run_phase_worker", "--node", "gpu", **SIMULATED)
     assert second.wait(30) != 0
     assert first.poll() is None
@@ -169,7 +170,7 @@ def test_a_deleted_submission_stops_computing_and_nothing_of_it_comes_back(
 def test_a_missing_model_blocks_the_phase_with_words_and_burns_nothing(manage: Spawn, submit: Submit) -> None:
     submission = submit()
     manage("run_phase_worker", **QUICK_LEASE, STT_MODEL="no-such-model", BATCH_MAX_WAIT_SECONDS="0.1")
-    wait_until(lambda: Phase.objects.filter(step=Step.BLOCKED).exists())
+    wait_until(lambda: Phase.objects.filter(step=PhaseStep.BLOCKED).exists())
     phase = Phase.objects.get()
     assert phase.target == PhaseName.STT
     assert "no-such-model" in phase.reason

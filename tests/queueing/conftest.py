@@ -7,9 +7,10 @@ import pytest
 from django.contrib.auth.models import User
 
 from evaluations.models import Form, Submission, Transcript
+from evaluations.stages.names import Stage
 from queueing.exceptions import Permanent
 from queueing.models import Task, Worker
-from queueing.states import Stage, State
+from queueing.states import State
 from tests.conftest import Cast
 
 _numbers = itertools.count()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from evaluations.stages.names import Stage
 from queueing.exceptions import Permanent
 from queueing.models import Task, Worker, in_seconds
-from queueing.states import Stage, State
+from queueing.states import State
 
 
 def claim(worker: Worker, lease_seconds: float = 30) -> Task:

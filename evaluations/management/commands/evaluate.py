@@ -8,12 +8,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
 
-from evaluations import local_files
+from evaluations.uploads import local_files
 from queueing.models import Phase, Task, Worker
-from queueing.states import Step
+from queueing.states import PhaseStep
 
 LOOK_SECONDS = 0.5
 
@@ -40,7 +39,7 @@ class Command(BaseCommand):
             worker.keep_running()
             for file in files:
                 self._tell(told, file.name, _progress(file.task))
-            for phase in Phase.objects.filter(step=Step.BLOCKED):
+            for phase in Phase.objects.filter(step=PhaseStep.BLOCKED):
                 self._tell(told, f"node {phase.node}", f"blocked: {phase.reason}")
             time.sleep(LOOK_SECONDS)
 
@@ -59,7 +58,7 @@ class OwnWorker:
 
     def keep_running(self) -> None:
         ended = self.process is not None and self.process.poll() is not None
-        if (self.process is None or ended) and not Worker.alive(settings.LEASE_SECONDS).exists():
+        if (self.process is None or ended) and not Worker.objects.alive().exists():
             command = [sys.executable, sys.argv[0], "run_phase_worker"]
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
 

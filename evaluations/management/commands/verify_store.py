@@ -6,7 +6,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from evaluations.audit import Audit, audit
+from evaluations.uploads.audit import Audit, audit
 from queueing.exceptions import Infrastructure
 
 GROUPS = {
@@ -18,7 +18,7 @@ GROUPS = {
     "copies": "copies that players can seek in; made again when they are gone",
     "strays": "files that are no submission's",
 }
-MEND = "Handing the same video in again, as the same student in the same class, puts it back."
+FIX = "Handing the same video in again, as the same student in the same class, puts it back."
 
 
 class Command(BaseCommand):
@@ -50,4 +50,4 @@ def _as_table(found: Audit) -> Iterable[str]:
         yield f"{len(members):>6} {words}"
         yield from (f"       {name:<9} {member}" for member in members)
     if not found.sound:
-        yield MEND
+        yield FIX

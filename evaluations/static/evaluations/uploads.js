@@ -4,7 +4,7 @@ import { word } from "./words.js";
 
 // Counted from the last chunk that arrived; then ten seconds apart, for an hour.
 const RETRIES_MS = [0, 1000, 3000, 5000, ...Array(360).fill(10000)];
-const TRY_AGAIN = [409, 423]; // asking where it is mends it
+const TRY_AGAIN = [409, 423]; // asking where it is fixes it
 
 /** `form` holds the settings in data-*; `handedIn` is called after each file that has arrived whole. */
 export function watchUploads(form, handedIn) {
@@ -166,7 +166,7 @@ class Item {
     if (!this.isPaused) this.say("uploading", word("sent", { sent: megabytes(sent), total: megabytes(total) }));
   }
 
-  /** What a network or a server that is away mends when it is back. */
+  /** What a network or a server that is away fixes when it is back. */
   mayGoOn(error) {
     const status = error.originalResponse?.getStatus() ?? 0;
     const isLater = Boolean(error.originalResponse?.getHeader("Retry-After"));

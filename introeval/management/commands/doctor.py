@@ -9,7 +9,7 @@ from introeval.doctor import Finding, Level, examine
 
 
 class Command(BaseCommand):
-    help = "Say whether this machine can run the lab, and which command mends what is missing."
+    help = "Say whether this machine can run the lab, and which command fixes what is missing."
     requires_system_checks: list[str] = []  # a failing one must not keep it from reporting
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -36,6 +36,6 @@ def as_table(findings: list[Finding]) -> str:
 
 def _lines(finding: Finding, width: int) -> list[str]:
     lines = [f"{finding.level.value:<8} {finding.name:<{width}}  {finding.found}"]
-    if finding.mend:
-        lines.append(f"{'':<8} {'':<{width}}  → {finding.mend}")
+    if finding.fix:
+        lines.append(f"{'':<8} {'':<{width}}  → {finding.fix}")
     return lines

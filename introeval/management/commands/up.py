@@ -19,7 +19,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import connection
 
 from introeval import doctor
-from introeval.supervisor import Child, KeepsDyingError, Supervisor
+from introeval.supervisor import KeepsDyingError, SupervisedProcess, Supervisor
 
 PORTS_TRIED = 50
 READY_SECONDS = 120.0
@@ -46,7 +46,7 @@ class Command(BaseCommand):
         if demo:
             call_command("load_demo")
         chosen = self._free_port(host, port)
-        self._supervise(Site(host, chosen), demo)
+        self._supervise(ServedSite(host, chosen), demo)
 
     def _on_signal(self, signum: int, frame: FrameType | None) -> None:
         if self.stopping.is_set():
@@ -59,9 +59,9 @@ class Command(BaseCommand):
         """Say what is wrong; refuse to start on anything that will not come right by itself."""
         bad = [each for each in doctor.examine(without=[doctor.migrations]) if each.level is not doctor.Level.OK]
         for each in bad:
-            self._say(f"{each.level.value}: {each.name}: {each.found}" + (f"\n  → {each.mend}" if each.mend else ""))
+            self._say(f"{each.level.value}: {each.name}: {each.found}" + (f"\n  → {each.fix}" if each.fix else ""))
         if any(each.level is doctor.Level.FAILURE and not each.optional for each in bad):
-            raise CommandError("Not started; `python manage.py doctor` tells the same again when it is mended.")
+            raise CommandError("Not started; `python manage.py doctor` tells the same again when it is fixed.")
 
     def _free_port(self, host: str, first: int) -> int:
         chosen = free_port(host, first)
@@ -69,7 +69,7 @@ class Command(BaseCommand):
             self._say(f"Port {first} is busy; the site takes {chosen}.")
         return chosen
 
-    def _supervise(self, site: Site, demo: bool) -> None:
+    def _supervise(self, site: ServedSite, demo: bool) -> None:
         began = database_clock()
         supervisor = Supervisor(children(site), say=self._say)
         self.supervising = True
@@ -87,7 +87,7 @@ class Command(BaseCommand):
                 self._say("Stopping …")
             supervisor.stop(hurry=self.hurry)
 
-    def _wait_until_ready(self, supervisor: Supervisor, site: Site, began: datetime) -> bool:
+    def _wait_until_ready(self, supervisor: Supervisor, site: ServedSite, began: datetime) -> bool:
         """True once the site answers and a worker's heart beats; False when asked to stop meanwhile."""
         deadline = supervisor.clock() + READY_SECONDS
         try:
@@ -107,7 +107,7 @@ class Command(BaseCommand):
         self.stderr.write(words, self.style.NOTICE)
 
 
-class Site:
+class ServedSite:
     """Where the site listens, and whether it answers there."""
 
     def __init__(self, host: str, port: int) -> None:
@@ -134,7 +134,7 @@ class Site:
         return other if self.answers() else f"{self.url}healthz does not answer"
 
 
-def children(site: Site) -> list[Child]:
+def children(site: ServedSite) -> list[SupervisedProcess]:
     """Site and worker; both find DATA_DIR, URLs and log format in the environment."""
     root = Path(settings.BASE_DIR)
     env = dict(os.environ)
@@ -144,7 +144,7 @@ def children(site: Site) -> list[Child]:
     limits = ["--websocket-max-message-size", str(WEBSOCKET_MESSAGE_BYTES), "--no-server-name"]
     web = [sys.executable, "-m", "daphne", *listen, *limits, "introeval.asgi:application"]
     worker = [sys.executable, str(root / "manage.py"), "run_phase_worker"]
-    return [Child("site", web, cwd=root, env=env), Child("worker", worker, cwd=root, env=env)]
+    return [SupervisedProcess("site", web, cwd=root, env=env), SupervisedProcess("worker", worker, cwd=root, env=env)]
 
 
 def free_port(host: str, first: int) -> int:

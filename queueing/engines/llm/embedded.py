@@ -12,13 +12,13 @@ from threading import Event
 from time import monotonic, sleep
 from typing import Any, ClassVar
 
-from queueing.engines.base import Generation, JSONSchema, LanguageOptions, Prompt, Resident, Text
-from queueing.engines.child import Child
+from queueing.engines.base import Generation, JSONSchema, LanguageOptions, Prompt, Resident, WrittenText
+from queueing.engines.child import EngineChild
 from queueing.engines.llm import models
 from queueing.engines.llm.openai_compatible import OpenAICompatible
 from queueing.exceptions import Crashed, Infrastructure, Transient
 
-FACTORY = "queueing.engines.llm.embedded_server:Server"
+FACTORY = "queueing.engines.llm.embedded_server:LlamaServer"
 LOAD_SECONDS = 120.0
 DEATH_SECONDS = 2.0  # how long after its sockets broke a process may still seem to live
 POLL_SECONDS = 0.01
@@ -39,7 +39,7 @@ class EmbeddedLlama:
         self.context_tokens = context_tokens  # of each slot: prompt and answer together
         # With as many threads as processors, llama.cpp waits for its slowest as soon as anything else runs.
         self.threads = threads or max(1, processors() - 1)
-        self._child = Child(FACTORY)
+        self._child = EngineChild(FACTORY)
         self._served: OpenAICompatible | None = None
 
     @property
@@ -82,7 +82,9 @@ class EmbeddedLlama:
         with self._serving() as served:
             return served.generate(prompt, schema, options, stop=stop)
 
-    def write(self, prompt: Prompt, options: LanguageOptions, *, tell: Callable[[str], None], stop: Event) -> Text:
+    def write(
+        self, prompt: Prompt, options: LanguageOptions, *, tell: Callable[[str], None], stop: Event
+    ) -> WrittenText:
         with self._serving() as served:
             return served.write(prompt, options, tell=tell, stop=stop)
 

@@ -11,7 +11,7 @@ from queueing.exceptions import Infrastructure, OutOfMemory
 _MEMORY = re.compile(r"bad_alloc|failed to allocate|out of memory|cannot allocate", re.IGNORECASE)
 
 
-class Server:
+class LlamaServer:
     """Listens from the moment it exists; ends with its process.
 
     `facts` is the server's address. Whoever calls it must show `key`: other users of the machine and pages in a browser

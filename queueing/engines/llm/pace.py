@@ -14,7 +14,7 @@ from queueing.engines.llm.faults import unavailable
 CHARACTERS_PER_TOKEN = 4  # where a server sends several tokens in one piece; a guess on the side of the server
 
 
-class Pace:
+class AnswerPace:
     """The limit of one answer, moved on by every piece of it.
 
     Waiting for a free slot ends with the first token, so only `first_token_seconds` bounds it. From then on the last n
@@ -29,7 +29,7 @@ class Pace:
         self._limit = asyncio.timeout(options.first_token_seconds)
 
     @asynccontextmanager
-    async def kept(self) -> AsyncIterator[Pace]:
+    async def kept(self) -> AsyncIterator[AnswerPace]:
         """What is done inside is ended when it falls behind.
 
         Raises:

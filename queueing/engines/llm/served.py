@@ -12,12 +12,12 @@ from typing import Any, ClassVar, TypeVar
 
 import httpx
 
-from queueing.engines.base import Generation, JSONSchema, LanguageOptions, Prompt, Text
+from queueing.engines.base import Generation, JSONSchema, LanguageOptions, Prompt, WrittenText
 from queueing.engines.llm import answers, faults, transport
 from queueing.engines.llm.answers import UnusableAnswerError
 from queueing.engines.llm.asking import Ask, Question, Reply
 from queueing.engines.llm.canary import Canary
-from queueing.engines.llm.pace import Pace
+from queueing.engines.llm.pace import AnswerPace
 from queueing.exceptions import Permanent, Transient
 
 T = TypeVar("T")
@@ -88,10 +88,14 @@ class ServedModel(ABC):
             finish=replies[-1].finish,
         )
 
-    def write(self, prompt: Prompt, options: LanguageOptions, *, tell: Callable[[str], None], stop: Event) -> Text:
+    def write(
+        self, prompt: Prompt, options: LanguageOptions, *, tell: Callable[[str], None], stop: Event
+    ) -> WrittenText:
         began = monotonic()
         reply = self._run(lambda http: self._write(http, Ask(prompt, options), tell), options, stop)
-        return Text(reply.text, self.model, reply.finish, reply.prompt_tokens, reply.output_tokens, monotonic() - began)
+        return WrittenText(
+            reply.text, self.model, reply.finish, reply.prompt_tokens, reply.output_tokens, monotonic() - began
+        )
 
     def _run(
         self, work: Callable[[httpx.AsyncClient], Coroutine[Any, Any, T]], options: LanguageOptions, stop: Event
@@ -150,7 +154,7 @@ class ServedModel(ABC):
         path, body = self._request(ask)
         answer = answers.GrowingAnswer(ask.options)
         last = Piece()
-        async with Pace(ask.options).kept() as pace, http.stream("POST", path, json=body) as response:
+        async with AnswerPace(ask.options).kept() as pace, http.stream("POST", path, json=body) as response:
             if response.status_code != 200:
                 raise faults.refusal(response.status_code, await transport.body(response), missing=self._missing())
             async for line in transport.lines(response):

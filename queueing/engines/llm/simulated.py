@@ -9,7 +9,7 @@ from threading import Event, Lock
 from time import monotonic
 from typing import Any, ClassVar
 
-from queueing.engines.base import Generation, JSONSchema, LanguageOptions, Prompt, Resident, Text
+from queueing.engines.base import Generation, JSONSchema, LanguageOptions, Prompt, Resident, WrittenText
 from queueing.engines.llm import answers
 from queueing.exceptions import Infrastructure, Interrupted, Permanent, StageError, Transient
 
@@ -70,7 +70,9 @@ class SimulatedLanguage:
         value = example(schema, f"{prompt.system}\n{prompt.user}\n{options.seed}")
         return Generation(value, self.model, answers.most_tokens(prompt), len(str(value)) // 4, monotonic() - began, 1)
 
-    def write(self, prompt: Prompt, options: LanguageOptions, *, tell: Callable[[str], None], stop: Event) -> Text:
+    def write(
+        self, prompt: Prompt, options: LanguageOptions, *, tell: Callable[[str], None], stop: Event
+    ) -> WrittenText:
         began = monotonic()
         self._work(prompt, options, stop)
         words = ["This", "answer", "is", "simulated:", "no", "model", "has", "read", "the", "question."]
@@ -78,7 +80,9 @@ class SimulatedLanguage:
         for word in kept:
             tell(word)
         finish = "stop" if len(kept) == len(words) else "length"
-        return Text("".join(kept), self.model, finish, answers.most_tokens(prompt), len(kept), monotonic() - began)
+        return WrittenText(
+            "".join(kept), self.model, finish, answers.most_tokens(prompt), len(kept), monotonic() - began
+        )
 
     def _work(self, prompt: Prompt, options: LanguageOptions, stop: Event) -> None:
         with self._lock:

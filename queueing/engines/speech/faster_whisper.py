@@ -15,7 +15,7 @@ from queueing.engines.speech.hosted import HostedSpeech
 from queueing.engines.speech.plausible import LOOP_RATIO, UNSURE_LOG_PROBABILITY
 from queueing.engines.speech.transcriber import (
     Decoding,
-    Facts,
+    DeviceFacts,
     Heard,
     Thrift,
     Transcriber,
@@ -71,7 +71,7 @@ class _FasterWhisper(Transcriber):
         kind = "cuda" if cuda else "cpu"
         precision = choose(kind, ctranslate2.get_supported_compute_types(kind), thrift)
         at_once = max(1, WINDOWS[kind] // 2) if thrift else WINDOWS[kind]
-        self.facts = Facts("cuda:0" if cuda else "cpu", precision, 1 if thrift == Thrift.LEAST else at_once)
+        self.facts = DeviceFacts("cuda:0" if cuda else "cpu", precision, 1 if thrift == Thrift.LEAST else at_once)
         with device_errors():
             self.model = WhisperModel(
                 path, kind, compute_type=precision, cpu_threads=threads or default_threads(), local_files_only=True

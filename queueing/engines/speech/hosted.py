@@ -11,7 +11,7 @@ from threading import Event
 from typing import Any, ClassVar
 
 from queueing.engines.base import SAMPLE_RATE, Progress, Resident, Samples, Speech
-from queueing.engines.child import Child, Patience
+from queueing.engines.child import CallTimeouts, EngineChild
 from queueing.engines.speech.models import default_cache
 from queueing.engines.speech.transcriber import Thrift
 from queueing.engines.speech.voice import WINDOW
@@ -68,7 +68,7 @@ class HostedSpeech(ABC):
         self.cache = cache or default_cache()
         self.thrift = Thrift.NONE
         self._tried: list[str] = []  # what memory ran out with, in words
-        self._child = Child(self.factory)
+        self._child = EngineChild(self.factory)
 
     @abstractmethod
     def arguments(self) -> Mapping[str, Any]:
@@ -115,7 +115,7 @@ class HostedSpeech(ABC):
         deadline, onward = time.monotonic() + self.wall_budget_seconds, _never_falling(progress)
         still = max(self.stall_seconds, STALL_FACTOR * len(samples) / SAMPLE_RATE)
         while True:
-            patience = Patience(deadline - time.monotonic(), still)
+            patience = CallTimeouts(deadline - time.monotonic(), still)
             try:
                 speech = self._child.call(method, samples, *arguments, progress=onward, stop=stop, patience=patience)
             except OutOfMemory as error:

@@ -51,7 +51,7 @@ def find(name: str, *, cache: Path | None = None) -> Path:
 
     Raises:
         Infrastructure: it is not there (code `model_missing`), or a packaged file is not the pinned one
-            (`model_tampered`); the message names what mends it.
+            (`model_tampered`); the message names what fixes it.
     """
     if packaged := PACKAGED.get(name):
         return _joined(name, packaged, cache or default_cache()) if packaged.parts else _in_place(name, packaged)

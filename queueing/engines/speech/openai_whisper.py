@@ -21,7 +21,7 @@ from queueing.engines.speech.hosted import HostedSpeech
 from queueing.engines.speech.plausible import UNSURE_LOG_PROBABILITY
 from queueing.engines.speech.transcriber import (
     Decoding,
-    Facts,
+    DeviceFacts,
     Thrift,
     Transcriber,
     default_threads,
@@ -69,7 +69,7 @@ class _OpenAIWhisper(Transcriber):
         super().__init__(thrift)
         torch.set_num_threads(threads or default_threads())
         self.cuda = device == "cuda" or (device == "auto" and torch.cuda.is_available())
-        self.facts = Facts("cuda:0" if self.cuda else "cpu", "float16" if self.cuda else "float32")
+        self.facts = DeviceFacts("cuda:0" if self.cuda else "cpu", "float16" if self.cuda else "float32")
         self.model = _read(path, "cuda" if self.cuda else "cpu")
         self.only_language = None if self.model.is_multilingual else "en"
         self._warm_up()
@@ -159,11 +159,11 @@ def _set_alignment_heads(model: Any, path: Path, heads: list[list[int]] | None) 
 def _progress_bar(done: Callable[[float], None]) -> type:
     """A stand-in for tqdm's bar that passes on how far the decoding is."""
 
-    class Bar:
+    class ProgressBar:
         def __init__(self, **_: Any) -> None:
             self.frames = 0
 
-        def __enter__(self) -> Bar:
+        def __enter__(self) -> ProgressBar:
             return self
 
         def __exit__(self, *_: object) -> None: ...
@@ -172,4 +172,4 @@ def _progress_bar(done: Callable[[float], None]) -> type:
             self.frames += frames
             done(self.frames / FRAMES_PER_SECOND)
 
-    return Bar
+    return ProgressBar

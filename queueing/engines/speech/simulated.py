@@ -17,7 +17,7 @@ import numpy as np
 from queueing.engines.base import SAMPLE_RATE, Progress, Samples, Segment, Speech, Word
 from queueing.engines.speech.hosted import HostedSpeech
 from queueing.engines.speech.plausible import compression_ratio
-from queueing.engines.speech.transcriber import Facts, Thrift
+from queueing.engines.speech.transcriber import DeviceFacts, Thrift
 from queueing.exceptions import StageError
 
 Fault = StageError | Literal["crash", "hang"] | None
@@ -75,7 +75,7 @@ def load(load_seconds: float, thrift: Thrift) -> _Actor:
 
 
 class _Actor:
-    facts = Facts("cpu", "simulated")
+    facts = DeviceFacts("cpu", "simulated")
 
     def transcribe(self, samples: Samples, seconds: float, fault: Fault, *, progress: Progress) -> Speech:
         duration = len(samples) / SAMPLE_RATE

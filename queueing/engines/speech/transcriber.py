@@ -37,7 +37,7 @@ class Thrift(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class DeviceFacts:
     """What the loaded model tells of itself."""
 
     device: str  # "cpu", "cuda:0"
@@ -63,7 +63,7 @@ which is that of the window it was decoded in."""
 class Transcriber(ABC):
     """A loaded Whisper model."""
 
-    facts: Facts
+    facts: DeviceFacts
     only_language: str | None  # None: it detects the language
 
     def __init__(self, thrift: Thrift = Thrift.NONE) -> None:

@@ -6,10 +6,10 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import CommandParser
 
-from queueing import report
 from queueing.management.base import QueueCommand, add_node, add_reason, add_wait, known_node, who
 from queueing.models import Pause, Phase, Task, Worker
-from queueing.states import State, Step
+from queueing.report import figures
+from queueing.states import PhaseStep, State
 
 
 class Command(QueueCommand):
@@ -24,7 +24,7 @@ class Command(QueueCommand):
     def handle(self, *args: Any, node: str | None, reason: str, wait: float | None, json: bool, **options: Any) -> None:
         node = known_node(node)
         because = reason or "The machine is being emptied for work on it."
-        Pause.objects.place(Pause.What.EVERYTHING, node=node, drain=True, by=who(), reason=because)
+        Pause.objects.start(Pause.What.EVERYTHING, node=node, drain=True, by=who(), reason=because)
         # A worker looks once in POLL_SECONDS: only after that it has surely heard of it.
         heard = 2 * settings.POLL_SECONDS
         empty = self.wait(wait, partial(_look, node), steady_seconds=heard) if wait else None
@@ -33,7 +33,7 @@ class Command(QueueCommand):
             True: f"{node} is empty: nothing runs, nothing is loaded. `queue_resume` lets it go on.",
             False: f"{node} is not empty yet, the time is over. It stays drained until `queue_resume`.",
         }
-        found = {"node": node, "empty": empty, "pauses": report.pauses()}
+        found = {"node": node, "empty": empty, "pauses": figures.pauses()}
         self.tell(found, words[empty], as_json=json, done=empty is not False)
 
 
@@ -41,7 +41,7 @@ def _look(node: str) -> tuple[bool, str]:
     """Whether the node is empty, and what it still does."""
     running = Task.objects.filter(state=State.RUNNING, worker__node=node).count()
     phase = Phase.objects.get(node=node)
-    empty = not running and phase.step == Step.IDLE
-    alive = Worker.alive(settings.LEASE_SECONDS).filter(node=node).exists()
+    empty = not running and phase.step == PhaseStep.IDLE
+    alive = Worker.objects.alive().filter(node=node).exists()
     told = f"{running} running; {phase}" + ("" if alive or empty else "; no worker is alive there to unload anything")
     return empty, told

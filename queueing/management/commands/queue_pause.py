@@ -4,9 +4,9 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from queueing import durations, report
 from queueing.management.base import QueueCommand, add_node, add_reason, known_node, length, who
 from queueing.models import Pause
+from queueing.report import durations, figures
 
 
 class Command(QueueCommand):
@@ -25,7 +25,7 @@ class Command(QueueCommand):
         self, *args: Any, what: str, node: str | None, reason: str, seconds: float | None, json: bool, **options: Any
     ) -> None:
         where = known_node(node) if node else ""
-        Pause.objects.place(what, node=where, by=who(), reason=reason, seconds=seconds)
+        Pause.objects.start(what, node=where, by=who(), reason=reason, seconds=seconds)
         until = f"for {durations.spoken(seconds)}" if seconds else "until queue_resume"
         words = f"Paused {until}: {Pause.What(what).label} on {where or 'all nodes'}. What runs is finished."
-        self.tell({"pauses": report.pauses()}, words, as_json=json)
+        self.tell({"pauses": figures.pauses()}, words, as_json=json)

@@ -5,9 +5,9 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import CommandParser
 
-from queueing import upkeep
 from queueing.management.base import QueueCommand, add_node, known_node, who
 from queueing.models import Phase
+from queueing.worker import upkeep
 
 
 class Command(QueueCommand):

@@ -4,9 +4,9 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from queueing import report
 from queueing.management.base import QueueCommand, add_node, add_reason, known_node, usage, who
 from queueing.models import Pause
+from queueing.report import figures
 
 
 class Command(QueueCommand):
@@ -25,7 +25,7 @@ class Command(QueueCommand):
         if what and all:
             raise usage("Either one kind, or --all.")
         meant = Pause.objects.filter(**({"node": known_node(node)} if node else {}))
-        lifted = (meant if all else meant.filter(what=what or Pause.What.EVERYTHING)).lift(by=who(), reason=reason)
+        lifted = (meant if all else meant.filter(what=what or Pause.What.EVERYTHING)).end(by=who(), reason=reason)
         left = [f"Still on: {pause}" for pause in Pause.objects.active()]
         words = "\n".join([f"{lifted} lifted" if lifted else "Nothing to lift.", *left])
-        self.tell({"lifted": lifted, "pauses": report.pauses()}, words, as_json=json, done=bool(lifted))
+        self.tell({"lifted": lifted, "pauses": figures.pauses()}, words, as_json=json, done=bool(lifted))

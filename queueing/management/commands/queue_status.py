@@ -10,11 +10,11 @@ from typing import Any
 from django.core.management.base import CommandParser
 from django.utils.timezone import localtime
 
-from queueing import durations, report
-from queueing.forecast import words
+from queueing import pipelines
 from queueing.forecast.promise import Estimate
 from queueing.management.base import QueueCommand, bar, length, table
-from queueing.states import PhaseName, Stage, State, Status, Step
+from queueing.report import durations, estimates, figures
+from queueing.states import PhaseName, PhaseStep, State
 
 Found = dict[str, Any]
 CLEAR = "\033[H\033[2J"
@@ -40,7 +40,7 @@ class Command(QueueCommand):
             pass
 
     def _show(self, as_json: bool, positions: bool) -> None:
-        found = report.status()
+        found = figures.status()
         self.stdout.write(dumps(found, indent=2) if as_json else "\n".join(self._lines(found, positions)))
 
     def _lines(self, found: Found, positions: bool) -> Iterator[str]:
@@ -69,7 +69,7 @@ class Command(QueueCommand):
 
 def _phase(row: Found) -> str:
     name = f"{PhaseName(row['phase']).label}, " if row["phase"] else ""
-    told = f"node {row['node']}: {name}{Step(row['step']).label} for {durations.spoken(row['since_seconds'])}"
+    told = f"node {row['node']}: {name}{PhaseStep(row['step']).label} for {durations.spoken(row['since_seconds'])}"
     told += f" ({row['reason']})" if row["reason"] else ""
     return told + (f"; asked for {PhaseName(row['wanted']).label}" if row["wanted"] else "")
 
@@ -94,13 +94,15 @@ def _times(number: int, what: str) -> str:
 
 
 def _counts(found: Found) -> Iterator[str]:
+    """A line for each stage: of those that are registered, and of those that some task is left in."""
+    stages = dict.fromkeys([spec.name for spec in pipelines.specs()] + list(found["counts"]))
     rows = [
         [
-            str(stage.label),
+            str(pipelines.spec_of(stage).words),
             *(str(found["counts"].get(stage, {}).get(state, 0)) for state in State),
             _wait(found["oldest_seconds_of_stage"].get(stage)),
         ]
-        for stage in Stage
+        for stage in stages
     ]
     return table("<>>>>>>", ["stage", *(state.label for state in State), "longest wait"], rows)
 
@@ -109,10 +111,14 @@ def _wait(seconds: float | None) -> str:
     return "-" if seconds is None else durations.spoken(seconds)
 
 
+def _status(task: Found) -> str:
+    return str(pipelines.status_words()[task["status"]].label)
+
+
 def _running(task: Found) -> str:
     done, total = task["progress_done"], task["progress_total"]
     progress = f"  {bar(done, total)}  {done:.0f} of {total:.0f} s" if total else ""
-    return f"task {task['id']}: {Status(task['status']).label}{progress}"
+    return f"task {task['id']}: {_status(task)}{progress}"
 
 
 def _worker(row: Found) -> str:
@@ -134,12 +140,12 @@ def _latest(estimate: Found) -> float:
 
 
 def _left(estimate: Found | None) -> str:
-    return words.spoken(Estimate(**estimate)) if estimate else "-"
+    return estimates.spoken(Estimate(**estimate)) if estimate else "-"
 
 
 def _line(found: Found) -> Iterator[str]:
     rows = [
-        [str(task["position"] or "now"), str(task["id"]), str(Status(task["status"]).label), _left(task["estimate"])]
+        [str(task["position"] or "now"), str(task["id"]), _status(task), _left(task["estimate"])]
         for task in found["tasks"]
     ]
     return table(">><<", ["place", "task", "status", "still takes"], rows) if rows else iter(())

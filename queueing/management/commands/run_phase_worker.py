@@ -11,8 +11,8 @@ from django.db import connection
 from queueing import gpu
 from queueing.engines import build
 from queueing.exceptions import QueueError
-from queueing.options import Options
-from queueing.worker import PhaseWorker
+from queueing.worker.options import Options
+from queueing.worker.process import PhaseWorker
 
 
 class Command(BaseCommand):

@@ -5,10 +5,10 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from queueing import durations
 from queueing.management.base import QueueCommand, add_node, add_reason, add_wait, known_node, length, who
 from queueing.models import Pause, Phase
-from queueing.states import PhaseName, Step
+from queueing.report import durations
+from queueing.states import PhaseName, PhaseStep
 
 
 class Command(QueueCommand):
@@ -40,4 +40,4 @@ def _look(node: str, wanted: PhaseName) -> tuple[bool, str]:
     drains = Pause.objects.active().filter(drain=True, node__in=("", node))
     because = f" ({phase.reason})" if phase.reason else ""
     told = f"{phase}{because}" + "".join(f"; but there is a {drain}" for drain in drains)
-    return phase.step == Step.ACTIVE and phase.name == wanted, told
+    return phase.step == PhaseStep.ACTIVE and phase.name == wanted, told

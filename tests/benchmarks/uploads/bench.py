@@ -23,7 +23,7 @@ from django.test import Client
 
 from evaluations.media import store
 from evaluations.models import Classroom, Rubric, Submission
-from introeval.management.commands.up import Site, children
+from introeval.management.commands.up import ServedSite, children
 from tests.benchmarks.latency import percentile
 from tests.benchmarks.report import Row, Table
 from tests.benchmarks.uploads.client import CHUNK_BYTES, Sender, piece
@@ -102,11 +102,11 @@ def _is_kept(sender: Sender, sha256: str) -> bool:
 
 
 @contextmanager
-def _site() -> Iterator[tuple[Site, psutil.Popen]]:
+def _site() -> Iterator[tuple[ServedSite, psutil.Popen]]:
     """Daphne as `manage.py up` starts it."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        site = Site("127.0.0.1", int(probe.getsockname()[1]))
+        site = ServedSite("127.0.0.1", int(probe.getsockname()[1]))
     web = children(site)[0]
     with psutil.Popen(web.command, cwd=ROOT, env={**os.environ, **(web.env or {})}) as daphne:
         try:

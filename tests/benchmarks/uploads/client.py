@@ -46,12 +46,12 @@ def _filler(cached: list[bytes] = []) -> bytes:  # noqa: B006 - made once
 
 def send(port: int, sender: Sender) -> int:
     """Send it all, with its cuts; returns how many chunks were sent in vain."""
-    with Connection(port, sender) as connection:
+    with UploadConnection(port, sender) as connection:
         address = connection.ask("POST", "/api/uploads/", {"Upload-Length": str(sender.size)})["Location"]
     cut_at = list(_evenly(sender))
     offset, lost = 0, 0
     while offset < sender.size:
-        with Connection(port, sender) as connection:
+        with UploadConnection(port, sender) as connection:
             offset = int(connection.ask("HEAD", address)["Upload-Offset"])
             while offset < sender.size:
                 if cut_at and offset >= cut_at[0]:
@@ -69,14 +69,14 @@ def _evenly(sender: Sender) -> Iterator[int]:
     return (chunks * turn // (sender.cuts + 1) * CHUNK_BYTES for turn in range(1, sender.cuts + 1))
 
 
-class Connection:
+class UploadConnection:
     """HTTP by hand: `http.client` reads the answers, the bodies go to the socket as they are."""
 
     def __init__(self, port: int, sender: Sender) -> None:
         self.sender = sender
         self.socket = socket.create_connection(("127.0.0.1", port), PATIENCE_SECONDS)
 
-    def __enter__(self) -> Connection:
+    def __enter__(self) -> UploadConnection:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -21,7 +21,7 @@ SNAPSHOT_EVERY: Final = 20  # pings
 TEXT, PING, PONG = 1, 9, 10
 
 
-class Socket:
+class WatchedSocket:
     """As much of RFC 6455 as this needs."""
 
     def __init__(self, port: int, cookie: str) -> None:
@@ -57,7 +57,7 @@ class Socket:
         return first & 0x0F, self.file.read(length)
 
 
-def watch(line: Socket) -> dict[str, list[float]]:
+def watch(line: WatchedSocket) -> dict[str, list[float]]:
     """Seconds of each round trip, until standard input ends."""
     pings: list[float] = []
     snapshots: list[float] = []
@@ -79,7 +79,7 @@ def watch(line: Socket) -> dict[str, list[float]]:
 
 
 if __name__ == "__main__":
-    line = Socket(int(sys.argv[1]), sys.argv[2])
+    line = WatchedSocket(int(sys.argv[1]), sys.argv[2])
     line.receive()  # the first snapshot
     print("ready", flush=True)
     print(json.dumps(watch(line)))

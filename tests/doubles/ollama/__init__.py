@@ -21,22 +21,22 @@ from typing import Any
 
 from tests.doubles import acts, words
 from tests.doubles.acts import Act, Talk
-from tests.doubles.card import Card
-from tests.doubles.http import Exchange, Server
-from tests.doubles.ollama.runners import Model, Refused, Runner, Runners, duration
+from tests.doubles.card import FakeCard
+from tests.doubles.http import Exchange, HttpDouble
+from tests.doubles.ollama.runners import Refused, Runner, RunnerModel, Runners, duration
 
-TINY = Model("tiny:latest", weights=1 << 30)
+TINY = RunnerModel("tiny:latest", weights=1 << 30)
 
 
 class FakeOllama:
     """One server. Its attributes, and those of its `runners`, may be set at any time."""
 
     def __init__(
-        self, *models: Model, card: Card | None = None, port: int = 0, script: list[Act] | None = None
+        self, *models: RunnerModel, card: FakeCard | None = None, port: int = 0, script: list[Act] | None = None
     ) -> None:
         self.installed = {model.name: model for model in models or (TINY,)}
         self.runners = Runners(card)
-        self.server = Server(self._handle, port)
+        self.server = HttpDouble(self._handle, port)
         self.script = script or []
         self.version = "0.18.0"
         self.cuts_silently = False  # it doesn't know `truncate: false`, like those before 0.12.6
@@ -135,7 +135,7 @@ class FakeOllama:
                     self.hang_ups += 1
                     raise
 
-    def _find(self, name: object) -> Model:
+    def _find(self, name: object) -> RunnerModel:
         full = f"{name}" if ":" in str(name) else f"{name}:latest"
         if full not in self.installed:
             raise Refused(404, f"model '{name}' not found")
@@ -211,7 +211,7 @@ class Speaker:
     async def die(self) -> None:
         await self.fake.die()
 
-    def line(self, model: Model, text: str, *, done: bool = False, **more: Any) -> dict[str, Any]:
+    def line(self, model: RunnerModel, text: str, *, done: bool = False, **more: Any) -> dict[str, Any]:
         said = {"message": {"role": "assistant", "content": text}} if self.chat else {"response": text}
         return {"model": model.name, "created_at": _now(), **said, "done": done, **more}
 
@@ -240,12 +240,12 @@ def _now() -> str:
     return datetime.now(UTC).isoformat()
 
 
-def _named(model: Model) -> dict[str, Any]:
+def _named(model: RunnerModel) -> dict[str, Any]:
     digest = hashlib.sha256(model.name.encode()).hexdigest()
     return {"name": model.name, "model": model.name, "digest": digest, "details": _details(model)}
 
 
-def _details(model: Model) -> dict[str, Any]:
+def _details(model: RunnerModel) -> dict[str, Any]:
     return {
         "parent_model": "",
         "format": "gguf",
@@ -256,7 +256,7 @@ def _details(model: Model) -> dict[str, Any]:
     }
 
 
-def _shown(model: Model) -> dict[str, Any]:
+def _shown(model: RunnerModel) -> dict[str, Any]:
     family = model.family
     return {
         "modelfile": f"FROM {model.name}",

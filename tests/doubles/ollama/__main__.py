@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 
 from tests.doubles import acts
-from tests.doubles.card import GIB, Card
+from tests.doubles.card import GIB, FakeCard
 from tests.doubles.ollama import FakeOllama
-from tests.doubles.ollama.runners import Model
+from tests.doubles.ollama.runners import RunnerModel
 
 
 def main() -> None:
@@ -19,7 +19,7 @@ def main() -> None:
 
 
 async def _serve(options: argparse.Namespace) -> None:
-    card = Card(options.card, total=int(options.gib * GIB)) if options.card else None
+    card = FakeCard(options.card, total=int(options.gib * GIB)) if options.card else None
     script = [acts.named(text) for text in options.act]
     fake = FakeOllama(*options.model, card=card, port=options.port, script=script)
     runners = fake.runners
@@ -48,9 +48,9 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _model(text: str) -> Model:
+def _model(text: str) -> RunnerModel:
     name, _, gib = text.partition("=")
-    return Model(name if ":" in name else f"{name}:latest", weights=int(float(gib or 4) * GIB))
+    return RunnerModel(name if ":" in name else f"{name}:latest", weights=int(float(gib or 4) * GIB))
 
 
 if __name__ == "__main__":

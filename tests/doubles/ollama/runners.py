@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from tests.doubles.card import GIB, Card
+from tests.doubles.card import GIB, FakeCard
 
 DEFAULT_CONTEXT = 4096
 FOR_EVER = timedelta(microseconds=(1 << 63) / 1000)  # Go's longest duration: some 292 years
@@ -28,7 +28,7 @@ class Refused(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Model:
+class RunnerModel:
     """What is installed."""
 
     name: str
@@ -50,7 +50,7 @@ class Model:
 class Runner:
     """A model in memory, or on its way in or out."""
 
-    model: Model
+    model: RunnerModel
     context: int
     stays: timedelta
     size: int
@@ -67,7 +67,7 @@ class Runner:
 class Runners:
     """The scheduler. What it does slowly or wrongly can be set at any time."""
 
-    card: Card | None = None
+    card: FakeCard | None = None
     parallel: int = 1  # OLLAMA_NUM_PARALLEL
     most_waiting: int = 512  # OLLAMA_MAX_QUEUE
     stay: timedelta = timedelta(minutes=5)  # OLLAMA_KEEP_ALIVE
@@ -82,7 +82,7 @@ class Runners:
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)  # one load or eviction at a time
 
     @asynccontextmanager
-    async def use(self, model: Model, context: int | None, stays: timedelta | None) -> AsyncIterator[Runner]:
+    async def use(self, model: RunnerModel, context: int | None, stays: timedelta | None) -> AsyncIterator[Runner]:
         """The model in memory, in use for the length of the block.
 
         Raises:
@@ -142,14 +142,14 @@ class Runners:
             key=lambda pair: -pair[1].timestamp(),
         )
 
-    async def _ready(self, model: Model, context: int) -> Runner:
+    async def _ready(self, model: RunnerModel, context: int) -> Runner:
         runner = self.held.get(model.name)
         if runner and (runner.context != context or runner.leaving):
             await self._evict(runner)
             runner = None
         return runner or await self._load(model, context)
 
-    async def _load(self, model: Model, context: int) -> Runner:
+    async def _load(self, model: RunnerModel, context: int) -> Runner:
         size = model.size(context, self.parallel)
         await self._make_room(size)
         on_gpu = self._take(model, int(size * self.gpu_share))
@@ -171,7 +171,7 @@ class Runners:
             if self._free() < size and not runner.orphan:
                 await self._evict(runner)
 
-    def _take(self, model: Model, size: int) -> int:
+    def _take(self, model: RunnerModel, size: int) -> int:
         """What doesn't fit beside other programs goes to the processor, without a word."""
         on_gpu = min(size, self._free())
         if self.card and on_gpu:

@@ -1,9 +1,9 @@
 from __future__ import annotations
 
 from evaluations.models import Submission
-from queueing import report
 from queueing.models import Pause, Phase, Worker
-from queueing.states import Step
+from queueing.report import figures
+from queueing.states import PhaseStep
 from tests.conftest import Cast
 from tests.evaluations.api.conftest import ask
 from tests.evaluations.material import claim, hand_in
@@ -12,7 +12,7 @@ from tests.evaluations.material import claim, hand_in
 def test_the_figures_are_those_of_the_command(cast: Cast, failed: Submission) -> None:
     claim(hand_in(cast.bo, cast.classroom))
     hand_in(cast.ada, cast.classroom)
-    said, status = ask(cast.ada, "queue/stats"), report.status()
+    said, status = ask(cast.ada, "queue/stats"), figures.status()
     assert said["statuses"] == status["statuses"]
     assert (said["waiting"], said["running"]) == (1, 1)
     assert said["failures"] == {"no_audio": 1}
@@ -21,7 +21,7 @@ def test_the_figures_are_those_of_the_command(cast: Cast, failed: Submission) ->
 
 def test_phases_and_pauses_are_told(cast: Cast) -> None:
     Worker.objects.create(node="lab-1", pid=1)
-    Phase.objects.create(node="lab-1", name="stt", step=Step.ACTIVE)
+    Phase.objects.create(node="lab-1", name="stt", step=PhaseStep.ACTIVE)
     Pause.objects.create(what="eval", reason="fire drill", by="admin:1")
     said = ask(cast.ada, "queue/stats")
     (phase,) = said["phases"]
@@ -34,7 +34,7 @@ def test_phases_and_pauses_are_told(cast: Cast) -> None:
 def test_nothing_in_it_leads_to_a_person_or_a_machine(cast: Cast, waiting: Submission) -> None:
     worker = Worker.objects.create(node="lab-1", pid=424242)
     claim(waiting, worker)
-    Phase.objects.create(node="lab-1", name="stt", step=Step.BLOCKED, reason="CUDA error 999")
+    Phase.objects.create(node="lab-1", name="stt", step=PhaseStep.BLOCKED, reason="CUDA error 999")
     Pause.objects.create(what="stt", reason="Traceback of the disk", by="system")
     Pause.objects.create(what="eval", reason="lunch", by="user:secretary")
     said = str(ask(cast.bo, "queue/stats"))

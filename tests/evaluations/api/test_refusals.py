@@ -9,8 +9,9 @@ from django.test import Client
 from pytest_django import Settings
 from structlog.testing import capture_logs
 
-from evaluations import errors, rows
+from evaluations.errors import catalogue
 from evaluations.models import Submission
+from evaluations.pages import rows
 from tests.conftest import Cast
 from tests.evaluations.views.conftest import signed_in
 
@@ -25,7 +26,7 @@ def refused(answer: Any, status: int, code: str) -> dict[str, str]:
     said: dict[str, str] = answer.json()
     assert said.keys() == {"code", "title", "what", "todo", "id"}
     assert said["code"] == code
-    assert said["title"] == errors.CATALOGUE[code].title
+    assert said["title"] == catalogue.CATALOGUE[code].title
     assert all(said.values())
     return said
 

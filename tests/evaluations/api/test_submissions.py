@@ -9,12 +9,14 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from evaluations import errors, feedback, live, result
+from evaluations.errors import catalogue
 from evaluations.models import Evaluation, Form, Submission, Transcript
+from evaluations.pages import result
+from evaluations.rating import feedback
 from queueing.models import Pause, Worker
 from tests.conftest import Cast
 from tests.evaluations.api.conftest import ask, tell
-from tests.evaluations.material import claim, finish, foretell, hand_in, write_long_results, write_results
+from tests.evaluations.material import claim, finish, foretell, hand_in, pushed_to, write_long_results, write_results
 from tests.evaluations.views.conftest import signed_in
 
 
@@ -48,7 +50,7 @@ def test_a_running_one_says_how_many_seconds_of_audio_are_done(cast: Cast, waiti
 
 def test_a_failed_one_has_the_catalogues_words_and_the_pages_id(cast: Cast, failed: Submission) -> None:
     error = ask(cast.ada, f"status/{failed.pk}")["error"]
-    assert {**error, "id": ""} == {"code": "no_audio", **asdict(errors.explain("no_audio")), "id": ""}
+    assert {**error, "id": ""} == {"code": "no_audio", **asdict(catalogue.explain("no_audio")), "id": ""}
     page = signed_in(cast.ada).get(f"/submissions/{failed.pk}/").content.decode()
     assert error["title"] in page
     assert error["id"] in page
@@ -63,7 +65,7 @@ def test_api_socket_and_page_say_the_same(cast: Cast, waiting: Submission) -> No
     hand_in(cast.bo, cast.classroom)
     second = hand_in(cast.ada, cast.classroom)
     claim(waiting, Worker.objects.create(node="lab-pc", pid=1))
-    pushed = {row["submission_id"]: (row["status"], row["position"]) for row in live.snapshot(cast.ada)["rows"]}
+    pushed = {row["submission_id"]: (row["status"], row["position"]) for row in pushed_to(cast.ada)}
     asked = {row["submission_id"]: (row["status"], row["position"]) for row in ask(cast.ada, "my-videos")}
     assert asked == pushed
     assert asked.keys() == {str(waiting.pk), str(second.pk)}
@@ -74,7 +76,7 @@ def test_api_socket_and_page_say_how_long_it_still_takes(cast: Cast, waiting: Su
 
     def told() -> tuple[object, str, str]:
         page = signed_in(cast.ada).get("/").content.decode()
-        return ask(cast.ada, f"status/{waiting.pk}")["estimate"], live.snapshot(cast.ada)["rows"][0]["html"], page
+        return ask(cast.ada, f"status/{waiting.pk}")["estimate"], pushed_to(cast.ada)[0]["html"], page
 
     estimate, *htmls = told()
     assert estimate is None
@@ -83,7 +85,7 @@ def test_api_socket_and_page_say_how_long_it_still_takes(cast: Cast, waiting: Su
     estimate, *htmls = told()
     assert estimate == {"low_seconds": 245.5, "high_seconds": 350.0}
     assert all("about 4–6 min" in html for html in htmls)
-    Pause.objects.place("stt", by="admin:1", reason="fire drill")
+    Pause.objects.start("stt", by="admin:1", reason="fire drill")
     estimate, *htmls = told()
     assert estimate is None
     assert not any("4–6 min" in html or "estimating" in html for html in htmls)
@@ -152,7 +154,7 @@ def test_an_unsupported_answer_of_the_model_is_told_apart(cast: Cast, waiting: S
 def test_attempts_say_how_they_ended(cast: Cast, failed: Submission) -> None:
     (attempt,) = ask(cast.ada, f"submissions/{failed.pk}/results")["attempts"]
     assert (attempt["stage"], attempt["outcome"]) == ("transcribe", "permanent")
-    assert attempt["error"]["title"] == errors.explain("no_audio").title
+    assert attempt["error"]["title"] == catalogue.explain("no_audio").title
 
 
 def test_a_failed_one_is_tried_again_once(cast: Cast, failed: Submission) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from pytest_django import Settings
 
-from evaluations.broker import broker
+from evaluations.live.broker import broker
 
 
 @pytest.fixture(autouse=True)

@@ -9,7 +9,7 @@ import pytest
 from channels.testing import WebsocketCommunicator
 from django.contrib.auth.models import User
 
-from evaluations.consumers import SIGNED_OUT
+from evaluations.live.consumer import SIGNED_OUT
 from introeval.asgi import application
 from queueing.models import Worker
 from tests.conftest import Cast

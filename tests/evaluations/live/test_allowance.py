@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from evaluations.consumers import Allowance
+from evaluations.live.consumer import Allowance
 
 MIB = 1024 * 1024
 CUT_OFF_SECONDS = 20 + 30  # daphne pings after 20 s of silence and gives up 30 s later

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 
 import pytest
 
-from evaluations import broker as module
-from evaluations.broker import Broker, Message
+from evaluations.live import broker as module
+from evaluations.live.broker import Broker, Message
 
 LOOK: Message = {"type": "look"}
 

@@ -20,14 +20,15 @@ from django.contrib.sessions.models import Session
 from django.db import OperationalError, connection, transaction
 from django.test import Client
 
-from evaluations import consumers, live, lookout, rows
-from evaluations.broker import broker
+from evaluations.live import consumer, hub, messages, sessions
+from evaluations.live.broker import broker
 from evaluations.models import Submission
-from evaluations.rows import Row
+from evaluations.pages import rows
+from evaluations.pages.rows import SubmissionRow
 from introeval.asgi import application
 from queueing.exceptions import Permanent
 from queueing.models import Pause, Phase, Task, Worker, in_seconds
-from queueing.states import Step
+from queueing.states import PhaseStep
 from tests.conftest import Cast
 from tests.evaluations.material import claim, fail, foretell, hand_in
 
@@ -191,7 +192,7 @@ async def test_a_change_of_phase_is_told(cast: Cast) -> None:
     await elsewhere(hand_in, cast.bo, cast.classroom)
     await elsewhere(Worker.objects.create, node="lab-pc", pid=1)
     async with dashboard(cast.ada) as socket:
-        await elsewhere(lambda: Phase(node="lab-pc").enter(Step.ACTIVE, name="eval"))
+        await elsewhere(lambda: Phase(node="lab-pc").enter(PhaseStep.ACTIVE, name="eval"))
         change = (await until(socket, lambda message: message["type"] == "phase_change"))[-1]
     assert change["nodes"] == [{"node": "lab-pc", "phase": "eval", "step": "active"}]
     assert change["words"] == "The GPU is filling in forms and rating."
@@ -206,21 +207,21 @@ async def test_a_pause_and_its_end_are_told_with_why_a_video_waits(cast: Cast) -
     await elsewhere(Worker.objects.create, node="lab-pc", pid=1)
     await elsewhere(hand_in, cast.ada, cast.classroom)
     async with dashboard(cast.ada) as socket:
-        await elsewhere(Pause.objects.place, "stt", by="admin:1", reason="fire drill")
+        await elsewhere(Pause.objects.start, "stt", by="admin:1", reason="fire drill")
         heard = await until(socket, lambda message: message["type"] == "phase_change")
         assert "fire drill" in heard[-1]["words"]
         assert any("fire drill" in message.get("html", "") for message in heard)
-        await elsewhere(Pause.objects.all().lift, by="admin:1")
+        await elsewhere(Pause.objects.all().end, by="admin:1")
         heard = await until(socket, lambda message: message["type"] == "phase_change")
         assert "fire drill" not in heard[-1]["words"]
 
 
 async def test_a_pause_that_runs_out_is_told_though_nobody_lifts_it(cast: Cast) -> None:
     await elsewhere(Worker.objects.create, node="lab-pc", pid=1)
-    await elsewhere(Pause.objects.place, "stt", by="admin:1", reason="fire drill")
+    await elsewhere(Pause.objects.start, "stt", by="admin:1", reason="fire drill")
     async with dashboard(cast.ada) as socket:
         assert "fire drill" in socket.snapshot["phase"]["words"]
-        await asyncio.sleep(lookout.WATCH_SECONDS + 0.5)  # the lookout has seen the pause
+        await asyncio.sleep(hub.WATCH_SECONDS + 0.5)  # the lookout has seen the pause
         await elsewhere(Pause.objects.update, since=in_seconds(-100), until=in_seconds(-1))
         change = (await until(socket, lambda message: message["type"] == "phase_change"))[-1]
         assert "fire drill" not in change["words"]
@@ -231,7 +232,7 @@ async def test_a_wait_that_can_be_told_now_is_told_though_nothing_moved(cast: Ca
     submission = await elsewhere(hand_in, cast.ada, cast.classroom)
     async with dashboard(cast.ada) as socket:
         assert "estimating…" in socket.snapshot["rows"][0]["html"]
-        await asyncio.sleep(lookout.WATCH_SECONDS + 0.5)  # the lookout has seen that there was none
+        await asyncio.sleep(hub.WATCH_SECONDS + 0.5)  # the lookout has seen that there was none
         await elsewhere(foretell, submission, 245.0, 350.0)
         update = (await until(socket, lambda message: message["type"] == "task_update"))[-1]
     assert "about 4–6 min" in update["html"]
@@ -286,13 +287,13 @@ async def test_messages_are_numbered_so_that_a_gap_shows(cast: Cast) -> None:
 async def test_a_page_with_nothing_to_hear_still_hears_that_it_is_looked_after(
     cast: Cast, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lookout, "WATCH_SECONDS", 0.1)
-    monkeypatch.setattr(live, "HEARTBEAT_SECONDS", 0.3)
+    monkeypatch.setattr(hub, "WATCH_SECONDS", 0.1)
+    monkeypatch.setattr(messages, "HEARTBEAT_SECONDS", 0.3)
     async with dashboard(cast.ada) as socket:
         heard = [await socket.receive_json_from(timeout=PATIENCE_SECONDS) for _ in range(2)]
         assert heard == [{"type": "heartbeat", "seq": 2}, {"type": "heartbeat", "seq": 3}]
         # A server that can't look says nothing, so that the page says how old it is.
-        monkeypatch.setattr(live, "look", lambda *args: 1 / 0)
+        monkeypatch.setattr(messages, "look", lambda *args: 1 / 0)
         while not await socket.receive_nothing(timeout=1):
             await socket.receive_json_from()
 
@@ -312,13 +313,13 @@ async def test_two_windows_of_a_student_are_told_the_same(cast: Cast) -> None:
 async def test_a_row_that_cannot_be_shown_keeps_no_news_from_others(
     cast: Cast, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shown = live.render
+    shown = rows.render
 
-    def render(row: Row) -> str:
+    def render(row: SubmissionRow) -> str:
         return shown(row) if row.submission.student != cast.ada else str(1 / 0)
 
     async with dashboard(cast.ada), dashboard(cast.bo) as socket:
-        monkeypatch.setattr(live, "render", render)
+        monkeypatch.setattr(rows, "render", render)
         await elsewhere(hand_in, cast.ada, cast.classroom)
         mine = await elsewhere(hand_in, cast.bo, cast.classroom)
         assert await until(socket, lambda message: message.get("submission_id") == str(mine.pk))
@@ -371,7 +372,7 @@ async def test_a_socket_closes_only_when_its_page_would_be_asked_to_sign_in(
     await socket.receive_json_from(timeout=PATIENCE_SECONDS)
     signing_out = asyncio.create_task(elsewhere(client.logout))
     assert await socket.receive_output(timeout=LOGOUT_SECONDS) == {"type": "websocket.close", "code": 4401}
-    assert not await live.may_stay(cast.ada.pk, key)
+    assert not await sessions.may_stay(cast.ada.pk, key)
     await signing_out
     await hang_up(socket)
 
@@ -386,10 +387,10 @@ async def test_signing_out_elsewhere_leaves_other_sessions_open(cast: Cast) -> N
 async def test_a_user_who_was_switched_off_may_not_stay(cast: Cast) -> None:
     client = await login(cast.ada)
     key = key_of(client)
-    assert await live.may_stay(cast.ada.pk, key)
-    assert not await live.may_stay(cast.bo.pk, key)
+    assert await sessions.may_stay(cast.ada.pk, key)
+    assert not await sessions.may_stay(cast.bo.pk, key)
     await elsewhere(User.objects.filter(pk=cast.ada.pk).update, is_active=False)
-    assert not await live.may_stay(cast.ada.pk, key)
+    assert not await sessions.may_stay(cast.ada.pk, key)
 
 
 def forget_session(user: User) -> None:
@@ -410,8 +411,8 @@ async def test_a_session_that_ends_without_a_word_ends_its_socket_at_the_next_ch
     cast: Cast, monkeypatch: pytest.MonkeyPatch, end: Callable[[User], object]
 ) -> None:
     """S37: within 60 s, here 1."""
-    assert consumers.SESSION_CHECK_SECONDS <= 60
-    monkeypatch.setattr(consumers, "SESSION_CHECK_SECONDS", 1.0)
+    assert consumer.SESSION_CHECK_SECONDS <= 60
+    monkeypatch.setattr(consumer, "SESSION_CHECK_SECONDS", 1.0)
     socket = socket_for(await login(cast.ada))
     await socket.connect(timeout=PATIENCE_SECONDS)
     await socket.receive_json_from(timeout=PATIENCE_SECONDS)
@@ -425,7 +426,7 @@ async def test_a_session_that_ends_without_a_word_ends_its_socket_at_the_next_ch
 async def test_one_student_opens_a_few_windows_and_no_more(cast: Cast) -> None:
     """Each costs memory, whatever it is sent; a page that is refused asks for news by itself."""
     hers, his = await login(cast.ada), await login(cast.bo)
-    windows = [socket_for(hers) for _ in range(consumers.MOST_WINDOWS)]
+    windows = [socket_for(hers) for _ in range(consumer.MOST_WINDOWS)]
     assert [(await window.connect(timeout=PATIENCE_SECONDS))[0] for window in windows] == [True] * len(windows)
     refused, other = socket_for(hers), socket_for(his)
     assert not (await refused.connect(timeout=PATIENCE_SECONDS))[0]
@@ -455,8 +456,8 @@ async def test_a_session_that_can_not_be_checked_ends_no_socket(cast: Cast, monk
         checks.append(user_id)
         raise OperationalError
 
-    monkeypatch.setattr(consumers, "SESSION_CHECK_SECONDS", 0.1)
-    monkeypatch.setattr(live, "may_stay", may_stay)
+    monkeypatch.setattr(consumer, "SESSION_CHECK_SECONDS", 0.1)
+    monkeypatch.setattr(sessions, "may_stay", may_stay)
     async with dashboard(cast.ada) as socket:
         while len(checks) < 3:
             await asyncio.sleep(0.01)

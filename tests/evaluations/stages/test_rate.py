@@ -7,13 +7,13 @@ from typing import Any
 import jsonschema
 import pytest
 
-from evaluations import evidence, speech
-from evaluations.errors import explain
-from evaluations.evidence import Sentence
+from evaluations.errors.catalogue import explain
 from evaluations.models import Classroom, Criterion, Rubric
-from evaluations.speech import Spoken
+from evaluations.rating import evidence, speech
+from evaluations.rating.evidence import Sentence
+from evaluations.rating.speech import Spoken
 from evaluations.stages import prompts
-from evaluations.stages.rate import Rate, Rated, Work, advise, scores
+from evaluations.stages.rate import Rate, Rated, RateWork, advise, scores
 from queueing.exceptions import Permanent
 from tests.conftest import Cast
 from tests.evaluations.material import hand_in, write_results
@@ -31,9 +31,9 @@ CRITERIA = (
 
 
 @pytest.fixture
-def work() -> Work:
+def work() -> RateWork:
     facts = speech.measure(WORDS, speech_seconds=2.0, duration=3.0)
-    return Work(CRITERIA, tuple(evidence.sentences(WORDS)), ANSWERS, facts)
+    return RateWork(CRITERIA, tuple(evidence.sentences(WORDS)), ANSWERS, facts)
 
 
 @pytest.fixture
@@ -48,20 +48,20 @@ def answer() -> dict[str, Any]:
     }
 
 
-def test_the_schema_admits_known_levels_and_sentences_only(work: Work, answer: dict[str, Any]) -> None:
+def test_the_schema_admits_known_levels_and_sentences_only(work: RateWork, answer: dict[str, Any]) -> None:
     jsonschema.validate(answer, work.schema())
     for bad in ({"level": "superb", "sentences": [1]}, {"level": "good", "sentences": [3]}, {"level": "good"}):
         with pytest.raises(jsonschema.ValidationError):
             jsonschema.validate({**answer, "criteria": {**answer["criteria"], "clarity": bad}}, work.schema())
 
 
-def test_measured_and_computed_criteria_are_not_asked_of_the_model(work: Work) -> None:
+def test_measured_and_computed_criteria_are_not_asked_of_the_model(work: RateWork) -> None:
     assert set(work.rubric) == {"clarity", "humour"}
     assert "complete" not in work.prompt().user
 
 
 def test_scores_come_in_the_rubrics_order_and_the_overall_is_their_weighted_mean(
-    work: Work, answer: dict[str, Any]
+    work: RateWork, answer: dict[str, Any]
 ) -> None:
     rows = scores(work, answer, judged_share=0.6)
     by_key = {row["key"]: row for row in rows}
@@ -72,26 +72,26 @@ def test_scores_come_in_the_rubrics_order_and_the_overall_is_their_weighted_mean
     assert by_key["overall_rating"]["score"] == pytest.approx(weighted, abs=0.05)
 
 
-def test_each_judged_score_quotes_the_transcript_with_times(work: Work, answer: dict[str, Any]) -> None:
+def test_each_judged_score_quotes_the_transcript_with_times(work: RateWork, answer: dict[str, Any]) -> None:
     rows = {row["key"]: row for row in scores(work, answer, judged_share=0.6)}
     assert [quote["quote"] for quote in rows["clarity"]["evidence"]] == ["I am Ada.", "I draw horses."]
     assert rows["clarity"]["evidence"][1]["start"] == pytest.approx(1.2)
 
 
-def test_a_real_models_feedback_is_passed_on_as_it_is(work: Work, answer: dict[str, Any]) -> None:
+def test_a_real_models_feedback_is_passed_on_as_it_is(work: RateWork, answer: dict[str, Any]) -> None:
     told, suggestions = advise(work, answer, demo_quality=False)
     assert told == "You draw horses. You are good at physics."
     assert suggestions == ["Tell us a joke.", "Say more next time."]
 
 
-def test_a_demo_models_inventions_are_replaced_by_what_was_measured(work: Work, answer: dict[str, Any]) -> None:
+def test_a_demo_models_inventions_are_replaced_by_what_was_measured(work: RateWork, answer: dict[str, Any]) -> None:
     told, suggestions = advise(work, answer, demo_quality=True)
     assert told.startswith("You draw horses. You told us your name and your hobbies.")
     assert "physics" not in told
     assert "Say how old you are." in suggestions
 
 
-def test_a_criterion_may_have_the_name_of_another_part_of_the_answer(work: Work, answer: dict[str, Any]) -> None:
+def test_a_criterion_may_have_the_name_of_another_part_of_the_answer(work: RateWork, answer: dict[str, Any]) -> None:
     named = replace(CRITERIA[2], key="feedback")
     work = replace(work, criteria=(named,))
     answer["criteria"] = {"feedback": {"level": "weak", "sentences": [1]}}
@@ -100,7 +100,7 @@ def test_a_criterion_may_have_the_name_of_another_part_of_the_answer(work: Work,
     assert advise(work, answer, demo_quality=False)[0].startswith("You draw horses.")
 
 
-def test_a_rubric_that_is_only_measured_asks_the_model_for_advice_alone(work: Work, answer: dict[str, Any]) -> None:
+def test_a_rubric_that_is_only_measured_asks_the_model_for_advice_alone(work: RateWork, answer: dict[str, Any]) -> None:
     work = replace(work, criteria=(CRITERIA[0], CRITERIA[3]))
     del answer["criteria"]
     jsonschema.validate(answer, work.schema())
@@ -109,7 +109,7 @@ def test_a_rubric_that_is_only_measured_asks_the_model_for_advice_alone(work: Wo
     assert [row["score"] for row in scores(work, answer, judged_share=0.6)] == [7.0, 7.0]
 
 
-def test_the_worked_examples_of_the_prompt_have_the_form_that_is_asked_for(work: Work) -> None:
+def test_the_worked_examples_of_the_prompt_have_the_form_that_is_asked_for(work: RateWork) -> None:
     examples = [
         json.loads(line.removeprefix("Rating: "))
         for line in work.prompt().user.splitlines()

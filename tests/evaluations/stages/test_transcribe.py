@@ -11,7 +11,6 @@ from pytest_django import Settings
 from evaluations import demo
 from evaluations.stages.transcribe import Transcribe, names_for
 from queueing.engines.base import Engines, Progress, Samples, Speech
-from queueing.engines.llm.simulated import SimulatedLanguage
 from queueing.engines.speech.simulated import SimulatedSpeech
 from tests.conftest import Cast
 from tests.evaluations.material import claim, hand_in
@@ -39,7 +38,7 @@ def test_the_model_is_told_the_students_own_name_and_then_the_classmates() -> No
     engine.load()
     try:
         stage = Transcribe()
-        engines = Engines(engine, SimulatedLanguage(), SimulatedLanguage())
+        engines = Engines(engine, {})
         result = stage.compute(stage.prepare(task), engines, lambda done, total: None, Event())
     finally:
         engine.unload()

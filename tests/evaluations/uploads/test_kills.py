@@ -18,10 +18,10 @@ from django.db import connections
 from django.db.models.functions import Now
 
 from evaluations import actions
-from evaluations.audit import audit
 from evaluations.media import store
 from evaluations.models import Deletion, Submission, Upload
 from evaluations.uploads import intake
+from evaluations.uploads.audit import audit
 from queueing.models import Task
 from tests.conftest import Cast
 from tests.evaluations.material import hand_in, write_results

@@ -8,7 +8,7 @@ from django.http import HttpResponse
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evaluations.refusals import RefusedError
+from evaluations.errors.refusals import RefusedError
 from evaluations.uploads import protocol
 
 

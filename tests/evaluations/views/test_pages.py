@@ -12,12 +12,13 @@ from django.db.models.functions import Now
 from django.test import Client
 from pytest_django import DjangoAssertNumQueries, Settings
 
-from evaluations import rows
 from evaluations.models import Classroom, Submission
-from queueing.circuit import Terms
+from evaluations.pages import rows
+from evaluations.stages.names import Stage
 from queueing.exceptions import Infrastructure, Permanent, Transient
 from queueing.models import Breaker, Pause, Phase, Task, Worker, in_seconds
-from queueing.states import Stage, State, Step
+from queueing.policy.breaker import BreakerConfig
+from queueing.states import PhaseStep, State
 from tests.conftest import PASSWORD, Cast
 from tests.evaluations.material import HOSTILE, claim, fail, finish, hand_in, write_results
 from tests.evaluations.views.conftest import signed_in
@@ -91,7 +92,7 @@ def test_a_student_sees_only_their_own_videos(cast: Cast) -> None:
 
 def test_waiting_videos_say_their_place_and_why_they_wait(cast: Cast) -> None:
     Worker.objects.create(node="lab-pc", pid=1)
-    Phase(node="lab-pc").enter(Step.ACTIVE, name="eval")
+    Phase(node="lab-pc").enter(PhaseStep.ACTIVE, name="eval")
     hand_in(cast.bo, cast.classroom)
     hand_in(cast.ada, cast.classroom)
     page = text_of(signed_in(cast.ada), "/")
@@ -103,7 +104,7 @@ def test_waiting_videos_say_their_place_and_why_they_wait(cast: Cast) -> None:
 def test_a_change_over_says_what_comes(cast: Cast) -> None:
     Worker.objects.create(node="lab-pc", pid=1)
     hand_in(cast.ada, cast.classroom)
-    Phase(node="lab-pc").enter(Step.UNLOADING, name="stt", target="eval")
+    Phase(node="lab-pc").enter(PhaseStep.UNLOADING, name="stt", target="eval")
     assert "The GPU is changing over to filling in forms and rating." in text_of(signed_in(cast.ada), "/")
 
 
@@ -116,7 +117,7 @@ def test_a_running_video_shows_seconds_of_the_recording(cast: Cast) -> None:
 
 
 def test_a_worker_that_fell_silent_is_said_and_nothing_goes_on(cast: Cast) -> None:
-    Phase(node="lab-pc").enter(Step.ACTIVE, name="stt")
+    Phase(node="lab-pc").enter(PhaseStep.ACTIVE, name="stt")
     claim(hand_in(cast.ada, cast.classroom)).note_progress(21.4, 61.0)
     client = signed_in(cast.ada)
     page = text_of(client, "/")
@@ -177,7 +178,7 @@ def test_how_long_a_worker_has_been_silent_is_said_in_steps(cast: Cast, seconds:
 def test_what_a_silent_machine_did_is_not_said_of_one_that_works(cast: Cast) -> None:
     for node, phase in (("lab-pc", "stt"), ("lab-2", "eval")):
         Worker.objects.create(node=node, pid=1)
-        Phase(node=node).enter(Step.ACTIVE, name=phase)
+        Phase(node=node).enter(PhaseStep.ACTIVE, name=phase)
     hand_in(cast.ada, cast.classroom)
     assert "You are 1st of 1 · the GPU is filling in forms and rating, the GPU is transcribing" in text_of(
         signed_in(cast.ada), "/"
@@ -202,7 +203,7 @@ def test_a_teacher_is_not_told_that_she_is_in_the_line(cast: Cast) -> None:
 def waiting(cast: Cast) -> Submission:
     """Ada waits for transcription while a worker lives."""
     Worker.objects.create(node="lab-pc", pid=1)
-    Phase(node="lab-pc").enter(Step.ACTIVE, name="stt")
+    Phase(node="lab-pc").enter(PhaseStep.ACTIVE, name="stt")
     return hand_in(cast.ada, cast.classroom)
 
 
@@ -217,14 +218,14 @@ def why(cast: Cast) -> str:
 def test_a_paused_queue_gives_its_reason_and_says_that_nothing_is_lost(
     what: str, cast: Cast, waiting: Submission
 ) -> None:
-    Pause.objects.place(what, by="admin:1", reason="We are changing a cable.")
+    Pause.objects.start(what, by="admin:1", reason="We are changing a cable.")
     said = why(cast)
     assert "is paused: We are changing a cable. Videos are safe" in said
     assert "admin" not in said
     cast.teacher.classes_taught.add(cast.classroom)
     for client, url in ((cast.ada, "/"), (cast.teacher, f"/classes/{cast.classroom.pk}/")):
         assert "We are changing a cable" in text_of(signed_in(client), url)
-    Pause.objects.all().lift(by="admin:1")
+    Pause.objects.all().end(by="admin:1")
     assert "paused" not in text_of(signed_in(cast.ada), "/")
 
 
@@ -232,7 +233,7 @@ def test_a_pause_that_ends_by_itself_says_when_in_the_schools_time(
     cast: Cast, waiting: Submission, settings: Settings
 ) -> None:
     settings.TIME_ZONE = "Asia/Tokyo"
-    pause = Pause.objects.place(Pause.What.STT, by="x", reason="lunch", seconds=600)
+    pause = Pause.objects.start(Pause.What.STT, by="x", reason="lunch", seconds=600)
     assert pause.until is not None
     assert f"until {pause.until.astimezone(ZoneInfo('Asia/Tokyo')):%H:%M}: lunch." in why(cast)
     Pause.objects.update(since=in_seconds(-100), until=in_seconds(-1))
@@ -240,17 +241,17 @@ def test_a_pause_that_ends_by_itself_says_when_in_the_schools_time(
 
 
 def test_a_pause_of_the_other_kind_or_of_one_of_two_nodes_is_no_reason_to_wait(cast: Cast, waiting: Submission) -> None:
-    Pause.objects.place(Pause.What.EVAL, by="x", reason="no ratings")
+    Pause.objects.start(Pause.What.EVAL, by="x", reason="no ratings")
     assert "no ratings" not in why(cast)
     Worker.objects.create(node="lab-2", pid=2)
-    Pause.objects.place(Pause.What.STT, node="lab-pc", by="x", reason="repair")
+    Pause.objects.start(Pause.What.STT, node="lab-pc", by="x", reason="repair")
     assert "repair" not in why(cast)
-    Pause.objects.place(Pause.What.STT, node="lab-2", by="x", reason="repair")
+    Pause.objects.start(Pause.What.STT, node="lab-2", by="x", reason="repair")
     assert "repair" in why(cast)
 
 
 def test_a_machine_that_stands_still_is_not_said_to_work(cast: Cast, waiting: Submission) -> None:
-    Pause.objects.place(Pause.What.EVERYTHING, by="x", reason="fire drill")
+    Pause.objects.start(Pause.What.EVERYTHING, by="x", reason="fire drill")
     assert "The GPU is transcribing" not in text_of(signed_in(cast.ada), "/")
     claim(waiting)  # it is finished all the same
     assert "The GPU is transcribing" in text_of(signed_in(cast.ada), "/")
@@ -262,7 +263,7 @@ def test_a_language_model_that_does_not_answer_is_told_to_those_who_wait_for_it_
     """F45, F56"""
     gone = Infrastructure("No server at http://gpu-1:11434", code="engine_unavailable")
     for _ in range(3):
-        Breaker.objects.fail("http://gpu-1:11434", gone, node="n", terms=Terms())
+        Breaker.objects.fail("http://gpu-1:11434", gone, node="n", config=BreakerConfig())
     words = "The language model does not answer at the moment; work goes on by itself when it is back."
     for person, url in ((cast.ada, "/"), (cast.teacher, f"/classes/{cast.classroom.pk}/")):
         page = text_of(signed_in(person), url)
@@ -278,8 +279,8 @@ def test_a_language_model_that_does_not_answer_is_told_to_those_who_wait_for_it_
 
 
 def test_several_pauses_calm_down_once(cast: Cast, waiting: Submission) -> None:
-    Pause.objects.place(Pause.What.STT, by="x", reason="new cable")
-    Pause.objects.place(Pause.What.EVAL, by="x", reason="new fan")
+    Pause.objects.start(Pause.What.STT, by="x", reason="new cable")
+    Pause.objects.start(Pause.What.EVAL, by="x", reason="new fan")
     words = rows.read_queue().news
     assert "new cable" in words
     assert "new fan" in words
@@ -287,7 +288,7 @@ def test_several_pauses_calm_down_once(cast: Cast, waiting: Submission) -> None:
 
 
 def test_a_full_disk_reads_kindly(cast: Cast, waiting: Submission) -> None:
-    Pause.objects.rest(Pause.What.STT, node="lab-pc", reason="[Errno 28] /srv/media/x", seconds=15)
+    Pause.objects.start_or_extend(Pause.What.STT, node="lab-pc", reason="[Errno 28] /srv/media/x", seconds=15)
     said = why(cast)
     assert said.startswith("Transcription rests for a moment")
     assert "Videos are safe" in said
@@ -295,12 +296,12 @@ def test_a_full_disk_reads_kindly(cast: Cast, waiting: Submission) -> None:
 
 
 def test_the_reason_of_a_pause_is_text_and_never_markup(cast: Cast, waiting: Submission) -> None:
-    Pause.objects.place(Pause.What.STT, by="x", reason=HOSTILE)
+    Pause.objects.start(Pause.What.STT, by="x", reason=HOSTILE)
     assert HOSTILE not in signed_in(cast.ada).get("/").content.decode()
 
 
-@pytest.mark.parametrize("step", Step)
-def test_every_step_of_the_gpu_has_words(cast: Cast, step: Step) -> None:
+@pytest.mark.parametrize("step", PhaseStep)
+def test_every_step_of_the_gpu_has_words(cast: Cast, step: PhaseStep) -> None:
     Worker.objects.create(node="lab-pc", pid=1)
     Phase(node="lab-pc").enter(step, name="stt", target="eval", reason="it hangs")
     assert "The GPU is" in text_of(signed_in(cast.ada), "/")
@@ -557,7 +558,7 @@ def test_what_is_not_there_is_said_in_words(cast: Cast) -> None:
 
 
 def test_a_mistake_of_the_site_is_said_in_words(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
-    from evaluations import rows
+    from evaluations.pages import rows
 
     monkeypatch.setattr(rows, "read_queue", lambda: 1 / 0)
     client = signed_in(cast.ada)

@@ -10,8 +10,8 @@ from django.test import Client
 from pytest_django import DjangoAssertNumQueries
 
 from evaluations.models import Evaluation, Form, Submission
+from evaluations.stages.names import Stage
 from queueing.exceptions import Permanent, Transient
-from queueing.states import Stage
 from tests.conftest import Cast
 from tests.evaluations.material import HOSTILE, claim, fail, finish, hand_in, write_long_results, write_results
 from tests.evaluations.views.conftest import signed_in

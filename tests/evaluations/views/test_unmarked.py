@@ -22,12 +22,15 @@ from django.test import Client
 from django.utils import translation
 from pytest_django import Settings
 
-from evaluations import actions, live, refusals
-from evaluations.errors import CATALOGUE
+from evaluations import actions
+from evaluations.errors import refusals
+from evaluations.errors.catalogue import CATALOGUE
+from evaluations.live import messages
 from evaluations.models import Classroom, Form, Submission, Upload
+from evaluations.stages.names import Stage
 from queueing.exceptions import Permanent, Transient
 from queueing.models import Pause, Phase, Worker, in_seconds
-from queueing.states import Stage, Step
+from queueing.states import PhaseStep
 from scripts import languages
 from tests.conftest import Cast
 from tests.evaluations.material import claim, fail, finish, hand_in, write_long_results
@@ -210,12 +213,12 @@ def test_what_the_machine_is_doing(greek: Cast, made_up: None) -> None:
     client = visitor(greek.ada)
     Worker.objects.create(node="Ω", pid=1)
     phase = Phase(node="Ω")
-    for step in Step:
+    for step in PhaseStep:
         for name in ("stt", "eval"):
             phase.enter(step, name=name, target="eval" if name == "stt" else "stt", reason="Γ")
             assert complaints(client, "/") == {}, (step, name)
     for what in Pause.What:
-        Pause.objects.place(what, node="Ω", by="x", reason="Επισκευή", seconds=600)
+        Pause.objects.start(what, node="Ω", by="x", reason="Επισκευή", seconds=600)
         assert complaints(client, "/") == {}, what
     Worker.objects.update(last_heartbeat_at=in_seconds(-3000))
     assert complaints(client, "/") == {}
@@ -229,7 +232,7 @@ def test_what_the_api_and_the_socket_say(greek: Cast, made_up: None) -> None:
         error = told["error"] or {"code": "", "id": ""}
         said = [told["status_words"], told["why"], *(text for key, text in error.items() if key not in ("code", "id"))]
         assert unmarked(" ".join(said)) == [], said
-    (telling,) = live.look([(greek.ada.pk, live.Told("de"))], 0.0)
+    (telling,) = messages.look([(greek.ada.pk, messages.SentState("de"))], 0.0)
     assert telling
     (snapshot,) = map(json.loads, telling.texts)
     assert len(snapshot["rows"]) == len(there)

@@ -12,7 +12,7 @@ from queueing.engines.base import Progress
 from queueing.exceptions import Permanent
 
 
-class Model:
+class OddModel:
     facts = {"kind": "test"}
 
     def __init__(self) -> None:
@@ -53,22 +53,22 @@ class Model:
         time.sleep(600)
 
 
-def build() -> Model:
-    return Model()
+def build() -> OddModel:
+    return OddModel()
 
 
-def build_slowly() -> Model:
+def build_slowly() -> OddModel:
     time.sleep(600)
-    return Model()
+    return OddModel()
 
 
-def without_its_package() -> Model:
+def without_its_package() -> OddModel:
     raise ModuleNotFoundError("No module named 'a_model_library'")
 
 
-def too_large() -> Model:
+def too_large() -> OddModel:
     raise MemoryError
 
 
-def of_no_use() -> Model:
+def of_no_use() -> OddModel:
     raise Permanent("The file is not a model.", code="not_a_model")

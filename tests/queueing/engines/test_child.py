@@ -12,7 +12,7 @@ import numpy as np
 import psutil
 import pytest
 
-from queueing.engines.child import ROOT, Child, Patience
+from queueing.engines.child import ROOT, CallTimeouts, EngineChild
 from queueing.exceptions import (
     Crashed,
     Infrastructure,
@@ -27,8 +27,8 @@ MODELS = "tests.queueing.engines.models_for_tests"
 
 
 @pytest.fixture
-def child() -> Iterator[Child]:
-    child = Child(f"{MODELS}:build")
+def child() -> Iterator[EngineChild]:
+    child = EngineChild(f"{MODELS}:build")
     child.start({})
     yield child
     child.terminate()
@@ -49,30 +49,30 @@ def wait_until_gone(pid: int, seconds: float = 10.0) -> bool:
     return gone(pid)
 
 
-def test_the_model_keeps_its_state_between_calls(child: Child) -> None:
+def test_the_model_keeps_its_state_between_calls(child: EngineChild) -> None:
     assert [child.call("count") for _ in range(3)] == [1, 2, 3]
     assert child.facts == {"kind": "test"}
 
 
-def test_starting_twice_keeps_the_process(child: Child) -> None:
+def test_starting_twice_keeps_the_process(child: EngineChild) -> None:
     before = child.pid
     child.start({})
     assert child.pid == before
 
 
-def test_ten_minutes_of_audio_go_there_and_back(child: Child) -> None:
+def test_ten_minutes_of_audio_go_there_and_back(child: EngineChild) -> None:
     samples = np.arange(600 * 16_000, dtype=np.float32)
     assert np.array_equal(child.call("echo", samples), samples)
 
 
-def test_progress_arrives_in_order(child: Child) -> None:
+def test_progress_arrives_in_order(child: EngineChild) -> None:
     seen: list[tuple[float, float]] = []
     child.call("advance", 5, progress=lambda done, total: seen.append((done, total)))
     assert seen == [(step, 5) for step in range(1, 6)]
 
 
 @pytest.mark.parametrize("error", [Permanent("bad input", code="bad"), Transient("bad answer", code="again")])
-def test_a_failed_answer_arrives_as_it_was_raised_and_the_model_lives_on(child: Child, error: StageError) -> None:
+def test_a_failed_answer_arrives_as_it_was_raised_and_the_model_lives_on(child: EngineChild, error: StageError) -> None:
     pid = child.pid
     with pytest.raises(type(error), match=str(error)) as caught:
         child.call("fail", error)
@@ -90,7 +90,7 @@ def test_a_failed_answer_arrives_as_it_was_raised_and_the_model_lives_on(child: 
         (ValueError("never thought of"), Crashed),
     ],
 )
-def test_a_model_in_doubt_is_ended(child: Child, raised: Exception, arrives: type[StageError]) -> None:
+def test_a_model_in_doubt_is_ended(child: EngineChild, raised: Exception, arrives: type[StageError]) -> None:
     pid = child.pid
     assert pid is not None
     with pytest.raises(arrives):
@@ -111,20 +111,20 @@ def test_a_model_in_doubt_is_ended(child: Child, raised: Exception, arrives: typ
     ],
 )
 def test_a_model_that_cannot_be_built_leaves_no_process(factory: str, arrives: type[StageError], words: str) -> None:
-    child = Child(f"{MODELS}:{factory}")
+    child = EngineChild(f"{MODELS}:{factory}")
     with pytest.raises(arrives, match=words):
         child.start({})
     assert child.pid is None
 
 
 def test_a_model_that_is_never_built_is_given_up() -> None:
-    child = Child(f"{MODELS}:build_slowly")
+    child = EngineChild(f"{MODELS}:build_slowly")
     with pytest.raises(Transient) as caught:
         child.start({}, within=0.5)
     assert (caught.value.code, child.pid) == ("too_slow", None)
 
 
-def test_how_a_process_died_is_told(child: Child) -> None:
+def test_how_a_process_died_is_told(child: EngineChild) -> None:
     with pytest.raises(Crashed, match="ended with exit status 3"):
         child.call("leave", 3)
     child.start({})
@@ -134,7 +134,7 @@ def test_how_a_process_died_is_told(child: Child) -> None:
         child.call("wait", progress=lambda done, total: os.kill(pid, signal.SIGSEGV))
 
 
-def test_a_process_that_died_between_calls_is_a_crash_of_the_next(child: Child) -> None:
+def test_a_process_that_died_between_calls_is_a_crash_of_the_next(child: EngineChild) -> None:
     assert child.pid is not None
     os.kill(child.pid, signal.SIGKILL)
     with pytest.raises(Crashed, match="SIGKILL"):
@@ -145,24 +145,24 @@ def test_a_process_that_died_between_calls_is_a_crash_of_the_next(child: Child) 
 
 
 @pytest.mark.parametrize("method", ["wait", "hold_the_interpreter"])
-def test_a_call_without_progress_is_hung(child: Child, method: str) -> None:
+def test_a_call_without_progress_is_hung(child: EngineChild, method: str) -> None:
     with pytest.raises(Crashed) as caught:
-        child.call(method, patience=Patience(without_progress=0.3))
+        child.call(method, patience=CallTimeouts(without_progress=0.3))
     assert (caught.value.code, child.pid) == ("hung", None)
 
 
-def test_a_call_with_progress_is_not_hung(child: Child) -> None:
-    child.call("advance", 50, patience=Patience(without_progress=0.7))
+def test_a_call_with_progress_is_not_hung(child: EngineChild) -> None:
+    child.call("advance", 50, patience=CallTimeouts(without_progress=0.7))
 
 
-def test_a_call_past_its_budget_is_too_slow(child: Child) -> None:
+def test_a_call_past_its_budget_is_too_slow(child: EngineChild) -> None:
     with pytest.raises(Transient) as caught:
-        child.call("advance", 10_000, patience=Patience(total=0.3))
+        child.call("advance", 10_000, patience=CallTimeouts(total=0.3))
     assert (caught.value.code, child.pid) == ("too_slow", None)
 
 
 @pytest.mark.parametrize("method", ["wait", "hold_the_interpreter"])
-def test_stopping_ends_the_process_in_the_middle_of_a_call(child: Child, method: str) -> None:
+def test_stopping_ends_the_process_in_the_middle_of_a_call(child: EngineChild, method: str) -> None:
     pid, stop = child.pid, Event()
     assert pid is not None
     with pytest.raises(Interrupted):
@@ -170,7 +170,7 @@ def test_stopping_ends_the_process_in_the_middle_of_a_call(child: Child, method:
     assert not psutil.pid_exists(pid)
 
 
-def test_a_process_that_reads_nothing_can_still_be_stopped(child: Child) -> None:
+def test_a_process_that_reads_nothing_can_still_be_stopped(child: EngineChild) -> None:
     pid, stop = child.pid, Event()
     assert pid is not None
     os.kill(pid, signal.SIGSTOP)
@@ -180,8 +180,10 @@ def test_a_process_that_reads_nothing_can_still_be_stopped(child: Child) -> None
     assert not psutil.pid_exists(pid)
 
 
-def test_what_a_model_prints_stays_out_of_the_parents_output(child: Child, capfd: pytest.CaptureFixture[str]) -> None:
-    other = Child(f"{MODELS}:build")
+def test_what_a_model_prints_stays_out_of_the_parents_output(
+    child: EngineChild, capfd: pytest.CaptureFixture[str]
+) -> None:
+    other = EngineChild(f"{MODELS}:build")
     other.start({})
     other.call("say", "words of a C library")
     other.terminate()
@@ -193,7 +195,7 @@ def test_what_a_model_prints_stays_out_of_the_parents_output(child: Child, capfd
 def test_a_model_is_told_no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("SECRET_KEY", "DATABASE_URL", "REDIS_URL", "LLM_API_KEY"):
         monkeypatch.setenv(name, "of no concern to a model")
-    child = Child(f"{MODELS}:build")
+    child = EngineChild(f"{MODELS}:build")
     child.start({})
     environment = child.call("environment")
     child.terminate()
@@ -202,7 +204,7 @@ def test_a_model_is_told_no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_end_of_the_thread_that_started_it_is_not_the_end_of_the_model() -> None:
-    child = Child(f"{MODELS}:build")
+    child = EngineChild(f"{MODELS}:build")
     thread = Thread(target=child.start, args=({},))
     thread.start()
     thread.join()

@@ -8,32 +8,42 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from queueing.forecast.pace import Pace, Span
-from queueing.forecast.play import NEAR_THE_END, Lab, Moment, Node, Step, Work, play
-from queueing.policy import Limits
-from queueing.rehearsal import bounds
+from introeval.rehearsal import bounds
+from queueing.forecast.pace import Duration, Pace
+from queueing.forecast.play import NEAR_THE_END, LabSetup, LiveTask, Moment, NodeState, StageStep, play
+from queueing.policy.lanes import Lane
+from queueing.policy.phases import Limits
 from queueing.states import PhaseName
 
 STT, EVAL = PhaseName.STT, PhaseName.EVAL
 LIMITS = Limits(batch_size=10, batch_max_wait_seconds=3, max_dwell_seconds=600, idle_unload_seconds=60)
-STEPS = (Step("transcribe", STT, "speech", 0), Step("extract", EVAL, "extract", 1), Step("rate", EVAL, "rate", 2))
+STEPS = (
+    StageStep("transcribe", STT, 0, batched=True),
+    StageStep("extract", EVAL, 1),
+    StageStep("rate", EVAL, 2),
+)
 SECONDS = {"transcribe": 10.0, "extract": 15.0, "rate": 25.0}
 SWAP = 5.0
 
 
-def lab(*, slots: int = 1, spread: float = 0.0, doubt: float = 0.0, turns: bool = False) -> Lab:
-    paces = {stage: Pace(Span(seconds, spread, doubt)) for stage, seconds in SECONDS.items()}
-    return Lab(LIMITS, {"speech": 1, "extract": slots, "rate": slots}, paces, Span(SWAP), turns)
+def lab(*, slots: int = 1, spread: float = 0.0, doubt: float = 0.0, turns: bool = False) -> LabSetup:
+    paces = {stage: Pace(Duration(seconds, spread, doubt)) for stage, seconds in SECONDS.items()}
+    lanes = (
+        Lane("speech", ("transcribe",), 1, STT, batched=True),
+        Lane("extract", ("extract",), slots),
+        Lane("rate", ("rate",), slots),
+    )
+    return LabSetup(LIMITS, lanes, paces, Duration(SWAP), turns)
 
 
-def waiting(number: int, *, batch: int | None = None, stage: int = 0, waited: float = 60.0) -> list[Work]:
-    return [Work(task, STEPS[stage:], turn=task, batch=batch, waited=waited) for task in range(1, number + 1)]
+def waiting(number: int, *, batch: int | None = None, stage: int = 0, waited: float = 60.0) -> list[LiveTask]:
+    return [LiveTask(task, STEPS[stage:], turn=task, batch=batch, waited=waited) for task in range(1, number + 1)]
 
 
-IDLE, LISTENS, RATES = Node("n", None), Node("n", STT), Node("n", EVAL)
+IDLE, LISTENS, RATES = NodeState("n", None), NodeState("n", STT), NodeState("n", EVAL)
 
 
-def ends(line: list[Work], *nodes: Node, **how: float) -> dict[int, float]:
+def ends(line: list[LiveTask], *nodes: NodeState, **how: float) -> dict[int, float]:
     return {task: moment.at for task, moment in play(line, nodes, lab(**how)).items()}  # type: ignore[arg-type]
 
 
@@ -51,8 +61,8 @@ def test_an_upload_waits_for_others_to_join_its_batch() -> None:
 @pytest.mark.parametrize("slots", [1, 3])
 @pytest.mark.parametrize("students", [1, 7, 10, 30])
 def test_a_class_takes_as_long_as_the_arithmetic_of_the_rehearsal_says(students: int, slots: int) -> None:
-    work = bounds.Work(10, 15, 25, SWAP, slots)
-    last = max(ends(waiting(students), Node("n", STT, ready_in=SWAP / 2), slots=slots).values())
+    work = bounds.StageTimes(10, 15, 25, SWAP, slots)
+    last = max(ends(waiting(students), NodeState("n", STT, ready_in=SWAP / 2), slots=slots).values())
     assert last == pytest.approx(bounds.lower_bound(students, work, batch_size=10), abs=0.5)
 
 
@@ -71,7 +81,7 @@ def test_what_is_put_off_is_not_begun_before_its_time() -> None:
 def test_models_that_take_turns_cost_a_turn_per_batch() -> None:
     line = waiting(2, batch=1, stage=1)
     assert ends(line, RATES, turns=True) == {1: 2 * 15 + SWAP + 25, 2: 2 * 15 + SWAP + 2 * 25}
-    first_rates = Node("n", EVAL, holder="rate")
+    first_rates = NodeState("n", EVAL, holder="rate")
     assert (
         max(
             ends(
@@ -88,14 +98,28 @@ def test_who_waits_in_a_batch_that_nobody_has_open_is_served_all_the_same() -> N
 
 
 def test_two_nodes_share_the_work() -> None:
-    one, two = ends(waiting(20), IDLE), ends(waiting(20), IDLE, Node("m", None))
+    one, two = ends(waiting(20), IDLE), ends(waiting(20), IDLE, NodeState("m", None))
     assert max(two.values()) < max(one.values()) * 0.7
 
 
 def test_without_a_node_or_a_pace_nothing_is_known() -> None:
     assert play(waiting(2), [], lab()) == {}
-    unknown = Step("summarise", EVAL, "rate", 3)
-    assert play([*waiting(2), Work(9, (unknown,), turn=0)], [RATES], lab()) == {}
+    unknown = LiveTask(9, (StageStep("summarise", EVAL, 3),), turn=0)
+    assert play([*waiting(2), unknown], [RATES], lab()) == {}  # of the same pipeline: it is ahead of somebody
+
+
+def test_a_pipeline_of_unknown_pace_leaves_the_forecast_of_the_others_as_it_is() -> None:
+    unknown = LiveTask(9, (StageStep("summarise", EVAL, 3),), turn=0, pipeline="summary")
+    assert play([*waiting(2), unknown], [RATES], lab()) == play(waiting(2), [RATES], lab())
+
+
+def test_a_pipeline_that_shares_an_engine_is_played_with_its_own_slots_and_priority() -> None:
+    alone = lab()
+    coach = Lane("rate", ("answer",), 1, pipeline="coach", priority=1)
+    shared = replace(alone, lanes=(*alone.lanes, coach), paces={**alone.paces, "answer": Pace(Duration(5.0))})
+    asked = [LiveTask(100 + n, (StageStep("answer", EVAL, 3),), turn=n, pipeline="coach") for n in range(4)]
+    found = {task: moment.at for task, moment in play([*waiting(1, stage=2), *asked], [RATES], shared).items()}
+    assert found == {100: 5, 101: 10, 102: 15, 1: 40, 103: 45}  # three answers, then the rating's turn
 
 
 def test_how_unsure_it_is_grows_with_what_must_happen_one_after_the_other() -> None:
@@ -109,17 +133,18 @@ pairs = st.tuples(st.integers(0, 2), st.floats(0, 600))
 @settings(max_examples=150, deadline=None)
 @given(
     st.lists(st.floats(0, 600), min_size=1, max_size=45),
-    st.sampled_from([IDLE, LISTENS, RATES, Node("n", STT, ready_in=3.0), Node("n", EVAL, dwelt=700.0)]),
+    st.sampled_from([IDLE, LISTENS, RATES, NodeState("n", STT, ready_in=3.0), NodeState("n", EVAL, dwelt=700.0)]),
     st.integers(1, 4),
     st.booleans(),
     st.lists(pairs, max_size=12),
 )
 def test_everybody_ends_in_turn_and_another_one_behind_changes_nothing_before_its_batch(
-    waits: list[float], node: Node, slots: int, turns: bool, evaluated: list[tuple[int, float]]
+    waits: list[float], node: NodeState, slots: int, turns: bool, evaluated: list[tuple[int, float]]
 ) -> None:
-    uploads = [Work(100 + n, STEPS, turn=n, waited=waited) for n, waited in enumerate(sorted(waits, reverse=True))]
+    uploads = [LiveTask(100 + n, STEPS, turn=n, waited=waited) for n, waited in enumerate(sorted(waits, reverse=True))]
     older = [
-        Work(n, STEPS[1:] if late else STEPS[2:], turn=n, batch=1, waited=w) for n, (late, w) in enumerate(evaluated)
+        LiveTask(n, STEPS[1:] if late else STEPS[2:], turn=n, batch=1, waited=w)
+        for n, (late, w) in enumerate(evaluated)
     ]
     found = play([*older, *uploads], [node], lab(slots=slots, spread=1, doubt=0.5, turns=turns))
     assert found.keys() == {work.task for work in [*older, *uploads]}  # nobody waits for ever

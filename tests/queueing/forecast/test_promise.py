@@ -9,21 +9,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from queueing.forecast.play import Moment
-from queueing.forecast.promise import Estimate, Place, Said, estimate, say
+from queueing.forecast.promise import Estimate, PlaceInLine, Said, estimate, say
 
 ADA, BO, CY = 1, 2, 3
-LINE = [Place(ADA, 0, 0), Place(BO, 0, 0), Place(CY, 1, 0)]
+LINE = [PlaceInLine(ADA, 0, 0), PlaceInLine(BO, 0, 0), PlaceInLine(CY, 1, 0)]
 SHORT, LONG = Estimate(80, 120), Estimate(100, 150)
 
 
-def all_of(found: Estimate, line: list[Place] = LINE) -> dict[int, Estimate]:
+def all_of(found: Estimate, line: list[PlaceInLine] = LINE) -> dict[int, Estimate]:
     return {place.task: found for place in line}
 
 
 BEFORE = say(all_of(SHORT), LINE, {}, same_lab=True)
 
 
-def told(line: list[Place], *, fresh: Estimate = LONG, same_lab: bool = True) -> dict[int, Estimate]:
+def told(line: list[PlaceInLine], *, fresh: Estimate = LONG, same_lab: bool = True) -> dict[int, Estimate]:
     said = say(all_of(fresh, line), line, BEFORE, same_lab=same_lab)
     return {task: each.estimate for task, each in said.items()}
 
@@ -35,17 +35,21 @@ def test_a_wobble_changes_nothing_and_less_is_said_at_once() -> None:
 
 
 def test_who_was_put_back_hears_the_truth_and_so_do_all_behind() -> None:
-    assert told([Place(ADA, 0, 0), Place(BO, 0, 0), Place(CY, 1, 1)]) == {ADA: SHORT, BO: SHORT, CY: LONG}
-    assert told([Place(ADA, 0, 1), Place(BO, 0, 0), Place(CY, 1, 0)]) == all_of(LONG)
+    assert told([PlaceInLine(ADA, 0, 0), PlaceInLine(BO, 0, 0), PlaceInLine(CY, 1, 1)]) == {
+        ADA: SHORT,
+        BO: SHORT,
+        CY: LONG,
+    }
+    assert told([PlaceInLine(ADA, 0, 1), PlaceInLine(BO, 0, 0), PlaceInLine(CY, 1, 0)]) == all_of(LONG)
 
 
 def test_who_comes_into_a_batch_is_heard_of_in_it_and_behind_it() -> None:
-    assert told([*LINE, Place(4, 2, 0)]) == {ADA: SHORT, BO: SHORT, CY: SHORT, 4: LONG}
-    assert told([*LINE, Place(4, 1, 0)]) == {ADA: SHORT, BO: SHORT, CY: LONG, 4: LONG}
+    assert told([*LINE, PlaceInLine(4, 2, 0)]) == {ADA: SHORT, BO: SHORT, CY: SHORT, 4: LONG}
+    assert told([*LINE, PlaceInLine(4, 1, 0)]) == {ADA: SHORT, BO: SHORT, CY: LONG, 4: LONG}
 
 
 def test_who_is_passed_over_hears_the_truth() -> None:
-    ahead = [Place(CY, 0, 0), Place(ADA, 1, 0), Place(BO, 1, 0)]
+    ahead = [PlaceInLine(CY, 0, 0), PlaceInLine(ADA, 1, 0), PlaceInLine(BO, 1, 0)]
     assert told(ahead) == {CY: SHORT, ADA: LONG, BO: LONG}
 
 
@@ -81,7 +85,7 @@ def test_while_everything_goes_its_way_nothing_goes_up(
     line: list[tuple[int, int, Estimate]], looks: list[Estimate]
 ) -> None:
     places = [
-        Place(task, group, setbacks) for task, (group, setbacks, _) in enumerate(sorted(line, key=lambda x: x[0]))
+        PlaceInLine(task, group, setbacks) for task, (group, setbacks, _) in enumerate(sorted(line, key=lambda x: x[0]))
     ]
     said: Mapping[int, Said] = {}
     for fresh in looks:

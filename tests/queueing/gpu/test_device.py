@@ -9,22 +9,22 @@ from pathlib import Path
 
 import pytest
 
-from queueing.gpu import Absent, Device, Facts, Unknown
+from queueing.gpu import Absent, Device, GpuMemoryFacts, Unknown
 from queueing.gpu.device import ANSWER_SECONDS
 from tests.doubles import nvml
-from tests.doubles.card import GIB, Card
+from tests.doubles.card import GIB, FakeCard
 from tests.doubles.nvml import Nvml
 
 
 @pytest.fixture
-def card(tmp_path: Path) -> Iterator[Card]:
-    card = Card(tmp_path / "card")
+def card(tmp_path: Path) -> Iterator[FakeCard]:
+    card = FakeCard(tmp_path / "card")
     yield card
     card.trouble("")  # lets a thread go that hangs in the driver
 
 
 @pytest.fixture
-def driver(card: Card) -> Nvml:
+def driver(card: FakeCard) -> Nvml:
     return Nvml(card)
 
 
@@ -33,49 +33,49 @@ def device(driver: Nvml) -> Device:
     return Device(driver)
 
 
-def test_a_look_tells_the_memory_of_the_device_and_names_who_holds_it(card: Card, device: Device) -> None:
+def test_a_look_tells_the_memory_of_the_device_and_names_who_holds_it(card: FakeCard, device: Device) -> None:
     card.take("blender", "", 3 * GIB)
     (blender,) = card.look().holdings
     found = device.look()
-    assert isinstance(found, Facts)
+    assert isinstance(found, GpuMemoryFacts)
     assert (found.total, found.used, found.free) == (8 * GIB, 3 * GIB, 5 * GIB)
     assert [str(one) for one in found.holders] == [f"blender (pid {blender.pid}, 3,072 MiB)"]
 
 
-def test_in_a_container_nobody_can_be_named_and_the_figures_stand(card: Card, device: Device) -> None:
+def test_in_a_container_nobody_can_be_named_and_the_figures_stand(card: FakeCard, device: Device) -> None:
     """F43: what NVML tells of processes is unusable there."""
     card.take("blender", "", 3 * GIB)
     card.trouble(nvml.NO_PROCESSES)
     found = device.look()
-    assert isinstance(found, Facts)
+    assert isinstance(found, GpuMemoryFacts)
     assert (found.used, found.holders) == (3 * GIB, ())
 
 
 @pytest.mark.parametrize("trouble", ["no library", "no driver", nvml.NO_DEVICE])
-def test_no_gpu_is_no_fault(card: Card, device: Device, trouble: str) -> None:
+def test_no_gpu_is_no_fault(card: FakeCard, device: Device, trouble: str) -> None:
     card.trouble(trouble)
     assert isinstance(device.look(), Absent)
 
 
 @pytest.mark.parametrize("trouble", nvml.ASKING)
 def test_a_driver_that_does_not_tell_is_unknown_and_known_again_afterwards(
-    card: Card, driver: Nvml, device: Device, trouble: str
+    card: FakeCard, driver: Nvml, device: Device, trouble: str
 ) -> None:
     """F43: also when the device was lost, after which only what is opened anew is alive."""
     device.look()
     card.trouble(trouble)
     assert device.look() == device.look() == Unknown(str(nvml.ASKING[trouble]()))
     card.trouble("")
-    assert isinstance(device.look(), Facts)
+    assert isinstance(device.look(), GpuMemoryFacts)
     assert driver.opened == 1
 
 
-def test_a_driver_of_another_version_is_unknown(card: Card, device: Device) -> None:
+def test_a_driver_of_another_version_is_unknown(card: FakeCard, device: Device) -> None:
     card.trouble("versions differ")
     assert isinstance(device.look(), Unknown)
 
 
-def test_a_gpu_that_was_there_and_is_gone_is_unknown_not_absent(card: Card, device: Device) -> None:
+def test_a_gpu_that_was_there_and_is_gone_is_unknown_not_absent(card: FakeCard, device: Device) -> None:
     """F43: while a driver is reloaded nothing is loaded by guess."""
     device.look()
     card.trouble("lost")
@@ -94,7 +94,7 @@ def hanging() -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if thread.name == "nvml"]
 
 
-def test_a_driver_that_hangs_holds_up_one_look_and_one_thread(card: Card, driver: Nvml) -> None:
+def test_a_driver_that_hangs_holds_up_one_look_and_one_thread(card: FakeCard, driver: Nvml) -> None:
     """F43: NVML can hang for ever."""
     device = Device(driver, answer_seconds=0.1)
     card.trouble(nvml.HANGS)
@@ -105,7 +105,7 @@ def test_a_driver_that_hangs_holds_up_one_look_and_one_thread(card: Card, driver
     card.trouble("")
     for thread in hanging():
         thread.join(5)
-    assert isinstance(device.look(), Facts)
+    assert isinstance(device.look(), GpuMemoryFacts)
 
 
 def test_a_binding_that_stumbles_is_unknown(driver: Nvml, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -136,13 +136,14 @@ real = Device().look()
 
 
 @pytest.mark.skipif(
-    not isinstance(real, Facts), reason=f"no GPU here ({real}): NVML's own answers, and their time, are unmeasured"
+    not isinstance(real, GpuMemoryFacts),
+    reason=f"no GPU here ({real}): NVML's own answers, and their time, are unmeasured",
 )
 def test_a_real_driver_tells_the_same_as_its_double() -> None:
     device = Device()
     began = time.monotonic()
     found = device.look()
-    assert isinstance(found, Facts)
+    assert isinstance(found, GpuMemoryFacts)
     assert time.monotonic() - began < ANSWER_SECONDS
     assert 0 < found.used + found.free <= found.total
-    assert isinstance(device.look(), Facts)
+    assert isinstance(device.look(), GpuMemoryFacts)

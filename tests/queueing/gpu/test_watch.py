@@ -9,22 +9,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from queueing.gpu import Device, Facts
+from queueing.gpu import Device, GpuMemoryFacts
 from queueing.gpu.memory import GpuMemory
 from queueing.gpu.watch import DWELL_SECONDS, PAUSE_BELOW, RESUME_ABOVE, RESUME_AFTER, Gate, GpuWatch
 from queueing.models import Event, Pause, Phase, Task, in_seconds
 from queueing.states import PhaseName
-from tests.doubles.card import GIB, Card
+from tests.doubles.card import GIB, FakeCard
 from tests.doubles.nvml import Nvml
 
 
 @pytest.fixture
-def card(tmp_path: Path) -> Card:
-    return Card(tmp_path / "card")
+def card(tmp_path: Path) -> FakeCard:
+    return FakeCard(tmp_path / "card")
 
 
 @pytest.fixture
-def device(card: Card) -> Device:
+def device(card: FakeCard) -> Device:
     return Device(Nvml(card))
 
 
@@ -95,7 +95,7 @@ def test_whatever_came_before_it_closes_within_two_unknown_samples_and_opens_aga
 
 
 @pytest.mark.parametrize("period", [2, 6, 20, 90])
-def test_a_sawtooth_moves_the_gate_at_most_once_in_fifteen_seconds(card: Card, device: Device, period: int) -> None:
+def test_a_sawtooth_moves_the_gate_at_most_once_in_fifteen_seconds(card: FakeCard, device: Device, period: int) -> None:
     """F44: another program takes and frees 7.5 of the 8 GB, at one sample a second."""
     gate, states = Gate(), []
     for second in range(3 * period):
@@ -104,7 +104,7 @@ def test_a_sawtooth_moves_the_gate_at_most_once_in_fifteen_seconds(card: Card, d
         elif second % period == period // 2:
             card.give_back("blender")
         found = device.look()
-        assert isinstance(found, Facts)
+        assert isinstance(found, GpuMemoryFacts)
         states.append(gate.sample(found.free / found.total, second))
     at = moves(states)
     assert all(after - before >= 15 for before, after in itertools.pairwise(at))
@@ -115,7 +115,7 @@ def test_a_sawtooth_moves_the_gate_at_most_once_in_fifteen_seconds(card: Card, d
 
 
 @pytest.fixture
-def watch(db: None, card: Card) -> GpuWatch:
+def watch(db: None, card: FakeCard) -> GpuWatch:
     """Of a node whose models use the GPU; nothing is loaded."""
     memory = GpuMemory(Device(Nvml(card)), Phase.objects.create(node="n"))
     memory.needs = {1: GIB}
@@ -136,7 +136,9 @@ def events() -> list[str]:
     return list(Event.objects.order_by("pk").values_list("kind", flat=True))
 
 
-def test_a_card_that_others_fill_pauses_the_node_in_words_and_resumes_by_itself(watch: GpuWatch, card: Card) -> None:
+def test_a_card_that_others_fill_pauses_the_node_in_words_and_resumes_by_itself(
+    watch: GpuWatch, card: FakeCard
+) -> None:
     now = watch_for(watch, 100, 5)
     assert not Pause.objects.exists()
     card.take("blender", "", 7 * GIB, pid=1)
@@ -151,7 +153,9 @@ def test_a_card_that_others_fill_pauses_the_node_in_words_and_resumes_by_itself(
 
 
 @pytest.mark.parametrize("trouble", ["lost", "unknown", "not supported"])
-def test_a_gpu_that_does_not_tell_pauses_the_node_within_two_samples(watch: GpuWatch, card: Card, trouble: str) -> None:
+def test_a_gpu_that_does_not_tell_pauses_the_node_within_two_samples(
+    watch: GpuWatch, card: FakeCard, trouble: str
+) -> None:
     """F43."""
     card.trouble(trouble)
     now = watch_for(watch, 100, 2)
@@ -162,7 +166,7 @@ def test_a_gpu_that_does_not_tell_pauses_the_node_within_two_samples(watch: GpuW
     assert reasons() == []
 
 
-def test_the_pause_lasts_as_long_as_its_cause(watch: GpuWatch, card: Card) -> None:
+def test_the_pause_lasts_as_long_as_its_cause(watch: GpuWatch, card: FakeCard) -> None:
     card.trouble("lost")
     now = watch_for(watch, 100, 3)
     Pause.objects.update(since=in_seconds(-20), until=in_seconds(1))
@@ -170,16 +174,16 @@ def test_the_pause_lasts_as_long_as_its_cause(watch: GpuWatch, card: Card) -> No
     assert Pause.objects.filter(until__gt=in_seconds(10)).exists()
 
 
-def test_a_person_who_lifts_it_is_told_again(watch: GpuWatch, card: Card) -> None:
+def test_a_person_who_lifts_it_is_told_again(watch: GpuWatch, card: FakeCard) -> None:
     card.trouble("lost")
     now = watch_for(watch, 100, 3)
-    Pause.objects.all().lift(by="operator")
+    Pause.objects.all().end(by="operator")
     watch_for(watch, now, 1)
     assert len(reasons()) == 1
 
 
-def test_what_a_person_paused_stays_paused_when_the_gpu_is_well_again(watch: GpuWatch, card: Card) -> None:
-    Pause.objects.place(Pause.What.EVERYTHING, node="n", by="operator", reason="repair")
+def test_what_a_person_paused_stays_paused_when_the_gpu_is_well_again(watch: GpuWatch, card: FakeCard) -> None:
+    Pause.objects.start(Pause.What.EVERYTHING, node="n", by="operator", reason="repair")
     card.trouble("lost")
     now = watch_for(watch, 100, 3)
     card.trouble("")
@@ -187,7 +191,7 @@ def test_what_a_person_paused_stays_paused_when_the_gpu_is_well_again(watch: Gpu
     assert reasons() == ["repair"]
 
 
-def test_a_pause_that_turns_into_another_one_says_so_but_not_with_every_sample(watch: GpuWatch, card: Card) -> None:
+def test_a_pause_that_turns_into_another_one_says_so_but_not_with_every_sample(watch: GpuWatch, card: FakeCard) -> None:
     card.trouble("lost")
     now = watch_for(watch, 100, 10)
     card.take("blender", "", 7 * GIB, pid=1)

@@ -160,7 +160,7 @@ export class Sending {
 
 function troubleOf(error) {
   if (!(error instanceof Refused)) return "offline";
-  if ([409, 423].includes(error.status)) return null; // asking where it is mends it
+  if ([409, 423].includes(error.status)) return null; // asking where it is fixes it
   if ([401, 403].includes(error.status)) return "signed_out";
   return error.status >= 500 && error.status !== 507 ? "offline" : "refused";
 }

@@ -12,7 +12,7 @@ from typing import Any
 
 from tests.doubles import acts, words
 from tests.doubles.acts import Act, Talk
-from tests.doubles.http import Exchange, Server
+from tests.doubles.http import Exchange, HttpDouble
 
 
 @dataclass
@@ -32,7 +32,7 @@ class FakeOpenAI:
     prompt_tokens: int | None = None  # what it says it read; None: what it was sent
 
     def __post_init__(self) -> None:
-        self.server = Server(self._handle)
+        self.server = HttpDouble(self._handle)
 
     @property
     def url(self) -> str:

@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from introeval.rehearsal.engines import Memory, StandIn
+from introeval.rehearsal.trouble import Trouble
 from queueing.engines.base import LanguageEngine, LanguageOptions, Prompt
 from queueing.engines.llm.answers import check
 from queueing.engines.llm.embedded import EmbeddedLlama
@@ -19,8 +21,6 @@ from queueing.engines.llm.ollama import Ollama
 from queueing.engines.llm.openai_compatible import OpenAICompatible
 from queueing.engines.llm.simulated import SimulatedLanguage
 from queueing.exceptions import Infrastructure, Interrupted, Permanent, Transient
-from queueing.rehearsal.engines import Memory, StandIn
-from queueing.rehearsal.trouble import Trouble
 from queueing.states import PhaseName
 from tests.doubles import ollama
 from tests.doubles.ollama import FakeOllama

@@ -18,9 +18,9 @@ from queueing.engines.llm.canary import FIELD, TOKENS
 from queueing.engines.llm.ollama import Ollama
 from queueing.exceptions import Infrastructure, Interrupted, OutOfMemory, Transient
 from tests.doubles import acts
-from tests.doubles.card import GIB, Card
+from tests.doubles.card import GIB, FakeCard
 from tests.doubles.ollama import FakeOllama, serving
-from tests.doubles.ollama.runners import Model
+from tests.doubles.ollama.runners import RunnerModel
 
 SCHEMA: dict[str, Any] = {"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]}
 PROMPT = Prompt("Be brief.", "Hello.")
@@ -138,7 +138,7 @@ def test_newer_ones_and_those_built_from_source_are_taken(server: FakeOllama, ve
 
 
 def test_a_context_smaller_than_asked_for_is_refused_at_loading() -> None:
-    short = FakeOllama(Model("tiny:latest", context=2048))
+    short = FakeOllama(RunnerModel("tiny:latest", context=2048))
     with serving(short), pytest.raises(Infrastructure, match="LLM_CONTEXT_TOKENS to 2048"):
         engine(short).load()
 
@@ -199,8 +199,8 @@ def test_a_model_that_never_was_on_a_gpu_is_used_where_it_is(server: FakeOllama)
 
 def test_another_program_on_the_card_pushes_the_model_off_it(tmp_path: Path) -> None:
     """F53: as Ollama does, without a word."""
-    card = Card(tmp_path / "card")
-    with serving(FakeOllama(Model("tiny:latest", weights=5 * GIB), card=card)) as server:
+    card = FakeCard(tmp_path / "card")
+    with serving(FakeOllama(RunnerModel("tiny:latest", weights=5 * GIB), card=card)) as server:
         model = engine(server)
         model.load()
         model.unload()
@@ -323,7 +323,7 @@ def test_a_server_that_hangs_even_when_asked_what_is_loaded_is_infrastructure(se
 
 
 def test_the_server_that_dies_in_mid_answer_frees_its_memory(tmp_path: Path) -> None:
-    card = Card(tmp_path / "card")
+    card = FakeCard(tmp_path / "card")
     with serving(FakeOllama(card=card, script=[acts.dies])) as server:
         model = engine(server)
         model.load()

@@ -74,7 +74,7 @@ def test_a_model_that_does_not_tell_its_shape_is_of_unknown_size(facts: dict[str
         sizes.size_of(FILES, facts, 8192)
 
 
-class Server:
+class SizesServer:
     """An Ollama that loads at once, and says that it took `took` bytes."""
 
     def __init__(self) -> None:
@@ -95,10 +95,10 @@ class Server:
 
 
 @pytest.fixture
-def server() -> Iterator[tuple[Server, str]]:
-    served = Server()
+def server() -> Iterator[tuple[SizesServer, str]]:
+    served = SizesServer()
 
-    class Handler(BaseHTTPRequestHandler):
+    class SizesHandler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             self._answer({})
 
@@ -116,7 +116,7 @@ def server() -> Iterator[tuple[Server, str]]:
         def log_message(self, format: str, *args: Any) -> None:
             """Silence."""
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as listener:
+    with ThreadingHTTPServer(("127.0.0.1", 0), SizesHandler) as listener:
         thread = Thread(target=listener.serve_forever, args=(0.01,))
         thread.start()
         yield served, f"http://127.0.0.1:{listener.server_port}"
@@ -128,14 +128,14 @@ def engine(url: str, **more: Any) -> Ollama:
     return Ollama(url, "llama3:8b", slots=3, context_tokens=8192, **more)
 
 
-def test_ollama_is_asked_for_the_files_and_the_shape_of_its_model(server: tuple[Server, str]) -> None:
+def test_ollama_is_asked_for_the_files_and_the_shape_of_its_model(server: tuple[SizesServer, str]) -> None:
     _, url = server
     llama = engine(url)
     assert llama.needs() == sizes.size_of(FILES, LLAMA, 8192).with_slots(3, 8192)
     assert llama.token_bytes() == 128 << 10
 
 
-def test_what_ollama_took_when_it_was_loaded_is_better_than_what_was_computed(server: tuple[Server, str]) -> None:
+def test_what_ollama_took_when_it_was_loaded_is_better_than_what_was_computed(server: tuple[SizesServer, str]) -> None:
     """How many slots Ollama lays out is its own setting, which no question to it tells."""
     served, url = server
     llama = engine(url)
@@ -146,7 +146,7 @@ def test_what_ollama_took_when_it_was_loaded_is_better_than_what_was_computed(se
     assert llama.token_bytes() == 0
 
 
-def test_what_others_had_loaded_says_nothing_of_what_our_own_load_takes(server: tuple[Server, str]) -> None:
+def test_what_others_had_loaded_says_nothing_of_what_our_own_load_takes(server: tuple[SizesServer, str]) -> None:
     served, url = server
     served.loaded, served.took = True, 4_800_000_000  # with a shorter context
     llama = engine(url)
@@ -155,7 +155,7 @@ def test_what_others_had_loaded_says_nothing_of_what_our_own_load_takes(server: 
 
 
 @pytest.mark.parametrize("trouble", ["missing", "shapeless", "away"])
-def test_a_size_that_nobody_can_tell_is_none_and_no_error(server: tuple[Server, str], trouble: str) -> None:
+def test_a_size_that_nobody_can_tell_is_none_and_no_error(server: tuple[SizesServer, str], trouble: str) -> None:
     served, url = server
     served.installed = trouble != "missing"
     served.facts = LLAMA if trouble != "shapeless" else {}
@@ -164,7 +164,7 @@ def test_a_size_that_nobody_can_tell_is_none_and_no_error(server: tuple[Server, 
     assert llama.token_bytes() == 0
 
 
-def test_an_ollama_on_another_machine_takes_nothing_of_this_nodes_gpu(server: tuple[Server, str]) -> None:
+def test_an_ollama_on_another_machine_takes_nothing_of_this_nodes_gpu(server: tuple[SizesServer, str]) -> None:
     _, url = server
     assert engine(url, shares_gpu=False).needs() == 0
     assert engine("http://127.0.0.1:9", shares_gpu=False).needs() == 0

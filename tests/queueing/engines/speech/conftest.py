@@ -22,16 +22,17 @@ SCRIPTS = {entry["file"]: entry["words"] for entry in json.loads((DEMO / "script
 
 
 @dataclass(frozen=True)
-class Recording:
+class ClipRecording:
     words: str
     samples: Samples
 
 
 @pytest.fixture(scope="session")
-def recordings() -> dict[str, Recording]:
+def recordings() -> dict[str, ClipRecording]:
     """The demo class's clips that have words in them."""
     return {
-        file: Recording(words, decode(DEMO / "clips" / file, max_seconds=60).samples) for file, words in SCRIPTS.items()
+        file: ClipRecording(words, decode(DEMO / "clips" / file, max_seconds=60).samples)
+        for file, words in SCRIPTS.items()
     }
 
 
@@ -55,7 +56,7 @@ def engines(cache: Path) -> Iterator[dict[str, HostedSpeech]]:
 class Heard(dict[tuple[str, str], Speech]):
     """Each clip as each engine heard it: (engine's name, file) → speech, transcribed at the first question."""
 
-    def __init__(self, engines: dict[str, HostedSpeech], recordings: dict[str, Recording]) -> None:
+    def __init__(self, engines: dict[str, HostedSpeech], recordings: dict[str, ClipRecording]) -> None:
         super().__init__()
         self.engines, self.recordings = engines, recordings
 
@@ -66,7 +67,7 @@ class Heard(dict[tuple[str, str], Speech]):
 
 
 @pytest.fixture(scope="session")
-def heard(engines: dict[str, HostedSpeech], recordings: dict[str, Recording]) -> Heard:
+def heard(engines: dict[str, HostedSpeech], recordings: dict[str, ClipRecording]) -> Heard:
     return Heard(engines, recordings)
 
 

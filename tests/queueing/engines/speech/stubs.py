@@ -9,15 +9,15 @@ from typing import Any
 
 from queueing.engines.base import Samples
 from queueing.engines.speech.hosted import HostedSpeech
-from queueing.engines.speech.transcriber import Decoding, Facts, Thrift, Transcriber, device_errors
+from queueing.engines.speech.transcriber import Decoding, DeviceFacts, Thrift, Transcriber, device_errors
 from queueing.engines.speech.voice import WINDOW
-from tests.doubles.card import GIB, Card, CardFull
+from tests.doubles.card import GIB, CardFull, FakeCard
 
 WORKING = GIB // 4  # for one window
 FACTS = {
-    Thrift.NONE: Facts("cuda:0", "float16", 8),
-    Thrift.SMALLER_BATCH: Facts("cuda:0", "float16", 4),
-    Thrift.LEAST: Facts("cuda:0", "int8_float16", 1),
+    Thrift.NONE: DeviceFacts("cuda:0", "float16", 8),
+    Thrift.SMALLER_BATCH: DeviceFacts("cuda:0", "float16", 4),
+    Thrift.LEAST: DeviceFacts("cuda:0", "int8_float16", 1),
 }
 WEIGHTS = {"float16": 2 * GIB, "int8_float16": GIB}
 HEARD = {
@@ -54,7 +54,7 @@ class Failing(HostedSpeech):
 class _OnACard(Transcriber):
     only_language = "en"
 
-    def __init__(self, card: Card, thrift: Thrift) -> None:
+    def __init__(self, card: FakeCard, thrift: Thrift) -> None:
         super().__init__(thrift)
         self.card, self.facts = card, FACTS[thrift]
         with device_errors():
@@ -73,7 +73,7 @@ class _OnACard(Transcriber):
 
 
 class _Failing(Transcriber):
-    facts = Facts("cuda:0", "float16")
+    facts = DeviceFacts("cuda:0", "float16")
     only_language = "en"
 
     def __init__(self, words: str, calls: Path, thrift: Thrift) -> None:
@@ -90,7 +90,7 @@ class _Failing(Transcriber):
 
 
 def on_a_card(card: str, thrift: Thrift) -> Transcriber:
-    return _OnACard(Card(Path(card)), thrift)
+    return _OnACard(FakeCard(Path(card)), thrift)
 
 
 def failing(words: str, calls: str, thrift: Thrift) -> Transcriber:

@@ -15,7 +15,7 @@ import pytest
 from queueing.engines.base import SAMPLE_RATE, Samples
 from queueing.engines.speech.hosted import HostedSpeech
 from queueing.exceptions import Crashed, Infrastructure, Interrupted
-from tests.queueing.engines.speech.conftest import Heard, Recording, hear
+from tests.queueing.engines.speech.conftest import ClipRecording, Heard, hear
 
 pytestmark = pytest.mark.slow
 
@@ -28,7 +28,7 @@ def engine(request: pytest.FixtureRequest, engines: dict[str, HostedSpeech]) -> 
 
 
 @pytest.fixture
-def speech(recordings: dict[str, Recording]) -> Samples:
+def speech(recordings: dict[str, ClipRecording]) -> Samples:
     return recordings["henry.wav"].samples
 
 

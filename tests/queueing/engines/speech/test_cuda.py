@@ -8,16 +8,17 @@ from pathlib import Path
 import pytest
 
 from queueing.engines.speech.faster_whisper import FasterWhisper
-from queueing.gpu import Device, Facts
-from queueing.planner import MIB
-from tests.queueing.engines.speech.conftest import Recording, hear
+from queueing.gpu import Device, GpuMemoryFacts
+from queueing.policy.memory_plan import MIB
+from tests.queueing.engines.speech.conftest import ClipRecording, hear
 
 driver = Device()
 before = driver.look()
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(
-        not isinstance(before, Facts), reason=f"no GPU here ({before}): Whisper on CUDA, and its memory, are unmeasured"
+        not isinstance(before, GpuMemoryFacts),
+        reason=f"no GPU here ({before}): Whisper on CUDA, and its memory, are unmeasured",
     ),
 ]
 
@@ -27,12 +28,12 @@ BACK_SECONDS = 10.0
 
 def used() -> int:
     facts = driver.look()
-    assert isinstance(facts, Facts)
+    assert isinstance(facts, GpuMemoryFacts)
     return facts.used
 
 
 def test_it_transcribes_takes_no_more_than_it_says_and_gives_all_of_it_back(
-    recordings: dict[str, Recording], cache: Path
+    recordings: dict[str, ClipRecording], cache: Path
 ) -> None:
     """F41: its process ends, since whatever else is done in it keeps some hundred MiB."""
     engine, baseline = FasterWhisper("tiny.en", device="cuda", cache=cache), used()

@@ -13,7 +13,7 @@ from queueing.engines.speech import models
 from queueing.engines.speech.faster_whisper import load, sentences
 from queueing.engines.speech.transcriber import Thrift, Transcriber, fitting
 from queueing.engines.speech.voice import WINDOW, cut, windows
-from tests.queueing.engines.speech.conftest import Recording
+from tests.queueing.engines.speech.conftest import ClipRecording
 
 
 class Doubtful:
@@ -51,7 +51,7 @@ def doubtful(transcriber: Any, monkeypatch: pytest.MonkeyPatch) -> Doubtful:
 
 
 @pytest.fixture
-def speech(recordings: dict[str, Recording]) -> Samples:
+def speech(recordings: dict[str, ClipRecording]) -> Samples:
     return np.concatenate([recordings[file].samples for file in ("henry.wav", "anna.webm")])
 
 

@@ -15,27 +15,27 @@ from queueing.engines.base import Samples
 from queueing.engines.speech.faster_whisper import choose
 from queueing.engines.speech.transcriber import Thrift, as_stage_error
 from queueing.exceptions import Infrastructure, OutOfMemory
-from tests.doubles.card import GIB, Card
-from tests.queueing.engines.speech.conftest import Recording, hear
+from tests.doubles.card import GIB, FakeCard
+from tests.queueing.engines.speech.conftest import ClipRecording, hear
 from tests.queueing.engines.speech.stubs import WEIGHTS, Failing, OnACard
 
 slow = pytest.mark.slow  # each child takes a second to begin
 
 
 @pytest.fixture
-def card(tmp_path: Path) -> Card:
-    return Card(tmp_path / "card", total=8 * GIB)
+def card(tmp_path: Path) -> FakeCard:
+    return FakeCard(tmp_path / "card", total=8 * GIB)
 
 
 @pytest.fixture
-def engine(card: Card) -> Iterator[OnACard]:
+def engine(card: FakeCard) -> Iterator[OnACard]:
     engine = OnACard(str(card.path))
     yield engine
     engine.unload()
 
 
 @pytest.fixture
-def short(recordings: dict[str, Recording]) -> Samples:
+def short(recordings: dict[str, ClipRecording]) -> Samples:
     return recordings["henry.wav"].samples
 
 
@@ -45,7 +45,7 @@ def long(short: Samples) -> Samples:
     return np.tile(short, 20)
 
 
-def leave_free(card: Card, gib: float) -> None:
+def leave_free(card: FakeCard, gib: float) -> None:
     card.take("another program", "", int((8 - gib) * GIB))
 
 
@@ -56,13 +56,13 @@ def pid_of(engine: OnACard | Failing) -> int:
 
 
 @slow
-def test_with_room_enough_nothing_is_spared(engine: OnACard, card: Card, long: Samples) -> None:
+def test_with_room_enough_nothing_is_spared(engine: OnACard, card: FakeCard, long: Samples) -> None:
     assert hear(engine, long).text == "Hello."
     assert (engine.thrift, card.look().most) == (Thrift.NONE, 4 * GIB)
 
 
 @slow
-def test_a_long_file_is_done_again_in_smaller_batches(engine: OnACard, card: Card, long: Samples) -> None:
+def test_a_long_file_is_done_again_in_smaller_batches(engine: OnACard, card: FakeCard, long: Samples) -> None:
     """F41: the process that ran out of memory is gone, and the same audio is done by another."""
     leave_free(card, 3.5)
     engine.load()
@@ -74,7 +74,7 @@ def test_a_long_file_is_done_again_in_smaller_batches(engine: OnACard, card: Car
 
 
 @slow
-def test_a_short_file_is_done_again_in_a_lighter_precision(engine: OnACard, card: Card, short: Samples) -> None:
+def test_a_short_file_is_done_again_in_a_lighter_precision(engine: OnACard, card: FakeCard, short: Samples) -> None:
     """F41"""
     leave_free(card, 2.1)
     assert hear(engine, short).text == "Hello."
@@ -82,7 +82,7 @@ def test_a_short_file_is_done_again_in_a_lighter_precision(engine: OnACard, card
 
 
 @slow
-def test_the_precision_is_lowered_after_the_batch(engine: OnACard, card: Card, long: Samples) -> None:
+def test_the_precision_is_lowered_after_the_batch(engine: OnACard, card: FakeCard, long: Samples) -> None:
     """F41: and what was told of the progress is not taken back."""
     leave_free(card, 2.5)
     engine.load()
@@ -93,7 +93,7 @@ def test_the_precision_is_lowered_after_the_batch(engine: OnACard, card: Card, l
 
 
 @slow
-def test_a_model_that_does_not_fit_is_loaded_in_a_lighter_precision(engine: OnACard, card: Card) -> None:
+def test_a_model_that_does_not_fit_is_loaded_in_a_lighter_precision(engine: OnACard, card: FakeCard) -> None:
     """F41"""
     leave_free(card, 1.5)
     engine.load()
@@ -101,7 +101,7 @@ def test_a_model_that_does_not_fit_is_loaded_in_a_lighter_precision(engine: OnAC
 
 
 @slow
-def test_it_stays_thrifty_until_it_is_unloaded(engine: OnACard, card: Card, short: Samples) -> None:
+def test_it_stays_thrifty_until_it_is_unloaded(engine: OnACard, card: FakeCard, short: Samples) -> None:
     leave_free(card, 2.1)
     hear(engine, short)
     thrifty = pid_of(engine)
@@ -115,7 +115,7 @@ def test_it_stays_thrifty_until_it_is_unloaded(engine: OnACard, card: Card, shor
 
 @slow
 def test_when_nothing_is_left_to_be_spared_all_that_was_tried_is_told(
-    engine: OnACard, card: Card, long: Samples
+    engine: OnACard, card: FakeCard, long: Samples
 ) -> None:
     """F41: and the card is as free as it was."""
     leave_free(card, 1.1)
@@ -129,7 +129,7 @@ def test_when_nothing_is_left_to_be_spared_all_that_was_tried_is_told(
 
 
 @slow
-def test_a_model_that_fits_in_no_way_is_refused(engine: OnACard, card: Card) -> None:
+def test_a_model_that_fits_in_no_way_is_refused(engine: OnACard, card: FakeCard) -> None:
     leave_free(card, 0.5)
     with pytest.raises(OutOfMemory, match="while it was loaded, and while it was loaded"):
         engine.load()

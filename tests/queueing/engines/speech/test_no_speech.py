@@ -8,7 +8,7 @@ import pytest
 from queueing.engines.base import SAMPLE_RATE
 from queueing.engines.speech.hosted import HostedSpeech
 from queueing.engines.speech.voice import listen
-from tests.queueing.engines.speech.conftest import Recording, hear
+from tests.queueing.engines.speech.conftest import ClipRecording, hear
 from tests.queueing.engines.speech.sounds import SOUNDS, record
 
 HINTS = ("Anna Miller", "Ben Carter", "Clara Wilson", "Daniel Cooper", "Emma Taylor", "Frank Harris", "Grace Parker")
@@ -42,7 +42,7 @@ def test_no_word_is_heard_in_a_minute_of_silence_and_noise(engines: dict[str, Ho
 
 
 @pytest.mark.slow
-def test_a_sound_with_a_voice_in_it_is_no_silence(recordings: dict[str, Recording]) -> None:
+def test_a_sound_with_a_voice_in_it_is_no_silence(recordings: dict[str, ClipRecording]) -> None:
     """What lets no noise through must let a student through who sits beside it."""
     voice = recordings["henry.wav"].samples
     for name in ("pink noise at 0.02", "hum of 50 Hz at 0.05", "a slow clock", "a fan"):

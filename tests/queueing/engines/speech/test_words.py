@@ -14,7 +14,7 @@ import pytest
 from queueing.engines.base import SAMPLE_RATE
 from queueing.engines.speech.faster_whisper import FasterWhisper
 from queueing.engines.speech.hosted import HostedSpeech
-from tests.queueing.engines.speech.conftest import DEMO, SCRIPTS, Heard, Recording, hear
+from tests.queueing.engines.speech.conftest import DEMO, SCRIPTS, ClipRecording, Heard, hear
 
 pytestmark = pytest.mark.slow
 STUDENTS = {entry["file"]: entry["student"] for entry in json.loads((DEMO / "scripts.json").read_text())}
@@ -27,7 +27,7 @@ def plain(text: str) -> str:
 
 @pytest.mark.parametrize("file", SCRIPTS)
 def test_at_most_a_tenth_of_a_demo_clips_words_is_wrong(
-    file: str, heard: Heard, recordings: dict[str, Recording]
+    file: str, heard: Heard, recordings: dict[str, ClipRecording]
 ) -> None:
     said = heard["faster-whisper", file]
     assert jiwer.wer(plain(recordings[file].words), plain(said.text)) <= 0.10
@@ -46,7 +46,7 @@ def test_openai_whisper_hears_the_same_words_at_the_same_times(file: str, heard:
 
 
 def test_the_larger_model_detects_the_language(
-    engines: dict[str, HostedSpeech], recordings: dict[str, Recording]
+    engines: dict[str, HostedSpeech], recordings: dict[str, ClipRecording]
 ) -> None:
     larger = FasterWhisper("base", cache=engines["faster-whisper"].cache)
     try:
@@ -57,7 +57,7 @@ def test_the_larger_model_detects_the_language(
     assert jiwer.wer(plain(recordings["clara.webm"].words), plain(heard.text)) <= 0.10
 
 
-def test_a_pause_stays_where_it_was(engines: dict[str, HostedSpeech], recordings: dict[str, Recording]) -> None:
+def test_a_pause_stays_where_it_was(engines: dict[str, HostedSpeech], recordings: dict[str, ClipRecording]) -> None:
     sentence = recordings["henry.wav"].samples
     pause = np.zeros(30 * SAMPLE_RATE, np.float32)
     heard = hear(engines["faster-whisper"], np.concatenate([sentence, pause, sentence]))
@@ -68,7 +68,7 @@ def test_a_pause_stays_where_it_was(engines: dict[str, HostedSpeech], recordings
 
 
 def test_a_long_file_is_heard_as_well_as_its_parts_and_in_its_order(
-    engines: dict[str, HostedSpeech], recordings: dict[str, Recording]
+    engines: dict[str, HostedSpeech], recordings: dict[str, ClipRecording]
 ) -> None:
     """Its windows are cut at pauses, and no word of a voice is lost between two."""
     parts = [recordings[file] for file in ("henry.wav", "anna.webm", "frank.mp3")]
@@ -87,7 +87,7 @@ def test_a_long_file_is_heard_as_well_as_its_parts_and_in_its_order(
 
 
 def test_names_are_heard_better_for_being_told(
-    engines: dict[str, HostedSpeech], recordings: dict[str, Recording]
+    engines: dict[str, HostedSpeech], recordings: dict[str, ClipRecording]
 ) -> None:
     """In the noise of a room; the words beside them get no worse."""
     found, wrong = [0, 0], [0.0, 0.0]
@@ -104,7 +104,7 @@ def test_names_are_heard_better_for_being_told(
 
 @pytest.mark.parametrize("file", ["clara.webm", "henry.wav"])
 def test_names_that_are_told_change_nothing_in_what_is_heard_well(
-    file: str, engines: dict[str, HostedSpeech], recordings: dict[str, Recording], heard: Heard
+    file: str, engines: dict[str, HostedSpeech], recordings: dict[str, ClipRecording], heard: Heard
 ) -> None:
     told = hear(engines["faster-whisper"], recordings[file].samples, NAMES)
     assert plain(told.text) == plain(heard["faster-whisper", file].text)

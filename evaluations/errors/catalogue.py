@@ -1,0 +1,306 @@
+"""The catalogue of everything that can go wrong, in words for people.
+
+A code is what `queueing.exceptions.StageError` and the upload views carry; `explain` turns it into a title, what
+happened and what to do, in the language of whoever asks. Technical detail is for staff and lives elsewhere
+(`Attempt.detail`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, astuple, dataclass
+from typing import Final
+
+from django.utils.translation import gettext
+from django.utils.translation import gettext_noop as _
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """What a person reads about an error."""
+
+    title: str
+    what: str
+    todo: str
+
+
+_RETRY = _("Your video is safe. Press “Try again”; if it happens twice, tell your teacher.")
+_RECORD = _("Record it again and check that you can hear yourself when you play it, then upload the new file.")
+
+CATALOGUE: Final[dict[str, Explanation]] = {
+    # The file itself
+    "empty_file": Explanation(
+        _("The file is empty"),
+        _("There is not a single byte in it."),
+        _("Check the recording on your device and upload it again."),
+    ),
+    "unreadable": Explanation(
+        _("The file can’t be read"),
+        _("It looks like a video or a recording, but it is broken or was cut off."),
+        _("Check that it plays on your device, then upload it again."),
+    ),
+    "not_media": Explanation(
+        _("This is not a video or a recording"),
+        _("What is inside is not a kind of file we can read, whatever its name ends in."),
+        _("Upload an mp4, mov, webm, m4a, mp3, ogg or wav file."),
+    ),
+    "no_audio": Explanation(_("There is no sound in it"), _("The video has a picture but no sound track."), _RECORD),
+    "no_speech": Explanation(_("Nobody speaks in it"), _("There is sound, but no words were heard."), _RECORD),
+    "too_long": Explanation(
+        _("It is too long"),
+        _("The recording is longer than your class allows."),
+        _("Record a shorter one, then upload it."),
+    ),
+    "too_many_pixels": Explanation(
+        _("The picture is too large"),
+        _("The video has more pixels than we can handle."),
+        _("Record with a lower resolution, 1080p at most, then upload it."),
+    ),
+    "too_large": Explanation(
+        _("The file is too large"),
+        _("It has more bytes than we accept."),
+        _("Record with a lower quality or a shorter one, then upload it."),
+    ),
+    "no_such_file": Explanation(
+        _("There is no such file"),
+        _("Nothing, or no regular file, has this name."),
+        _("Check the name and the folder."),
+    ),
+    "no_permission": Explanation(
+        _("The file may not be read"),
+        _("The account that runs the command may not read it, or not write where uploads are kept."),
+        _("Change the file’s permissions, or run the command as somebody who may."),
+    ),
+    "file_missing": Explanation(
+        _("The stored video is gone"),
+        _("Its file is no longer on the disk of the lab computer."),
+        _("Tell your teacher, and upload the video again if you still have it."),
+    ),
+    "file_damaged": Explanation(
+        _("The stored video was damaged"),
+        _("Its file on the lab computer is not what you uploaded any more."),
+        _("Tell your teacher, and upload the video again if you still have it."),
+    ),
+    "decoder_crashed": Explanation(
+        _("The file crashed the reader"), _("The program that reads videos stopped while it read this one."), _RETRY
+    ),
+    "decoder_timeout": Explanation(
+        _("Reading the file took too long"), _("The program that reads videos did not get to its end in time."), _RETRY
+    ),
+    # The machine
+    "does_not_fit": Explanation(
+        _("The model does not fit into the computer’s memory"),
+        _("Lighter settings were tried as well."),
+        _("Your video is safe. Tell your teacher: the computer needs a smaller model, or less beside it."),
+    ),
+    "out_of_memory": Explanation(
+        _("The model ran out of memory"), _("The computer had too little memory for this step."), _RETRY
+    ),
+    "infrastructure": Explanation(
+        _("Something the work needs is not there"),
+        _("A server or a disk of the lab is not answering."),
+        _("Your video is safe. The work goes on by itself when it is back; your teacher can see what is missing."),
+    ),
+    "engine_unavailable": Explanation(
+        _("The model’s server is not answering"),
+        _("The program that does this step could not be reached."),
+        _("Your video is safe. The work goes on by itself when it is back; your teacher can see what is missing."),
+    ),
+    "engine_busy": Explanation(
+        _("The model’s server is busy"),
+        _("The program that does this step has too much to do, or is still starting."),
+        _("Your video is safe. The work goes on by itself in a moment."),
+    ),
+    "engine_unfit": Explanation(
+        _("The model’s server is not set up for this"),
+        _("The program that does this step is too old, or has less room than this work needs."),
+        _("Your video is safe. Tell your teacher: the lab’s settings have to be corrected first."),
+    ),
+    "engine_refuses": Explanation(
+        _("The model’s server refuses us"),
+        _("The program that does this step wants another password than the one it was given."),
+        _("Your video is safe. Tell your teacher: the lab’s settings have to be corrected first."),
+    ),
+    "model_missing": Explanation(
+        _("The model is not installed"),
+        _("The model for this step is not on the lab computer."),
+        _("Your video is safe. Tell your teacher: the model has to be installed first."),
+    ),
+    "model_tampered": Explanation(
+        _("The model’s files are not what they should be"),
+        _("The model on the lab computer was changed or damaged, so it is not used."),
+        _("Your video is safe. Tell your teacher: the model has to be installed again."),
+    ),
+    "not_loaded": Explanation(_("The model was not ready"), _("This step began before its model was there."), _RETRY),
+    "hung": Explanation(_("The model stopped answering"), _("The program that does this step was stopped."), _RETRY),
+    "undead_model": Explanation(
+        _("The last model is still in memory"),
+        _("The computer could not make room for the next step."),
+        _("Your video is safe. The work goes on by itself when there is room; your teacher can see what holds it up."),
+    ),
+    "device_failed": Explanation(
+        _("The graphics card stopped working"),
+        _("The device that does this step is not usable at the moment."),
+        _("Your video is safe. The work goes on by itself when it is back; tell your teacher."),
+    ),
+    "cpu_fallback": Explanation(
+        _("The model is not on the graphics card any more"),
+        _("It would work far too slowly, so the work waits until it is back where it belongs."),
+        _("Your video is safe. The work goes on by itself when it is back; tell your teacher."),
+    ),
+    "disk_full": Explanation(
+        _("The disk of the lab computer is full"),
+        _("There is no room for more videos at the moment."),
+        _("Keep your file, tell your teacher, and try again later."),
+    ),
+    "disk_failed": Explanation(
+        _("The disk of the lab computer is not answering"),
+        _("The disk that keeps the videos can’t be read or written at the moment."),
+        _(
+            "The work goes on by itself when it is back; your teacher can see what is missing."
+            " Keep your file until then."
+        ),
+    ),
+    "interrupted": Explanation(
+        _("The work was interrupted"),
+        _("The computer had to stop in the middle."),
+        _("Your video is safe. It goes on by itself."),
+    ),
+    "crashed": Explanation(
+        _("The model stopped working"), _("The program that does this step ended in the middle."), _RETRY
+    ),
+    "poison": Explanation(
+        _("The work on this video keeps crashing"),
+        _("The program that does this step crashed more than once with it, so it was set aside for the others’ sake."),
+        _("Your video is safe. Tell your teacher; recording it again in another format often helps."),
+    ),
+    "too_slow": Explanation(_("It took too long"), _("This step did not end within its time."), _RETRY),
+    # The language model
+    "invalid_answer": Explanation(
+        _("The model’s answer made no sense"), _("The language model gave an answer that can’t be used, twice."), _RETRY
+    ),
+    "prompt_cut": Explanation(
+        _("The model read only a part of what it was given"),
+        _("The beginning of its task did not reach the language model, so its answer was thrown away, twice."),
+        _RETRY,
+    ),
+    "answer_cut": Explanation(
+        _("The model’s answer was cut off"), _("The language model did not come to an end."), _RETRY
+    ),
+    "too_long_for_model": Explanation(
+        _("There is too much text for the model"),
+        _("What you said is longer than the language model can read at once."),
+        _("Your video is safe. Record a shorter one, or tell your teacher."),
+    ),
+    # The class
+    "bad_rubric": Explanation(
+        _("The rubric of the class can’t be scored"),
+        _("A criterion has nothing to be measured by, or there is none that is judged or measured."),
+        _("Your video is safe. Tell your teacher: the rubric has to be corrected first. Then press “Try again”."),
+    ),
+    # Uploads
+    "too_many_uploads": Explanation(
+        _("Too many uploads at once"),
+        _("You have as many unfinished uploads as one student may have."),
+        _("Finish or discard one of them first, on the page “My videos”."),
+    ),
+    "upload_active": Explanation(
+        _("Another upload of yours is under way"),
+        _("A student’s videos are taken one after the other."),
+        _("It is tried again by itself, and begins when the other one has arrived."),
+    ),
+    "too_many_an_hour": Explanation(
+        _("You have handed in many videos within an hour"),
+        _("There is a limit, so that everybody’s turn comes."),
+        _("Try again later; what is handed in stays."),
+    ),
+    "too_much": Explanation(
+        _("Your videos take all the room that a student has"),
+        _("There is a limit on how much is kept of one student."),
+        _("Delete a video that you don’t need any more, or ask your teacher."),
+    ),
+    "too_many_submissions": Explanation(
+        _("You have handed in as many videos as your class allows"),
+        _("There is a limit on the number of videos per student."),
+        _("Delete one that you don’t need any more, or ask your teacher."),
+    ),
+    "upload_gone": Explanation(
+        _("This upload is gone"),
+        _("It was discarded, or left unfinished for too long."),
+        _("Choose the file again to start over."),
+    ),
+    "deleted": Explanation(
+        _("This recording was deleted"),
+        _("It had been handed in, and then it was deleted, so it is not taken again by itself."),
+        _("Choose it as a file if it shall be handed in again."),
+    ),
+    "upload_busy": Explanation(
+        _("This upload is being written to"),
+        _("Another part of it is arriving right now."),
+        _("It is tried again by itself."),
+    ),
+    "offset_conflict": Explanation(
+        _("The parts of the file don’t fit together"),
+        _("A part arrived that is not the next one."),
+        _("It is tried again by itself."),
+    ),
+    "bad_request": Explanation(
+        _("The upload was not understood"),
+        _("The browser sent something unexpected."),
+        _("Reload the page and choose the file again."),
+    ),
+    "no_class": Explanation(
+        _("You are not in this class"), _("Only students of a class can hand in for it."), _("Ask your teacher.")
+    ),
+    # Requests
+    "signed_out": Explanation(
+        _("You are signed out"),
+        _("Your session has ended, or was never begun."),
+        _("Sign in; if you were uploading, choose the same file again."),
+    ),
+    "no_token": Explanation(
+        _("The page was too old, or the request came from elsewhere"),
+        _("What changes something carries the token of a page of this site, and this request did not."),
+        _("Reload the page and try again; a program sends the cookie “csrftoken” as the header X-CSRFToken."),
+    ),
+    "not_found": Explanation(
+        _("There is no such thing here"),
+        _("It does not exist, or it is not yours to see."),
+        _("Check the address, and that you are signed in as yourself."),
+    ),
+    "wrong_method": Explanation(
+        _("This can’t be done to it"),
+        _("The address exists, but not with this method."),
+        _("The header Allow of this answer names the methods that it has."),
+    ),
+    "not_understood": Explanation(
+        _("The request was not understood"),
+        _("A part of it is missing, or is not of the kind that it must be."),
+        _("The description of the API, /api/openapi.json, says what it must look like."),
+    ),
+    "nothing_to_retry": Explanation(
+        _("There is nothing to try again"),
+        _("Only work that failed or was cancelled can be tried again."),
+        _("Look at its status: it may be under way already."),
+    ),
+    "nothing_to_cancel": Explanation(
+        _("There is nothing to cancel"), _("The work on it has ended already."), _("Look at its status.")
+    ),
+    # Everything else
+    "unexpected": Explanation(_("Something went wrong"), _("An error came up that nobody has a name for yet."), _RETRY),
+}
+
+OF_THE_FILE: Final = frozenset(
+    {"empty_file", "unreadable", "not_media", "no_audio", "no_speech", "too_long", "too_many_pixels", "too_large"}
+)
+"""Those that another recording fixes."""
+
+
+def explain(code: str) -> Explanation:
+    """The words for an error code in the language of the request; unknown codes get those of `unexpected`."""
+    return Explanation(*map(gettext, astuple(CATALOGUE.get(code, CATALOGUE["unexpected"]))))
+
+
+def problem(code: str, *, id: str, detail: str = "") -> dict[str, str]:
+    """How programs are told of an error; `id` is what staff find it by, `detail` a sentence on this very case."""
+    words = asdict(explain(code))
+    return {"code": code, **words, "what": f"{words['what']} {detail}".strip(), "id": id}

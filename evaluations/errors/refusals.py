@@ -1,0 +1,76 @@
+"""A request that can't be served, told to programs in one shape: `{code, title, what, todo, id}`."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from typing import Final
+
+import structlog
+from django.http import HttpRequest, JsonResponse
+from django.http.response import HttpResponseBase
+from django.utils.deprecation import MiddlewareMixin
+from django.views.defaults import page_not_found
+
+from evaluations.errors import catalogue
+from evaluations.models import Submission
+from queueing.models import Task
+
+log = structlog.get_logger(__name__)
+
+ROOT: Final = "/api/"
+CODES: Final = {
+    400: "not_understood",
+    401: "signed_out",
+    403: "no_token",
+    404: "not_found",
+    405: "wrong_method",
+    413: "too_large",
+    500: "unexpected",
+}
+"""What Django itself refuses, by its status."""
+
+
+class RefusedError(Exception):
+    """The request can't be served; `code` is a key of the catalogue of errors, `detail` a sentence on this case."""
+
+    def __init__(self, status: int, code: str, headers: Mapping[str, str] | None = None, *, detail: str = "") -> None:
+        super().__init__(f"{status} {code}")
+        self.status = status
+        self.code = code
+        self.headers = dict(headers or {})
+        self.detail = detail
+
+
+def refusal(refused: RefusedError) -> JsonResponse:
+    """The answer to a refused request: the code and its words, and an id that is in the log."""
+    body = catalogue.problem(refused.code, id=uuid.uuid4().hex[:12], detail=refused.detail)
+    log.info("refused", id=body["id"], code=refused.code, status=refused.status)
+    return JsonResponse(body, status=refused.status, headers=refused.headers)
+
+
+class Gone(MiddlewareMixin):
+    """What is deleted while a request is at it does not exist for that request either: 404."""
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponseBase | None:
+        if isinstance(exception, Submission.DoesNotExist | Task.DoesNotExist):
+            return page_not_found(request, exception)
+        return None
+
+
+class OneShape(MiddlewareMixin):
+    """Gives that shape to what Django itself refuses under /api/: no such address, no token, a crash."""
+
+    def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
+        if not request.path.startswith(ROOT):
+            return response
+        response.headers.setdefault("Cache-Control", "no-store")
+        if response.status_code < 400 or response.get("Content-Type", "").startswith("application/json"):
+            return response
+        code = CODES.get(response.status_code, "unexpected")
+        told = refusal(RefusedError(response.status_code, code))
+        for name, value in response.items():
+            if not name.startswith("Content-"):
+                told[name] = value  # such as Allow
+        told.cookies = response.cookies
+        return told

@@ -1,0 +1,30 @@
+"""From the queue's signals to the sockets' processes: what is published only says that something changed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib.auth.models import User
+from django.contrib.auth.signals import user_logged_out
+from django.http import HttpRequest
+
+from evaluations.live.broker import broker
+from evaluations.live.sessions import session_mark
+from queueing.signals import phase_changed, task_changed
+
+
+def connect() -> None:
+    """Relay the queue's signals, which arrive after commit, to the sockets."""
+    task_changed.connect(_relay, dispatch_uid="live")
+    phase_changed.connect(_relay, dispatch_uid="live")
+    user_logged_out.connect(_relay_logout, dispatch_uid="live")
+
+
+def _relay(**kwargs: object) -> None:
+    broker.publish({"type": "look"})
+
+
+def _relay_logout(*, request: HttpRequest, user: User | None, **kwargs: Any) -> None:
+    # Django sends this before it drops the session: asking the session store now could still find it.
+    if user is not None and request.session.session_key:
+        broker.publish({"type": "session.ended", "session": session_mark(request.session.session_key)})

@@ -1,0 +1,82 @@
+"""A student's recordings in one class, and how each criterion went from one to the next."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.contrib.auth.models import User
+from django.template.defaultfilters import floatformat
+from django.utils.translation import gettext as _
+
+from evaluations.access import permissions
+from evaluations.models import Evaluation, Submission
+from evaluations.pages import charts
+
+
+@dataclass(frozen=True, slots=True)
+class RatedRecording:
+    """One that is rated, as far as the viewer may know."""
+
+    submission: Submission
+    scores: tuple[float | None, ...]  # in the order of the lines
+    is_this: bool  # the one that the page is about
+
+
+@dataclass(frozen=True, slots=True)
+class CriterionTrend:
+    """One criterion over all recordings, the oldest first."""
+
+    title: str
+    chart: charts.LineChart
+    change: str  # since the recording before this one, in words; empty if there is nothing to compare
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptProgress:
+    recordings: tuple[RatedRecording, ...]
+    lines: tuple[CriterionTrend, ...]
+    alike: bool  # all rated by the same model, so that their scores can be compared
+
+
+def of(found: Submission, viewer: User) -> AttemptProgress | None:
+    """All recordings of the student of `found` in its class that `viewer` may see the scores of; None below two."""
+    rated = permissions.visible_evaluations(viewer, found.classroom).filter(submission__student=found.student_id)
+    rows = list(rated.select_related("submission").order_by("submission__created_at", "submission"))
+    return between(rows, found) if len(rows) > 1 else None
+
+
+def between(rows: Sequence[Evaluation], this: Submission) -> AttemptProgress:
+    """Progress over `rows`, the oldest first. Criteria are told apart by their keys: a rubric may change."""
+    titles = {score["key"]: score["title"] for row in rows for score in row.scores}
+    places = [number for number, row in enumerate(rows) if row.submission_id == this.pk]
+    lines = [_line(title, [_score(row, key) for row in rows], places) for key, title in titles.items()]
+    recordings = [
+        RatedRecording(row.submission, tuple(_score(row, key) for key in titles), row.submission_id == this.pk)
+        for row in rows
+    ]
+    return AttemptProgress(tuple(recordings), tuple(lines), len({(row.engine, row.model) for row in rows}) == 1)
+
+
+def in_words(before: float | None, now: float | None) -> str:
+    """A change of score, kindly; empty without two scores."""
+    if before is None or now is None:
+        return ""
+    change = round(now - before, 1)
+    if change == 0:
+        return _("The same as last time.")
+    points = {"points": floatformat(abs(change), 1)}
+    if change > 0:
+        return _("+%(points)s since last time, a step forward.") % points
+    return _("%(points)s below last time. That happens to everybody.") % points
+
+
+def _score(row: Evaluation, key: str) -> float | None:
+    found: list[dict[str, Any]] = [score for score in row.scores if score["key"] == key]
+    return float(found[0]["score"]) if found else None
+
+
+def _line(title: str, scores: Sequence[float | None], places: Sequence[int]) -> CriterionTrend:
+    change = in_words(scores[places[0] - 1], scores[places[0]]) if places and places[0] else ""
+    return CriterionTrend(title, charts.line(scores), change)

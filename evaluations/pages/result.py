@@ -1,0 +1,96 @@
+"""What a person sees of a submission's result: as much as there is so far, and as they may see."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib.auth.models import User
+from django.utils.timezone import now
+from django.utils.translation import gettext as _
+
+from evaluations.access import permissions
+from evaluations.errors import catalogue
+from evaluations.models import Criterion, Evaluation, Form, Submission, Transcript
+from evaluations.pages import charts, progress, speaking, timeline
+from evaluations.rating import feedback, speech
+from queueing.models import Task
+from queueing.states import ENDED, State
+
+
+def of(found: Submission, viewer: User) -> dict[str, Any]:
+    """The context of `_results.html`, which first paint, push and poll share."""
+    transcript = Transcript.objects.filter(submission=found).first()
+    rated = Evaluation.objects.filter(submission=found).first()
+    shown = rated if rated and permissions.may_see(viewer, rated, found.classroom) else None
+    form = Form.objects.filter(submission=found).first()
+    measured = measure(transcript) if transcript else None
+    told, suggestions = advice(shown, measured, form) if shown else ("", [])
+    task = found.evaluation_task
+    return {
+        "submission": found,
+        "is_own": found.student_id == viewer.pk,
+        "transcript": transcript,
+        "form": form,
+        "evaluation": shown,
+        "feedback": told,
+        "suggestions": suggestions,
+        "is_hidden": rated is not None and shown is None,
+        "missing": missing(task, transcript, rated),
+        "progress": progress.of(found, viewer),
+        **(_spoken(transcript, measured) if transcript and measured else {}),
+        **(_scored(shown) if shown else {}),
+        **_story(task),
+    }
+
+
+def missing(task: Task, transcript: Transcript | None, evaluation: Evaluation | None) -> str:
+    """Why something that belongs here isn't here, and what comes of it; empty when everything is."""
+    if evaluation is not None:
+        return ""
+    if task.state not in ENDED:
+        if transcript:
+            return _("The scores will show up here as soon as it is rated.")
+        return _("The transcript will show up here as soon as it is transcribed.")
+    if task.state == State.CANCELLED:
+        if transcript:
+            return _("The work on it was stopped before the scores came. “Try again” goes on from there.")
+        return _("The work on it was stopped before the transcript came. “Try again” goes on from there.")
+    if transcript:
+        why = {"why": catalogue.explain(task.error_code).title}
+        return _("It stopped before the scores came: %(why)s. What was found before stays, and is below.") % why
+    return ""  # what happened is all there is, and it is told above
+
+
+def measure(transcript: Transcript) -> speech.SpeechFacts | None:
+    """None where no word was heard."""
+    words = speech.words_of(transcript.segments)
+    if not words:
+        return None
+    return speech.measure(words, speech_seconds=transcript.speech_seconds, duration=transcript.duration)
+
+
+def _spoken(transcript: Transcript, measured: speech.SpeechFacts) -> dict[str, Any]:
+    marks = speaking.timeline(speech.stretches(speech.words_of(transcript.segments)), transcript.duration)
+    return {
+        "speaking_facts": speaking.facts(measured),
+        "speaking_timeline": marks,
+        "speaking_places": [mark for mark in marks if mark.kind != speech.StretchKind.SPEECH],
+    }
+
+
+def advice(evaluation: Evaluation, measured: speech.SpeechFacts | None, form: Form | None) -> tuple[str, list[str]]:
+    """Feedback and suggestions, in the reader's language as far as they are our own words."""
+    told = [evaluation.feedback, *evaluation.suggestions]
+    if measured and form:
+        told = [feedback.retold(one, measured, form.answers()) for one in told]
+    return told[0], told[1:]
+
+
+def _scored(evaluation: Evaluation) -> dict[str, Any]:
+    parts = [score for score in evaluation.scores if score["basis"] != Criterion.Basis.COMPUTED]
+    return {"radar": charts.radar([(score["title"], score["score"]) for score in parts])}
+
+
+def _story(task: Task) -> dict[str, Any]:
+    told = timeline.spans(list(task.events.order_by("sequence")), now())
+    return {"spans": told, "lanes": timeline.lanes(told), "story": timeline.summary(told)}

@@ -1,0 +1,1 @@
+"""How a score comes about: facts of speech, evidence in the words, arithmetic, and feedback."""

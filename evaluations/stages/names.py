@@ -1,0 +1,29 @@
+"""The pipeline `evaluation` by its names: its stages, and the words that students, staff and programs see of them."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from django.db.models import TextChoices
+from django.utils.translation import gettext_lazy as _
+
+EVALUATION: Final = "evaluation"
+
+
+class Stage(TextChoices):
+    TRANSCRIBE = "transcribe", _("transcription")
+    EXTRACT = "extract", _("form")
+    RATE = "rate", _("rating")
+
+
+class StageStatus(TextChoices):
+    """How a task is in its stages; how it ended has the words of every pipeline (`queueing.states.Status`)."""
+
+    UPLOADED = "uploaded", _("uploaded")
+    STT_PENDING = "stt_pending", _("waiting for transcription")
+    STT_PROCESSING = "stt_processing", _("transcribing")
+    STT_COMPLETE = "stt_complete", _("transcribed")
+    EVAL_PENDING = "eval_pending", _("waiting for rating")
+    EVAL_PROCESSING = "eval_processing", _("extracting the form")
+    MISTRAL_COMPLETE = "mistral_complete", _("form extracted")
+    LLAMA_PROCESSING = "llama_processing", _("rating")

@@ -1,0 +1,160 @@
+"""Evaluating files of this machine, without a browser: hand them in, wait, tell what came of each."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import uuid
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth.models import User
+
+from evaluations import actions
+from evaluations.errors import catalogue
+from evaluations.models import Classroom, Evaluation, Form, Rubric, Submission, Transcript
+from queueing.exceptions import Permanent, StageError
+from queueing.models import Attempt, Task
+from queueing.states import LIVE, State
+
+CLASSROOM = "Command line"
+USERNAME = "command-line"
+_REFUSED = {
+    errno.ENOENT: "no_such_file",
+    errno.ENAMETOOLONG: "no_such_file",
+    errno.EACCES: "no_permission",
+    errno.EPERM: "no_permission",
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG), "disk_full"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class LocalFile:
+    """A file as it was named (what no Unicode can say is replaced), and its submission or why there is none: a code."""
+
+    name: str
+    submission: Submission | None = None
+    refused: str = ""
+
+    @property
+    def task(self) -> Task | None:
+        return self.submission.evaluation_task if self.submission else None
+
+    @property
+    def completed(self) -> bool:
+        task = self.task
+        return task is not None and task.state == State.DONE
+
+
+def hand_in(names: Sequence[str]) -> list[LocalFile]:
+    """Submit each file; one that failed before is retried. What can't be read is refused, the others go on."""
+    student, _ = User.objects.get_or_create(username=USERNAME, defaults={"is_active": False})
+    classroom, _ = Classroom.objects.get_or_create(name=CLASSROOM, defaults={"rubric": Rubric.default()})
+    return [_hand_in(name, classroom, student) for name in names]
+
+
+def _hand_in(name: str, classroom: Classroom, student: User) -> LocalFile:
+    try:
+        return LocalFile(_in_unicode(name), _submit(Path(name), classroom, student))
+    except StageError as error:
+        return LocalFile(_in_unicode(name), refused=error.code)
+    except OSError as error:
+        return LocalFile(_in_unicode(name), refused=_REFUSED.get(error.errno or 0, "unreadable"))
+
+
+def _submit(path: Path, classroom: Classroom, student: User) -> Submission:
+    if not path.is_file():
+        raise Permanent(code="no_such_file")
+    if path.stat().st_size > settings.UPLOAD_MAX_BYTES:
+        raise Permanent(code="too_large")
+    staged = settings.UPLOADS_DIR / f"local-{uuid.uuid4().hex}"
+    staged.parent.mkdir(parents=True, exist_ok=True)
+    original_name = _in_unicode(path.name)
+    try:
+        shutil.copyfile(path, staged)
+        submission, new = actions.submit(
+            classroom=classroom, student=student, staged=staged, original_name=original_name
+        )
+    finally:
+        staged.unlink(missing_ok=True)
+    if not new:
+        actions.retry(submission=submission, by=student)
+    return submission
+
+
+def _in_unicode(name: str) -> str:
+    """A file's name may hold any bytes; the database and JSON take text only."""
+    return os.fsencode(name).decode(errors="replace")
+
+
+def all_ended(files: Sequence[LocalFile]) -> bool:
+    ids = [file.submission.pk for file in files if file.submission]
+    return not Task.objects.filter(submission__in=ids, state__in=LIVE).exists()
+
+
+def result(file: LocalFile) -> dict[str, Any]:
+    """Everything that is known of one file, as plain values."""
+    task = file.task
+    if task is None or file.submission is None:
+        return _EMPTY | {"file": file.name, "status": "failed", "error": _error(file.refused)}
+    submission = file.submission
+    transcript = Transcript.objects.filter(submission=submission).first()
+    form = Form.objects.filter(submission=submission).first()
+    evaluation = Evaluation.objects.filter(submission=submission).first()
+    attempts = [_attempt(row) for row in task.attempts.all()]
+    return _EMPTY | {
+        "file": file.name,
+        "status": task.status.value,
+        "error": _error(task.error_code) if task.error_code else None,
+        "transcript": transcript.text if transcript else None,
+        "language": transcript.language if transcript else None,
+        "form": form.answers() if form else None,
+        "scores": evaluation.scores if evaluation else None,
+        "overall": evaluation.overall if evaluation else None,
+        "feedback": evaluation.feedback if evaluation else None,
+        "suggestions": evaluation.suggestions if evaluation else None,
+        "speech": evaluation.speech if evaluation else None,
+        "timings": _timings(attempts),
+        "attempts": attempts,
+    }
+
+
+_EMPTY: dict[str, Any] = dict.fromkeys(
+    (
+        "file",
+        "status",
+        "error",
+        "transcript",
+        "language",
+        "form",
+        "scores",
+        "overall",
+        "feedback",
+        "suggestions",
+        "speech",
+        "timings",
+        "attempts",
+    )
+)
+
+
+def _error(code: str) -> dict[str, str]:
+    return {"code": code, **asdict(catalogue.explain(code))}
+
+
+def _attempt(row: Attempt) -> dict[str, Any]:
+    return {
+        "stage": row.stage,
+        "outcome": row.outcome,
+        "error_code": row.error_code,
+        "compute_seconds": row.compute_seconds,
+    }
+
+
+def _timings(attempts: list[dict[str, Any]]) -> dict[str, float]:
+    """Stage → seconds its last successful attempt computed."""
+    return {row["stage"]: round(row["compute_seconds"], 3) for row in attempts if row["outcome"] == "succeeded"}

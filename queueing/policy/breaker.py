@@ -1,0 +1,109 @@
+"""When a model server is left alone, probed, or restarted: its state in, a move out.
+
+A breaker is *closed* while tasks may call the server. It *opens* after failures in a row: no task is put at risk. When
+its pause is over, one worker sends a probe, a call that is nobody's task; an answer closes it, a failure opens it again
+for longer. A server that stays silent is restarted, where a node knows how.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Final
+
+from queueing.exceptions import Crashed, Infrastructure, StageError
+
+
+@dataclass(frozen=True, slots=True)
+class BreakerConfig:
+    """When a breaker opens, and for how long; times in seconds."""
+
+    opens_after: int = 3  # failures in a row
+    first_pause: float = 2.0
+    max_pause: float = 8.0  # so that with the question itself work resumes within 10 s of the server's return
+    restart_after: int = 2  # openings without an answer: a blip restarts nothing
+    max_restarts: int = 3  # without an answer, and also within `restart_window`
+    restart_window: float = 600.0
+    restart_grace: float = 60.0  # a server that was restarted gets as long to come up
+    given_up_pause: float = 60.0  # between two questions, once all restarts were in vain
+
+
+class Sign(Enum):
+    """What the end of a call says about its server."""
+
+    ANSWER = auto()  # a model answered, well or badly
+    FAILURE = auto()
+    SILENCE = auto()  # for a whole deadline: as good a proof as several failures
+    NOTHING = auto()
+
+
+class Move(Enum):
+    WORK = auto()  # closed: tasks may call it
+    WAIT = auto()
+    PROBE = auto()
+    RESTART = auto()
+
+
+# The model answered, only badly: nothing is wrong with its server.
+ANSWERED: Final = ("invalid_answer", "answer_cut", "prompt_cut")
+# Of these a restart is no cure: it is busy or loading, wants another key, is not what we need, lacks a file.
+ALIVE: Final = ("engine_busy", "engine_refuses", "engine_unfit", "model_missing")
+GONE: Final = ("engine_unavailable", "cpu_fallback", *ALIVE)
+
+
+def sign_of(error: StageError | None) -> Sign:
+    """What a task's call says of the server. Full disks, lost databases and bad input say nothing of it.
+
+    `too_slow` may be the task's own fault, so it burns an attempt; but several such tasks, or all of a class, must not
+    be spent on a server that hangs. The question that follows tells the two apart in seconds.
+    """
+    if error is None or error.code in ANSWERED:
+        return Sign.ANSWER
+    if error.code == "too_slow":
+        return Sign.SILENCE
+    if isinstance(error, Crashed) or (isinstance(error, Infrastructure) and error.code in GONE):
+        return Sign.FAILURE
+    return Sign.NOTHING
+
+
+@dataclass(frozen=True, slots=True)
+class BreakerState:
+    """How a server stands, at one moment of the database's clock."""
+
+    openings: int = 0  # since it last answered; 0: closed
+    pausing: bool = False  # its pause, the question or the restart under way is not over
+    asked: bool = False  # by a worker, which may have died since
+    error_code: str = ""
+    restarts: int = 0  # since it last answered
+    restart_ages: tuple[float, ...] = ()  # seconds since each of the last ones
+
+
+def next_move(state: BreakerState, config: BreakerConfig, *, can_restart: bool) -> Move:
+    if not state.openings:
+        return Move.WORK
+    if state.pausing and state.asked:
+        return Move.WAIT
+    needed = state.openings >= config.restart_after and state.error_code not in ALIVE
+    if can_restart and needed and may_restart(state, config):
+        return Move.RESTART
+    return Move.WAIT if state.pausing else Move.PROBE
+
+
+def may_restart(state: BreakerState, config: BreakerConfig) -> bool:
+    """Whether the budget allows it, and the last restart has had its time to work."""
+    recent = [age for age in state.restart_ages if age < config.restart_window]
+    left = config.max_restarts - max(state.restarts, len(recent))
+    return left > 0 and all(age >= config.restart_grace for age in recent)
+
+
+def given_up(restarts: int, config: BreakerConfig) -> bool:
+    """All restarts were in vain: a person has to look."""
+    return restarts >= config.max_restarts
+
+
+def pause_seconds(openings: int, restarts: int, config: BreakerConfig) -> float:
+    """How long it stays open the `openings`-th time."""
+    if given_up(restarts, config):
+        return config.given_up_pause
+    # Bounded before it is raised to: an outage may last for a holiday.
+    return min(config.first_pause * 2.0 ** min(openings - 1, 10), config.max_pause)

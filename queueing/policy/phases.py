@@ -1,0 +1,116 @@
+"""What the GPU of a node should be for: one look at the queue and the limits in, a decision out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from queueing.policy import batches
+from queueing.states import PhaseName
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """What one phase has to do."""
+
+    due: int = 0  # tasks that could be claimed now
+    running: int = 0
+    oldest_seconds: float = 0  # how long the longest waiting of the due has waited in its stage
+
+    @property
+    def any(self) -> bool:
+        return self.due + self.running > 0
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """One look at the queue, from one statement."""
+
+    unbatched: Demand = Demand()  # uploads that are in no batch yet
+    batch: Demand = Demand()  # of this node's open batch, and what needs no batch, for speech to text
+    evaluation: Demand = Demand()
+    expired: int = 0  # running tasks, of any worker, whose lease ran out
+    live: int = 0  # tasks that have not ended, all of them
+    owned: frozenset[int] = frozenset()  # the running tasks of the worker that looks
+    paused: frozenset[PhaseName] = frozenset()  # nothing of these may begin
+    drained: bool = False  # and nothing may stay loaded
+    wanted: PhaseName | None = None  # a person asked for this phase, and its time is not over
+    troubled: frozenset[str] = frozenset()  # the worker's model servers that failed and have not answered since
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    batch_size: int
+    batch_max_wait_seconds: float
+    max_dwell_seconds: float
+    idle_unload_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    phase: PhaseName | None  # None: nothing needs to be loaded
+    why: str
+
+
+def next_phase(
+    current: PhaseName | None,
+    snapshot: Snapshot,
+    limits: Limits,
+    *,
+    dwelt_seconds: float,
+    idle_seconds: float,
+    blocked: PhaseName | None = None,
+) -> Decision:
+    """What the node's GPU should be for.
+
+    A phase goes on while it has work: transcription for one batch, evaluation until uploads have waited for all of its
+    maximum dwell. Nothing to do for long enough unloads the model. While one phase is `blocked` or paused, the other
+    one works if it can. What a person asked for comes before all of that.
+    """
+    if snapshot.drained:
+        return Decision(None, "drained")
+    if snapshot.wanted:
+        return Decision(snapshot.wanted, "a person asked for it")
+    snapshot = _without_paused(snapshot)
+    if blocked == PhaseName.EVAL and (snapshot.batch.due or _batch_ready(snapshot, limits)):
+        return Decision(PhaseName.STT, "evaluation is blocked")
+    if blocked == PhaseName.STT and snapshot.evaluation.due:
+        return Decision(PhaseName.EVAL, "transcription is blocked")
+    if current == PhaseName.STT and snapshot.batch.any:
+        # Batches are small, so transcription can't hold up evaluation for long: a batch is always finished.
+        return Decision(current, "the batch is being transcribed")
+    if current == PhaseName.EVAL and snapshot.evaluation.any:
+        # By its own time, not by how long uploads waited: under a long backlog all of them waited too long, and the two
+        # phases would only take turns unloading each other.
+        if dwelt_seconds < limits.max_dwell_seconds or not (snapshot.batch.due or _batch_ready(snapshot, limits)):
+            return Decision(current, "transcripts are being evaluated")
+        return Decision(PhaseName.STT, "uploads have waited for a whole evaluation phase")
+    return _fresh_choice(current, snapshot, limits, idle_seconds)
+
+
+def _without_paused(snapshot: Snapshot) -> Snapshot:
+    """What waits for a paused phase is no work; what runs already is."""
+    if PhaseName.STT in snapshot.paused:
+        unbatched, batch = replace(snapshot.unbatched, due=0), replace(snapshot.batch, due=0)
+        snapshot = replace(snapshot, unbatched=unbatched, batch=batch)
+    if PhaseName.EVAL in snapshot.paused:
+        snapshot = replace(snapshot, evaluation=replace(snapshot.evaluation, due=0))
+    return snapshot
+
+
+def _fresh_choice(current: PhaseName | None, snapshot: Snapshot, limits: Limits, idle_seconds: float) -> Decision:
+    if snapshot.batch.due:
+        return Decision(PhaseName.STT, "an open batch waits for transcription")
+    if snapshot.evaluation.due:
+        return Decision(PhaseName.EVAL, "transcripts wait for evaluation")
+    if _batch_ready(snapshot, limits):
+        return Decision(PhaseName.STT, "uploads wait for transcription")
+    if current and idle_seconds < limits.idle_unload_seconds:
+        return Decision(current, "no work; the model stays loaded for a while")
+    return Decision(None, "no work")
+
+
+def _batch_ready(snapshot: Snapshot, limits: Limits) -> bool:
+    waiting = snapshot.unbatched
+    return batches.is_ready(
+        waiting.due, waiting.oldest_seconds, size=limits.batch_size, max_wait_seconds=limits.batch_max_wait_seconds
+    )

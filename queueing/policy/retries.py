@@ -1,0 +1,71 @@
+"""What becomes of a task whose attempt failed: again, handed back, or failed for good."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+from queueing.exceptions import Crashed, Infrastructure, Interrupted, Permanent, StageError
+
+
+@dataclass(frozen=True, slots=True)
+class RetryLimits:
+    """How often a stage may fail; each figure comes from the setting of the same name."""
+
+    max_attempts: int
+    max_crashes: int
+    backoff_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Tries:
+    """How the current stage has failed so far."""
+
+    failures: int
+    crashes: int
+
+
+@dataclass(frozen=True, slots=True)
+class FailTask:
+    error: StageError
+
+
+@dataclass(frozen=True, slots=True)
+class RetryLater:
+    delay_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class HandBack:
+    delay_seconds: float
+
+
+AfterFailure = FailTask | RetryLater | HandBack
+
+# An engine says `does_not_fit` when it has tried all that is lighter itself. Once more, for the memory may have been
+# another program's for a while; a server that ran out of it is a failure like any other.
+TRIES_TO_FIT = 2
+
+
+def after_failure(error: StageError, tries: Tries, limits: RetryLimits, chance: random.Random) -> AfterFailure:
+    """What becomes of a task whose attempt ended with `error`."""
+    if isinstance(error, Interrupted):
+        return HandBack(0)
+    if isinstance(error, Infrastructure):
+        return HandBack(_jittered(limits.backoff_seconds / 2, chance))
+    if isinstance(error, Permanent):
+        return FailTask(error)
+    if isinstance(error, Crashed):
+        if tries.crashes + 1 >= limits.max_crashes:
+            code = "hung" if error.code == "hung" else "poison"
+            return FailTask(Permanent(f"its worker died {tries.crashes + 1} times: {error}", code=code))
+        return RetryLater(_jittered(limits.backoff_seconds / 2, chance))
+    most = min(TRIES_TO_FIT, limits.max_attempts) if error.code == "does_not_fit" else limits.max_attempts
+    if tries.failures + 1 >= most:
+        return FailTask(error)
+    return RetryLater(_jittered(limits.backoff_seconds * 2**tries.failures, chance))
+
+
+def _jittered(seconds: float, chance: random.Random) -> float:
+    """±50 %, so that what failed together does not come back together."""
+    return seconds * chance.uniform(0.5, 1.5)

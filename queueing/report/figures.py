@@ -1,0 +1,171 @@
+"""The queue in figures: the same for commands, pages and the API."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import asdict
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db.models import Count, F, Min, Prefetch, Q
+from django.db.models.functions import Now
+
+from queueing import pipelines
+from queueing.models import Breaker, Forecast, Pause, Phase, Task, Worker
+from queueing.states import ENDED, State
+
+
+def status() -> dict[str, Any]:
+    """All that there is to say about the queue, as plain values; lengths of time in seconds.
+
+    The number of queries does not depend on the number of rows.
+    """
+    places = Task.objects.positions()
+    live = _live(places, Forecast.objects.current())
+    groups = _groups()
+    waits = {row["stage"]: _seconds(row["oldest"]) for row in groups if row["state"] == State.QUEUED}
+    return {
+        "phases": [_phase(row) for row in _phases()],
+        "pauses": pauses(),
+        "servers": servers(),
+        "counts": _counts(groups),
+        "statuses": _statuses(groups, live),
+        "oldest_seconds": max(waits.values(), default=0.0),
+        "oldest_seconds_of_stage": waits,
+        "workers": [_worker(row) for row in _workers()],
+        "failures": _failures(),
+        "positions": {str(task): place for task, place in places.items()},
+        "tasks": live,
+    }
+
+
+def pauses() -> list[dict[str, Any]]:
+    """What stands right now: what, where, why, who, until when."""
+    return [_pause(row) for row in Pause.objects.active().order_by("since")]
+
+
+def servers() -> list[dict[str, Any]]:
+    """The model servers that failed and have not answered since."""
+    return [_server(row) for row in Breaker.objects.filter(failures__gt=0).now()]
+
+
+def _server(row: Breaker) -> dict[str, Any]:
+    left = (row.open_until - row.now).total_seconds() if row.open_until else 0.0
+    return {
+        "server": row.server,
+        "open": row.openings > 0,
+        "failures": row.failures,
+        "opened_at": _moment(row.opened_at),
+        "again_in_seconds": round(max(left, 0.0), 1),
+        "asked": row.breaker_state.asked and left > 0,
+        "error": row.error,
+        "restarts": row.restarts,
+        "given_up": row.given_up,
+    }
+
+
+def _pause(row: Pause) -> dict[str, Any]:
+    return {
+        "what": row.what,
+        "node": row.node or None,
+        "drain": row.drain,
+        "reason": row.reason,
+        "by": row.by,
+        "since": row.since.isoformat(),
+        "until": _moment(row.until),
+    }
+
+
+def _phases() -> Iterable[Any]:
+    held = Q(wanted_until__isnull=False, wanted_until__gt=Now())
+    return Phase.objects.annotate(age=Now() - F("since"), held=held).order_by("node")
+
+
+def _phase(row: Any) -> dict[str, Any]:
+    return {
+        "node": row.node,
+        "phase": row.name or None,
+        "step": row.step,
+        "target": row.target or None,
+        "reason": row.reason,
+        "since": row.since.isoformat(),
+        "since_seconds": _seconds(row.age),
+        "plan": row.plan,
+        "wanted": row.wanted if row.held else None,
+        "wanted_until": _moment(row.wanted_until if row.held else None),
+    }
+
+
+def _live(places: dict[int, int], forecast: Forecast) -> list[dict[str, Any]]:
+    """Every task that has not ended, in the order of service."""
+    line = Task.objects.live().in_turn().select_related("batch")
+    return [
+        {
+            "id": task.pk,
+            "pipeline": task.pipeline,
+            "stage": task.stage,
+            "state": task.state,
+            "status": task.status.value,
+            "position": places.get(task.pk),
+            "estimate": asdict(found) if (found := forecast.of(task.pk)) else None,
+            "worker": str(task.worker_id) if task.worker_id else None,
+            "progress_done": task.progress_done,
+            "progress_total": task.progress_total,
+        }
+        for task in line
+    ]
+
+
+def _groups() -> list[Any]:
+    """How many tasks there are of each stage and state, and since when the first of them is in its stage."""
+    found = Task.objects.values("stage", "state").annotate(tasks=Count("pk"), oldest=Now() - Min("staged_at"))
+    return list(found.order_by("stage", "state"))
+
+
+def _counts(groups: Iterable[Any]) -> dict[str, dict[str, int]]:
+    counts: dict[str, dict[str, int]] = {}
+    for row in groups:
+        counts.setdefault(row["stage"], {})[row["state"]] = row["tasks"]
+    return counts
+
+
+def _statuses(groups: Iterable[Any], live: Iterable[dict[str, Any]]) -> dict[str, int]:
+    """How many tasks there are of each status word, in the order of their way through the queue."""
+    counts = Counter(str(task["status"]) for task in live)
+    for row in groups:
+        if row["state"] in ENDED:
+            ended = pipelines.spec_of(row["stage"]).status(row["state"], tried=False, batch_phase=None)
+            counts[ended.value] += row["tasks"]
+    return {word: counts[word] for word in pipelines.status_words() if counts[word]}
+
+
+def _failures() -> dict[str, int]:
+    """Failed tasks by their error's code, the most frequent first."""
+    found = Task.objects.filter(state=State.FAILED).values("error_code").annotate(tasks=Count("pk"))
+    return {row["error_code"]: row["tasks"] for row in found.order_by("-tasks", "error_code")}
+
+
+def _workers() -> Iterable[Worker]:
+    running = Prefetch("tasks", queryset=Task.objects.order_by("pk").only("pk", "worker"))
+    return Worker.objects.with_silence().prefetch_related(running)
+
+
+def _worker(row: Worker) -> dict[str, Any]:
+    return {
+        "id": str(row.pk),
+        "node": row.node,
+        "pid": row.pid,
+        "last_heartbeat_at": row.last_heartbeat_at.isoformat(),
+        "silent_seconds": _seconds(row.silence),
+        "alive": row.is_alive,
+        "tasks": [task.pk for task in row.tasks.all()],
+    }
+
+
+def _moment(at: datetime | None) -> str | None:
+    return at.isoformat() if at else None
+
+
+def _seconds(span: timedelta) -> float:
+    return round(span.total_seconds(), 1)

@@ -1,0 +1,180 @@
+"""What a registered worker does, round by round: look, hand over, claim, record."""
+
+from __future__ import annotations
+
+import random
+import time
+from dataclasses import replace
+from threading import Event
+
+from queueing import gpu, pipelines
+from queueing.engines.base import Engine, Engines
+from queueing.gpu.watch import GpuWatch
+from queueing.models import Pause, Task, Worker, schema
+from queueing.policy.phases import Snapshot
+from queueing.states import PhaseName
+from queueing.worker import upkeep
+from queueing.worker.claims import Claims
+from queueing.worker.coordinator import Coordinator
+from queueing.worker.jobs import Job, Jobs
+from queueing.worker.line_facts import NodeCapacity
+from queueing.worker.model_servers import ModelServers
+from queueing.worker.node_models import NodeModels
+from queueing.worker.options import Options
+from queueing.worker.phase_controller import PhaseController, Readiness
+
+DISK_PAUSE_SECONDS = 15.0
+DISK_ERRORS = ("disk_full", "disk_failed")
+
+
+class Stopping:
+    """A request to stop, which can be made from any thread, and once more to hurry; `wake` ends a rest."""
+
+    def __init__(self) -> None:
+        self.requested, self.hurry, self.wake = Event(), Event(), Event()
+
+    def request(self) -> None:
+        (self.hurry if self.requested.is_set() else self.requested).set()
+        self.wake.set()
+
+    def is_set(self) -> bool:
+        return self.requested.is_set()
+
+    def wait(self, seconds: float) -> bool:
+        return self.requested.wait(seconds)
+
+
+class WorkLoop:
+    """Of one registered worker, whose node nobody else drives. Used by its main thread only."""
+
+    def __init__(
+        self,
+        row: Worker,
+        engines: Engines,
+        options: Options,
+        *,
+        device: gpu.Gpu,
+        chance: random.Random,
+        stopping: Stopping,
+    ) -> None:
+        self.row, self.node, self.options, self.chance, self.stopping = row, row.node, options, chance, stopping
+        self.jobs = Jobs(engines, options.retries, wake=stopping.wake.set, chance=chance)
+        self.servers = ModelServers(
+            row.node,
+            row.pk,
+            engines,
+            actions=options.restarts,
+            config=options.breaker,
+            lease_seconds=options.lease_seconds,
+            probe_seconds=options.probe_seconds,
+            wake=stopping.wake.set,
+        )
+        self.models = NodeModels(row.node, engines, self.servers, options, device=device, hurry=stopping.hurry)
+        phases: dict[PhaseName, list[Engine]] = {
+            PhaseName.STT: [engines.speech],
+            PhaseName.EVAL: list(engines.language.values()),
+        }
+        self.coordinator = Coordinator(row.node, phases, self.models, gpu=device)
+        self.claims = Claims(row, self.jobs, self.coordinator, self.models, options)
+        self.controller = PhaseController(self.coordinator, self.models, self.jobs, self.claims, options.limits)
+        self.watch = GpuWatch(row.node, self.coordinator.memory, every_seconds=options.poll_seconds)
+        self.live = 0  # tasks that had not ended when it last looked
+        self.is_outdated = False  # a newer version has migrated the database
+        self._next_look = self._next_upkeep = 0.0
+        self._in_doubt = False
+
+    def run_once(self) -> bool:
+        """One round. True: something moved, ask again now."""
+        # Asked before they are recorded: a database that goes away meanwhile must not make it forgotten.
+        self._in_doubt |= self.jobs.any_in_doubt()
+        # The next task computes while the last one's outcome is written down: models do not wait for the disk.
+        went_on = self.jobs.mark_computed() and self._go_on()
+        ended = self.jobs.finish_ended()
+        if any(pipelines.get(job.task.pipeline).after(job.spec.name) for job in ended):
+            self.claims.empty_lanes.clear()  # what one stage is done with, another one waits for
+        self._pause_on_disk_error(ended)
+        self.servers.record_ends(ended)
+        self.servers.collect()
+        if self._in_doubt and not self.jobs:
+            self.coordinator.reload_lost()
+            self._in_doubt = False
+        self.jobs.show_progress()
+        if ended and (self._go_on() or went_on):
+            return True
+        readiness = self._look()
+        claimed = readiness is not Readiness.NOT_READY and self._claim_all()
+        self._next_look = time.monotonic() + self.options.poll_seconds if readiness is not Readiness.NOT_READY else 0.0
+        return bool(ended) or readiness is Readiness.CHANGED or claimed or (self._in_doubt and not self.jobs)
+
+    def rest(self) -> None:
+        self.stopping.wake.wait(self.options.poll_seconds * self.chance.uniform(0.8, 1.0))
+        self.stopping.wake.clear()
+
+    def look_first(self) -> None:
+        """What has ended is written down, and the queue looked at, before anything else is claimed."""
+        self._next_look = 0.0
+
+    def has_nothing_to_do(self) -> bool:
+        return not self.jobs and not Task.objects.live().exists()
+
+    def stop_if_outdated(self) -> bool:
+        """Stop when a newer version has migrated the database. Returns whether it has."""
+        if schema.is_ahead() and not self.is_outdated:
+            self.is_outdated = True
+            self.stopping.request()
+        return self.is_outdated
+
+    def capacity(self) -> NodeCapacity:
+        """How this worker works, for the forecast. Safe from any thread: it only reads."""
+        phase = self.coordinator
+        return self.models.capacity(phase.plan, phase.holder, phase.dwelt_seconds)
+
+    def _go_on(self) -> bool:
+        """Claim as it was decided a moment ago, without another look. Whether anything was taken."""
+        return time.monotonic() < self._next_look and self._claim_all(may_fill=False)
+
+    def _look(self) -> Readiness:
+        """Rescue, tidy up, and apply the policy."""
+        held = self.jobs.held()
+        self.claims.empty_lanes.clear()
+        self.watch.look(time.monotonic())
+        snapshot = self._snapshot()
+        self.live = snapshot.live
+        self._in_doubt |= self.servers.refresh(snapshot.troubled)
+        self.jobs.stop({claim for claim in held if claim[0] not in snapshot.owned})  # cancelled, or taken from it
+        if snapshot.expired:
+            upkeep.rescue_expired(self.options.retries.max_crashes, self.options.lease_seconds, {pk for pk, _ in held})
+        self._keep_up()
+        readiness = self.controller.apply_policy(snapshot)
+        if readiness is Readiness.CHANGED:
+            # Loading takes its time, in which somebody may have paused what is loaded now.
+            snapshot = self._snapshot()
+        return Readiness.NOT_READY if self.coordinator.current in snapshot.paused else readiness
+
+    def _snapshot(self) -> Snapshot:
+        snapshot = Task.objects.snapshot(self.node, self.row, self.servers.of_stages)
+        # A probe of a server is no task, but keeps its model loaded all the same.
+        running = snapshot.evaluation.running + self.servers.probing
+        return replace(snapshot, evaluation=replace(snapshot.evaluation, running=running))
+
+    def _claim_all(self, *, may_fill: bool = True) -> bool:
+        """Whether anything was taken."""
+        return not self._in_doubt and bool(self.claims.take_all(may_fill=may_fill, unless=self.stopping.requested))
+
+    def _pause_on_disk_error(self, ended: list[Job]) -> None:
+        """A disk that is full, or not there, stops everybody: the phase pauses, and tries again by itself."""
+        for job in ended:
+            if job.error and job.error.code in DISK_ERRORS:
+                Pause.objects.start_or_extend(
+                    Pause.What(job.spec.phase), node=self.node, reason=str(job.error), seconds=DISK_PAUSE_SECONDS
+                )
+                self._next_look = 0.0
+
+    def _keep_up(self) -> None:
+        if time.monotonic() < self._next_upkeep:
+            return
+        self._next_upkeep = time.monotonic() + self.options.lease_seconds / 2 * self.chance.uniform(0.8, 1.2)
+        upkeep.release_orphaned_batches(self.options.lease_seconds)
+        upkeep.forget_dead_workers(self.options.lease_seconds)
+        self.stop_if_outdated()
+        upkeep.ask_others()

@@ -1,0 +1,163 @@
+"""The process of one node: it takes the node's lock, registers, works until told to stop, and hands back what is left.
+
+Four kinds of thread: the main one does the queue's database work, each job computes on one without a database, the
+heartbeat renews leases and the forecaster estimates the waits, on their own connections. Models run in children and
+servers, never here.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+import uuid
+from collections.abc import Callable
+from threading import Event, Timer
+from typing import TypeVar
+
+import structlog
+from django.db import InterfaceError, OperationalError, ProgrammingError, connection
+from django.db.models.functions import Now
+
+from queueing import gpu
+from queueing.engines.base import Engines
+from queueing.exceptions import Infrastructure
+from queueing.models import Worker, schema
+from queueing.worker.forecaster import Forecaster
+from queueing.worker.heartbeat import Heartbeat
+from queueing.worker.loop import Stopping, WorkLoop
+from queueing.worker.options import Options
+
+log = structlog.get_logger()
+
+T = TypeVar("T")
+
+DATABASE_PAUSE_SECONDS = 1.0
+
+
+class PhaseWorker:
+    """Drives one node until told to stop.
+
+    `stop()` once: claim nothing more, finish what runs within the grace period or hand it back. Twice: hand back now.
+    """
+
+    def __init__(
+        self,
+        node: str,
+        engines: Engines,
+        options: Options,
+        *,
+        device: gpu.Gpu | None = None,
+        chance: random.Random | None = None,
+    ) -> None:
+        self.node, self.engines, self.options, self.device = node, engines, options, device or gpu.NoGpu()
+        self.chance = chance or random.Random()  # noqa: S311 - jitter, not a secret
+        self.id = uuid.uuid4()
+        self.stopping = Stopping()
+        self.lost = Event()
+        # By the end of its leases a worker that can't be heard is gone, even if it hangs in a call to the database. Its
+        # models go with it.
+        self._last_resort = Timer(options.lease_seconds / 3, os._exit, [1])
+        self._last_resort.daemon = True
+
+    def run(self, *, until_idle: bool = False) -> None:
+        """Work until stopped; with `until_idle`, also until no task is live.
+
+        Raises:
+            gpu.NodeBusy: another worker holds the node.
+            schema.WrongSchema: the database is not, or no longer, of this version of the code.
+            Infrastructure: it could not renew its leases and stopped itself.
+        """
+        loop = None
+        try:
+            with gpu.node_lock(self.options.lock_dir, self.node):
+                while not loop and not self.stopping.is_set():
+                    loop = self._guarded(self.register)
+                if loop:
+                    self._work(loop, until_idle)
+        finally:
+            self._last_resort.cancel()
+        if self.lost.is_set():
+            raise Infrastructure("the database could not be reached for so long that leases ran out")
+        if loop and loop.is_outdated:
+            raise schema.WrongSchema("the database was migrated by a newer version; this worker has stopped for it")
+
+    def stop(self) -> None:
+        log.info("stopping", node=self.node, at_once=self.stopping.is_set())
+        self.stopping.request()
+
+    def register(self) -> WorkLoop:
+        """Be known, and take over the node as it was left. Can be tried again after any error."""
+        schema.ensure_current()
+        row, _ = Worker.objects.get_or_create(pk=self.id, defaults={"node": self.node, "pid": os.getpid()})
+        loop = WorkLoop(row, self.engines, self.options, device=self.device, chance=self.chance, stopping=self.stopping)
+        loop.coordinator.reconcile()
+        log.info("worker ready", node=self.node, worker=str(self.id))
+        return loop
+
+    def _work(self, loop: WorkLoop, until_idle: bool) -> None:
+        with self._heartbeat(loop), self._forecaster(loop):
+            while not self.stopping.is_set():
+                if self._guarded(loop.run_once, loop):
+                    continue
+                if until_idle and self._guarded(loop.has_nothing_to_do, loop):
+                    break
+                loop.rest()
+            self._wind_down(loop)
+        self._guarded(lambda: self._leave(loop), loop)  # after its last heartbeat, which would take the goodbye back
+
+    def _guarded(self, step: Callable[[], T], loop: WorkLoop | None = None) -> T | None:
+        """A step that survives a database that went away: nothing is forgotten, the next round tries again."""
+        try:
+            return step()
+        except (OperationalError, InterfaceError) as error:
+            log.warning("database unavailable", error=str(error).strip())
+            connection.close()
+            if loop:
+                loop.look_first()
+            self.stopping.wait(DATABASE_PAUSE_SECONDS)
+        except ProgrammingError:
+            # A table or a column is not what this version knows.
+            if not loop or not loop.stop_if_outdated():
+                raise
+        return None
+
+    def _heartbeat(self, loop: WorkLoop) -> Heartbeat:
+        return Heartbeat(
+            loop.row,
+            every_seconds=self.options.heartbeat_seconds,
+            lease_seconds=self.options.lease_seconds,
+            held=loop.jobs.held,
+            on_tasks_lost=loop.jobs.stop,
+            on_lost=self._fence_itself,
+        )
+
+    def _forecaster(self, loop: WorkLoop) -> Forecaster:
+        return Forecaster(
+            every_seconds=self.options.forecast_seconds, capacity=loop.capacity, has_work=lambda: loop.live > 0
+        )
+
+    def _leave(self, loop: WorkLoop) -> bool:
+        loop.coordinator.leave()
+        return bool(Worker.objects.filter(pk=self.id).update(stopped_at=Now()))
+
+    def _fence_itself(self) -> None:
+        self.lost.set()
+        self.stop()
+        self.stop()
+        self._last_resort.start()
+
+    def _wind_down(self, loop: WorkLoop) -> None:
+        """Let running jobs finish within the grace period, then interrupt and hand back the rest."""
+        self._guarded(loop.servers.leave, loop)
+        self._finish_until(loop, time.monotonic() + self.options.stop_grace_seconds, unless=self.stopping.hurry)
+        loop.jobs.stop(loop.jobs.held())
+        self._finish_until(loop, time.monotonic() + self.options.stop_grace_seconds, unless=self.lost)
+        if not self.lost.is_set():
+            self._guarded(loop.jobs.hand_back_all, loop)
+
+    def _finish_until(self, loop: WorkLoop, deadline: float, *, unless: Event) -> None:
+        while loop.jobs and time.monotonic() < deadline and not unless.is_set():
+            self._guarded(loop.jobs.finish_ended, loop)
+            self.stopping.wake.wait(0.1)
+            self.stopping.wake.clear()

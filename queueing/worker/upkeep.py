@@ -1,0 +1,80 @@
+"""Duties that keep the queue true, one function each. Part of every worker's loop, so they can't stall on their own."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import datetime
+
+import structlog
+from django.db import connection, transaction
+from django.db.models.functions import Now
+
+from queueing.exceptions import Crashed, Interrupted, Permanent
+from queueing.failpoints import failpoint
+from queueing.models import Batch, Task, Worker, in_seconds
+from queueing.signals import upkeep_due
+from queueing.states import PhaseName
+
+log = structlog.get_logger()
+
+
+def rescue_expired(max_crashes: int, lease_seconds: float, spare: Collection[int] = ()) -> int:
+    """Put tasks whose lease ran out back into the queue; a task whose worker died on it once too often is poison.
+
+    A worker that lives, or that said goodbye, did not die, nor did one that could not be heard because the database
+    itself was down: a machine that slept, or a database that was away for longer than a lease, costs a task nothing.
+    `spare` are tasks that the caller itself still computes: its own heart notices.
+    """
+    # Half a lease is silence enough: a beat that came after the claim, but without it, outlives the task's lease.
+    silent = Worker.objects.filter(stopped_at=None).exclude(pk__in=Worker.objects.alive(lease_seconds / 2).values("pk"))
+    dead = set(silent.filter(last_heartbeat_at__gt=database_started_at()).values_list("pk", flat=True))
+    rescued = 0
+    with transaction.atomic():
+        # One that somebody holds locked must not hold up the others; it is looked at again.
+        lapsed = Task.objects.expired().exclude(pk__in=spare).order_by("lease_until", "pk")
+        expired = list(lapsed.select_for_update(skip_locked=True))
+    failpoint("rescue.read")
+    for task in expired:
+        died = task.worker_id in dead
+        if died and task.crashes + 1 >= max_crashes:
+            moved = task.give_up(Permanent(f"its worker died {task.crashes + 1} times", code="poison"))
+        else:
+            moved = task.rescue(Crashed("its worker stopped answering") if died else Interrupted("its lease ran out"))
+        if moved:
+            log.warning("task rescued", task=task.pk, stage=task.stage, died=died)
+        rescued += moved
+    return rescued
+
+
+def database_started_at() -> datetime:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_postmaster_start_time()")
+        (started,) = cursor.fetchone()
+    assert isinstance(started, datetime)
+    return started
+
+
+def release_orphaned_batches(lease_seconds: float) -> int:
+    """Close the open batches of nodes without a living worker, so that another node takes who waited in them."""
+    alive = Worker.objects.alive(lease_seconds).values("node")
+    orphaned = list(Batch.objects.filter(phase=PhaseName.STT).exclude(node__in=alive))
+    for batch in orphaned:
+        batch.close_transcription()
+    return len(orphaned)
+
+
+def forget_dead_workers(lease_seconds: float) -> int:
+    """Mark workers stopped that have been silent for ten leases; pages then no longer count them as lost."""
+    silent = Worker.objects.filter(stopped_at=None, last_heartbeat_at__lt=in_seconds(-10 * lease_seconds))
+    return silent.update(stopped_at=Now())
+
+
+def ask_others() -> dict[str, str]:
+    """Whoever keeps something of their own tidies up. Returns each one's error, empty if there was none."""
+    told = {}
+    for receiver, failure in upkeep_due.send_robust(sender=Task):
+        duty = getattr(receiver, "__name__", repr(receiver))
+        told[duty] = str(failure) if isinstance(failure, Exception) else ""
+        if told[duty]:
+            log.error("upkeep failed", duty=duty, error=told[duty])
+    return told

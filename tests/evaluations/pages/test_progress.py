@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import pytest
+from django.contrib.auth.models import User
+
+from evaluations.models import Submission
+from evaluations.pages import progress
+from evaluations.pages.progress import AttemptProgress, in_words
+from tests.conftest import Cast
+from tests.evaluations.material import hand_in, write_long_results
+
+FIRST = {"Clarity": 6.0, "Confidence": 7.0}
+SECOND = {"Clarity": 7.2, "Confidence": 6.5, "Structure": 8.0}
+
+
+@pytest.fixture
+def first(cast: Cast) -> Submission:
+    submission = hand_in(cast.ada, cast.classroom, name="first.mp4")
+    write_long_results(submission, scores=FIRST)
+    return submission
+
+
+@pytest.fixture
+def second(cast: Cast, first: Submission) -> Submission:
+    submission = hand_in(cast.ada, cast.classroom, name="second.mp4")
+    write_long_results(submission, scores=SECOND)
+    return submission
+
+
+def seen(found: Submission, viewer: User) -> AttemptProgress:
+    found_progress = progress.of(found, viewer)
+    assert found_progress
+    return found_progress
+
+
+def test_each_criterion_says_how_it_went_since_last_time(cast: Cast, second: Submission) -> None:
+    changes = {line.title: line.change for line in seen(second, cast.ada).lines}
+    assert changes == {
+        "Clarity": "+1.2 since last time, a step forward.",
+        "Confidence": "0.5 below last time. That happens to everybody.",
+        "Structure": "",  # the rubric was changed in between
+    }
+
+
+def test_the_first_recording_has_a_line_and_no_last_time(cast: Cast, first: Submission, second: Submission) -> None:
+    shown = seen(first, cast.ada)
+    assert [line.change for line in shown.lines] == ["", "", ""]
+    assert [(one.is_this, one.scores) for one in shown.recordings] == [
+        (True, (6.0, 7.0, None)),
+        (False, (7.2, 6.5, 8.0)),
+    ]
+    assert [dot is None for dot in shown.lines[2].chart.dots] == [True, False]
+
+
+def test_one_recording_is_no_progress(cast: Cast, first: Submission) -> None:
+    assert progress.of(first, cast.ada) is None
+
+
+def test_a_score_that_waits_for_review_is_in_no_line(cast: Cast, second: Submission) -> None:
+    third = hand_in(cast.ada, cast.classroom, name="third.mp4")
+    write_long_results(third, scores={"Clarity": 9.9}, released_at=None)
+    for viewer, count in ((cast.ada, 2), (cast.teacher, 3)):
+        assert len(seen(second, viewer).recordings) == count
+    # On its own page neither: not even the change tells the score.
+    assert not any(line.change for line in seen(third, cast.ada).lines)
+    assert "9.9" not in str(seen(third, cast.ada))
+
+
+def test_other_students_and_other_classes_are_not_in_it(cast: Cast, second: Submission) -> None:
+    write_long_results(hand_in(cast.bo, cast.classroom), scores=FIRST)
+    write_long_results(hand_in(cast.ada, cast.other_classroom), scores=FIRST)
+    assert {one.submission.original_name for one in seen(second, cast.ada).recordings} == {"first.mp4", "second.mp4"}
+
+
+def test_ratings_of_different_models_are_told_apart(cast: Cast, second: Submission) -> None:
+    assert seen(second, cast.ada).alike
+    write_long_results(hand_in(cast.ada, cast.classroom), scores=FIRST, model="another")
+    assert not seen(second, cast.ada).alike
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "words"),
+    [
+        (6.0, 7.2, "+1.2 since last time, a step forward."),
+        (7.0, 7.04, "The same as last time."),
+        (7.0, 6.96, "The same as last time."),
+        (7.1, 6.0, "1.1 below last time. That happens to everybody."),
+        (None, 6.0, ""),
+        (6.0, None, ""),
+    ],
+)
+def test_a_change_is_said_kindly(before: float | None, now: float | None, words: str) -> None:
+    assert in_words(before, now) == words

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+from django.utils.translation import override
+
+from evaluations.rating import feedback
+from evaluations.rating.speech import Spoken, measure
+
+FACTS = measure([Spoken("Hi", 0, 0.5, 1.0), Spoken("there", 0.5, 60.0, 1.0)], speech_seconds=2, duration=60)
+EVERYTHING: dict[str, object] = {
+    "name": "Ada",
+    "age": 16,
+    "hobbies": ["chess"],
+    "career_goals": "engineer",
+    "strengths": ["patience"],
+    "experience": "a job",
+}
+NOTHING: dict[str, object] = dict.fromkeys(EVERYTHING)
+
+
+def test_a_demo_models_sentence_is_kept_only_if_it_speaks_of_what_was_said() -> None:
+    said = "I am Ada. I play chess and build bridges."
+    told = ["You play chess.", "You are good at physics.", "You play chess.", "You build bridges and"]
+    assert feedback.grounded(told, said) == ["You play chess."]
+
+
+@pytest.mark.parametrize("answers", [EVERYTHING, NOTHING, {**NOTHING, "name": "Ada"}])
+def test_there_are_always_remarks_and_advice_enough(answers: dict[str, object]) -> None:
+    assert len(feedback.remarks(FACTS, answers)) >= 2
+    assert len(feedback.advice(FACTS, answers)) >= 2
+
+
+def test_advice_asks_for_what_was_not_said() -> None:
+    advice = feedback.advice(FACTS, {**EVERYTHING, "age": None})
+    assert advice[0] == "Say how old you are."
+    assert not any("age" in tip or "old" in tip for tip in feedback.advice(FACTS, EVERYTHING))
+
+
+@pytest.mark.parametrize(("pace", "word"), [(200, "fast"), (140, "easy"), (60, "slow")])
+def test_the_pace_is_named_with_its_figure(pace: float, word: str) -> None:
+    facts = dataclasses.replace(FACTS, words_per_minute=pace)
+    remark = next(one for one in feedback.remarks(facts, EVERYTHING) if "words a minute" in one)
+    assert str(pace) in remark
+    assert word in remark
+
+
+def test_nobody_is_told_that_they_used_no_fillers() -> None:
+    """Speech recognition leaves most of them out, so their absence is not known."""
+    assert not any("filler" in one for one in feedback.remarks(FACTS, EVERYTHING))
+    halting = dataclasses.replace(FACTS, filler_count=4, fillers_per_100_words=8.0)
+    assert any("4 filler" in one for one in feedback.remarks(halting, EVERYTHING))
+
+
+@pytest.mark.parametrize(
+    ("language", "one_filler", "one_pause"),
+    [
+        ("en", "We heard 1 filler word in 2 words.", "You paused 1 time, for 2.5 seconds."),
+        ("de", "Wir haben unter 2 Wörtern 1 Füllwort gehört.", "Du hast 1 Pause gemacht, sie war 2,5 Sekunden lang."),
+    ],
+)
+def test_one_is_not_told_as_many(language: str, one_filler: str, one_pause: str) -> None:
+    filled = dataclasses.replace(FACTS, filler_count=1, fillers_per_100_words=50.0)
+    paused = dataclasses.replace(FACTS, filler_count=0, pauses=1, longest_pause=2.5)
+    with override(language):
+        assert one_filler in feedback.remarks(filled, NOTHING)
+        assert one_pause in feedback.remarks(paused, NOTHING)
+        assert not any("1 filler words" in tip or "1 Füllwörter" in tip for tip in feedback.advice(filled, NOTHING))
+
+
+@pytest.mark.parametrize("answers", [EVERYTHING, NOTHING])
+def test_what_was_written_here_is_said_again_in_the_readers_language(answers: dict[str, object]) -> None:
+    models = "You play chess."
+    told = " ".join([models, *feedback.remarks(FACTS, answers), *feedback.advice(FACTS, answers)])
+    assert feedback.retold(told, FACTS, answers) == told
+    with override("de"):
+        ours = [*feedback.remarks(FACTS, answers), *feedback.advice(FACTS, answers)]
+        assert feedback.retold(told, FACTS, answers) == " ".join([models, *ours])
+    assert "Du hast" in " ".join(ours)

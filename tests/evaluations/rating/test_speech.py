@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from evaluations.rating.speech import PAUSE_SECONDS, Spoken, Stretch, StretchKind, measure, stretches
+
+WORDS = [
+    Spoken("Hello,", 0.0, 0.5, 1.0),
+    Spoken("um,", 0.6, 0.8, 0.5),
+    Spoken("I", 2.8, 2.9, 1.0),  # after a long pause of 2 s
+    Spoken("like", 2.9, 3.2, 1.0),
+    Spoken("Umbria.", 4.4, 5.0, 0.9),  # after a pause of 1.2 s
+]
+
+
+def test_pace_pauses_and_fillers_are_counted_from_the_words() -> None:
+    facts = measure(WORDS, speech_seconds=2.5, duration=10.0)
+    assert facts.words_per_minute == 60.0
+    assert (facts.pauses, facts.longest_pause) == (2, 2.0)
+    assert facts.long_pauses_per_minute == 12.0
+    assert facts.fillers == {"um": 1}  # Umbria is no filler
+    assert facts.fillers_per_100_words == 20.0
+    assert facts.articulation == 0.88
+    assert facts.doubtful_share == 0.0  # one word is just sure enough
+    assert facts.speech_share == 0.25
+
+
+def test_one_short_word_does_not_make_an_absurd_pace() -> None:
+    assert measure(WORDS[:1], speech_seconds=0.5, duration=1.0).words_per_minute == 60.0
+
+
+def test_silence_cannot_be_measured() -> None:
+    with pytest.raises(ValueError, match="no words"):
+        measure([], speech_seconds=0, duration=1.0)
+
+
+def test_words_below_even_odds_were_hard_to_hear() -> None:
+    words = [Spoken("one", 0, 1, 0.49), Spoken("two", 1, 2, 0.5), Spoken("three", 2, 3, 0.9), Spoken("four", 3, 4, 0.1)]
+    assert measure(words, speech_seconds=4, duration=4).doubtful_share == 0.5
+
+
+def test_a_recording_is_speech_and_pauses_with_fillers_on_top() -> None:
+    assert stretches(WORDS) == [
+        Stretch(StretchKind.SPEECH, 0.0, 0.8),
+        Stretch(StretchKind.FILLER, 0.6, 0.8, "um"),
+        Stretch(StretchKind.PAUSE, 0.8, 2.8),
+        Stretch(StretchKind.SPEECH, 2.8, 3.2),
+        Stretch(StretchKind.PAUSE, 3.2, 4.4),
+        Stretch(StretchKind.SPEECH, 4.4, 5.0),
+    ]
+    assert stretches([]) == []
+
+
+@given(st.lists(st.tuples(st.floats(0, 5), st.floats(0, 2), st.sampled_from(["um", "yes", "Umbria"])), min_size=1))
+def test_what_the_timeline_shows_is_what_was_counted(said: list[tuple[float, float, str]]) -> None:
+    words, clock = [], 0.0
+    for gap, length, text in said:
+        words.append(Spoken(text, clock + gap, clock + gap + length, 1.0))
+        clock = words[-1].end
+    facts, shown = measure(words, speech_seconds=1, duration=1), stretches(words)
+    assert facts.pauses == sum(one.kind == StretchKind.PAUSE for one in shown)
+    assert facts.filler_count == sum(one.kind == StretchKind.FILLER for one in shown)
+    speaking = [one for one in shown if one.kind != StretchKind.FILLER]
+    assert (speaking[0].start, speaking[-1].end) == (words[0].start, words[-1].end)
+    assert all(earlier.end == later.start for earlier, later in pairwise(speaking))
+    assert all(one.end - one.start > PAUSE_SECONDS - 0.01 for one in speaking if one.kind == StretchKind.PAUSE)

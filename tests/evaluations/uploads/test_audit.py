@@ -1,0 +1,170 @@
+"""The store against the rows: every loss is found, by its name, and nothing else is."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import uuid
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+from django.core.management import CommandError, call_command
+from django.utils import timezone
+from pytest_django import Settings
+
+from evaluations import actions
+from evaluations.media import store
+from evaluations.models import Deletion, Submission, Upload
+from evaluations.uploads.audit import Audit, audit
+from tests.conftest import Cast
+from tests.evaluations.material import hand_in
+
+
+@pytest.fixture(autouse=True)
+def disk(settings: Settings, tmp_path: Path) -> Path:
+    settings.UPLOADS_DIR = tmp_path / "uploads"
+    settings.MEDIA_ROOT = tmp_path / "media"
+    return tmp_path
+
+
+def kept_without_a_row(upload_id: uuid.UUID, content: bytes) -> str:
+    staged = settings.UPLOADS_DIR / "staged"
+    staged.parent.mkdir(exist_ok=True)
+    staged.write_bytes(content)
+    return store.keep(staged, upload_id).path
+
+
+def complete_upload(cast: Cast) -> uuid.UUID:
+    upload = Upload.objects.create(
+        student=cast.ada, classroom=cast.classroom, length=9, offset=9, expires_at=timezone.now()
+    )
+    return upload.pk
+
+
+def deletion(cast: Cast) -> uuid.UUID:
+    """That a submission was deleted whose files are still there."""
+    facts = {"classroom": cast.classroom, "student": cast.ada, "by": cast.ada}
+    return Deletion.objects.create(id=uuid.uuid4(), handed_in_at=timezone.now(), **facts).pk
+
+
+def flip_a_bit(path: Path, chance: random.Random) -> None:
+    content = bytearray(path.read_bytes())
+    content[chance.randrange(len(content))] ^= 1 << chance.randrange(8)
+    path.write_bytes(content)
+
+
+def kept_rows(cast: Cast, count: int) -> list[Submission]:
+    """As `hand_in` leaves them, with bytes of their own, without the wait for the disk that each of them costs."""
+    rows = []
+    for number in range(count):
+        pk, content = uuid.uuid4(), f"video {number}".encode() * 3
+        path = settings.MEDIA_ROOT / str(pk)[:2] / str(pk) / "original"
+        path.parent.mkdir(parents=True)
+        path.write_bytes(content)
+        facts = {"classroom": cast.classroom, "student": cast.ada, "original_name": "me.mp4", "size": len(content)}
+        relative = path.relative_to(settings.MEDIA_ROOT).as_posix()
+        rows.append(Submission(id=pk, path=relative, sha256=store.digest(path), **facts))
+    return Submission.objects.bulk_create(rows)
+
+
+def test_of_a_thousand_mixed_rows_and_files_exactly_what_is_wrong_is_found(cast: Cast, disk: Path) -> None:
+    chance = random.Random(37)
+    rows = kept_rows(cast, 900)
+    chance.shuffle(rows)
+    gone, torn, flipped = rows[:60], rows[60:100], rows[100:150]
+    for row in gone:
+        store.locate(row.path).unlink()
+    for row in torn:
+        os.truncate(store.locate(row.path), row.size // 2)
+    for row in flipped:
+        flip_a_bit(store.locate(row.path), chance)
+    arriving = {kept_without_a_row(complete_upload(cast), b"arriving!") for _ in range(20)}
+    orphaned = {kept_without_a_row(uuid.uuid4(), b"orphan") for _ in range(60)}
+    deleted = [kept_without_a_row(deletion(cast), b"deleted") for _ in range(5)]
+    leaving = {*deleted, *(path.replace("original", "seekable") for path in deleted), f"{deleted[0]}.damaged-1"}
+    strays = {f"{row.path}.part" for row in rows[200:210]} | {f"note-{number}.txt" for number in range(10)}
+    copies = {row.path.replace("original", name) for row in rows[210:230] for name in ("seekable", "seekable.part")}
+    for name in strays | copies | (leaving - set(deleted)):
+        (disk / "media" / name).write_bytes(b"")
+
+    def expected(damaged: list[Submission]) -> Audit:
+        return Audit(
+            submissions=900,
+            missing=frozenset(row.pk for row in gone),
+            damaged=frozenset(row.pk for row in damaged),
+            arriving=frozenset(arriving),
+            leaving=frozenset(leaving),
+            orphaned=frozenset(orphaned),
+            copies=frozenset(copies),
+            strays=frozenset(strays),
+        )
+
+    assert audit(deep=True) == expected(torn + flipped)
+    assert audit() == expected(torn)  # a flipped bit shows in the bytes only
+
+
+def test_a_store_as_it_should_be_is_sound(cast: Cast, capsys: pytest.CaptureFixture[str]) -> None:
+    hand_in(cast.ada, cast.classroom)
+    call_command("verify_store", "--deep", "--json")
+    nothing: list[str] = []
+    groups = dict.fromkeys(("missing", "damaged", "arriving", "leaving", "orphaned", "copies", "strays"), nothing)
+    assert json.loads(capsys.readouterr().out) == {"ok": True, "submissions": 1, **groups}
+
+
+def test_a_loss_is_told_and_ends_the_command_with_1(cast: Cast, capsys: pytest.CaptureFixture[str]) -> None:
+    gone, torn = (hand_in(cast.ada, cast.classroom) for _ in range(2))
+    store.locate(gone.path).unlink()
+    os.truncate(store.locate(torn.path), 1)
+    with pytest.raises(SystemExit) as ended:
+        call_command("verify_store")
+    assert ended.value.code == 1
+    told = capsys.readouterr().out
+    assert f"missing   {gone.pk}" in told
+    assert f"damaged   {torn.pk}" in told
+    assert "puts it back" in told
+
+
+def test_files_without_a_row_are_told_but_are_no_loss(cast: Cast, capsys: pytest.CaptureFixture[str]) -> None:
+    path = kept_without_a_row(uuid.uuid4(), b"orphan")
+    call_command("verify_store")
+    assert f"orphaned  {path}" in capsys.readouterr().out
+
+
+def test_a_store_that_is_not_mounted_is_said_instead_of_a_thousand_losses(cast: Cast, disk: Path) -> None:
+    hand_in(cast.ada, cast.classroom)
+    (disk / "media").rename(disk / "unmounted")
+    (disk / "media").mkdir()
+    with pytest.raises(CommandError, match="MEDIA_ROOT is not there"):
+        call_command("verify_store")
+
+
+def test_an_empty_store_without_submissions_is_sound(cast: Cast) -> None:
+    assert audit() == Audit(0, *[frozenset()] * 7)
+
+
+def test_a_file_whose_row_comes_while_it_is_looked_at_is_no_orphan(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    contents = store.contents
+
+    def hand_in_meanwhile() -> store.Contents:
+        hand_in(cast.ada, cast.classroom)
+        return contents()
+
+    monkeypatch.setattr(store, "contents", hand_in_meanwhile)
+    assert not audit().orphaned
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_submission_that_is_deleted_while_it_is_looked_at_is_no_loss(
+    cast: Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submission = hand_in(cast.ada, cast.classroom)
+    glance = store.glance
+
+    def delete_meanwhile(path: str, size: int) -> None:
+        actions.delete(submission=submission, by=cast.ada)
+        glance(path, size)
+
+    monkeypatch.setattr(store, "glance", delete_meanwhile)
+    assert audit().sound

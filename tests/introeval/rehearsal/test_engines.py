@@ -1,0 +1,111 @@
+"""The stand-ins: what they cost, how they refuse, and that two kinds in one memory do not go unseen."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from introeval.rehearsal import engines
+from introeval.rehearsal.bounds import StageTimes
+from introeval.rehearsal.stages import SILENCE
+from introeval.rehearsal.trouble import Trouble
+from queueing.engines.base import Engines, LanguageOptions, Prompt
+from queueing.exceptions import Infrastructure, Interrupted
+from queueing.states import PhaseName
+
+
+@pytest.fixture
+def memory(tmp_path: Path) -> engines.Memory:
+    return engines.Memory(tmp_path / "gpus", "n")
+
+
+@pytest.fixture
+def trouble(tmp_path: Path) -> Trouble:
+    return Trouble(tmp_path / "trouble")
+
+
+@pytest.fixture
+def built(memory: engines.Memory, trouble: Trouble) -> Engines:
+    return engines.build(StageTimes(stt=2, extract=3, rate=5, switch=8, slots=2), 0.01, memory, trouble)
+
+
+def seen(memory: engines.Memory) -> int:
+    return engines.overlaps_seen(memory.seen.parent)
+
+
+def ask(built: Engines, stop: threading.Event | None = None) -> None:
+    built.language["rate"].generate(Prompt("", ""), {}, LanguageOptions(), stop=stop or threading.Event())
+
+
+def test_both_models_of_a_phase_fit_beside_each_other_but_not_beside_the_other_phases(
+    built: Engines, memory: engines.Memory
+) -> None:
+    built.language["extract"].load()
+    built.language["rate"].load()
+    assert seen(memory) == 0
+    built.speech.load()
+    assert seen(memory) == 1
+
+
+def test_what_was_unloaded_is_out_of_memory(built: Engines, memory: engines.Memory) -> None:
+    built.speech.load()
+    built.speech.unload()
+    built.language["rate"].load()
+    assert seen(memory) == 0
+    assert built.speech.resident() == ()
+    assert built.language["rate"].resident()
+
+
+def test_another_node_has_a_memory_of_its_own(built: Engines, memory: engines.Memory, tmp_path: Path) -> None:
+    built.speech.load()
+    engines.Memory(tmp_path / "gpus", "other").enter(PhaseName.EVAL)
+    assert seen(memory) == 0
+
+
+def test_a_switch_costs_what_it_was_told_to_cost(built: Engines) -> None:
+    built.speech.load()
+    began = time.perf_counter()
+    built.speech.unload()
+    for engine in (built.language["extract"], built.language["rate"]):
+        engine.load()
+    # Not less than the 8 s of the lab; how much more depends on the machine.
+    assert time.perf_counter() - began >= 8 * 0.01
+
+
+def test_a_call_takes_its_time_and_stops_when_told(built: Engines) -> None:
+    built.language["rate"].load()
+    began = time.perf_counter()
+    ask(built)
+    assert time.perf_counter() - began >= 5 * 0.01
+    stop = threading.Event()
+    stop.set()
+    with pytest.raises(Interrupted):
+        ask(built, stop)
+
+
+def test_nothing_answers_before_it_is_loaded(built: Engines) -> None:
+    with pytest.raises(Infrastructure, match="not loaded"):
+        ask(built)
+    with pytest.raises(Infrastructure, match="not loaded"):
+        built.speech.transcribe(SILENCE, progress=lambda done, total: None, stop=threading.Event())
+
+
+def test_language_models_refuse_while_their_server_is_gone_and_speech_goes_on(built: Engines, trouble: Trouble) -> None:
+    built.language["rate"].load()
+    trouble.begin("llm")
+    with pytest.raises(Infrastructure):
+        ask(built)
+    with pytest.raises(Infrastructure):
+        built.language["extract"].load()
+    built.language["rate"].unload()
+    built.speech.load()
+    trouble.end("llm")
+    built.language["extract"].load()
+
+
+def test_trouble_that_happens_once_is_taken_by_one(trouble: Trouble) -> None:
+    trouble.begin("twice")
+    assert [trouble.once("twice"), trouble.once("twice")] == [True, False]

@@ -1,0 +1,291 @@
+"""When a model server is left alone, asked and restarted: the decisions, and the row that all nodes share."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from datetime import timedelta
+from functools import partial
+from threading import Barrier, Thread
+from typing import Any
+
+import pytest
+from django.db import connection
+
+from queueing.engines.llm import faults
+from queueing.exceptions import Crashed, Infrastructure, Interrupted, OutOfMemory, Permanent, StageError, Transient
+from queueing.models import Breaker, Event, Task, in_seconds
+from queueing.models.breaker import BreakerQuerySet
+from queueing.policy import breaker
+from queueing.policy.breaker import BreakerConfig, BreakerState, Move, Sign
+
+TERMS = BreakerConfig()
+GONE = Infrastructure("nobody answers", code="engine_unavailable")
+LATE = Transient("no whole answer", code="too_slow")
+URL = "http://gpu-1:11434"
+ME, OTHER = uuid.uuid4(), uuid.uuid4()
+
+
+@pytest.mark.parametrize(
+    ("error", "sign"),
+    [
+        (None, Sign.ANSWER),
+        (Transient(code="invalid_answer"), Sign.ANSWER),
+        (Transient(code="answer_cut"), Sign.ANSWER),
+        (GONE, Sign.FAILURE),
+        (Crashed(), Sign.FAILURE),
+        (LATE, Sign.SILENCE),
+        (Transient(), Sign.NOTHING),
+        (OutOfMemory(), Sign.NOTHING),
+        (Interrupted(), Sign.NOTHING),
+        (Permanent(code="too_long_for_model"), Sign.NOTHING),
+        (Infrastructure("no space left", code="disk_full"), Sign.NOTHING),
+        (Infrastructure("the database: gone"), Sign.NOTHING),
+    ],
+)
+def test_only_what_the_server_did_counts(error: StageError | None, sign: Sign) -> None:
+    assert breaker.sign_of(error) is sign
+
+
+@pytest.mark.parametrize(
+    ("status", "said", "code", "sign", "cured"),
+    [
+        (503, "server busy, please try again: maximum pending requests exceeded", "engine_busy", Sign.FAILURE, False),
+        (429, "slow down", "engine_busy", Sign.FAILURE, False),
+        (401, "unauthorized", "engine_refuses", Sign.FAILURE, False),
+        (404, "model 'llama3' not found", "model_missing", Sign.FAILURE, False),
+        (502, "bad gateway", "engine_unavailable", Sign.FAILURE, True),
+        (500, "llama runner process has terminated", "crashed", Sign.FAILURE, True),
+        (500, "CUDA error: out of memory", "out_of_memory", Sign.NOTHING, False),
+        (500, "something else", "unexpected", Sign.NOTHING, False),
+    ],
+)
+def test_each_refusal_has_its_meaning(status: int, said: str, code: str, sign: Sign, cured: bool) -> None:
+    """F55: what the server says decides whether it is left alone, and whether a restart could help."""
+    error = faults.refusal(status, f'{{"error": "{said}"}}', missing="ollama pull llama3")
+    assert (error.code, breaker.sign_of(error)) == (code, sign)
+    assert error.burns_attempt == (not isinstance(error, Infrastructure))
+    if sign is Sign.FAILURE:
+        standing = BreakerState(openings=2, error_code=error.code)
+        move = breaker.next_move(standing, TERMS, can_restart=True)
+        assert move is (Move.RESTART if cured else Move.PROBE)
+
+
+@pytest.mark.parametrize(
+    ("standing", "can_restart", "move"),
+    [
+        (BreakerState(), True, Move.WORK),
+        (BreakerState(openings=1, pausing=True), True, Move.WAIT),
+        (BreakerState(openings=1), True, Move.PROBE),  # a blip restarts nothing
+        (BreakerState(openings=2, pausing=True), True, Move.RESTART),
+        (BreakerState(openings=2, pausing=True), False, Move.WAIT),
+        (BreakerState(openings=2), False, Move.PROBE),
+        (BreakerState(openings=2, pausing=True, asked=True), True, Move.WAIT),  # by somebody else
+        (BreakerState(openings=2, asked=True), True, Move.RESTART),  # who died over it
+        (BreakerState(openings=3, restarts=1, restart_ages=(30.0,)), True, Move.PROBE),  # it may still come up
+        (BreakerState(openings=9, restarts=1, restart_ages=(61.0,)), True, Move.RESTART),
+        (BreakerState(openings=9, restarts=3, restart_ages=(300.0, 200.0, 100.0)), True, Move.PROBE),
+        (BreakerState(openings=9, restarts=3, restart_ages=(9000.0,) * 3), True, Move.PROBE),  # given up
+        (
+            BreakerState(openings=2, restarts=0, restart_ages=(599.0, 300.0, 100.0)),
+            True,
+            Move.PROBE,
+        ),  # by others
+        (BreakerState(openings=2, restarts=0, restart_ages=(601.0, 300.0, 100.0)), True, Move.RESTART),
+    ],
+)
+def test_what_is_done_next(standing: BreakerState, can_restart: bool, move: Move) -> None:
+    assert breaker.next_move(standing, TERMS, can_restart=can_restart) is move
+
+
+def test_pauses_grow_up_to_a_bound_that_lets_work_resume_within_ten_seconds() -> None:
+    """F45"""
+    pauses = [breaker.pause_seconds(openings, 0, TERMS) for openings in (1, 2, 3, 4, 5, 100_000)]
+    assert pauses == [2, 4, 8, 8, 8, 8]
+    assert breaker.pause_seconds(9, 3, TERMS) == 60
+
+
+# The row.
+
+
+def fail(error: StageError = GONE) -> bool:
+    return Breaker.objects.fail(URL, error, node="n", config=TERMS)
+
+
+def row() -> Breaker:
+    return Breaker.objects.now().get(server=URL)
+
+
+def pass_time(seconds: float) -> None:
+    """As if `seconds` had gone by for the row."""
+    breaker = row()
+    earlier = timedelta(seconds=seconds)
+    breaker.open_until = breaker.open_until and breaker.open_until - earlier
+    breaker.restarted_at = [at - earlier for at in breaker.restarted_at]
+    breaker.save()
+
+
+@pytest.fixture
+def opened(db: None) -> None:
+    assert [fail(), fail(), fail()] == [False, False, True]
+
+
+def test_three_failures_in_a_row_open_it_once_and_say_so(opened: None) -> None:
+    assert not fail()  # a fourth call that was under way
+    assert (row().openings, row().failures, row().error_code) == (1, 3, "engine_unavailable")
+    assert row().breaker_state.pausing
+    assert Event.objects.get(kind="breaker_open").detail == {"server": URL, "error": "nobody answers"}
+
+
+def test_an_answer_in_between_starts_the_count_anew(db: None) -> None:
+    fail(), fail()
+    assert Breaker.objects.filter(server=URL).close() == 1
+    assert not fail()
+    assert row().openings == 0
+    assert not Event.objects.filter(kind="breaker_close").exists()  # it never was open
+
+
+def test_one_call_that_waited_for_a_whole_deadline_opens_it(db: None) -> None:
+    assert fail(LATE)
+
+
+def test_after_its_pause_one_asks_and_its_failure_opens_it_again_for_longer(opened: None) -> None:
+    assert not Breaker.objects.reserve(URL, worker=ME, seconds=30)
+    pass_time(2)
+    assert Breaker.objects.reserve(URL, worker=ME, seconds=30)
+    assert not Breaker.objects.reserve(URL, worker=OTHER, seconds=30)
+    assert not Breaker.objects.stay_open(URL, GONE, worker=OTHER, config=TERMS)
+    assert Breaker.objects.stay_open(URL, GONE, worker=ME, config=TERMS)
+    assert row().openings == 2
+    pass_time(3.5)
+    assert not Breaker.objects.reserve(URL, worker=ME, seconds=30)
+    pass_time(0.5)
+    assert Breaker.objects.reserve(URL, worker=ME, seconds=30)
+
+
+def test_a_worker_that_dies_while_it_asks_keeps_nobody_from_asking(opened: None) -> None:
+    pass_time(2)
+    assert Breaker.objects.reserve(URL, worker=ME, seconds=30)
+    assert Breaker.objects.extend(URL, worker=ME, seconds=30)
+    pass_time(30)
+    assert Breaker.objects.reserve(URL, worker=OTHER, seconds=30)
+    assert not Breaker.objects.extend(URL, worker=ME, seconds=30)
+    assert not Breaker.objects.release(URL, worker=ME)
+
+
+def test_closing_forgets_the_outage_but_not_the_restarts_of_the_last_minutes(opened: None) -> None:
+    pass_time(2)
+    assert restart(row())
+    assert Breaker.objects.all().close(node="n", by="admin:1", reason="new cable") == 1
+    assert Breaker.objects.all().close() == 0
+    found = row()
+    assert (found.failures, found.openings, found.restarts, found.open_until) == (0, 0, 0, None)
+    assert len(found.restarted_at) == 1
+    assert found.closed_by == "admin:1"
+    assert Event.objects.get(kind="breaker_close").detail["by"] == "admin:1"
+
+
+def restart(seen: Breaker, worker: uuid.UUID = ME) -> bool:
+    return Breaker.objects.restart(seen, node="n", worker=worker, action="docker restart x", seconds=30)
+
+
+def outage() -> None:
+    """A server that never comes back, and workers that die over each restart."""
+    assert fail(LATE)
+    begun = 0
+    for minute in range(20):
+        pass_time(60)
+        if breaker.next_move(row().breaker_state, TERMS, can_restart=True) is Move.RESTART:
+            begun += restart(row(), worker=uuid.uuid4())
+        elif Breaker.objects.reserve(URL, worker=ME, seconds=30):
+            Breaker.objects.stay_open(URL, GONE, worker=ME, config=TERMS)
+        assert minute < 10 or row().given_up
+    assert begun == 3
+    assert Event.objects.filter(kind="server_restart").count() == 3
+    assert (row().open_until or row().now) - row().now > timedelta(seconds=50)
+
+
+def test_a_restart_is_counted_before_it_is_run_so_that_a_crash_forgets_none(db: None) -> None:
+    """F56: three are counted, whoever began them and whatever became of them; then it is given up."""
+    outage()
+
+
+def at_once(verb: Callable[[uuid.UUID], object], nodes: int = 4) -> int:
+    """How many of several nodes, which do it at the same moment, succeed."""
+    start, done = Barrier(nodes), []
+
+    def node() -> None:
+        worker = uuid.uuid4()
+        start.wait(10)
+        done.append(bool(verb(worker)))
+        connection.close()
+
+    threads = [Thread(target=node) for _ in range(nodes)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return sum(done)
+
+
+def race() -> None:
+    """Several nodes go through outages of one server together."""
+    for _ in range(5):
+        assert at_once(lambda worker: fail()) == 1
+        assert row().failures >= 3
+        pass_time(2)
+        assert at_once(lambda worker: Breaker.objects.reserve(URL, worker=worker, seconds=30)) == 1
+        seen = row()  # all of them saw the same row
+        assert at_once(partial(restart, seen)) == 1
+        assert at_once(lambda worker: Breaker.objects.filter(server=URL).close()) >= 1
+    assert len(row().restarted_at) == 5
+    assert Event.objects.filter(kind="breaker_close").count() == 5
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_several_nodes_one_asks_one_restarts_and_one_says_that_it_opened() -> None:
+    """F45, F56: races of real connections on one row."""
+    race()
+
+
+# Planted faults: what must not get past these tests.
+
+
+def ask_whoever_asks(self: BreakerQuerySet, server: str, *, worker: uuid.UUID, seconds: float) -> bool:
+    return bool(self.filter(server=server).update(asked_by=worker, open_until=in_seconds(seconds)))
+
+
+def restart_whatever_others_do(self: BreakerQuerySet, seen: Breaker, *, worker: uuid.UUID, **_: Any) -> bool:
+    changes = {"restarts": seen.restarts + 1, "restarted_at": [*seen.restarted_at, seen.now], "asked_by": worker}
+    return bool(self.filter(server=seen.server).update(**changes))
+
+
+def restart_without_budget(standing: BreakerState, terms: BreakerConfig) -> bool:
+    return all(age >= terms.restart_grace for age in standing.restart_ages)
+
+
+PLANTED: dict[str, tuple[Any, str, Any, Callable[[], None]]] = {
+    "two nodes ask": (BreakerQuerySet, "ask", ask_whoever_asks, race),
+    "two nodes restart": (BreakerQuerySet, "restart", restart_whatever_others_do, race),
+    "there is no budget": (breaker, "may_restart", restart_without_budget, outage),
+}
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("fault", PLANTED)
+def test_a_planted_fault_is_noticed(fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    where, name, wrong, scenario = PLANTED[fault]
+    monkeypatch.setattr(where, name, wrong)
+    with pytest.raises(AssertionError):
+        scenario()
+
+
+def test_nothing_of_a_shut_server_is_due_until_its_pause_is_over(enqueue: Callable[..., Task], opened: None) -> None:
+    for stage in ("extract", "rate", "transcribe"):
+        Task.objects.filter(pk=enqueue().pk).update(stage=stage)
+    servers = {"extract": URL, "rate": "http://gpu-2"}
+    snapshot = Task.objects.snapshot("n", servers=servers)
+    assert (snapshot.evaluation.due, snapshot.unbatched.due, snapshot.troubled) == (1, 1, frozenset({URL}))
+    Breaker.objects.update(open_until=in_seconds(-1))
+    assert Task.objects.snapshot("n", servers=servers).evaluation.due == 2
+    assert Task.objects.snapshot("n").troubled == set()

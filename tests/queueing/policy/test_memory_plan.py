@@ -1,0 +1,157 @@
+"""How a card is shared, without a card."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from introeval.rehearsal.bounds import StageTimes, evaluation
+from queueing.policy.memory_plan import GIB, MIB, Card, MemoryPlan, Mode, Share, plan
+
+GB = 10**9
+OLLAMA = "http://127.0.0.1:11434"
+WHISPER = Share("base", 2 * GB)
+# As their files are, without a cache: what only matters to a sum.
+MISTRAL = Share("mistral:7b", int(4.4 * GB), slots=3, server=OLLAMA, roles=("extract",))
+LLAMA = Share("llama3:8b", int(4.9 * GB), slots=3, server=OLLAMA, roles=("rate",))
+# With the cache of 3 slots of 8192 tokens at 128 KiB each: 3 GiB of its 8.
+CACHED = Share("llama3:8b", 8 * GIB, 3, 8192, 128 << 10, OLLAMA, roles=("extract",))
+SMALL, MIDDLE, LARGE = (Card(size * GIB) for size in (4, 8, 24))
+
+
+def elsewhere(share: Share, needs: int | None, server: str = "http://127.0.0.1:11435") -> Share:
+    return replace(share, needs=needs, server=server)
+
+
+@pytest.mark.parametrize(
+    ("extract", "rate", "card", "together", "mode"),
+    [
+        (MISTRAL, LLAMA, MIDDLE, None, Mode.SUB_PHASES),
+        (MISTRAL, LLAMA, LARGE, None, Mode.PIPELINED),
+        (MISTRAL, LLAMA, SMALL, None, Mode.REFUSED),
+        (MISTRAL, LLAMA, Card(24 * GIB, others=12 * GIB), None, Mode.SUB_PHASES),
+        (MISTRAL, None, MIDDLE, None, Mode.PIPELINED),
+        (MISTRAL, None, SMALL, None, Mode.REFUSED),
+        # A person's word decides how, not whether.
+        (MISTRAL, LLAMA, MIDDLE, True, Mode.PIPELINED),
+        (MISTRAL, LLAMA, LARGE, False, Mode.SUB_PHASES),
+        (MISTRAL, LLAMA, SMALL, True, Mode.REFUSED),
+        # Nobody can tell: one server is safe only with one model at a time.
+        (MISTRAL, elsewhere(LLAMA, None, OLLAMA), LARGE, None, Mode.SUB_PHASES),
+        (MISTRAL, elsewhere(LLAMA, None), LARGE, None, Mode.PIPELINED),
+        (MISTRAL, LLAMA, None, None, Mode.SUB_PHASES),
+        (MISTRAL, elsewhere(LLAMA, 5 * GB), None, None, Mode.PIPELINED),
+        # Not this node's memory.
+        (elsewhere(MISTRAL, 0), elsewhere(LLAMA, 0), MIDDLE, None, Mode.SUB_PHASES),
+        (elsewhere(MISTRAL, 0, ""), elsewhere(LLAMA, 0, ""), MIDDLE, None, Mode.PIPELINED),
+        (elsewhere(MISTRAL, 0), LLAMA, MIDDLE, None, Mode.PIPELINED),
+    ],
+)
+def test_how_the_models_share_the_card(
+    extract: Share, rate: Share | None, card: Card | None, together: bool | None, mode: Mode
+) -> None:
+    found = plan(WHISPER, [extract, rate] if rate else [extract], card, together)
+    assert found.mode == mode, found.why
+    assert extract.model in found.why
+
+
+@pytest.mark.parametrize(
+    ("card", "room"),
+    [
+        (Card(8 * GIB), int(8 * GIB * 0.85)),
+        (Card(2 * GIB), 2 * GIB - 512 * MIB),  # 15 % of it would be too little to spare
+        (Card(8 * GIB, others=GIB), int(8 * GIB * 0.85) - GIB),
+        (Card(GIB, others=GIB), 0),
+    ],
+)
+def test_what_may_be_used_of_a_card(card: Card, room: int) -> None:
+    """F39: the same rule as the guard's before a load."""
+    assert card.room == room
+
+
+def test_a_model_that_fills_the_room_to_the_last_byte_fits_and_one_byte_more_does_not() -> None:
+    exact = replace(MISTRAL, needs=MIDDLE.room)
+    assert plan(WHISPER, [exact], MIDDLE).mode == Mode.PIPELINED
+    assert plan(WHISPER, [replace(exact, needs=MIDDLE.room + 1)], MIDDLE).mode == Mode.REFUSED
+
+
+def test_a_refusal_names_the_model_its_need_the_card_and_what_would_fit() -> None:
+    found = plan(WHISPER, [replace(CACHED, needs=10 * GIB), CACHED], MIDDLE)
+    assert "llama3:8b (10.0 GiB) does not fit into the 6.8 GiB that may be used of the GPU's 8.0 GiB" in found.why
+    assert "smaller" in found.fix
+    assert "LLM_CONTEXT_TOKENS" not in found.fix  # its weights alone are too large
+
+
+def test_a_refusal_tells_the_context_with_which_one_slot_fits() -> None:
+    one = replace(CACHED, needs=int(7.1 * GIB), slots=1)
+    found = plan(WHISPER, [one], MIDDLE)
+    assert found.mode == Mode.REFUSED
+    assert "LLM_CONTEXT_TOKENS=5632" in found.fix
+    shorter = replace(one, context_tokens=5632, needs=int(7.1 * GIB) - (8192 - 5632) * one.token_bytes)
+    assert plan(WHISPER, [shorter], MIDDLE).mode == Mode.PIPELINED
+
+
+@pytest.mark.parametrize("rate", [None, LLAMA])
+def test_a_model_that_fits_with_fewer_slots_gets_as_many_as_fit(rate: Share | None) -> None:
+    found = plan(WHISPER, [CACHED, rate] if rate else [CACHED], MIDDLE)
+    assert found.mode != Mode.REFUSED
+    assert found.slots == {"extract": 1, **({"rate": rate.slots} if rate else {})}
+    assert found.needs == (6 * GIB, *([rate.needs] if rate else []))  # 5 GiB, and 1 for each slot
+    assert "fits with 1 of 3 slots" in found.why
+    assert "LLM_SLOTS=1, and OLLAMA_NUM_PARALLEL=1" in found.fix
+
+
+def test_what_is_advised_in_place_of_fewer_slots_makes_all_of_them_fit() -> None:
+    found = plan(WHISPER, [CACHED], MIDDLE)
+    context = int(found.fix.rsplit("=", 1)[1])
+    shorter = replace(CACHED, context_tokens=context, needs=5 * GIB + 3 * context * CACHED.token_bytes)
+    again = plan(WHISPER, [shorter], MIDDLE)
+    assert (again.mode, again.slots, again.fix) == (Mode.PIPELINED, {"extract": 3}, "")
+
+
+def test_slots_are_not_given_up_to_have_both_models_at_once() -> None:
+    """Both would fit with one slot each; in turns with three slots a batch is through sooner."""
+    card = Card(18 * GIB)
+    assert 2 * (CACHED.needs or 0) - 4 * CACHED.slot_bytes <= card.room < 2 * (CACHED.needs or 0)
+    found = plan(WHISPER, [CACHED, replace(CACHED, model="mistral:7b", roles=("rate",))], card)
+    assert (found.mode, found.slots) == (Mode.SUB_PHASES, {"extract": 3, "rate": 3})
+    work = StageTimes(stt=10, extract=15, rate=25, switch=5, slots=3)
+    in_turns = -(-10 // 3) * (work.extract + work.rate) + work.switch
+    assert in_turns == 165 < evaluation(10, replace(work, slots=1)) == 265
+
+
+def test_speech_recognition_that_does_not_fit_is_told_but_does_not_keep_transcripts_from_being_evaluated() -> None:
+    found = plan(Share("large-v3", 10 * GB), [MISTRAL, LLAMA], MIDDLE)
+    assert found.mode == Mode.SUB_PHASES
+    assert "large-v3 (9.3 GiB), which transcribes, does not fit" in found.why
+    assert "STT_DEVICE=cpu" in found.fix
+
+
+def test_a_word_that_the_figures_contradict_says_so() -> None:
+    found = plan(WHISPER, [MISTRAL, LLAMA], MIDDLE, together=True)
+    assert "LLM_TOGETHER says so; without it sub-phases" in found.why
+    assert found.fix == "unset LLM_TOGETHER"
+    assert "LLM_TOGETHER" not in plan(WHISPER, [MISTRAL, LLAMA], LARGE, together=True).why
+
+
+def test_a_machine_without_a_gpu_and_one_model_is_told_truthfully() -> None:
+    found = plan(Share("tiny.en", 0), [Share("smollm2", 0)], None)
+    assert str(found) == "pipelined: all stages are served by one model in memory, smollm2; no GPU is seen here"
+
+
+@pytest.mark.parametrize(
+    ("model", "says"), [(Share("m", None), "size is unknown"), (Share("m", 0), "no GPU memory of")]
+)
+def test_one_model_whose_memory_is_not_known_or_not_here_says_so(model: Share, says: str) -> None:
+    assert says in plan(WHISPER, [model], MIDDLE).why
+
+
+def test_slots_of_a_plan_are_never_more_than_the_engine_has() -> None:
+    class SizedEngine:
+        slots = 2
+
+    two: object = SizedEngine()
+    assert MemoryPlan(Mode.PIPELINED, "", slots={"extract": 3, "rate": 1}).slots_of("extract", two) == 2  # type: ignore[arg-type]
+    assert MemoryPlan(Mode.PIPELINED, "", slots={"extract": 3, "rate": 1}).slots_of("rate", two) == 1  # type: ignore[arg-type]
+    assert MemoryPlan(Mode.PIPELINED, "", slots={"extract": 3, "rate": 1}).slots_of("speech", two) == 2  # type: ignore[arg-type]

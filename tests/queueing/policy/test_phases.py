@@ -1,0 +1,120 @@
+"""What the GPU is for, without a clock or a database."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from queueing.policy.phases import Demand, Limits, Snapshot, next_phase
+from queueing.states import PhaseName
+
+LIMITS = Limits(batch_size=10, batch_max_wait_seconds=3, max_dwell_seconds=600, idle_unload_seconds=60)
+NOTHING = Snapshot()
+
+
+def chosen(
+    current: PhaseName | None, snapshot: Snapshot, *, dwelt_seconds: float = 100, idle_seconds: float = 0
+) -> PhaseName | None:
+    return next_phase(current, snapshot, LIMITS, dwelt_seconds=dwelt_seconds, idle_seconds=idle_seconds).phase
+
+
+def test_uploads_wait_for_others_to_join_their_batch() -> None:
+    assert chosen(None, Snapshot(unbatched=Demand(due=1, oldest_seconds=1))) is None
+    assert chosen(None, Snapshot(unbatched=Demand(due=1, oldest_seconds=3))) == PhaseName.STT
+
+
+def test_a_full_batch_starts_at_once() -> None:
+    assert chosen(None, Snapshot(unbatched=Demand(due=10))) == PhaseName.STT
+
+
+def test_a_batch_is_transcribed_to_its_end_before_the_switch() -> None:
+    waiting = Demand(due=9, oldest_seconds=5000)
+    assert chosen(PhaseName.STT, Snapshot(batch=Demand(due=1), evaluation=waiting)) == PhaseName.STT
+    assert chosen(PhaseName.STT, Snapshot(batch=Demand(running=1), evaluation=waiting)) == PhaseName.STT
+    assert chosen(PhaseName.STT, Snapshot(evaluation=waiting)) == PhaseName.EVAL
+
+
+def test_a_transcribed_batch_is_evaluated_before_the_next_one_starts() -> None:
+    snapshot = Snapshot(unbatched=Demand(due=20, oldest_seconds=30), evaluation=Demand(due=3))
+    assert chosen(PhaseName.STT, snapshot) == PhaseName.EVAL
+    assert chosen(PhaseName.EVAL, snapshot) == PhaseName.EVAL
+
+
+def test_waiting_uploads_interrupt_evaluation_after_its_maximum_dwell_only() -> None:
+    snapshot = Snapshot(unbatched=Demand(due=1, oldest_seconds=5000), evaluation=Demand(due=3))
+    assert chosen(PhaseName.EVAL, snapshot, dwelt_seconds=599) == PhaseName.EVAL
+    assert chosen(PhaseName.EVAL, snapshot, dwelt_seconds=600) == PhaseName.STT
+    assert chosen(PhaseName.EVAL, Snapshot(evaluation=Demand(due=3)), dwelt_seconds=5000) == PhaseName.EVAL
+
+
+def test_a_long_backlog_of_both_kinds_does_not_make_the_phases_flap() -> None:
+    """Sixty old uploads, simulated: 10 s each to transcribe, 13 s to evaluate, 15 s for a hand-over."""
+    now, unbatched, batch, evaluation, entered = 700.0, 60, 0, 0, 0.0
+    current: PhaseName | None = None
+    backlogs: list[int] = []
+    while unbatched + batch + evaluation:
+        snapshot = Snapshot(Demand(unbatched, 0, now), Demand(batch, 0, now), Demand(evaluation, 0, 5.0))
+        wanted = chosen(current, snapshot, dwelt_seconds=now - entered)
+        if wanted != current:
+            current, now, entered = wanted, now + 15, now + 15
+            backlogs.append(evaluation)
+        elif current == PhaseName.STT and not batch:
+            batch = min(10, unbatched)
+            unbatched -= batch
+        elif current == PhaseName.STT:
+            batch, evaluation, now = batch - 1, evaluation + 1, now + 10
+        else:
+            evaluation, now = evaluation - 1, now + 13
+    assert max(backlogs) <= 10
+    assert len(backlogs) <= 12
+
+
+@pytest.mark.parametrize(("blocked", "other"), [(PhaseName.EVAL, PhaseName.STT), (PhaseName.STT, PhaseName.EVAL)])
+def test_while_one_phase_is_blocked_the_other_one_works(blocked: PhaseName, other: PhaseName) -> None:
+    both = Snapshot(unbatched=Demand(due=10), evaluation=Demand(due=3))
+    assert next_phase(None, both, LIMITS, dwelt_seconds=0, idle_seconds=0, blocked=blocked).phase == other
+
+
+def test_an_open_batch_of_a_worker_that_died_is_finished_first() -> None:
+    assert chosen(None, Snapshot(batch=Demand(due=2), evaluation=Demand(due=5))) == PhaseName.STT
+
+
+def test_an_idle_model_stays_loaded_for_a_while_and_goes() -> None:
+    assert chosen(PhaseName.EVAL, NOTHING, idle_seconds=59) == PhaseName.EVAL
+    assert chosen(PhaseName.EVAL, NOTHING, idle_seconds=61) is None
+    assert chosen(None, NOTHING) is None
+
+
+BUSY = Snapshot(unbatched=Demand(due=10), batch=Demand(due=3), evaluation=Demand(due=3))
+
+
+@pytest.mark.parametrize(("paused", "other"), [(PhaseName.EVAL, PhaseName.STT), (PhaseName.STT, PhaseName.EVAL)])
+@pytest.mark.parametrize("current", [None, *PhaseName])
+def test_while_one_phase_is_paused_the_other_one_works(
+    current: PhaseName | None, paused: PhaseName, other: PhaseName
+) -> None:
+    assert chosen(current, replace(BUSY, paused=frozenset({paused}))) == other
+
+
+def test_what_runs_in_a_phase_that_is_paused_is_finished_before_the_switch() -> None:
+    running = replace(BUSY, evaluation=Demand(due=3, running=1), paused=frozenset({PhaseName.EVAL}))
+    assert chosen(PhaseName.EVAL, running) == PhaseName.EVAL
+
+
+def test_a_queue_that_is_paused_altogether_keeps_its_model_for_a_while_and_then_lets_it_go() -> None:
+    paused = replace(BUSY, paused=frozenset(PhaseName))
+    assert chosen(PhaseName.EVAL, paused, idle_seconds=10) == PhaseName.EVAL
+    assert chosen(PhaseName.EVAL, paused, idle_seconds=61) is None
+
+
+def test_a_drained_node_has_nothing_loaded_whatever_waits() -> None:
+    assert chosen(PhaseName.STT, replace(BUSY, drained=True, wanted=PhaseName.STT)) is None
+
+
+@pytest.mark.parametrize("wanted", PhaseName)
+@pytest.mark.parametrize("current", [None, *PhaseName])
+def test_the_phase_that_a_person_asked_for_comes_before_the_policys_own_choice(
+    current: PhaseName | None, wanted: PhaseName
+) -> None:
+    assert chosen(current, replace(BUSY, wanted=wanted)) == wanted

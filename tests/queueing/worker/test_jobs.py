@@ -1,0 +1,118 @@
+"""What a job's end means, whatever its stage raises."""
+
+from __future__ import annotations
+
+import errno
+import random
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.db import OperationalError, transaction
+
+from queueing import pipelines
+from queueing.engines.base import Engines
+from queueing.engines.llm.simulated import SimulatedLanguage
+from queueing.engines.speech.simulated import SimulatedSpeech
+from queueing.models import Task, Worker
+from queueing.policy.retries import RetryLimits
+from queueing.states import PhaseName, State
+from queueing.worker import jobs
+from queueing.worker.jobs import Jobs, as_stage_error
+
+Enqueue = Callable[..., Task]
+
+
+class Stumbling:
+    """A stage that raises `error` in one of its three steps."""
+
+    def __init__(self, step: str, error: Exception) -> None:
+        self.step, self.error = step, error
+
+    def _reach(self, step: str) -> None:
+        if step == self.step:
+            raise self.error
+
+    def prepare(self, task: Task) -> Any:
+        self._reach("prepare")
+
+    def compute(self, *_: Any) -> Any:
+        self._reach("compute")
+
+    def save(self, task: Task, result: Any) -> None:
+        self._reach("save")
+
+
+@pytest.fixture
+def jobs_of() -> Callable[[], Jobs]:
+    language = SimulatedLanguage()
+    engines = Engines(SimulatedSpeech(), {"extract": language, "rate": language})
+    patience = RetryLimits(max_attempts=3, max_crashes=2, backoff_seconds=0.1)
+    return lambda: Jobs(engines, patience, wake=lambda: None, chance=random.Random(1))
+
+
+@pytest.fixture
+def claimed(enqueue: Enqueue, worker: Worker, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Task]:
+    """A claimed task whose stage stumbles."""
+
+    def make(step: str = "", error: Exception | None = None) -> Task:
+        stage = pipelines.StageSpec("stumble", PhaseName.EVAL, "extract", Stumbling(step, error or ValueError()))
+        monkeypatch.setitem(pipelines._registry, "stumbling", pipelines.Pipeline("stumbling", (stage,)))
+        Task.objects.filter(pk=enqueue().pk).update(pipeline="stumbling", stage="stumble")
+        (task,) = Task.objects.claim(worker=worker, stages=["stumble"], lease_seconds=30)
+        return task
+
+    return make
+
+
+def finish(held: Jobs) -> jobs.Job:
+    """The one job that ends; the bound only ends a broken test."""
+    deadline = time.monotonic() + 10
+    while not (ended := held.finish_ended()):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    return ended[0]
+
+
+FULL = OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("step", ["prepare", "compute", "save"])
+def test_a_disk_without_room_costs_the_task_nothing_and_is_told(
+    claimed: Callable[..., Task], jobs_of: Callable[[], Jobs], step: str
+) -> None:
+    held, task = jobs_of(), claimed(step, FULL)
+    held.start(task)
+    job = finish(held)
+    assert job.error is not None
+    assert job.error.code == "disk_full"
+    task.refresh_from_db()
+    assert (task.state, task.failures, task.crashes) == (State.QUEUED, 0, 0)
+    assert task.attempts.get().outcome == "infrastructure"
+
+
+@pytest.mark.parametrize(
+    ("raised", "outcome", "code"),
+    [
+        (FULL, "infrastructure", "disk_full"),
+        (OSError(errno.EROFS, "Read-only file system"), "infrastructure", "disk_full"),
+        (OSError(errno.EIO, "Input/output error"), "infrastructure", "disk_failed"),
+        (OSError(errno.EMFILE, "Too many open files"), "infrastructure", "infrastructure"),
+        (OSError(errno.ENOMEM, "Cannot allocate memory"), "infrastructure", "infrastructure"),
+        (OperationalError("gone"), "infrastructure", "infrastructure"),
+        (OSError(errno.ECONNRESET, "Connection reset by peer"), "transient", "unexpected"),
+        (MemoryError(), "transient", "unexpected"),
+        (ValueError("never thought of"), "permanent", "unexpected"),
+    ],
+)
+def test_what_the_machine_lacks_is_no_fault_of_the_task(raised: Exception, outcome: str, code: str) -> None:
+    error = as_stage_error(raised)
+    assert (error.outcome, error.code) == (outcome, code)
+
+
+def test_no_stage_computes_inside_a_transaction(claimed: Callable[..., Task], jobs_of: Callable[[], Jobs]) -> None:
+    task = claimed()
+    with transaction.atomic(), pytest.raises(AssertionError, match="no transaction may be open"):
+        jobs_of().start(task)

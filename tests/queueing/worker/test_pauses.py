@@ -1,0 +1,117 @@
+"""What rests and goes on: pauses, drains, and the phase that a person asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from evaluations.stages.names import Stage
+from queueing.engines.llm.simulated import SimulatedLanguage
+from queueing.models import Pause, Phase, Task, in_seconds
+from queueing.states import PhaseName, PhaseStep, State
+from queueing.worker.process import PhaseWorker
+from tests.queueing.worker.working import Enqueue, quick, registered, state, work
+
+pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
+
+
+@pytest.mark.parametrize("what", Pause.What)
+def test_nothing_begins_in_a_phase_that_is_paused_and_all_of_it_goes_on_afterwards(
+    ready_to: Callable[..., Task], node: Callable[..., PhaseWorker], what: str
+) -> None:
+    task = ready_to(Stage.EXTRACT)
+    Pause.objects.start(what, by="teacher", reason="fire drill")
+    with registered(node()) as worker:
+        for _ in range(5):
+            worker.run_once()
+        held = what != Pause.What.STT
+        assert (state(task) == State.QUEUED) == held
+    assert Pause.objects.all().end(by="teacher") == 1
+    work(node(), lambda: state(task) == State.DONE)
+
+
+def test_a_drain_unloads_what_is_loaded_and_a_resume_loads_it_again(
+    ready_to: Callable[..., Task], node: Callable[..., PhaseWorker]
+) -> None:
+    ready_to(Stage.RATE)
+    with registered(node()) as worker:
+        worker.coordinator.switch(PhaseName.EVAL)
+        Pause.objects.start(Pause.What.EVERYTHING, node="n", drain=True, by="operator", reason="new GPU")
+        worker.run_once()
+        assert Phase.objects.get().step == PhaseStep.IDLE
+        assert worker.coordinator.resident() == []
+        Pause.objects.all().end(by="operator")
+        worker.run_once()
+        assert Phase.objects.get().step == PhaseStep.ACTIVE
+
+
+class PausedWhileLoading(SimulatedLanguage):
+    """Somebody pauses evaluation while its model is being loaded."""
+
+    def load(self) -> None:
+        Pause.objects.start(Pause.What.EVAL, by="operator", reason="the wrong model")
+        super().load()
+
+
+def test_a_pause_that_is_placed_while_the_model_loads_holds_back_its_first_task(
+    ready_to: Callable[..., Task], node: Callable[..., PhaseWorker]
+) -> None:
+    task = ready_to(Stage.EXTRACT)
+    with registered(node(quick(PausedWhileLoading))) as worker:
+        worker.run_once()
+        assert worker.coordinator.current == PhaseName.EVAL
+        assert state(task) == State.QUEUED
+
+
+def test_a_full_disk_does_not_shorten_the_pause_of_a_person(db: None) -> None:
+    repair = Pause.objects.start(Pause.What.STT, node="n", by="operator", reason="repair")
+    Pause.objects.start_or_extend(Pause.What.STT, node="n", reason="no space left", seconds=15)
+    repair.refresh_from_db()
+    assert (repair.by, repair.reason, repair.until) == ("operator", "repair", None)
+    Pause.objects.start_or_extend(Pause.What.EVAL, node="n", reason="no space left", seconds=15)
+    assert Pause.objects.active().get(what=Pause.What.EVAL).by == "system"
+
+
+def test_a_pause_of_another_node_is_none_of_ours(enqueue: Enqueue) -> None:
+    Pause.objects.start(Pause.What.EVERYTHING, node="other", by="operator", reason="moving house")
+    assert not Task.objects.snapshot("this").paused
+    assert Task.objects.snapshot("other").paused == {*PhaseName}
+
+
+def test_a_pause_ends_by_itself_when_its_time_is_over(db: None) -> None:
+    pause = Pause.objects.start(Pause.What.STT, by="system", reason="disk full", seconds=60)
+    assert Task.objects.snapshot("n").paused == {PhaseName.STT}
+    Pause.objects.filter(pk=pause.pk).update(since=in_seconds(-100), until=in_seconds(-1))
+    assert not Task.objects.snapshot("n").paused
+    assert not Pause.objects.active().exists()
+    assert Pause.objects.all().end(by="x") == 0
+
+
+def test_the_phase_that_a_person_asked_for_is_entered_and_kept_for_its_time(
+    ready_to: Callable[..., Task], node: Callable[..., PhaseWorker]
+) -> None:
+    ready_to(Stage.RATE)
+    with registered(node()) as worker:
+        assert Phase.ask_for(PhaseName.STT, node="n", hold_seconds=60, by="operator")
+        for _ in range(3):
+            worker.run_once()
+        assert (Phase.objects.get().name, Phase.objects.get().step) == (PhaseName.STT, PhaseStep.ACTIVE)
+        Phase.objects.update(wanted_until=in_seconds(-1))
+        worker.run_once()
+        assert Phase.objects.get().name == PhaseName.EVAL
+
+
+def test_nobody_can_ask_for_a_phase_of_a_node_that_is_not_there(db: None) -> None:
+    assert not Phase.ask_for(PhaseName.STT, node="nowhere", hold_seconds=60, by="operator")
+
+
+def test_a_draining_that_is_no_longer_wanted_is_taken_back(
+    ready_to: Callable[..., Task], node: Callable[..., PhaseWorker]
+) -> None:
+    ready_to(Stage.RATE)
+    with registered(node()) as worker:
+        worker.coordinator.switch(PhaseName.EVAL)
+        worker.coordinator.drain(PhaseName.STT, "uploads wait")
+        worker.run_once()
+    assert Phase.objects.get().step == PhaseStep.ACTIVE

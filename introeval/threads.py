@@ -16,7 +16,7 @@ from django.db import connections
 
 Application = Callable[[dict[str, Any], Callable[..., Awaitable[Any]], Callable[..., Awaitable[Any]]], Awaitable[Any]]
 
-MOST_IDLE: Final = 32  # a class
+MAX_IDLE: Final = 32  # a class
 
 
 class ThreadPerRequest:
@@ -37,7 +37,7 @@ class ThreadPerRequest:
             thread.submit(connections.close_all).add_done_callback(lambda _: self._put_back(thread))
 
     def _put_back(self, thread: ThreadPoolExecutor) -> None:
-        if len(self._idle) < MOST_IDLE:
+        if len(self._idle) < MAX_IDLE:
             self._idle.append(thread)
         else:
             thread.shutdown(wait=False)

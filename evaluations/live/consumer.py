@@ -19,7 +19,7 @@ log = structlog.get_logger(__name__)
 SESSION_CHECK_SECONDS: Final = 60.0
 SIGN_OUT_CHECK_SECONDS: Final = 0.1
 SIGN_OUT_CHECKS: Final = 30
-MOST_WINDOWS: Final = 20  # of one person, in this process
+MAX_WINDOWS: Final = 20  # of one person, in this process
 SIGNED_OUT: Final = 4401  # close code: reload, and be asked to sign in
 
 
@@ -60,7 +60,7 @@ class DashboardConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channe
         if not user.is_authenticated:
             await self.close(SIGNED_OUT)
             return
-        if lookout.windows_of(user.pk) >= MOST_WINDOWS:
+        if lookout.windows_of(user.pk) >= MAX_WINDOWS:
             await self.close()  # it polls, and tries again
             return
         await self.accept()

@@ -24,7 +24,7 @@ Sink = Callable[[bytes], None]
 """Takes mono samples at SAMPLE_RATE, signed 16 bit."""
 
 SLACK_SECONDS = 0.5  # codecs pad their last frame
-LEAST_SECONDS = 1.0  # of a damaged file, to be worth anything
+MIN_SECONDS = 1.0  # of a damaged file, to be worth anything
 LOWEST_RATE, HIGHEST_RATE = 1_000, 768_000  # Hz, of any recording
 MAX_ERRORS = 2000  # packets in one file; below that damage is lived with
 
@@ -126,7 +126,7 @@ class Reading:
             Permanent: `no_audio` when a sound file had no samples, `unreadable` when damage left too little.
         """
         self.damaged |= declared > self.seconds * 1.05 + 1
-        if self.damaged and self.seconds < LEAST_SECONDS:
+        if self.damaged and self.seconds < MIN_SECONDS:
             raise Permanent(f"only {self.seconds:.2f} s of it can be decoded", code="unreadable")
         if not self.seconds:
             raise Permanent("its audio track holds no samples", code="no_audio")

@@ -15,8 +15,8 @@ from evaluations.rating.speech import PAUSE_SECONDS, Spoken
 # The usual limits of subtitling: what a person can read while they look at a face.
 LINE_CHARACTERS = 42
 LINES = 2
-MOST_MS = 7000
-LEAST_MS = 1000  # a cue stays that long if the next one leaves it room
+MAX_MS = 7000
+MIN_MS = 1000  # a cue stays that long if the next one leaves it room
 
 _INVISIBLE = ("Cc", "Cf", "Cs", "Zl", "Zp")
 
@@ -34,10 +34,10 @@ def webvtt(words: Iterable[Spoken]) -> str:
 
 
 def cues(words: Iterable[Spoken]) -> list[Cue]:
-    """Cues in order, none over another, each at most MOST_MS long and LINES lines of LINE_CHARACTERS high."""
+    """Cues in order, none over another, each at most MAX_MS long and LINES lines of LINE_CHARACTERS high."""
     pieces = [piece for word in words for piece in _pieces(word)]
     found = list(_timed(_groups(pieces)))
-    linger = [replace(cue, end=max(cue.end, min(cue.start + LEAST_MS, after.start))) for cue, after in pairwise(found)]
+    linger = [replace(cue, end=max(cue.end, min(cue.start + MIN_MS, after.start))) for cue, after in pairwise(found)]
     return [*linger, *found[-1:]]
 
 
@@ -67,7 +67,7 @@ def _belongs(piece: Spoken, group: Sequence[Spoken]) -> bool:
     ends_well = last.text.endswith(SENTENCE_END) and len(_text(group)) > LINE_CHARACTERS
     return (
         len(_lines([*group, piece])) <= LINES
-        and 1000 * (piece.end - group[0].start) <= MOST_MS
+        and 1000 * (piece.end - group[0].start) <= MAX_MS
         and piece.start - last.end < PAUSE_SECONDS
         and not ends_well
     )
@@ -77,7 +77,7 @@ def _timed(groups: Iterable[Sequence[Spoken]]) -> Iterator[Cue]:
     free = 0  # no cue begins before the one before it has ended, whatever a recogniser says
     for group in groups:
         start = max(free, round(1000 * group[0].start))
-        end = min(max(round(1000 * group[-1].end), start + 1), start + MOST_MS)
+        end = min(max(round(1000 * group[-1].end), start + 1), start + MAX_MS)
         yield Cue(start, end, _lines(group))
         free = end
 

@@ -15,7 +15,7 @@ from django.template.defaultfilters import floatformat
 
 HIGHEST = 10.0  # of a score
 RINGS = (2.5, 5.0, 7.5, 10.0)
-LEAST_AXES, MOST_AXES = 3, 8  # fewer make no area, more can't be told apart
+MIN_AXES, MAX_AXES = 3, 8  # fewer make no area, more can't be told apart
 
 # Of a radar chart, in units of its own.
 WIDTH, HEIGHT = 430, 320
@@ -23,7 +23,7 @@ _CENTRE_X, _CENTRE_Y, _RADIUS = 215, 165, 95
 _LABEL_GAP, _LABEL_LINE, _LABEL_CHARACTERS, _LABEL_LINES = 12, 17, 13, 2
 
 STRIP_WIDTH = 1000  # of a strip, which is stretched to the page
-_LEAST_BLOCK = 5.0  # of it, so that it can be seen and hit
+_MIN_BLOCK = 5.0  # of it, so that it can be seen and hit
 
 LINE_WIDTH, LINE_HEIGHT = 220, 64
 _LINE_MARGIN = 6
@@ -83,7 +83,7 @@ class LineChart:
 
 def radar(scores: Sequence[tuple[str, float]]) -> Radar | None:
     """(title, score of 0–10) per criterion, clockwise from the top. None when they are too few or too many for it."""
-    if not LEAST_AXES <= len(scores) <= MOST_AXES:
+    if not MIN_AXES <= len(scores) <= MAX_AXES:
         return None
     angles = [2 * pi * number / len(scores) - pi / 2 for number in range(len(scores))]
     return Radar(
@@ -95,7 +95,7 @@ def radar(scores: Sequence[tuple[str, float]]) -> Radar | None:
 
 def block(start: float, end: float, whole: float) -> Block:
     """The part of a strip that stands for `start` to `end` of `whole`; wide enough to be seen, and never outside."""
-    width = min(max(STRIP_WIDTH * (end - start) / whole, _LEAST_BLOCK), STRIP_WIDTH)
+    width = min(max(STRIP_WIDTH * (end - start) / whole, _MIN_BLOCK), STRIP_WIDTH)
     return Block(_number(min(STRIP_WIDTH * start / whole, STRIP_WIDTH - width)), _number(width))
 
 

@@ -18,7 +18,7 @@ from django.utils.translation import gettext_lazy, ngettext, override
 from evaluations.rating import evidence
 from evaluations.rating.speech import SpeechFacts
 
-MOST = 3  # sentences of feedback, and suggestions
+MAX_SENTENCES = 3  # sentences of feedback, and suggestions
 
 SLOW, FAST = 110, 170  # words per minute
 MANY_FILLERS = 3.0  # in 100 words

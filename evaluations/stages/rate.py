@@ -138,7 +138,9 @@ def advise(work: RateWork, answer: dict[str, list[str]], *, demo_quality: bool) 
         return " ".join(answer["feedback"]), answer["suggestions"]
     told = feedback.grounded(answer["feedback"], work.transcript)[:1]
     remarks = [*told, *feedback.remarks(work.facts, work.answers)]
-    return " ".join(remarks[: feedback.MOST]), feedback.advice(work.facts, work.answers)[: feedback.MOST]
+    return " ".join(remarks[: feedback.MAX_SENTENCES]), feedback.advice(work.facts, work.answers)[
+        : feedback.MAX_SENTENCES
+    ]
 
 
 def scores(work: RateWork, answer: dict[str, Any], *, judged_share: float) -> list[dict[str, Any]]:

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from statistics import fmean, pstdev, stdev
 from typing import Final
 
-LEAST: Final = 3  # fewer than so many recent ones tell nothing
-LEAST_FOR_SLOPE: Final = 8  # … and nothing about how it grows with the recording
-FREAK: Final = 3.0  # what took so many times the median counts as that much: one that hung says little of the others
+MIN_SAMPLES: Final = 3  # fewer than so many recent ones tell nothing
+MIN_SAMPLES_FOR_SLOPE: Final = 8  # … and nothing about how it grows with the recording
+OUTLIER_FACTOR: Final = (
+    3.0  # what took so many times the median counts as that much: one that hung says little of the others
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +46,10 @@ class Pace:
 
 def learn(samples: Sequence[Sample]) -> Pace | None:
     """None: too few to tell."""
-    if len(samples) < LEAST:
+    if len(samples) < MIN_SAMPLES:
         return None
     middle = sorted(sample.seconds for sample in samples)[len(samples) // 2]
-    samples = [Sample(min(sample.seconds, FREAK * middle), sample.audio) for sample in samples]
+    samples = [Sample(min(sample.seconds, OUTLIER_FACTOR * middle), sample.audio) for sample in samples]
     seconds = [sample.seconds for sample in samples]
     spread = stdev(seconds)
     # A spread that was itself learnt from three says little of how wrong their mean is: as Student's t, roughly.
@@ -58,7 +60,7 @@ def learn(samples: Sequence[Sample]) -> Pace | None:
 
 def _with_slope(plain: Duration, known: Sequence[tuple[float, float]]) -> Pace:
     """Least squares. A longer recording is not done sooner, and none takes less than nothing."""
-    if len(known) < LEAST_FOR_SLOPE:
+    if len(known) < MIN_SAMPLES_FOR_SLOPE:
         return Pace(plain)
     audio, seconds = fmean(x for x, _ in known), fmean(y for _, y in known)
     variance = sum((x - audio) ** 2 for x, _ in known)

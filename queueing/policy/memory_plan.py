@@ -20,7 +20,7 @@ GIB = 1 << 30
 ADMIT_SHARE = 0.85  # of the card's memory, at most
 SPARE_BYTES = 512 * MIB  # and so much is left: 15 % of a small card are less than a CUDA context takes
 
-LEAST_CONTEXT_TOKENS = 2048  # below it no transcript and its answer fit, so it is no advice
+MIN_CONTEXT_TOKENS = 2048  # below it no transcript and its answer fit, so it is no advice
 
 
 class Mode(StrEnum):
@@ -78,7 +78,7 @@ class Share:
             return 0
         bare = self.needs - self.slots * self.slot_bytes
         tokens = (room - bare) // self.token_bytes // 256 * 256
-        return tokens if LEAST_CONTEXT_TOKENS <= tokens < self.context_tokens else 0
+        return tokens if MIN_CONTEXT_TOKENS <= tokens < self.context_tokens else 0
 
     def _without(self, slots: int) -> Share:
         assert self.needs is not None
@@ -206,7 +206,7 @@ def _with_slots(found: MemoryPlan, wanted: Sequence[Share], fitted: Sequence[Sha
     told = ", ".join(f"{now.model} fits with {now.slots} of {was.slots} slots" for was, now in fewer)
     least = min(now.slots for _, now in fewer)
     fix = f"set LLM_SLOTS={least}, and OLLAMA_NUM_PARALLEL={least} at Ollama"
-    if all(now.context_tokens * now.slots // was.slots >= LEAST_CONTEXT_TOKENS for was, now in fewer):
+    if all(now.context_tokens * now.slots // was.slots >= MIN_CONTEXT_TOKENS for was, now in fewer):
         tokens = min(now.context_tokens * now.slots // was.slots for was, now in fewer) // 256 * 256
         fix += f"; or LLM_CONTEXT_TOKENS={tokens}"
     return replace(found, why=f"{found.why}; {told}", fix=fix)

@@ -27,7 +27,7 @@ from tests.crowd import Crowd, Page, free_port
 from tests.evaluations.material import hand_in
 
 START_SECONDS = 60.0
-MOST_SECONDS = 30.0  # a change that takes longer to arrive ends the benchmark
+MAX_SECONDS = 30.0  # a change that takes longer to arrive ends the benchmark
 REST_SECONDS = 3.0  # between two changes, so that none is told along with the one before
 PINGS = 200
 MIB = 1024 * 1024
@@ -104,7 +104,7 @@ class Measured:
     def arrivals(self, rounds: int, say: Callable[[str], None]) -> list[Row]:
         changes = {"the line moves": self.next_one, "the machine changes over": self.change_over, "progress": self.tick}
         with self.crowd:
-            self.crowd.seconds_until(lambda page: page.connected, most=MOST_SECONDS)
+            self.crowd.seconds_until(lambda page: page.connected, most=MAX_SECONDS)
             self.cpu, self.began = processes.cpu_seconds(self.server), time.monotonic()
             found: list[Row] = []
             for name, change in changes.items():
@@ -146,7 +146,7 @@ class Measured:
         began = time.monotonic()
         time.sleep(REST_SECONDS)  # to look at what is right takes the processor as long as the server's own look
         truth = self.truth()
-        self.crowd.seconds_until(lambda page: page.shows == truth[page], most=MOST_SECONDS)
+        self.crowd.seconds_until(lambda page: page.shows == truth[page], most=MAX_SECONDS)
         return [page.changed_at - began for page in self.crowd.pages if truth[page] != before[page]]
 
     def truth(self) -> dict[Page, object]:

@@ -50,7 +50,7 @@ OF_PAGES: Final = {
 }
 OF_MEDIA: Final = {"sandbox", "default-src 'none'"}
 FOR_FINGERS: Final = ("login", "dashboard", "record", "submission", "submission-delete")  # a student's pages
-LEAST_PIXELS: Final = 44
+MIN_PIXELS: Final = 44
 TOO_SMALL: Final = """
 (least) =>
   [...document.querySelectorAll("button, a.button, a.name, header a, summary, select, input")]
@@ -58,7 +58,7 @@ TOO_SMALL: Final = """
     .filter((each) => Math.min(each.getBoundingClientRect().width, each.getBoundingClientRect().height) < least - 0.5)
     .map((each) => each.outerHTML.slice(0, 150))
 """
-MOST_BYTES: Final = 150_000  # of scripts and styles together, as they are served: not compressed
+MAX_BYTES: Final = 150_000  # of scripts and styles together, as they are served: not compressed
 WHEN_NEEDED: Final = "/static/vendor/tus.min.js"  # no page opens with it; it comes with the first file that is chosen
 
 
@@ -111,7 +111,7 @@ class Watch:
                 found = self.page.evaluate(RUN_AXE, [where, rules])
                 self.problems += [f"{scheme}, {width} px: {each}" for each in found]
             if finger and width == PHONE:
-                small = self.page.evaluate(TOO_SMALL, LEAST_PIXELS)
+                small = self.page.evaluate(TOO_SMALL, MIN_PIXELS)
                 self.problems += [f"too small for a finger: {each}" for each in small]
             taken = self.page.evaluate("document.documentElement.scrollWidth")
             if taken > width:
@@ -140,7 +140,7 @@ def test_every_page_in_every_state(chromium: Browser, site: str, cast: Cast) -> 
             problems += [f"{name}, {state}: {problem}" for problem in watch.problems]
             watch.problems.clear()
         weight = sum(watch.weights.values())
-        if weight > MOST_BYTES and name != "admin":
+        if weight > MAX_BYTES and name != "admin":
             problems.append(f"{name} weighs {weight} bytes: {watch.weights}")
         watch.page.close()
     context.close()

@@ -15,8 +15,8 @@ from tests.chaos import oracle
 from tests.chaos.scheduler import Scheduler, pass_on, until
 from tests.chaos.world import LEASE_SECONDS, PATIENCE, STAGES, ScheduleWorld, enter, start_worker
 
-MOST_STEPS = 1500
-MOST_ROUNDS = 30
+MAX_STEPS = 1500
+MAX_ROUNDS = 30
 
 
 class ChaosEngine:
@@ -89,12 +89,12 @@ def play(scheduler: Scheduler, submissions: list[Any]) -> ScheduleWorld:
     scheduler.spawn("time", lambda: time(world, processes))
     scheduler.may_die, scheduler.kill_chance = {"A"}, chance.choice((0.0, 0.0, 0.01))
     scheduler.on_death = lambda name: setattr(processes[0], "left", True)
-    scheduler.run(MOST_STEPS)
+    scheduler.run(MAX_STEPS)
     if not scheduler.problems:
         scheduler.kill_chance = 0.0
         last = Process(world, "last")
         scheduler.spawn("last", lambda: drain(world, last))
-        scheduler.run(MOST_STEPS)
+        scheduler.run(MAX_STEPS)
     oracle.check(world)
     return world
 
@@ -123,11 +123,11 @@ def time(world: ScheduleWorld, processes: list[Process]) -> None:
 
 def drain(world: ScheduleWorld, process: Process) -> None:
     """What a lab does over night: whoever is left over is rescued, and all the rest is done."""
-    for _ in range(MOST_ROUNDS):
+    for _ in range(MAX_ROUNDS):
         for task in Task.objects.filter(state=State.RUNNING).order_by("pk").values_list("pk", flat=True):
             world.let_a_lease_run_out(task, silent=True)
         process.round(3, rescue=True)
         process.finish_all()
         if not Task.objects.live().exists():
             return
-    world.scheduler.report(f"after {MOST_ROUNDS} rounds there is still something to do")
+    world.scheduler.report(f"after {MAX_ROUNDS} rounds there is still something to do")

@@ -23,7 +23,7 @@ from tests.chaos.disk import Disk
 from tests.chaos.scheduler import Killed, Scheduler
 from tests.chaos.world import NAME, ScheduleWorld, enter
 
-MOST_CRASHES = 6
+MAX_CRASHES = 6
 
 
 class Student:
@@ -78,12 +78,12 @@ def play(scheduler: Scheduler, submissions: list[Any]) -> ScheduleWorld:
 
 
 def _until_acknowledged(student: Student, disk: Disk, world: ScheduleWorld, students: list[Student]) -> None:
-    for crash in range(MOST_CRASHES + 1):
+    for crash in range(MAX_CRASHES + 1):
         try:
             student.send(disk)
         except Killed:
             disk.scheduler.kills += 1
-            disk.crash_chance = disk.crash_chance if crash < MOST_CRASHES - 1 else 0.0
+            disk.crash_chance = disk.crash_chance if crash < MAX_CRASHES - 1 else 0.0
             if disk.scheduler.chance.random() < 0.5:
                 disk.scheduler.trace.append("--- power cut")
                 disk.cut_power()

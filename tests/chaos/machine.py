@@ -27,7 +27,7 @@ from tests.chaos.world import LEASE_SECONDS, NAME, PIPELINE, STAGES, submissions
 
 OWNERS = ("a", "b", "c")
 NODES = ("m", "n")
-MOST_TASKS = 8
+MAX_TASKS = 8
 Row = dict[str, Any]
 
 some = st.integers(0, 1_000)  # which one of those there are
@@ -42,7 +42,7 @@ class QueueMachine(RuleBasedStateMachine):
         self.undo.enter_context(patch.object(pipelines, "_registry", {NAME: PIPELINE}))
         self.undo.enter_context(transaction.atomic())
         self.undo.callback(transaction.set_rollback, True)
-        self.submissions = submissions(MOST_TASKS)
+        self.submissions = submissions(MAX_TASKS)
         self.workers = [Worker.objects.create(node=node, pid=1) for node in (*NODES, NODES[0])]
         self.claims: list[Task] = []  # as they were claimed
         self.seen: list[Task] = []  # as somebody read them
@@ -74,7 +74,7 @@ class QueueMachine(RuleBasedStateMachine):
 
     # Students and time
 
-    @precondition(lambda self: len(self.before) < MOST_TASKS)
+    @precondition(lambda self: len(self.before) < MAX_TASKS)
     @rule(owner=st.sampled_from(OWNERS))
     def enqueue(self, owner: str) -> None:
         had_some = Task.objects.live().filter(owner_key=owner).exists()

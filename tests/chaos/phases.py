@@ -24,7 +24,7 @@ from tests.chaos.world import LEASE_SECONDS, PATIENCE, ScheduleWorld, enter
 
 NODE = "n"
 STEP_SECONDS = 0.05  # of the node's own clock, per step of the schedule
-MOST_STEPS = 4000
+MAX_STEPS = 4000
 LIMITS = phases.Limits(batch_size=2, batch_max_wait_seconds=0.0, max_dwell_seconds=1.0, idle_unload_seconds=0.5)
 OPTIONS = Options(
     limits=LIMITS,
@@ -162,7 +162,7 @@ def play(scheduler: Scheduler, submissions: list[Any]) -> ScheduleWorld:
     scheduler.kill_chance = scheduler.chance.choice((0.0, 0.01, 0.03))
     scheduler.on_death = lambda name: recover(world, node, name)
     with clocks(scheduler):
-        scheduler.run(MOST_STEPS)
+        scheduler.run(MAX_STEPS)
     oracle.check(world)
     row = Phase.objects.filter(node=NODE).first()
     if row and not scheduler.problems and (row.step, row.name) != (PhaseStep.IDLE, ""):

@@ -34,7 +34,7 @@ from queueing.worker.phase_controller import Readiness
 from tests.chaos.explorer import ExplorerResult, explore
 from tests.chaos.world import NAME
 
-MOST_SCHEDULES = 2000
+MAX_SCHEDULES = 2000
 MISFIT = re.compile(r"raised (TypeError|AttributeError|NameError)")
 WORKERS_VERBS = {"advance", "finish", "fail", "retry_later", "hand_back"}
 
@@ -255,7 +255,7 @@ def written_in_place() -> Iterator[None]:
         yield
 
 
-def hunt(name: str, most: int = MOST_SCHEDULES) -> ExplorerResult:
+def hunt(name: str, most: int = MAX_SCHEDULES) -> ExplorerResult:
     """Plant the fault, and explore until it shows.
 
     Raises:
@@ -271,7 +271,7 @@ def hunt(name: str, most: int = MOST_SCHEDULES) -> ExplorerResult:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--fault", choices=FAULTS, help="only this one")
-    parser.add_argument("--schedules", type=int, default=MOST_SCHEDULES, help="of each (default: %(default)s)")
+    parser.add_argument("--schedules", type=int, default=MAX_SCHEDULES, help="of each (default: %(default)s)")
 
 
 def run(options: argparse.Namespace) -> int:

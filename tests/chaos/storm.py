@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 # a storm finds nothing even in a queue without any fencing.
 SCALE = 2 / 30
 LAB = ("--nodes", "8", "--slots", "3", "--students", "40", "--scale", str(SCALE))
-LEAST = {"kill": 2000, "stop": 300, "pg": 50}
+MIN_FAULTS = {"kill": 2000, "stop": 300, "pg": 50}
 PACE_SECONDS = 0.25
 NONE_OF = ("lost", "unexpected", "duplicated", "stale", "torn", "overlaps")
 
@@ -30,10 +30,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """The whole storm, about a quarter of an hour. Returns the exit status: 0 when all was right."""
     print(f"seed {options.seed}", flush=True)
-    faults = ",".join(f"{kind}:{number}" for kind, number in LEAST.items())
+    faults = ",".join(f"{kind}:{number}" for kind, number in MIN_FAULTS.items())
     found = rehearse(*LAB, "--faults", faults, "--pace", str(PACE_SECONDS), "--seed", str(options.seed))
     print(json.dumps(found, indent=2))
-    wrong = faults_found(found, LEAST)
+    wrong = faults_found(found, MIN_FAULTS)
     print("storm:", "; ".join(wrong) or "nothing lost, duplicated, stale or torn, and work went on in time")
     return 1 if wrong else 0
 

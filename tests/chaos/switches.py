@@ -49,7 +49,7 @@ NODE = "switches"
 SCALE = 10
 VERIFY_SECONDS = 30 / SCALE
 SLOW = (0.0, 2 / SCALE, 30 / SCALE, NEVER)
-MOST_TRIES = 6  # until a phase is active, once everything is well again
+MAX_TRIES = 6  # until a phase is active, once everything is well again
 FAILPOINTS = [name for name in failpoints.NAMES if name.startswith("switch.")]
 TROUBLES = ("lost", "unknown", "not supported", "no driver", "hang")
 
@@ -185,13 +185,13 @@ class Switching:
         self.may_restart = self.chance.random() < 0.5
         self._try(target, drain=self.chance.random() < 0.5)
         self._check(number, how)
-        for turn in range(MOST_TRIES):
+        for turn in range(MAX_TRIES):
             self._make_well()
             if not self.coordinator.blocked and self.coordinator.current == target:
                 break
             if self.coordinator.blocked:
                 self.clock.now += coordinator_module.BLOCKED_PAUSE_MAX_SECONDS
-            if turn == MOST_TRIES // 2:
+            if turn == MAX_TRIES // 2:
                 self._accept()
             self._try(target)
             self._check(number, how)

@@ -10,7 +10,7 @@ import pytest
 from asgiref.sync import sync_to_async
 from django.db.utils import ConnectionHandler
 
-from introeval.threads import MOST_IDLE, ThreadPerRequest
+from introeval.threads import MAX_IDLE, ThreadPerRequest
 
 
 async def nothing(*_: object) -> None:
@@ -65,17 +65,17 @@ async def test_a_thread_that_still_works_for_a_request_that_was_given_up_is_not_
 
 
 async def test_no_more_threads_than_a_class_needs_are_kept() -> None:
-    together = threading.Barrier(MOST_IDLE + 3, timeout=30)
+    together = threading.Barrier(MAX_IDLE + 3, timeout=30)
 
     async def application(scope: Any, receive: Any, send: Any) -> None:
         await sync_to_async(together.wait)()
 
     site = ThreadPerRequest(application)
-    await asyncio.gather(*(site({}, nothing, nothing) for _ in range(MOST_IDLE + 3)))
-    while len(site._idle) < MOST_IDLE:
+    await asyncio.gather(*(site({}, nothing, nothing) for _ in range(MAX_IDLE + 3)))
+    while len(site._idle) < MAX_IDLE:
         await asyncio.sleep(0.01)
     await asyncio.sleep(0.1)
-    assert len(site._idle) == MOST_IDLE
+    assert len(site._idle) == MAX_IDLE
 
 
 async def test_connections_that_a_request_left_open_are_closed_on_its_thread(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -71,7 +71,7 @@ class _FasterWhisper(Transcriber):
         kind = "cuda" if cuda else "cpu"
         precision = choose(kind, ctranslate2.get_supported_compute_types(kind), thrift)
         at_once = max(1, WINDOWS[kind] // 2) if thrift else WINDOWS[kind]
-        self.facts = DeviceFacts("cuda:0" if cuda else "cpu", precision, 1 if thrift == Thrift.LEAST else at_once)
+        self.facts = DeviceFacts("cuda:0" if cuda else "cpu", precision, 1 if thrift == Thrift.MINIMUM else at_once)
         with device_errors():
             self.model = WhisperModel(
                 path, kind, compute_type=precision, cpu_threads=threads or default_threads(), local_files_only=True
@@ -143,7 +143,7 @@ def choose(device: str, supported: Collection[str], thrift: Thrift) -> str:
         message = f"The {device} device can do none of {', '.join(PRECISIONS[device])}."
         raise Infrastructure(message, code="device_failed")
     lighter = [precision for precision in able if WEIGHT_BYTES[precision] < WEIGHT_BYTES[able[0]]]
-    return lighter[0] if lighter and thrift == Thrift.LEAST else able[0]
+    return lighter[0] if lighter and thrift == Thrift.MINIMUM else able[0]
 
 
 def sentences(window: Heard) -> Iterator[Heard]:

@@ -129,7 +129,7 @@ class HostedSpeech(ABC):
         """Raises OutOfMemory (code `does_not_fit`), with all that was tried, when nothing is left to be spared."""
         facts = self._child.facts
         self._tried.append(f"with {facts}" if facts else "while it was loaded")
-        if self.thrift == Thrift.LEAST:
+        if self.thrift == Thrift.MINIMUM:
             device = facts.device if facts else self.device
             raise OutOfMemory(
                 f"Speech model {self.model} ran out of memory on the device {device} {', and '.join(self._tried)}. "
@@ -137,7 +137,7 @@ class HostedSpeech(ABC):
                 code="does_not_fit",
             ) from error
         smaller_batch = batched and facts and facts.windows > 1 and self.thrift == Thrift.NONE
-        self.thrift = Thrift.SMALLER_BATCH if smaller_batch else Thrift.LEAST
+        self.thrift = Thrift.SMALLER_BATCH if smaller_batch else Thrift.MINIMUM
 
 
 def _never_falling(progress: Progress) -> Progress:

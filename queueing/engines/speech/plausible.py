@@ -18,7 +18,7 @@ UNSURE_LOG_PROBABILITY = -1.0
 # Jackson," at -1.7, and over a hummed tune "G." at a word's probability of 0.01.
 GUESS_LOG_PROBABILITY = -1.5
 GUESS_WORD_PROBABILITY = 0.1
-MOST_WORDS_PER_SECOND = 10.0
+MAX_WORDS_PER_SECOND = 10.0
 LOOP_SHARE = 0.4
 LOOP_WORDS = 8  # fewer say nothing about a loop: who thanks three times means it
 
@@ -67,4 +67,4 @@ def is_invented(segment: Segment, window_ratio: float) -> bool:
 
 
 def is_too_fast(segment: Segment) -> bool:
-    return len(segment.words) > MOST_WORDS_PER_SECOND * max(segment.end - segment.start, 0.5)
+    return len(segment.words) > MAX_WORDS_PER_SECOND * max(segment.end - segment.start, 0.5)

@@ -33,7 +33,7 @@ class Thrift(IntEnum):
 
     NONE = 0
     SMALLER_BATCH = 1  # half as many windows at once, which only a long file has
-    LEAST = 2  # the next lighter precision that the device can do, one window, one beam
+    MINIMUM = 2  # the next lighter precision that the device can do, one window, one beam
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ class Transcriber(ABC):
     only_language: str | None  # None: it detects the language
 
     def __init__(self, thrift: Thrift = Thrift.NONE) -> None:
-        self.beams = 1 if thrift == Thrift.LEAST else BEAMS
+        self.beams = 1 if thrift == Thrift.MINIMUM else BEAMS
 
     def transcribe(self, samples: Samples, hints: Sequence[str] = (), *, progress: Progress) -> Speech:
         """See `SpeechEngine.transcribe`; silence never reaches the model."""

@@ -426,7 +426,7 @@ async def test_a_session_that_ends_without_a_word_ends_its_socket_at_the_next_ch
 async def test_one_student_opens_a_few_windows_and_no_more(cast: Cast) -> None:
     """Each costs memory, whatever it is sent; a page that is refused asks for news by itself."""
     hers, his = await login(cast.ada), await login(cast.bo)
-    windows = [socket_for(hers) for _ in range(consumer.MOST_WINDOWS)]
+    windows = [socket_for(hers) for _ in range(consumer.MAX_WINDOWS)]
     assert [(await window.connect(timeout=PATIENCE_SECONDS))[0] for window in windows] == [True] * len(windows)
     refused, other = socket_for(hers), socket_for(his)
     assert not (await refused.connect(timeout=PATIENCE_SECONDS))[0]

@@ -6,7 +6,7 @@ from html import unescape
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evaluations.pages.captions import LEAST_MS, LINE_CHARACTERS, LINES, MOST_MS, Cue, cues, webvtt
+from evaluations.pages.captions import MIN_MS, LINE_CHARACTERS, LINES, MAX_MS, Cue, cues, webvtt
 from evaluations.rating.speech import Spoken
 from tests.evaluations.material import HOSTILE
 
@@ -67,7 +67,7 @@ def test_captions_of_any_words_are_valid_and_short_and_in_order(given: list[Spok
     assert found == cues(given)
     clock = 0
     for cue in found:
-        assert clock <= cue.start < cue.end <= cue.start + MOST_MS
+        assert clock <= cue.start < cue.end <= cue.start + MAX_MS
         assert 1 <= len(cue.lines) <= LINES
         assert all(len(line) <= LINE_CHARACTERS for line in cue.lines)
         clock = cue.end
@@ -104,7 +104,7 @@ def test_a_pause_and_a_full_sentence_begin_a_new_cue() -> None:
 
 def test_a_short_word_stays_long_enough_to_be_read() -> None:
     first, _ = cues([Spoken("Yes.", 0, 0.2, 1.0), Spoken("Well.", 5.0, 5.5, 1.0)])
-    assert first.end == LEAST_MS
+    assert first.end == MIN_MS
 
 
 def test_captions_of_nothing_are_an_empty_file() -> None:

@@ -26,7 +26,7 @@ __all__ = ["site"]
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 
 MIB = 1024 * 1024
-MOST = settings.UPLOAD_CHUNK_BYTES + 64 * 1024
+MAX_BODY = settings.UPLOAD_CHUNK_BYTES + 64 * 1024
 CLIENT = "b3c8d0a4-5f27-4d2b-9a46-0e8f5d1c7a90"
 TOKEN = "t" * 32
 BODY = "application/offset+octet-stream"

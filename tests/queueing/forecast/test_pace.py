@@ -6,19 +6,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from queueing.forecast.pace import LEAST, LEAST_FOR_SLOPE, Sample, learn
+from queueing.forecast.pace import MIN_SAMPLES, MIN_SAMPLES_FOR_SLOPE, Sample, learn
 
 seconds = st.floats(0.01, 10_000)
-samples = st.lists(st.builds(Sample, seconds, st.none() | st.floats(0.1, 3_600)), min_size=LEAST, max_size=40)
+samples = st.lists(st.builds(Sample, seconds, st.none() | st.floats(0.1, 3_600)), min_size=MIN_SAMPLES, max_size=40)
 
 
 def test_two_tries_tell_nothing() -> None:
-    assert learn([Sample(10.0)] * (LEAST - 1)) is None
-    assert learn([Sample(10.0)] * LEAST) is not None
+    assert learn([Sample(10.0)] * (MIN_SAMPLES - 1)) is None
+    assert learn([Sample(10.0)] * MIN_SAMPLES) is not None
 
 
 def test_a_recording_twice_as_long_takes_longer_by_what_the_others_tell() -> None:
-    pace = learn([Sample(5 + 0.1 * audio, audio) for audio in range(10, 10 + LEAST_FOR_SLOPE)])
+    pace = learn([Sample(5 + 0.1 * audio, audio) for audio in range(10, 10 + MIN_SAMPLES_FOR_SLOPE)])
     assert pace
     assert pace.of(60).mean == pytest.approx(11)
     assert pace.of(120).mean == pytest.approx(17)

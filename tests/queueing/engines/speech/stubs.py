@@ -17,7 +17,7 @@ WORKING = GIB // 4  # for one window
 FACTS = {
     Thrift.NONE: DeviceFacts("cuda:0", "float16", 8),
     Thrift.SMALLER_BATCH: DeviceFacts("cuda:0", "float16", 4),
-    Thrift.LEAST: DeviceFacts("cuda:0", "int8_float16", 1),
+    Thrift.MINIMUM: DeviceFacts("cuda:0", "int8_float16", 1),
 }
 WEIGHTS = {"float16": 2 * GIB, "int8_float16": GIB}
 HEARD = {

@@ -78,7 +78,7 @@ def test_a_short_file_is_done_again_in_a_lighter_precision(engine: OnACard, card
     """F41"""
     leave_free(card, 2.1)
     assert hear(engine, short).text == "Hello."
-    assert engine.thrift == Thrift.LEAST
+    assert engine.thrift == Thrift.MINIMUM
 
 
 @slow
@@ -88,7 +88,7 @@ def test_the_precision_is_lowered_after_the_batch(engine: OnACard, card: FakeCar
     engine.load()
     seen: list[float] = []
     engine.transcribe(long, progress=lambda done, total: seen.append(done), stop=Event())
-    assert engine.thrift == Thrift.LEAST
+    assert engine.thrift == Thrift.MINIMUM
     assert seen == sorted(seen)
 
 
@@ -182,7 +182,7 @@ def test_the_libraries_words_for_no_memory_are_known(words: str) -> None:
 )
 def test_a_lighter_precision_is_one_that_the_device_can_do(supported: set[str], full: str, least: str) -> None:
     assert choose("cuda", supported, Thrift.NONE) == full
-    assert choose("cuda", supported, Thrift.LEAST) == least
+    assert choose("cuda", supported, Thrift.MINIMUM) == least
 
 
 def test_a_device_that_can_do_none_is_named() -> None:

@@ -6,7 +6,7 @@ from html import unescape
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evaluations.pages.captions import MIN_MS, LINE_CHARACTERS, LINES, MAX_MS, Cue, cues, webvtt
+from evaluations.pages.captions import LINE_CHARACTERS, LINES, MAX_MS, MIN_MS, Cue, cues, webvtt
 from evaluations.rating.speech import Spoken
 from tests.evaluations.material import HOSTILE
 

@@ -6,12 +6,18 @@
 from __future__ import annotations
 
 import ast
+import os
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from evaluations.errors import catalogue, refusals
+import django
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "introeval.settings")
+django.setup()  # as a program nobody else has; in a test it is done already
+
+from evaluations.errors import catalogue, refusals  # noqa: E402
 
 ROOT: Final = Path(__file__).parents[3]
 PAGE: Final = ROOT / "docs" / "errors.md"

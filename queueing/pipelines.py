@@ -158,8 +158,11 @@ def spec_of(stage: str) -> StageSpec:
     One that no app registers any more can't be worked on, and its tasks can still be read: it gets the words that
     every pipeline has.
     """
-    unknown = StageSpec(stage, PhaseName.EVAL, "", _Nobody())
-    return next((spec for spec in specs() if spec.name == stage), unknown)
+    for pipeline in _registry.values():
+        for spec in pipeline.stages:
+            if spec.name == stage:
+                return spec
+    return StageSpec(stage, PhaseName.EVAL, "", _Nobody())
 
 
 class _Nobody:

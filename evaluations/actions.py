@@ -11,8 +11,7 @@ from django.db import transaction
 from django.db.models.functions import Now
 
 from evaluations.media import store
-from evaluations.models import Classroom, Deletion, Submission, Upload
-from evaluations.stages.names import EVALUATION
+from evaluations.models import EVALUATION, Classroom, Deletion, Submission, Upload
 from queueing.exceptions import Infrastructure, Permanent
 from queueing.models import Task
 

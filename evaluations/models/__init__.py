@@ -1,9 +1,10 @@
 from evaluations.models.classroom import Classroom
 from evaluations.models.results import Evaluation, Form, Transcript
 from evaluations.models.rubric import Criterion, Rubric
-from evaluations.models.submission import Deletion, Submission, Upload
+from evaluations.models.submission import EVALUATION, Deletion, Submission, Upload
 
 __all__ = [
+    "EVALUATION",
     "Classroom",
     "Criterion",
     "Deletion",

@@ -1,17 +1,19 @@
 from __future__ import annotations
 
 import uuid
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser, User
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 
-from evaluations.stages.names import EVALUATION
-
 if TYPE_CHECKING:
     from queueing.models import Task
+
+
+EVALUATION: Final = "evaluation"
+"""The pipeline that every submission goes through."""
 
 
 class SubmissionQuerySet(models.QuerySet["Submission"]):

@@ -21,8 +21,8 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, pgettext_lazy
 
 from evaluations.errors import catalogue
-from evaluations.models import Submission
-from evaluations.stages.names import EVALUATION, Stage
+from evaluations.models import EVALUATION, Submission
+from evaluations.stages.names import Stage
 from queueing import pipelines
 from queueing.forecast.promise import Estimate
 from queueing.models import Breaker, Forecast, Pause, Phase, Task, Worker

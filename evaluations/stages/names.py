@@ -1,13 +1,9 @@
-"""The pipeline `evaluation` by its names: its stages, and the words that students, staff and programs see of them."""
+"""The stages of the pipeline `evaluation` by their names, and the words that students, staff and programs see."""
 
 from __future__ import annotations
 
-from typing import Final
-
 from django.db.models import TextChoices
 from django.utils.translation import gettext_lazy as _
-
-EVALUATION: Final = "evaluation"
 
 
 class Stage(TextChoices):

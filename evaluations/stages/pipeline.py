@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from evaluations.models import EVALUATION
 from evaluations.stages.extract import Extract
-from evaluations.stages.names import EVALUATION, Stage, StageStatus
+from evaluations.stages.names import Stage, StageStatus
 from evaluations.stages.rate import Rate
 from evaluations.stages.transcribe import Transcribe
 from queueing.engines.base import SPEECH

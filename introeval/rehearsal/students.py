@@ -10,7 +10,7 @@ from threading import Event, Thread
 import structlog
 from django.db import DatabaseError, InterfaceError, connection
 
-from evaluations.stages.names import EVALUATION
+from evaluations.models import EVALUATION
 from introeval.rehearsal.plan import RehearsalPlan
 from queueing.models import Task
 from queueing.states import State

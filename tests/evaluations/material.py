@@ -1,4 +1,4 @@
-"""Submissions and results for tests that look at them, without a model."""
+"""Submissions and results for tests, made without a model."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ def _spoken(said: Sequence[str]) -> Iterator[dict[str, Any]]:
 
 def pushed_to(user: User) -> list[dict[str, Any]]:
     """The rows of the snapshot that a socket of this user is sent."""
-    (update,) = messages.look([(user.pk, messages.NOTHING)], 0.0)
+    (update,) = messages.find_updates([(user.pk, messages.NOTHING)], 0.0)
     assert update is not None
     rows: list[dict[str, Any]] = json.loads(update.texts[0])["rows"]
     return rows

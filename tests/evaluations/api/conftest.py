@@ -20,7 +20,7 @@ def ask(user: User, path: str, *, status: int = 200) -> Any:
     return _said(signed_in(user).get(f"/api/{path}"), status)
 
 
-def tell(user: User, path: str, *, status: int = 200) -> Any:
+def send(user: User, path: str, *, status: int = 200) -> Any:
     """… to a POST."""
     return _said(signed_in(user).post(f"/api/{path}"), status)
 

@@ -28,7 +28,7 @@ class Recipe:
     name: str
     muxer: str
     audio: str
-    container: str  # as the probe should call it
+    container: str  # as `MediaFacts` names it
     media_type: str
     rate: int = 44_100
     video: str | None = None

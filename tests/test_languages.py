@@ -27,7 +27,7 @@ SPOKEN: Final = (
     *("pages/captions", "pages/charts", "pages/languages", "pages/progress", "pages/result", "pages/rows"),
     *("pages/speaking", "pages/timeline"),
     *("views/classes", "views/dashboard", "views/record", "views/submissions"),
-    *("../queueing/report/durations", "../queueing/report/estimates"),
+    "../queueing/report/estimates",
 )
 MARKS: Final = set(languages.KEYWORDS)
 READ_ALOUD: Final = {"alt", "aria-label", "content-title", "hx-confirm", "hx-prompt", "label", "placeholder", "title"}

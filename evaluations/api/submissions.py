@@ -76,14 +76,14 @@ def cancel(request: HttpRequest, pk: uuid.UUID) -> schemas.Video:
 
 @router.delete("/submissions/{uuid:pk}", response=documented(None, 403, 404, success=204))
 def delete(request: HttpRequest, pk: uuid.UUID) -> Answer[None]:
-    """Delete it for good: video, transcript, result, and the work on it, even while it goes on. Can't be undone."""
+    """Delete it for good: video, transcript, result, and the work on it, even while that runs. Can't be undone."""
     actions.delete(submission=get_visible_submission(request, pk), by=signed_in(request))
     return Answer(204, None)
 
 
 @router.get("/llm/processing-status/{uuid:pk}", response=documented(schemas.ProcessingStatus, 404))
 def processing_status(request: HttpRequest, pk: uuid.UUID) -> schemas.ProcessingStatus:
-    """Which of the works on a video are going on, each of them at most once at a time."""
+    """Which pipelines are working on a video, each of them at most once at a time."""
     found = get_visible_submission(request, pk)
     newest = dict(Task.objects.filter(submission=found).order_by("pk").values_list("pipeline", "state"))
     names = ("evaluation", "summary", "mind_map")

@@ -1,7 +1,7 @@
 """The catalogue of errors: each code with its words for users.
 
 A code is what `queueing.exceptions.StageError` and the upload views carry; `explain` turns it into a title, what
-happened and what to do, in the language of whoever asks. Technical detail is for staff and lives elsewhere
+happened and what to do, in the language of the request. Technical detail is for staff and is kept elsewhere
 (`Attempt.detail`).
 """
 

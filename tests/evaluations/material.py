@@ -53,7 +53,7 @@ def finish(submission: Submission) -> None:
 
 
 def foretell(submission: Submission, low_seconds: float, high_seconds: float) -> None:
-    """Say how long it will still take, as a worker does."""
+    """Write the forecast of how long it will still take, as a worker does."""
     task = submission.evaluation_task
     with Forecast.objects.renew(0) as row:
         assert row

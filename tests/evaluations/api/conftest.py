@@ -16,7 +16,7 @@ __all__ = ["disk"]
 
 
 def ask(user: User, path: str, *, status: int = 200) -> Any:
-    """What the API says to `user`, signed in."""
+    """What the API answers `user`, signed in."""
     return _said(signed_in(user).get(f"/api/{path}"), status)
 
 

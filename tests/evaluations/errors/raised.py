@@ -6,10 +6,17 @@
 from __future__ import annotations
 
 import ast
+import os
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
+
+import django
+
+if __name__ == "__main__":  # the import below needs it; pytest has done it already
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "introeval.settings")
+    django.setup()
 
 from evaluations.errors import catalogue, refusals
 

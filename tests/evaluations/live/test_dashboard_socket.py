@@ -422,7 +422,7 @@ async def test_a_session_that_ends_without_a_signal_ends_its_socket_at_the_next_
 
 
 async def test_one_student_opens_a_few_windows_and_no_more(cast: Cast) -> None:
-    """Each costs memory, whatever it is sent; a page that is refused polls."""
+    """Each costs memory; a page that is refused polls."""
     hers, his = await login(cast.ada), await login(cast.bo)
     windows = [socket_for(hers) for _ in range(consumer.MAX_WINDOWS)]
     assert [(await window.connect(timeout=PATIENCE_SECONDS))[0] for window in windows] == [True] * len(windows)
@@ -447,7 +447,7 @@ async def test_when_the_last_socket_closes_its_channel_is_discarded(cast: Cast) 
 
 
 async def test_a_session_that_can_not_be_checked_ends_no_socket(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A database that is away for a moment signs nobody out."""
+    """A database that is down for a moment signs nobody out."""
     checks: list[int] = []
 
     async def may_stay(user_id: int, session_key: str) -> bool:

@@ -1,4 +1,4 @@
-"""S01, S02, S03, S04, S06, S07, S08: files that mean harm are refused, and nobody else's file or network is touched."""
+"""S01, S02, S03, S04, S06, S07, S08: malicious files are refused, and no other file and no network is accessed."""
 
 from __future__ import annotations
 

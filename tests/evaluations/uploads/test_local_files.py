@@ -1,4 +1,4 @@
-"""Whatever is named on the command line: one odd file is refused with words, the others go on."""
+"""Files named on the command line: an odd one is refused with words, the others are submitted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What only a real server can show: bodies that are not what they say, and many requests at the same moment."""
+"""What needs a real server: bodies that differ from their headers, and concurrent requests."""
 
 from __future__ import annotations
 

@@ -116,7 +116,7 @@ def test_a_running_video_shows_seconds_of_the_recording(cast: Cast) -> None:
     assert "Being worked on" in page
 
 
-def test_a_worker_that_fell_silent_is_said_and_nothing_goes_on(cast: Cast) -> None:
+def test_a_worker_that_fell_silent_is_shown_and_its_work_is_on_hold(cast: Cast) -> None:
     Phase(node="lab-pc").enter(PhaseStep.ACTIVE, name="stt")
     claim(hand_in(cast.ada, cast.classroom)).note_progress(21.4, 61.0)
     client = signed_in(cast.ada)
@@ -125,7 +125,7 @@ def test_a_worker_that_fell_silent_is_said_and_nothing_goes_on(cast: Cast) -> No
     assert "1 being worked on, 0 waiting." in page
     Worker.objects.update(last_heartbeat_at=in_seconds(-45))
     page = text_of(client, "/")
-    assert "Begun, not going on" in page
+    assert "Started, on hold" in page
     assert "The computer that does the work has not been heard of for 40 s. Your video is safe" in page
     assert "1 started, 0 waiting." in page
     for said in ("Being worked on", "of the recording", "The GPU is transcribing"):

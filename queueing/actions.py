@@ -56,11 +56,6 @@ def cancel(*, tasks: Iterable[Task], by: str, reason: str = "") -> Report:
     return act("cancel", tasks=tasks, by=by, reason=reason)
 
 
-def requeue(*, tasks: Iterable[Task], by: str, reason: str = "") -> Report:
-    """Running tasks are taken from their workers; waiting ones are due at once."""
-    return act("requeue", tasks=tasks, by=by, reason=reason)
-
-
 def act(verb: str, *, tasks: Iterable[Task], by: str, reason: str = "") -> Report:
     """Each task by itself: one that can't move keeps no other from it."""
     whys = {task.pk: _act_on(task, verb, by, reason) for task in tasks}

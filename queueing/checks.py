@@ -10,7 +10,8 @@ from django.apps import AppConfig
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, register
 
-from queueing import failpoints
+from queueing import failpoints, pipelines
+from queueing.engines.base import SPEECH
 
 REHEARSAL: Final = "INTROEVAL_REHEARSAL"
 BEATS_PER_LEASE: Final = 3  # two beats may get lost before anybody takes the work over
@@ -48,6 +49,21 @@ def check_failpoints(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> 
 @register
 def check_figures(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
     return [Error(f"{problem}.", id="queueing.E003") for problem in _nonsense()]
+
+
+@register
+def check_roles(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    """Every registered stage needs an engine."""
+    known = (SPEECH, *settings.LLM_ROLES)
+    return [
+        Error(
+            f"Stage {spec.name!r} asks for the engine {spec.engine!r}, which no setting describes.",
+            hint=f"One of {', '.join(known)}; or add the role to LLM_ROLES, with LLM_{spec.engine.upper()}_URL, …",
+            id="queueing.E004",
+        )
+        for spec in pipelines.specs()
+        if spec.engine not in known
+    ]
 
 
 def _nonsense() -> Iterator[str]:

@@ -18,6 +18,7 @@ from queueing.engines.base import (
     Generation,
     JSONSchema,
     LanguageOptions,
+    OwnProcess,
     Progress,
     Prompt,
     Resident,
@@ -74,7 +75,7 @@ def _held(path: Path) -> bool:
     return False
 
 
-class StandIn:
+class StandIn(OwnProcess):
     """Speech or language model of one kind: every call takes `seconds`, give or take a share of `spread`.
 
     Loading and unloading take `move_seconds` each. While the trouble `llm` lasts, a language model refuses as a server
@@ -113,16 +114,6 @@ class StandIn:
             time.sleep(self.move_seconds)
             self.memory.leave(self._held)
             self._held = None
-
-    @property
-    def server(self) -> str:
-        return ""
-
-    def needs(self) -> int:
-        return 0
-
-    def token_bytes(self) -> int:
-        return 0
 
     def resident(self) -> tuple[Resident, ...]:
         return () if self._held is None else (Resident(self.model, 1, "simulated", os.getpid()),)

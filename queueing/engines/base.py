@@ -181,6 +181,20 @@ class Engine(Protocol):
         """What is in memory right now, asked of the process or server that holds it, not remembered."""
 
 
+class OwnProcess:
+    """What engines have in common that call no server and, unless they say otherwise, use no GPU memory."""
+
+    @property
+    def server(self) -> str:
+        return ""
+
+    def needs(self) -> int | None:
+        return 0
+
+    def token_bytes(self) -> int:
+        return 0
+
+
 class SpeechEngine(Engine, Protocol):
     def transcribe(self, samples: Samples, *, hints: Sequence[str] = (), progress: Progress, stop: Event) -> Speech:
         """Turn audio into segments and words with times.

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
-from queueing.engines.base import Engines, Resident
+from queueing.engines.base import Engines, OwnProcess, Resident
 from queueing.exceptions import Infrastructure
 from queueing.models import Pause, Phase, Task, schema
 from queueing.policy import phases
@@ -61,7 +61,7 @@ class SharedGpu:
             self.scheduler.report(f"{' and '.join(held)} are in memory")
 
 
-class PhaseModel:
+class PhaseModel(OwnProcess):
     """An engine that loads and unloads in its own time, and notices who works with it."""
 
     simulated = True
@@ -91,16 +91,6 @@ class PhaseModel:
         if self.loaded and not self.lingers and self.gpu.chance.random() < 0.3:
             self.lingers = self.gpu.chance.randint(1, 2)
         self.loaded = self.lingers > 0
-
-    @property
-    def server(self) -> str:
-        return ""
-
-    def needs(self) -> int:
-        return 0
-
-    def token_bytes(self) -> int:
-        return 0
 
     def resident(self) -> tuple[Resident, ...]:
         if self.lingers:

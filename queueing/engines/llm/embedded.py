@@ -12,7 +12,7 @@ from threading import Event
 from time import monotonic, sleep
 from typing import Any, ClassVar
 
-from queueing.engines.base import Generation, JSONSchema, LanguageOptions, Prompt, Resident, WrittenText
+from queueing.engines.base import Generation, JSONSchema, LanguageOptions, OwnProcess, Prompt, Resident, WrittenText
 from queueing.engines.child import EngineChild
 from queueing.engines.llm import models
 from queueing.engines.llm.openai_compatible import OpenAICompatible
@@ -24,7 +24,7 @@ DEATH_SECONDS = 2.0  # how long after its sockets broke a process may still seem
 POLL_SECONDS = 0.01
 
 
-class EmbeddedLlama:
+class EmbeddedLlama(OwnProcess):
     """A local model, on the processor, spoken to like any OpenAI-compatible server.
 
     `model` is a packaged model's name (`models.PACKAGED`) or the path of a GGUF file.
@@ -41,16 +41,6 @@ class EmbeddedLlama:
         self.threads = threads or max(1, processors() - 1)
         self._child = EngineChild(FACTORY)
         self._served: OpenAICompatible | None = None
-
-    @property
-    def server(self) -> str:
-        return ""
-
-    def needs(self) -> int:
-        return 0
-
-    def token_bytes(self) -> int:
-        return 0
 
     def load(self) -> None:
         if self._child.pid is not None:

@@ -9,12 +9,12 @@ from threading import Event, Lock
 from time import monotonic
 from typing import Any, ClassVar
 
-from queueing.engines.base import Generation, JSONSchema, LanguageOptions, Prompt, Resident, WrittenText
+from queueing.engines.base import Generation, JSONSchema, LanguageOptions, OwnProcess, Prompt, Resident, WrittenText
 from queueing.engines.llm import answers
 from queueing.exceptions import Infrastructure, Interrupted, Permanent, StageError, Transient
 
 
-class SimulatedLanguage:
+class SimulatedLanguage(OwnProcess):
     """Takes `seconds` per call and answers with an object valid against the schema, the same for the same prompt.
 
     `faults` says how each call ends, in the order in which calls begin: None for well, a StageError to be raised after
@@ -42,16 +42,6 @@ class SimulatedLanguage:
         self._faults = iter(faults)
         self._lock = Lock()
         self._loaded = False
-
-    @property
-    def server(self) -> str:
-        return ""
-
-    def needs(self) -> int:
-        return 0
-
-    def token_bytes(self) -> int:
-        return 0
 
     def load(self) -> None:
         if not self._loaded:

@@ -10,7 +10,7 @@ from pathlib import Path
 from threading import Event
 from typing import Any, ClassVar
 
-from queueing.engines.base import SAMPLE_RATE, Progress, Resident, Samples, Speech
+from queueing.engines.base import SAMPLE_RATE, OwnProcess, Progress, Resident, Samples, Speech
 from queueing.engines.child import CallTimeouts, EngineChild
 from queueing.engines.speech.models import default_cache
 from queueing.engines.speech.transcriber import Thrift
@@ -33,7 +33,7 @@ def cuda_is_possible(device: str) -> bool:
     return device == "cuda"
 
 
-class HostedSpeech(ABC):
+class HostedSpeech(OwnProcess, ABC):
     """A speech engine whose model lives in a child process; what differs between them is the child's factory.
 
     Where memory runs out, the child ends, a thriftier one takes its place and does the same audio again. It stays
@@ -73,10 +73,6 @@ class HostedSpeech(ABC):
     @abstractmethod
     def arguments(self) -> Mapping[str, Any]:
         """What the child's factory is called with. Raises Infrastructure when the model is not there."""
-
-    @property
-    def server(self) -> str:
-        return ""
 
     def needs(self) -> int | None:
         if not cuda_is_possible(self.device):

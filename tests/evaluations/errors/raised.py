@@ -14,11 +14,10 @@ from typing import Final
 
 import django
 
-if __name__ == "__main__":  # the import below needs it; pytest has done it already
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "introeval.settings")
-    django.setup()
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "introeval.settings")
+django.setup()  # as a program nobody else has; in a test it is done already
 
-from evaluations.errors import catalogue, refusals
+from evaluations.errors import catalogue, refusals  # noqa: E402
 
 ROOT: Final = Path(__file__).parents[3]
 PAGE: Final = ROOT / "docs" / "errors.md"

@@ -215,8 +215,8 @@ def test_the_end_of_the_thread_that_started_it_is_not_the_end_of_the_model() -> 
 
 PARENT = """
 import sys
-from queueing.engines.child import Child
-child = Child("{models}:build")
+from queueing.engines.child import EngineChild
+child = EngineChild("{models}:build")
 child.start({{}})
 print(child.pid, flush=True)
 child.call("{method}", progress=lambda done, total: print("working", flush=True))

@@ -1,4 +1,4 @@
-"""When a model server is left alone, asked and restarted: the decisions, and the row that all nodes share."""
+"""A model server that is left alone, probed and restarted: the row that all nodes share."""
 
 from __future__ import annotations
 
@@ -12,104 +12,21 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from queueing.engines.llm import faults
-from queueing.exceptions import Crashed, Infrastructure, Interrupted, OutOfMemory, Permanent, StageError, Transient
+from queueing.exceptions import Infrastructure, StageError, Transient
 from queueing.models import Breaker, Event, Task, in_seconds
 from queueing.models.breaker import BreakerQuerySet
 from queueing.policy import breaker
-from queueing.policy.breaker import BreakerConfig, BreakerState, Move, Sign
+from queueing.policy.breaker import BreakerConfig, BreakerState, Move
 
-TERMS = BreakerConfig()
+CONFIG = BreakerConfig()
 GONE = Infrastructure("nobody answers", code="engine_unavailable")
 LATE = Transient("no whole answer", code="too_slow")
 URL = "http://gpu-1:11434"
 ME, OTHER = uuid.uuid4(), uuid.uuid4()
 
 
-@pytest.mark.parametrize(
-    ("error", "sign"),
-    [
-        (None, Sign.ANSWER),
-        (Transient(code="invalid_answer"), Sign.ANSWER),
-        (Transient(code="answer_cut"), Sign.ANSWER),
-        (GONE, Sign.FAILURE),
-        (Crashed(), Sign.FAILURE),
-        (LATE, Sign.SILENCE),
-        (Transient(), Sign.NOTHING),
-        (OutOfMemory(), Sign.NOTHING),
-        (Interrupted(), Sign.NOTHING),
-        (Permanent(code="too_long_for_model"), Sign.NOTHING),
-        (Infrastructure("no space left", code="disk_full"), Sign.NOTHING),
-        (Infrastructure("the database: gone"), Sign.NOTHING),
-    ],
-)
-def test_only_what_the_server_did_counts(error: StageError | None, sign: Sign) -> None:
-    assert breaker.sign_of(error) is sign
-
-
-@pytest.mark.parametrize(
-    ("status", "said", "code", "sign", "cured"),
-    [
-        (503, "server busy, please try again: maximum pending requests exceeded", "engine_busy", Sign.FAILURE, False),
-        (429, "slow down", "engine_busy", Sign.FAILURE, False),
-        (401, "unauthorized", "engine_refuses", Sign.FAILURE, False),
-        (404, "model 'llama3' not found", "model_missing", Sign.FAILURE, False),
-        (502, "bad gateway", "engine_unavailable", Sign.FAILURE, True),
-        (500, "llama runner process has terminated", "crashed", Sign.FAILURE, True),
-        (500, "CUDA error: out of memory", "out_of_memory", Sign.NOTHING, False),
-        (500, "something else", "unexpected", Sign.NOTHING, False),
-    ],
-)
-def test_each_refusal_has_its_meaning(status: int, said: str, code: str, sign: Sign, cured: bool) -> None:
-    """F55: what the server says decides whether it is left alone, and whether a restart could help."""
-    error = faults.refusal(status, f'{{"error": "{said}"}}', missing="ollama pull llama3")
-    assert (error.code, breaker.sign_of(error)) == (code, sign)
-    assert error.burns_attempt == (not isinstance(error, Infrastructure))
-    if sign is Sign.FAILURE:
-        standing = BreakerState(openings=2, error_code=error.code)
-        move = breaker.next_move(standing, TERMS, can_restart=True)
-        assert move is (Move.RESTART if cured else Move.PROBE)
-
-
-@pytest.mark.parametrize(
-    ("standing", "can_restart", "move"),
-    [
-        (BreakerState(), True, Move.WORK),
-        (BreakerState(openings=1, pausing=True), True, Move.WAIT),
-        (BreakerState(openings=1), True, Move.PROBE),  # a blip restarts nothing
-        (BreakerState(openings=2, pausing=True), True, Move.RESTART),
-        (BreakerState(openings=2, pausing=True), False, Move.WAIT),
-        (BreakerState(openings=2), False, Move.PROBE),
-        (BreakerState(openings=2, pausing=True, asked=True), True, Move.WAIT),  # by somebody else
-        (BreakerState(openings=2, asked=True), True, Move.RESTART),  # who died over it
-        (BreakerState(openings=3, restarts=1, restart_ages=(30.0,)), True, Move.PROBE),  # it may still come up
-        (BreakerState(openings=9, restarts=1, restart_ages=(61.0,)), True, Move.RESTART),
-        (BreakerState(openings=9, restarts=3, restart_ages=(300.0, 200.0, 100.0)), True, Move.PROBE),
-        (BreakerState(openings=9, restarts=3, restart_ages=(9000.0,) * 3), True, Move.PROBE),  # given up
-        (
-            BreakerState(openings=2, restarts=0, restart_ages=(599.0, 300.0, 100.0)),
-            True,
-            Move.PROBE,
-        ),  # by others
-        (BreakerState(openings=2, restarts=0, restart_ages=(601.0, 300.0, 100.0)), True, Move.RESTART),
-    ],
-)
-def test_what_is_done_next(standing: BreakerState, can_restart: bool, move: Move) -> None:
-    assert breaker.next_move(standing, TERMS, can_restart=can_restart) is move
-
-
-def test_pauses_grow_up_to_a_bound_that_lets_work_resume_within_ten_seconds() -> None:
-    """F45"""
-    pauses = [breaker.pause_seconds(openings, 0, TERMS) for openings in (1, 2, 3, 4, 5, 100_000)]
-    assert pauses == [2, 4, 8, 8, 8, 8]
-    assert breaker.pause_seconds(9, 3, TERMS) == 60
-
-
-# The row.
-
-
 def fail(error: StageError = GONE) -> bool:
-    return Breaker.objects.fail(URL, error, node="n", config=TERMS)
+    return Breaker.objects.fail(URL, error, node="n", config=CONFIG)
 
 
 def row() -> Breaker:
@@ -154,8 +71,8 @@ def test_after_its_pause_one_asks_and_its_failure_opens_it_again_for_longer(open
     pass_time(2)
     assert Breaker.objects.reserve(URL, worker=ME, seconds=30)
     assert not Breaker.objects.reserve(URL, worker=OTHER, seconds=30)
-    assert not Breaker.objects.stay_open(URL, GONE, worker=OTHER, config=TERMS)
-    assert Breaker.objects.stay_open(URL, GONE, worker=ME, config=TERMS)
+    assert not Breaker.objects.stay_open(URL, GONE, worker=OTHER, config=CONFIG)
+    assert Breaker.objects.stay_open(URL, GONE, worker=ME, config=CONFIG)
     assert row().openings == 2
     pass_time(3.5)
     assert not Breaker.objects.reserve(URL, worker=ME, seconds=30)
@@ -195,10 +112,10 @@ def outage() -> None:
     begun = 0
     for minute in range(20):
         pass_time(60)
-        if breaker.next_move(row().breaker_state, TERMS, can_restart=True) is Move.RESTART:
+        if breaker.next_move(row().breaker_state, CONFIG, can_restart=True) is Move.RESTART:
             begun += restart(row(), worker=uuid.uuid4())
         elif Breaker.objects.reserve(URL, worker=ME, seconds=30):
-            Breaker.objects.stay_open(URL, GONE, worker=ME, config=TERMS)
+            Breaker.objects.stay_open(URL, GONE, worker=ME, config=CONFIG)
         assert minute < 10 or row().given_up
     assert begun == 3
     assert Event.objects.filter(kind="server_restart").count() == 3
@@ -251,7 +168,7 @@ def test_of_several_nodes_one_asks_one_restarts_and_one_says_that_it_opened() ->
 # Planted faults: what must not get past these tests.
 
 
-def ask_whoever_asks(self: BreakerQuerySet, server: str, *, worker: uuid.UUID, seconds: float) -> bool:
+def probe_whoever_probes(self: BreakerQuerySet, server: str, *, worker: uuid.UUID, seconds: float) -> bool:
     return bool(self.filter(server=server).update(asked_by=worker, open_until=in_seconds(seconds)))
 
 
@@ -260,12 +177,12 @@ def restart_whatever_others_do(self: BreakerQuerySet, seen: Breaker, *, worker: 
     return bool(self.filter(server=seen.server).update(**changes))
 
 
-def restart_without_budget(standing: BreakerState, terms: BreakerConfig) -> bool:
-    return all(age >= terms.restart_grace for age in standing.restart_ages)
+def restart_without_budget(state: BreakerState, config: BreakerConfig) -> bool:
+    return all(age >= config.restart_grace for age in state.restart_ages)
 
 
 PLANTED: dict[str, tuple[Any, str, Any, Callable[[], None]]] = {
-    "two nodes ask": (BreakerQuerySet, "ask", ask_whoever_asks, race),
+    "two nodes probe": (BreakerQuerySet, "reserve", probe_whoever_probes, race),
     "two nodes restart": (BreakerQuerySet, "restart", restart_whatever_others_do, race),
     "there is no budget": (breaker, "may_restart", restart_without_budget, outage),
 }

@@ -264,7 +264,7 @@ def test_memory_that_does_not_come_back_may_cost_a_restart_of_the_same_budget(
 ) -> None:
     """F40, F56"""
     url = serve(FakeOpenAI()).url
-    work = node(url, url, action=RESTART, config=BreakerConfig(restart_grace=0.0))
+    work = node(url, url, action=RESTART, breaker=BreakerConfig(restart_grace=0.0))
     done = [work.loop.servers.restart_stuck(work.process.engines.language["extract"]) for _ in range(5)]
     assert done == [True, True, True, False, False]
     assert len(restarts()) == 3
@@ -310,7 +310,7 @@ def test_a_restart_whose_command_fails_is_counted_and_told(
     (tmp_path / "docker").write_text("#!/bin/sh\necho no such container: ollama >&2\nexit 1\n")
     ready_to(Stage.EXTRACT)
     dead = servers.closed_port()
-    work = node(dead, dead, action=RESTART, terms=replace(QUICK, restart_grace=60.0))
+    work = node(dead, dead, action=RESTART, breaker=replace(QUICK, restart_grace=60.0))
     work.until(Event.objects.filter(kind="server_restarted").exists)
     assert Event.objects.filter(kind="server_restarted")[0].detail["said"] == "exit 1: no such container: ollama"
     assert Breaker.objects.get().restarts == 1

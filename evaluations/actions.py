@@ -1,4 +1,4 @@
-"""What people do, each as one atomic function over several models. Side effects wait for the commit."""
+"""The verbs of users, each an atomic function over several models. Side effects wait for the commit."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ log = structlog.get_logger(__name__)
 def submit(
     *, classroom: Classroom, student: User, staged: Path, original_name: str, submission_id: uuid.UUID | None = None
 ) -> tuple[Submission, bool]:
-    """Keep a complete file and enqueue its evaluation. Returns the submission and whether it is new.
+    """Store a complete file and enqueue its evaluation. Returns the submission and whether it is new.
 
     Acknowledge only what this returned: the bytes are fsynced and renamed before the row and its task are committed
     together. The same file of the same student in the same class is one submission, however often it arrives; one whose
     stored file was lost or damaged meanwhile gets it back, and is tried again.
 
     Args:
-        submission_id: name it to be able to call again after a crash: a file that was taken already is then found.
+        submission_id: pass it to make the call repeatable after a crash: a file that was stored already is then found.
 
     Raises:
         queueing.exceptions.Infrastructure: the disk is full or read-only (code `disk_full`), or fails or is not mounted
             (`disk_failed`); `staged` is still there.
-        FileNotFoundError: there is neither a staged file nor one that was taken under `submission_id`.
+        FileNotFoundError: there is neither a staged file nor one that was stored under `submission_id`.
     """
     if staged.exists():
         known = Submission.objects.filter(classroom=classroom, student=student, sha256=store.digest(staged)).first()
-        if known is not None and _take_again(known, staged, student):
+        if known is not None and _accept_again(known, staged, student):
             return known, False
     if Submission.objects.exists():
         store.require_there()  # what is kept under a mount point is hidden, and lost, once its disk is mounted
@@ -53,8 +53,8 @@ def submit(
         if created:
             Task.objects.enqueue(submission_id=submission.pk, pipeline=EVALUATION, owner_key=str(student.pk))
     if not created and submission.pk != submission_id:
-        # The same bytes came by another way at this moment: these must not lie there without a row for ever.
-        if not _take_again(submission, store.locate(stored.path), student):
+        # The same bytes were submitted concurrently: these must not stay without a row for ever.
+        if not _accept_again(submission, store.locate(stored.path), student):
             return submit(
                 classroom=classroom,
                 student=student,
@@ -66,10 +66,10 @@ def submit(
     return submission, created
 
 
-def _take_again(known: Submission, staged: Path, student: User) -> bool:
-    """The bytes of a known submission arrived once more: they are needed only if the stored ones are gone.
+def _accept_again(known: Submission, staged: Path, student: User) -> bool:
+    """Use the bytes of a known submission that arrived again: to replace its file if that is lost, else not at all.
 
-    Returns whether it still is known: it may have been deleted at this moment, and then they are needed as well.
+    Returns whether the submission still exists; deleted concurrently, the bytes have to be submitted as new.
     """
     with transaction.atomic():
         # One at a time: two arrivals must not move each other's good file aside.
@@ -86,17 +86,17 @@ def _take_again(known: Submission, staged: Path, student: User) -> bool:
 
 
 def retry(*, submission: Submission, by: User) -> bool:
-    """Try the failed stage of a submission again; False when there is nothing to retry any more."""
+    """Retry the failed stage of a submission; False when it neither failed nor was cancelled."""
     return submission.evaluation_task.retry(by=str(by.pk))
 
 
 def cancel(*, submission: Submission, by: User) -> bool:
-    """Stop the work on a submission, waiting or running; the video stays."""
+    """Stop the work on a submission, waiting or running; the video stays. False when the work has ended."""
     return submission.evaluation_task.cancel(by=str(by.pk))
 
 
 def delete(*, submission: Submission, by: User) -> bool:
-    """Delete a submission for good, as a person wishes: video, results, and the work on it, even while it goes on.
+    """Delete a submission for good at a user's request: video, results, and the work on it, even while that runs.
 
     Returns whether it was still there. Rows first, files once that is committed; should this process die in between,
     `remove_files_of_deleted` finishes it.
@@ -118,7 +118,7 @@ def delete(*, submission: Submission, by: User) -> bool:
 
 
 def remove_files_of_deleted() -> int:
-    """Finish what a crash, or a disk that was away, left of deleted submissions. Returns how many it tried."""
+    """Remove files of deleted submissions that a crash or a missing disk left behind. Returns how many it tried."""
     left = list(Deletion.objects.filter(files_gone_at=None).values_list("pk", flat=True))
     for submission_id in left:
         _remove_files(submission_id)

@@ -19,7 +19,7 @@ from queueing.models import Attempt, Event, Task
 
 
 class OwnClasses:
-    """Rows of the classes that the user teaches; everything for a superuser. `teachers` is the path to them."""
+    """Limits rows to the classes that the user teaches; not for superusers. `teachers` is the lookup path to them."""
 
     teachers = "submission__classroom__teachers"
 
@@ -31,7 +31,7 @@ class OwnClasses:
 
 
 class ResultAdmin(OwnClasses, ReadOnly):
-    """What a stage produced: never edited, never made by hand."""
+    """What a stage produced: never edited, never created by hand."""
 
 
 @admin.register(Classroom)
@@ -39,20 +39,20 @@ class ClassroomAdmin(OwnClasses, admin.ModelAdmin[Classroom]):
     teachers = "teachers"
     list_display = ("name", "release", "rubric")
     filter_horizontal = ("teachers", "students")
-    # A widget for people would list every user of the site; names, people and limits are the operator's.
-    of_operators = ("name", "teachers", "students", "max_duration_seconds", "max_submissions")
+    # A widget to choose users would list all of the site; names, members and limits are the operator's to set.
+    operator_fields = ("name", "teachers", "students", "max_duration_seconds", "max_submissions")
 
     def get_readonly_fields(self, request: HttpRequest, obj: Classroom | None = None) -> tuple[str, ...]:
-        return () if request.user.is_superuser else self.of_operators
+        return () if request.user.is_superuser else self.operator_fields
 
 
 class CriteriaFormSet(BaseInlineFormSet[Criterion, Rubric, ModelForm[Criterion]]):
-    """A rubric that can be scored: the mean of nothing is no score."""
+    """Refuses a rubric without a scorable criterion: the mean of nothing is no score."""
 
     def clean(self) -> None:
         super().clean()
         if any(self.errors):
-            return  # said beside the criterion already
+            return  # shown beside the criterion already
         kept = [form.cleaned_data for form in self.forms if not form.cleaned_data.get("DELETE")]
         if all(each.get("basis", Criterion.Basis.COMPUTED) == Criterion.Basis.COMPUTED for each in kept):
             raise ValidationError("At least one criterion must be judged or measured.")
@@ -110,21 +110,21 @@ class UploadAdmin(ResultAdmin, admin.ModelAdmin[Upload]):
 admin.site.unregister((Task, Attempt, Event))
 
 
-class InWords:
-    """An error by its title in the catalogue, as students and the API are told it, with the code to search for."""
+class ErrorTitle:
+    """Shows an error by its title in the catalogue, as students and the API see it, with the code to search for."""
 
     @admin.display(description="error", ordering="error_code")
     def error(self, row: Task | Attempt) -> str:
         return f"{catalogue.explain(row.error_code).title} ({row.error_code})" if row.error_code else ""
 
 
-class ClassAttemptInline(InWords, AttemptInline):
+class ClassAttemptInline(ErrorTitle, AttemptInline):
     pass
 
 
 @admin.register(Task)
-class ClassTaskAdmin(InWords, OwnClasses, TaskAdmin):
-    """The queue's own admin, narrowed to the teacher's classes; for people a task is a student's video."""
+class ClassTaskAdmin(ErrorTitle, OwnClasses, TaskAdmin):
+    """The queue's own admin, limited to the teacher's classes; a task is shown as a student's video."""
 
     list_display = ("id", "student", "video", "stage", "status_word", "error", "created_at")
     inlines = (ClassAttemptInline, EventInline)
@@ -145,12 +145,12 @@ class ClassTaskAdmin(InWords, OwnClasses, TaskAdmin):
 
 
 @admin.register(Attempt)
-class ClassAttemptAdmin(InWords, OwnClasses, AttemptAdmin):
+class ClassAttemptAdmin(ErrorTitle, OwnClasses, AttemptAdmin):
     teachers = "task__submission__classroom__teachers"
 
 
 @admin.register(Event)
 class ClassEventAdmin(OwnClasses, EventAdmin):
-    """Of tasks; what happened to a node is for superusers."""
+    """Events of tasks; those of nodes are shown to superusers only."""
 
     teachers = "task__submission__classroom__teachers"

@@ -1,4 +1,4 @@
-"""What this app tidies up when a worker of the queue does."""
+"""This app's upkeep, done when a worker of the queue does its own (signal `upkeep_due`)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ log = structlog.get_logger()
 
 @dataclass
 class Duty:
-    """Done at most once in `every_seconds` by this process."""
+    """Work that is done at most once in `every_seconds` by this process."""
 
     work: Callable[[], object]
     every_seconds: float
@@ -29,8 +29,8 @@ class Duty:
             self.work()
 
 
-def look_after_files() -> None:
-    """Say which stored files are not there, or not whole; by their names and sizes, which takes no time."""
+def report_faulty_files() -> None:
+    """Log how many stored files are missing or incomplete, by their names and sizes, which is quick."""
     faults = Counter(code for _, code in audit.faulty())
     if faults:
         log.error("stored videos are lost", **faults, fix="manage.py verify_store")
@@ -39,10 +39,11 @@ def look_after_files() -> None:
 DUTIES = (
     Duty(intake.expire_uploads, every_seconds=300.0),
     Duty(actions.remove_files_of_deleted, every_seconds=300.0),
-    Duty(look_after_files, every_seconds=3600.0),
+    Duty(report_faulty_files, every_seconds=3600.0),
 )
 
 
 def tidy(**_: object) -> None:
+    """Do what is due. `queue_recover` shows it under this function's name."""
     for duty in DUTIES:
         duty()

@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 T = TypeVar("T")
 Message = dict[str, Any]
 
-RECONNECT_SECONDS: Final = (1.0, 8.0)  # as evaluations/static/evaluations/dashboard/news.js has it
+RECONNECT_SECONDS: Final = (1.0, 8.0)  # as evaluations/static/evaluations/dashboard/updates.js has it
 TEXT, CLOSE, PING, PONG = 0x1, 0x8, 0x9, 0xA
 
 

@@ -1,1 +1,1 @@
-"""Who may see and do what."""
+"""Who may see and do what: permissions.py for pages and API, roles.py for the admin."""

@@ -1,4 +1,4 @@
-"""Finders whose names are the permission. What a user may not see does not exist for them: 404, never 403."""
+"""Finders whose names state the permission. What a user may not see does not exist for them: 404, never 403."""
 
 from __future__ import annotations
 
@@ -20,12 +20,16 @@ if TYPE_CHECKING:
 
 
 def signed_in(request: HttpRequest) -> User:
-    """The request's user, known to be signed in: the view is behind `login_required` or answers 401 before."""
+    """The request's user, typed as `User`: the view is behind `login_required` or has answered 401 before."""
     return cast("User", request.user)
 
 
 def get_visible_submission(request: HttpRequest, pk: uuid.UUID) -> Submission:
-    """A student's own, or one of a class that the user teaches."""
+    """The submission, if it is the user's own or of a class that the user teaches.
+
+    Raises:
+        Http404: otherwise.
+    """
     rows = Submission.objects.visible_to(request.user).select_related("classroom", "student")
     return get_object_or_404(rows, pk=pk)
 
@@ -41,7 +45,11 @@ def get_own_upload(request: HttpRequest, pk: uuid.UUID, *, nowait: bool = False)
 
 
 def get_attended_classroom(request: HttpRequest, pk: str) -> Classroom:
-    """The class of that key that the user attends; without a key, the only one there is."""
+    """The class with the key `pk`, if the user attends it; without a key, the only class that the user attends.
+
+    Raises:
+        Http404: there is none, or without a key several.
+    """
     rows = Classroom.objects.attended_by(request.user)
     if not pk:
         classrooms = list(rows[:2])
@@ -59,19 +67,19 @@ def classrooms_taught(user: User) -> ClassroomQuerySet:
 
 
 def may_review(user: User, classroom: Classroom) -> bool:
-    """Teachers of the class and superusers see everything at once, released or not."""
+    """Whether a user sees ratings before they are released: teachers of the class and superusers."""
     return classrooms_taught(user).filter(pk=classroom.pk).exists()
 
 
 def visible_evaluations(user: User, classroom: Classroom) -> QuerySet[Evaluation]:
-    """Those of a class that a user may see, of whomever: students' once they are released, at once or after a review.
+    """The evaluations of a class as far as they are released; all of them for a user who may review.
 
-    Only for submissions that the user may see at all.
+    Doesn't check whether the user may see the submissions.
     """
     rows = Evaluation.objects.filter(submission__classroom=classroom)
     return rows if may_review(user, classroom) else rows.filter(released_at__isnull=False)
 
 
 def may_see(user: User, evaluation: Evaluation, classroom: Classroom) -> bool:
-    """Whether it is one of those."""
+    """Whether `evaluation` is one of `visible_evaluations`."""
     return visible_evaluations(user, classroom).filter(pk=evaluation.pk).exists()

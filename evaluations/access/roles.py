@@ -1,4 +1,4 @@
-"""The group that makes a staff user a teacher: what she may see and do in the admin, within her own classes."""
+"""The group that makes a staff user a teacher, with its permissions in the admin."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ PERMISSIONS = (
 
 
 def ensure_groups(**_: Any) -> None:
-    """Make the group and its permissions; after every migrate, so that a new permission reaches old installations.
+    """Create the group and add its permissions; after every migrate, so that old installations get new permissions.
 
-    What an operator gave the group besides stays.
+    Permissions that an operator added stay.
     """
     teachers, _created = Group.objects.get_or_create(name=TEACHERS)
     apps = ("evaluations", "queueing")

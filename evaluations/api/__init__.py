@@ -1,9 +1,10 @@
-"""The API: everything that the pages do, for programs. docs/api.md tells how to use it.
+"""The API: everything that the pages do, for programs. docs/api.md describes how to use it.
 
-schemas.py      what it answers with
+schemas.py      the shapes of its answers
+describing.py   the answers that all operations have in common
 submissions.py  a student's videos: status, results, retry, cancel, delete
 classes.py      classes attended and taught, unfinished uploads
-queue.py        the queue in figures
+queue.py        figures on the queue
 
 Uploads are tus (evaluations/uploads/). Errors have one shape everywhere (evaluations/errors/refusals.py).
 """
@@ -41,7 +42,7 @@ creation-defer-length, termination and expiration, so any tus client will do. Al
 - `POST /api/uploads/` with `Upload-Length` (or `Upload-Defer-Length: 1`) and `Upload-Metadata: filename <base64>,
   classroom <base64 of the class's id>` answers 201 with `Location`. The class may be left out by who attends only one.
 - `PATCH` that address with `Upload-Offset` and `Content-Type: application/offset+octet-stream`: at most 4 MiB at once.
-- `HEAD` tells `Upload-Offset` after an interruption; `DELETE` gives it up.
+- `HEAD` returns `Upload-Offset` after an interruption; `DELETE` discards the upload.
 - With the last byte the video is handed in: the answer carries `Submission-Id`, `Submission-Location` and
   `Submission-New` (0: this very file had been handed in before).
 - Refused with 400, 404, 409 (the offset), 410 (gone), 412, 413, 415, 423 (busy), 429 (limits of a student) or
@@ -50,7 +51,7 @@ creation-defer-length, termination and expiration, so any tus client will do. Al
 
 
 class Session(APIKeyCookie):
-    """The site's own session: 401 without one; what changes something needs the CSRF token: 403."""
+    """The site's own session: 401 without one, 403 where a request that changes something has no CSRF token."""
 
     param_name = settings.SESSION_COOKIE_NAME
 
@@ -87,11 +88,11 @@ def refused(request: HttpRequest, error: RefusedError) -> HttpResponse:
 
 @api.exception_handler(ValidationError)
 def not_understood(request: HttpRequest, error: ValidationError) -> HttpResponse:
-    told = (f"{one['loc'][-1]}: {one['msg']}." for one in error.errors)
-    return refusal(RefusedError(422, "not_understood", detail=" ".join(told)))
+    details = (f"{one['loc'][-1]}: {one['msg']}." for one in error.errors)
+    return refusal(RefusedError(422, "not_understood", detail=" ".join(details)))
 
 
-# The rest is told in words by refusals.OneShape.
+# refusals.OneShape gives the following answers their body.
 
 
 @api.exception_handler(Http404)

@@ -1,4 +1,4 @@
-"""Classes: those a student attends, and those a teacher teaches with what was handed in."""
+"""Classes: those a student attends, and those a teacher teaches, with their submissions."""
 
 from __future__ import annotations
 

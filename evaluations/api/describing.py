@@ -1,4 +1,4 @@
-"""What every operation's description has in common."""
+"""What the descriptions of all operations have in common."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ from evaluations.api.schemas import Problem
 
 
 def documented(answer: Any, *refusals: int, success: int = 200) -> dict[Any, Any]:
-    """An operation's answers: `success`, and every status that it refuses with; nobody gets in without a session."""
+    """An operation's answers by status: `success`, its refusals, and 401, since every operation needs a session."""
     return {success: answer, **dict.fromkeys((401, *refusals), Problem)}

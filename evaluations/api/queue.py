@@ -1,4 +1,4 @@
-"""The queue, for whoever waits in it: figures, and nothing that leads to a person or names a machine's fault."""
+"""Figures on the queue for all users: nothing that identifies a person or describes a machine's fault."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ router = Router(tags=["queue"])
 @router.get("/queue/stats", response=documented(schemas.QueueStats))
 def stats(request: HttpRequest) -> schemas.QueueStats:
     """How many wait for what and for how long, what each GPU is doing, and what is paused."""
-    queue, said = rows.read_queue(), figures.status()
+    queue, status = rows.read_queue(), figures.status()
     return schemas.QueueStats(
         waiting=queue.waiting,
         running=queue.running,
-        news=queue.news,
+        news=queue.activity,
         counts=queue.counts,
-        statuses=said["statuses"],
-        failures=said["failures"],
-        oldest_seconds=said["oldest_seconds"],
-        oldest_seconds_of_stage=said["oldest_seconds_of_stage"],
+        statuses=status["statuses"],
+        failures=status["failures"],
+        oldest_seconds=status["oldest_seconds"],
+        oldest_seconds_of_stage=status["oldest_seconds_of_stage"],
         worker_count=len(queue.workers),
-        phases=said["phases"],
-        pauses=said["pauses"],
+        phases=status["phases"],
+        pauses=status["pauses"],
     )

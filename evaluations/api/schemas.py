@@ -1,4 +1,4 @@
-"""What the API answers with. Units are in the names; `null` always means "not known, or not there"."""
+"""The shapes of the API's answers. Units are in the names; `null` always means "not known, or not there"."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from evaluations.stages.names import Stage, StageStatus
 from queueing.models import Pause
 from queueing.states import PhaseName, PhaseStep, Status
 
-Said = Annotated[str | None, BeforeValidator(lambda said: said or None)]
-"""Text that a student may have left out."""
+OptionalText = Annotated[str | None, BeforeValidator(lambda text: text or None)]
+"""Text that a student may have left out: null instead of ""."""
 
 
 class Problem(Schema):
@@ -91,15 +91,15 @@ class SegmentOut(Timed):
     words: list[WordOut]
 
 
-class Made(Schema):
-    """By what a result was made."""
+class ModelResult(Schema):
+    """Which engine and model made a result."""
 
     engine: Annotated[str, Field(examples=["faster-whisper"])]
     model: Annotated[str, Field(examples=["tiny.en"])]
     simulated: Annotated[bool, Field(description="Made up by a stand-in for a model.")]
 
 
-class TranscriptOut(Made):
+class TranscriptOut(ModelResult):
     text: str
     language: Annotated[str, Field(examples=["en"])]
     language_probability: float
@@ -115,15 +115,15 @@ class Unsupported(Schema):
     value: Any
 
 
-class FormOut(Made):
+class FormOut(ModelResult):
     """What the student said of themselves; null or empty where nothing was said."""
 
-    name: Said
+    name: OptionalText
     age: int | None
     hobbies: list[str]
-    career_goals: Said
+    career_goals: OptionalText
     strengths: list[str]
-    experience: Said
+    experience: OptionalText
     unsupported: list[Unsupported]
 
 
@@ -161,7 +161,7 @@ class Speaking(Schema):
     speech_share: Annotated[float | None, Field(description="Of the recording, 0–1.")] = None
 
 
-class EvaluationOut(Made):
+class EvaluationOut(ModelResult):
     """Scores are computed from levels, measurements and weights, never taken from a model."""
 
     overall: Annotated[float, Field(description="1–10.", examples=[7.5])]

@@ -1,4 +1,4 @@
-"""A student's videos: where they are, what came of them, and what can be done about them."""
+"""A student's videos: their status, their results, and retry, cancel and delete."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from evaluations.api import schemas
 from evaluations.api.describing import documented
 from evaluations.errors import catalogue
 from evaluations.errors.refusals import RefusedError
-from evaluations.models import Evaluation, Form, Submission, Transcript
+from evaluations.models import Submission
 from evaluations.pages import result, rows
 from evaluations.pages.rows import SubmissionRow
 from evaluations.stages.names import Stage, StageStatus
@@ -46,17 +46,16 @@ def my_videos(request: HttpRequest) -> list[schemas.Video]:
 def results(request: HttpRequest, pk: uuid.UUID) -> dict[str, Any]:
     """What there is so far: transcript, form, evaluation as far as you may see it, and every attempt."""
     found = get_visible_submission(request, pk)
-    transcript = Transcript.objects.filter(submission=found).first()
-    form = Form.objects.filter(submission=found).first()
-    evaluation = Evaluation.objects.filter(submission=found).first()
+    there = found.results()
+    evaluation = there.evaluation
     if evaluation:
-        measured = result.measure(transcript) if transcript else None
-        evaluation.feedback, evaluation.suggestions = result.advice(evaluation, measured, form)
+        measured = result.measure(there.transcript) if there.transcript else None
+        evaluation.feedback, evaluation.suggestions = result.advice(evaluation, measured, there.form)
     shown = evaluation is not None and permissions.may_see(signed_in(request), evaluation, found.classroom)
     return {
         "submission_id": found.pk,
-        "transcript": transcript,
-        "form": form,
+        "transcript": there.transcript,
+        "form": there.form,
         "evaluation": evaluation if shown else None,
         "is_hidden": evaluation is not None and not shown,
         "attempts": [_attempt(one) for one in found.evaluation_task.attempts.order_by("began_at")],
@@ -77,14 +76,14 @@ def cancel(request: HttpRequest, pk: uuid.UUID) -> schemas.Video:
 
 @router.delete("/submissions/{uuid:pk}", response=documented(None, 403, 404, success=204))
 def delete(request: HttpRequest, pk: uuid.UUID) -> Answer[None]:
-    """Delete it for good: video, transcript, result, and the work on it, even while it goes on. Can't be undone."""
+    """Delete it for good: video, transcript, result, and the work on it, even while that runs. Can't be undone."""
     actions.delete(submission=get_visible_submission(request, pk), by=signed_in(request))
     return Answer(204, None)
 
 
 @router.get("/llm/processing-status/{uuid:pk}", response=documented(schemas.ProcessingStatus, 404))
 def processing_status(request: HttpRequest, pk: uuid.UUID) -> schemas.ProcessingStatus:
-    """Which of the works on a video are going on, each of them at most once at a time."""
+    """Which pipelines are working on a video, each of them at most once at a time."""
     found = get_visible_submission(request, pk)
     newest = dict(Task.objects.filter(submission=found).order_by("pk").values_list("pipeline", "state"))
     names = ("evaluation", "summary", "mind_map")
@@ -92,7 +91,7 @@ def processing_status(request: HttpRequest, pk: uuid.UUID) -> schemas.Processing
 
 
 def video(row: SubmissionRow) -> schemas.Video:
-    """A row of the pages' lists, for programs."""
+    """A row of the pages' lists as the API returns it."""
     task, found = row.task, row.submission
     needed = pipelines.get(task.pipeline).stage(task.stage).phase
     progress = schemas.ProgressOut(done_seconds=task.progress_done, total_seconds=task.progress_total)

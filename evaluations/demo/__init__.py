@@ -23,12 +23,12 @@ LOGINS = (("teacher", "teacher", PASSWORD), ("student", "anna", PASSWORD))
 
 
 class AccountTakenError(Exception):
-    """An account of this name exists and is none of the demo class."""
+    """An account with this name exists and is not of the demo class."""
 
 
 @dataclass(frozen=True, slots=True)
 class DemoClip:
-    """One sample video, with what was said in it."""
+    """One sample video and the text that is spoken in it."""
 
     file: str
     student: str  # first and last name
@@ -49,10 +49,10 @@ def clips() -> list[DemoClip]:
 
 
 def load() -> tuple[Classroom, int]:
-    """Make the class and hand every clip in; what is there already stays. Returns the class and the new submissions.
+    """Create the class and submit every clip; what exists stays. Returns the class and the number of new submissions.
 
     Raises:
-        AccountTakenError: somebody else has one of the demo's user names. Nothing was made.
+        AccountTakenError: somebody else has one of the demo's user names. Nothing was created.
     """
     with transaction.atomic():
         classroom, _ = Classroom.objects.get_or_create(name=CLASSROOM, defaults={"rubric": Rubric.default()})
@@ -78,7 +78,7 @@ def _student(classroom: Classroom, clip: DemoClip) -> User:
 
 
 def _user(username: str, full_name: str, ours: QuerySet[User]) -> User:
-    """The demo's user of that name. Anybody else's account is left alone: the demo's password is public."""
+    """The demo's user with that name. Other accounts are never used: the demo's password is public."""
     first, last = full_name.split(maxsplit=1)
     user, created = User.objects.get_or_create(username=username, defaults={"first_name": first, "last_name": last})
     if created:

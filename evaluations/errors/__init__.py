@@ -1,1 +1,1 @@
-"""Everything that can go wrong, in words for people, and how requests are refused."""
+"""catalogue.py: every error code with its words for users. refusals.py: how requests are refused."""

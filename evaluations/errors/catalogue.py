@@ -1,7 +1,7 @@
-"""The catalogue of everything that can go wrong, in words for people.
+"""The catalogue of errors: each code with its words for users.
 
 A code is what `queueing.exceptions.StageError` and the upload views carry; `explain` turns it into a title, what
-happened and what to do, in the language of whoever asks. Technical detail is for staff and lives elsewhere
+happened and what to do, in the language of the request. Technical detail is for staff and is kept elsewhere
 (`Attempt.detail`).
 """
 
@@ -16,7 +16,7 @@ from django.utils.translation import gettext_noop as _
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """What a person reads about an error."""
+    """What a user reads about an error: its title, what happened and what to do."""
 
     title: str
     what: str
@@ -268,7 +268,7 @@ CATALOGUE: Final[dict[str, Explanation]] = {
         _("Check the address, and that you are signed in as yourself."),
     ),
     "wrong_method": Explanation(
-        _("This can’t be done to it"),
+        _("Not allowed here"),
         _("The address exists, but not with this method."),
         _("The header Allow of this answer names the methods that it has."),
     ),
@@ -292,7 +292,7 @@ CATALOGUE: Final[dict[str, Explanation]] = {
 OF_THE_FILE: Final = frozenset(
     {"empty_file", "unreadable", "not_media", "no_audio", "no_speech", "too_long", "too_many_pixels", "too_large"}
 )
-"""Those that another recording fixes."""
+"""Codes that another recording fixes."""
 
 
 def explain(code: str) -> Explanation:
@@ -301,6 +301,6 @@ def explain(code: str) -> Explanation:
 
 
 def problem(code: str, *, id: str, detail: str = "") -> dict[str, str]:
-    """How programs are told of an error; `id` is what staff find it by, `detail` a sentence on this very case."""
+    """An error as programs get it; `id` is what staff find it by, `detail` a sentence on this very case."""
     words = asdict(explain(code))
     return {"code": code, **words, "what": f"{words['what']} {detail}".strip(), "id": id}

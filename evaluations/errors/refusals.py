@@ -1,4 +1,4 @@
-"""A request that can't be served, told to programs in one shape: `{code, title, what, todo, id}`."""
+"""Refused requests, answered in one shape: `{code, title, what, todo, id}`."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ CODES: Final = {
     413: "too_large",
     500: "unexpected",
 }
-"""What Django itself refuses, by its status."""
+"""The codes of what Django itself refuses, by its status."""
 
 
 class RefusedError(Exception):
@@ -50,7 +50,7 @@ def refusal(refused: RefusedError) -> JsonResponse:
 
 
 class Gone(MiddlewareMixin):
-    """What is deleted while a request is at it does not exist for that request either: 404."""
+    """404 when a submission is deleted while a request reads it."""
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponseBase | None:
         if isinstance(exception, Submission.DoesNotExist | Task.DoesNotExist):
@@ -68,9 +68,9 @@ class OneShape(MiddlewareMixin):
         if response.status_code < 400 or response.get("Content-Type", "").startswith("application/json"):
             return response
         code = CODES.get(response.status_code, "unexpected")
-        told = refusal(RefusedError(response.status_code, code))
+        shaped = refusal(RefusedError(response.status_code, code))
         for name, value in response.items():
             if not name.startswith("Content-"):
-                told[name] = value  # such as Allow
-        told.cookies = response.cookies
-        return told
+                shaped[name] = value  # such as Allow
+        shaped.cookies = response.cookies
+        return shaped

@@ -1,4 +1,4 @@
-"""Sends news to the sockets' processes. A message only says "look", so a lost one costs nothing but time."""
+"""Notifies the processes that have sockets. A message only says that something changed: a lost one costs time."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from channels.layers import get_channel_layer
 
 log = structlog.get_logger(__name__)
 
-NEWS_GROUP: Final = "news"
+UPDATES_GROUP: Final = "updates"
 SEND_TIMEOUT_SECONDS: Final = 1.0
 PAUSE_AFTER_FAILURE_SECONDS: Final = 5.0
-COALESCE_SECONDS: Final = 0.02  # what happens within it is told once
+COALESCE_SECONDS: Final = 0.02  # equal messages within it are sent once
 
 Message = dict[str, Any]
 
@@ -25,43 +25,43 @@ Message = dict[str, Any]
 class Broker:
     """Sends to every process that has sockets, on a thread of its own: neither the queue nor a request waits for it.
 
-    What is said again before it was sent is sent once: a message only asks to look.
+    A message that is published again before it was sent is sent once: it only asks to read the database.
     """
 
     def __init__(self) -> None:
-        self.quiet_until = 0.0  # of the monotonic clock
-        self._waiting: dict[str, Message] = {}
-        self._news = Condition()
+        self.quiet_until = 0.0  # monotonic clock; nothing is sent before
+        self._pending: dict[str, Message] = {}
+        self._changed = Condition()
         self._thread: Thread | None = None
 
     def publish(self, message: Message) -> None:
-        """Whatever does not get through is found by those who look."""
-        with self._news:
-            self._waiting[str(sorted(message.items()))] = message
+        """Queue a message. One that is lost is made up for by the hubs, which read the database without notice, too."""
+        with self._changed:
+            self._pending[str(sorted(message.items()))] = message
             if self._thread is None or not self._thread.is_alive():
-                self._thread = Thread(target=self._send_on, name="live", daemon=True)
+                self._thread = Thread(target=self._send_forever, name="live", daemon=True)
                 self._thread.start()
-            self._news.notify_all()
+            self._changed.notify_all()
 
     def flush(self, seconds: float = SEND_TIMEOUT_SECONDS) -> None:
-        """Wait until all that was said is sent, or given up."""
-        with self._news:
-            self._news.wait_for(lambda: not self._waiting, seconds)
+        """Wait until everything published is sent or dropped, for at most `seconds`."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._pending, seconds)
 
-    def _send_on(self) -> None:
+    def _send_forever(self) -> None:
         with asyncio.Runner() as runner:
             while True:
-                with self._news:
-                    self._news.wait_for(lambda: bool(self._waiting))
+                with self._changed:
+                    self._changed.wait_for(lambda: bool(self._pending))
                 time.sleep(COALESCE_SECONDS)
-                with self._news:
-                    batch = dict(self._waiting)
+                with self._changed:
+                    batch = dict(self._pending)
                 self._send(runner, batch.values())
-                with self._news:
+                with self._changed:
                     for key, message in batch.items():
-                        if self._waiting[key] is message:
-                            del self._waiting[key]
-                    self._news.notify_all()
+                        if self._pending[key] is message:
+                            del self._pending[key]
+                    self._changed.notify_all()
 
     def _send(self, runner: asyncio.Runner, messages: Iterable[Message]) -> None:
         if time.monotonic() < self.quiet_until:
@@ -70,7 +70,7 @@ class Broker:
             runner.run(_send(messages))
         except Exception as error:
             self.quiet_until = time.monotonic() + PAUSE_AFTER_FAILURE_SECONDS
-            log.warning("news_not_sent", error=repr(error))
+            log.warning("update_not_sent", error=repr(error))
 
 
 broker = Broker()
@@ -82,4 +82,4 @@ async def _send(messages: Iterable[Message]) -> None:
     assert layer is not None
     async with asyncio.timeout(SEND_TIMEOUT_SECONDS):
         for message in messages:
-            await layer.group_send(NEWS_GROUP, message)
+            await layer.group_send(UPDATES_GROUP, message)

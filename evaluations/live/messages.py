@@ -1,4 +1,4 @@
-"""What dashboards are told. The database is the truth: each look at it is compared with what a page was told last."""
+"""The messages of the dashboard's socket: the database is compared with what each page was sent last."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from evaluations.pages.rows import Known, QueueView, StudentRows, SubmissionRow
 
 log = structlog.get_logger(__name__)
 
-HEARTBEAT_SECONDS: Final = 5.0  # a page that hears nothing for much longer doubts its socket
+HEARTBEAT_SECONDS: Final = 5.0  # a page that receives nothing for much longer gives its socket up
 
 
 @dataclass(frozen=True, slots=True)
 class SentState:
-    """What one socket was last told, so that only what changed is told again."""
+    """What one socket was last sent, so that only what changed is sent again."""
 
     language: str = settings.LANGUAGE_CODE
     number: int = 0  # of its last message; they are counted, so that the page notices a gap
-    at: float = 0.0
+    at: float = 0.0  # seconds, of the clock that `find_updates` is given
     rows: Mapping[int, Message] = field(default_factory=dict)  # each row's last update, by its task's key
     queue: tuple[Message, ...] = ()
 
@@ -36,62 +36,62 @@ NOTHING: Final = SentState()  # in English
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """Messages as they go over the wire, and what the socket was told once they are sent."""
+    """Messages as JSON, and the socket's state once they are sent."""
 
     texts: tuple[str, ...]
-    told: SentState
+    sent: SentState
 
 
-def look(audience: Sequence[tuple[int, SentState]], now: float) -> list[Update | None]:
-    """What each socket of `audience` is to be told, found by one look for all of them.
+def find_updates(audience: Sequence[tuple[int, SentState]], now: float) -> list[Update | None]:
+    """What each socket of `audience` is to be sent, by one reading of the database for all of them.
 
     Args:
-        audience: per socket, its user's key and what it was told; who was told nothing gets everything, as a snapshot.
+        audience: per socket, its user's key and what it was sent; one that was sent nothing gets a snapshot.
         now: seconds of a clock that doesn't jump.
 
     Returns:
-        None for a socket whose rows can't be shown: that is no reason to keep the news from the others.
+        None for a socket whose rows can't be rendered: that must not keep the others from their updates.
     """
-    queue, standings = _look(audience)
+    queue, students = _read(audience)
     views: dict[str, _View] = {}
-    tellings = []
-    for user, told in audience:
-        with override(told.language):
-            if told.language not in views:
-                views[told.language] = _View((_summary(queue), _phases(queue)), standings)
-            tellings.append(_telling(views[told.language], user, told, now))
-    return tellings
+    updates = []
+    for user, sent in audience:
+        with override(sent.language):
+            if sent.language not in views:
+                views[sent.language] = _View((_summary(queue), _phases(queue)), students)
+            updates.append(_update_for(views[sent.language], user, sent, now))
+    return updates
 
 
 @dataclass(frozen=True, slots=True)
 class _View:
-    """One look at the database, in one language; each row's fragment is made once, however many windows show it."""
+    """One reading of the database, in one language; each row is rendered once, however many windows show it."""
 
     queue: tuple[Message, ...]
-    standings: Mapping[int, StudentRows]
-    updates: dict[int, Message] = field(default_factory=dict)
+    students: Mapping[int, StudentRows]
+    rendered: dict[int, Message] = field(default_factory=dict)
 
     def snapshot(self, user: int) -> Message:
         summary, phases = self.queue
-        return {"type": "snapshot", "rows": self.changed(user), "summary": summary, "phase": phases}
+        return {"type": "snapshot", "rows": self.row_updates(user), "summary": summary, "phase": phases}
 
-    def changed(self, user: int) -> list[Message]:
-        return [self._update(row) for row in self.standings[user].changed]
+    def row_updates(self, user: int) -> list[Message]:
+        return [self._render(row) for row in self.students[user].changed]
 
-    def news(self, user: int, told: SentState) -> list[Message]:
-        """What differs from what was told."""
-        if not told.number:
+    def changes_since(self, sent: SentState, user: int) -> list[Message]:
+        """What differs from what was sent."""
+        if not sent.number:
             return [self.snapshot(user)]
-        gone = [_deleted(row) for pk, row in told.rows.items() if pk not in self.standings[user].tasks]
-        known = {pk: row["html"] for pk, row in told.rows.items()}
+        gone = [_deleted(row) for pk, row in sent.rows.items() if pk not in self.students[user].tasks]
+        known = {pk: row["html"] for pk, row in sent.rows.items()}
         # The oldest first: each new one goes on top of the list.
-        changed = reversed(self.changed(user))
+        changed = reversed(self.row_updates(user))
         updates = [update for update in changed if known.get(update["task_id"]) != update["html"]]
-        return [*gone, *updates, *(message for message in self.queue if message not in told.queue)]
+        return [*gone, *updates, *(message for message in self.queue if message not in sent.queue)]
 
-    def _update(self, row: SubmissionRow) -> Message:
-        if row.task.pk not in self.updates:
-            self.updates[row.task.pk] = {
+    def _render(self, row: SubmissionRow) -> Message:
+        if row.task.pk not in self.rendered:
+            self.rendered[row.task.pk] = {
                 "type": "task_update",
                 "task_id": row.task.pk,
                 "submission_id": str(row.submission.pk),
@@ -100,37 +100,37 @@ class _View:
                 "position": row.position,
                 "html": rows.render(row),
             }
-        return self.updates[row.task.pk]
+        return self.rendered[row.task.pk]
 
 
-def _look(audience: Sequence[tuple[int, SentState]]) -> tuple[QueueView, Mapping[int, StudentRows]]:
+def _read(audience: Sequence[tuple[int, SentState]]) -> tuple[QueueView, Mapping[int, StudentRows]]:
     queue = rows.read_queue()
     known: dict[int, Known] = {}
-    for user, told in audience:
-        pairs = {(pk, row["sequence"]) for pk, row in told.rows.items()}
+    for user, sent in audience:
+        pairs = {(pk, row["sequence"]) for pk, row in sent.rows.items()}
         known[user] = known[user] & pairs if user in known else pairs  # what each of the user's windows knows
-    return queue, rows.standings(known, queue)
+    return queue, rows.read_students(known, queue)
 
 
-def _telling(view: _View, user: int, told: SentState, now: float) -> Update | None:
+def _update_for(view: _View, user: int, sent: SentState, now: float) -> Update | None:
     try:
-        messages = view.news(user, told)
+        messages = view.changes_since(sent, user)
     except Exception as error:
         log.warning("row_not_shown", user=user, error=repr(error))
         return None
-    if not messages and now - told.at >= HEARTBEAT_SECONDS:
+    if not messages and now - sent.at >= HEARTBEAT_SECONDS:
         messages = [{"type": "heartbeat"}]
     if not messages:
-        return Update((), told)
-    numbered = [{**message, "seq": number} for number, message in enumerate(messages, told.number + 1)]
-    shown = {update["task_id"]: update for update in view.changed(user)}
-    kept = {pk: row for pk, row in told.rows.items() if pk in view.standings[user].tasks}
-    after = SentState(told.language, told.number + len(messages), now, kept | shown, view.queue)
+        return Update((), sent)
+    numbered = [{**message, "seq": number} for number, message in enumerate(messages, sent.number + 1)]
+    shown = {update["task_id"]: update for update in view.row_updates(user)}
+    kept = {pk: row for pk, row in sent.rows.items() if pk in view.students[user].tasks}
+    after = SentState(sent.language, sent.number + len(messages), now, kept | shown, view.queue)
     return Update(tuple(json.dumps(message) for message in numbered), after)
 
 
 def _deleted(row: Message) -> Message:
-    """The news that the submission of a row that was told is gone."""
+    """The update that the submission of a row that was sent is gone."""
     gone = {key: row[key] for key in ("type", "task_id", "submission_id")}
     return {**gone, "sequence": row["sequence"] + 1, "status": "deleted"}
 
@@ -147,4 +147,4 @@ def _summary(queue: QueueView) -> Message:
 
 def _phases(queue: QueueView) -> Message:
     nodes = [{"node": phase.node, "phase": phase.name, "step": phase.step} for phase in queue.phases]
-    return {"type": "phase_change", "nodes": nodes, "words": queue.news}
+    return {"type": "phase_change", "nodes": nodes, "words": queue.activity}

@@ -1,4 +1,4 @@
-"""From the queue's signals to the sockets' processes: what is published only says that something changed."""
+"""From the queue's signals to the broker: what is published only says that something changed."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from queueing.signals import phase_changed, task_changed
 
 
 def connect() -> None:
-    """Relay the queue's signals, which arrive after commit, to the sockets."""
+    """Connect the queue's signals, which are sent after commit, and Django's logout to the broker."""
     task_changed.connect(_relay, dispatch_uid="live")
     phase_changed.connect(_relay, dispatch_uid="live")
     user_logged_out.connect(_relay_logout, dispatch_uid="live")
 
 
 def _relay(**kwargs: object) -> None:
-    broker.publish({"type": "look"})
+    broker.publish({"type": "refresh"})
 
 
 def _relay_logout(*, request: HttpRequest, user: User | None, **kwargs: Any) -> None:

@@ -1,4 +1,4 @@
-"""The parent's side of the confined child: ask it about a file, whatever the file does in between."""
+"""The parent's side of the confined child: run it on a file, and map all that can happen to three exceptions."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ def ask(
     wall_seconds: float,
     stop: Event | None = None,
 ) -> T:
-    """Have `path` looked at in one of `child`'s modes: `answer` is made of what the child says at last.
+    """Run the child in `mode` on `path`; returns `answer`, called with the fields of the child's last frame.
 
-    `collect` gets what it sends before: samples, or pieces of a file.
+    `collect` gets the payloads of the frames before: samples, or pieces of a file.
 
     Raises:
         Permanent: the child refuses the file, in its own code.
@@ -65,13 +65,13 @@ def _listen(
         return _conclude(kind, _object(payload), answer)
 
 
-def _conclude(kind: bytes, said: dict[str, Any], answer: Callable[..., T]) -> T:
+def _conclude(kind: bytes, fields: dict[str, Any], answer: Callable[..., T]) -> T:
     try:
         if kind == wire.FACTS:
-            return answer(**said)
+            return answer(**fields)
         if kind == wire.REFUSAL:
-            raise Permanent(said["message"], code=said["code"])
-        raise Transient(f"the decoder failed: {said['message']}", code="decoder_crashed")
+            raise Permanent(fields["message"], code=fields["code"])
+        raise Transient(f"the decoder failed: {fields['message']}", code="decoder_crashed")
     except (TypeError, KeyError) as error:
         raise wire.TornError("an answer of another shape") from error
 

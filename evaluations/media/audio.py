@@ -1,4 +1,4 @@
-"""Audio out of a hostile file, in the child: decode, count, resample, never believing a header."""
+"""Audio decoding of a hostile file, in the child: decode, count, resample, never trusting a header."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Sink = Callable[[bytes], None]
 SLACK_SECONDS = 0.5  # codecs pad their last frame
 MIN_SECONDS = 1.0  # of a damaged file, to be worth anything
 LOWEST_RATE, HIGHEST_RATE = 1_000, 768_000  # Hz, of any recording
-MAX_ERRORS = 2000  # packets in one file; below that damage is lived with
+MAX_ERRORS = 2000  # packets in one file; fewer are tolerated as damage
 
 
 def read_audio(path: Path, *, max_seconds: float, sink: Sink) -> MediaFacts:
@@ -91,7 +91,7 @@ class Reading:
                 yield frame
 
     def resample(self, frame: AudioFrame, sink: Sink) -> None:
-        """Hand a frame on at SAMPLE_RATE. A stream may change its rate or layout half-way."""
+        """Pass a frame on at SAMPLE_RATE. A stream may change its rate or layout half-way."""
         shape = (frame.format.name, frame.layout.name, frame.sample_rate)
         if self._resampler is None or shape != self._format:
             self.finish(sink)
@@ -104,7 +104,7 @@ class Reading:
         except MemoryError:
             raise
         except av.FFmpegError as error:
-            # Damage turned it into channels that can't be mixed. What is not handed on is not counted either.
+            # Damage turned it into channels that can't be mixed. What is not passed on is not counted either.
             self._note(error)
             self.seconds -= frame.samples / frame.sample_rate
             self._resampler = None
@@ -113,14 +113,14 @@ class Reading:
             sink(_bytes_of(out))
 
     def finish(self, sink: Sink) -> None:
-        """Hand on what the resampler still holds."""
+        """Pass on what the resampler still holds."""
         if self._resampler is not None:
             for out in self._resampler.resample(None):
                 sink(_bytes_of(out))
             self._resampler = None
 
     def judge(self, *, declared: float) -> None:
-        """Say what the pass amounts to, once it is over.
+        """Decide after the pass whether enough could be decoded. `declared`: seconds by the header.
 
         Raises:
             Permanent: `no_audio` when a sound file had no samples, `unreadable` when damage left too little.

@@ -1,4 +1,4 @@
-"""The process in which files are read: `python -m evaluations.media.child probe|decode|remux MAX_SECONDS PATH`.
+"""The process in which files are read: `python -m evaluations.media.child decode|remux MAX_SECONDS PATH`.
 
 It knows neither Django nor the database, and expects to be killed. It answers on standard output, in the frames of
 `wire`.
@@ -24,14 +24,14 @@ def main(arguments: list[str]) -> None:
     try:
         _answer(answer, mode, float(max_seconds), Path(path))
     except BrokenPipeError:
-        os._exit(1)  # the parent has what it wanted, or is gone
+        os._exit(1)  # the parent needs no more of it, or is gone
     # Freeing a hostile file's structures is a risk without a use.
     os._exit(0)
 
 
 def _answer(answer: int, mode: str, max_seconds: float, path: Path) -> None:
     try:
-        facts = _remux(answer, path) if mode == "remux" else _read_audio(answer, mode, max_seconds, path)
+        facts = _remux(answer, path) if mode == "remux" else _decode(answer, max_seconds, path)
     except Permanent as refusal:
         wire.send_json(answer, wire.REFUSAL, {"code": refusal.code, "message": str(refusal)})
     except MemoryError:
@@ -48,15 +48,14 @@ def _answer(answer: int, mode: str, max_seconds: float, path: Path) -> None:
 # Imported under the limits: loading FFmpeg is part of what they must allow.
 
 
-def _read_audio(answer: int, mode: str, max_seconds: float, path: Path) -> MediaFacts:
+def _decode(answer: int, max_seconds: float, path: Path) -> MediaFacts:
     from evaluations.media.audio import read_audio
 
     def sink(samples: bytes) -> None:
         for start in range(0, len(samples), wire.MAX_FRAME_BYTES):
             wire.send(answer, wire.SAMPLES, samples[start : start + wire.MAX_FRAME_BYTES])
 
-    # A probe decodes all the same: what it accepts can be decoded later.
-    return read_audio(path, max_seconds=max_seconds, sink=sink if mode == "decode" else lambda samples: None)
+    return read_audio(path, max_seconds=max_seconds, sink=sink)
 
 
 def _remux(answer: int, path: Path) -> Remuxed:
@@ -69,7 +68,7 @@ def _remux(answer: int, path: Path) -> Remuxed:
 
 
 def _private_output() -> int:
-    # A library that prints must not speak into the frames.
+    # A library that prints must not write between the frames.
     answer = os.dup(1)
     silence = os.open(os.devnull, os.O_WRONLY)
     os.dup2(silence, 1)

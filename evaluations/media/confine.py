@@ -1,4 +1,4 @@
-"""What the decoding child gives up before it looks at a file: memory, time, files, network, life after its parent."""
+"""The limits that the decoding child sets itself before it opens a file: memory, time, files, network, lifetime."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _PR_SET_PDEATHSIG, _PR_SET_NO_NEW_PRIVS = 1, 38
 
 
 def confine() -> None:
-    """Take this process's rights away, for good. To be called while it has one thread."""
+    """Drop this process's rights, for good. Call it while the process has one thread."""
     _limit_resources()
     _leave_network()
     _die_with_parent()

@@ -1,8 +1,8 @@
-"""The one door through which a media file is opened.
+"""The only place where a media file is opened.
 
 FFmpeg recognises some 300 formats, among them texts that make it open other files and make network requests (HLS,
 DASH, ffconcat, SDP), under whatever name they come. So only the demuxers of `CONTAINERS` may run, and the only protocol
-is a file descriptor that was opened and looked at here; there is no name left to open another file by.
+is a file descriptor that was opened and checked here; there is no name left to open another file by.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ MAX_STREAMS = 16
 MAX_TAG_CHARACTERS = 1024 * 1024
 MAX_LONG_SIDE, MAX_SHORT_SIDE = 4096, 2304  # pixels, upright or sideways
 
-# The first bytes of the containers above, to tell a broken recording from something that never was one.
+# The first bytes of the containers above, to distinguish a broken recording from something that never was one.
 _MAGIC = (b"RIFF", b"ID3", b"fLaC", b"OggS", b"\x1a\x45\xdf\xa3")
 _MP4_BOXES = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"moof", b"styp")
 

@@ -1,4 +1,4 @@
-"""What a media file turned out to hold. Light: the decoding child imports it before its limits are tested by a file."""
+"""What a media file holds. Imports nothing heavy: the decoding child loads it before it is confined."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ SAMPLE_BYTES = 2  # of a sample on its way from the child: signed 16 bit, as Whi
 @dataclass(frozen=True, slots=True)
 class MediaFacts:
     container: str  # wav, mp3, flac, ogg, mp4, mov, webm or matroska: by content, never by name
-    duration: float  # seconds, counted from decoded samples; what the header says is not believed
+    duration: float  # seconds, counted from decoded samples; the header is not trusted
     audio_codec: str
     video_codec: str | None  # None for an audio file; a cover picture is not a video
     width: int | None  # pixels

@@ -1,7 +1,7 @@
-"""The same packets with an index and a duration, in the child.
+"""Rewriting a container with an index and a duration, in the child.
 
 A browser writes its recordings as a stream: WebM without a duration and without cues, MP4 in fragments. They play, but
-a player can't seek in them. Nothing is decoded or encoded here; only the container is written anew.
+a player can't seek in them. Nothing is decoded or encoded here: the packets are copied into a new container.
 """
 
 from __future__ import annotations
@@ -43,12 +43,12 @@ def remux(path: Path, place: Place) -> Remuxed:
         except MemoryError:
             raise
         except (av.FFmpegError, ValueError) as error:
-            raise Permanent(f"it can't be written anew: {error}", code="unreadable") from error
+            raise Permanent(f"it can't be rewritten: {error}", code="unreadable") from error
     return Remuxed(written=True)
 
 
 class Pieces(io.RawIOBase):
-    """A file to write to whose bytes go elsewhere: the child may write none. A muxer goes back to fill in its head."""
+    """A writable, seekable file whose bytes go to `place`, since the child may write no file. Muxers do seek back."""
 
     def __init__(self, place: Place) -> None:
         self._place = place
@@ -76,7 +76,7 @@ class Pieces(io.RawIOBase):
 
 
 def _muxer_for(path: Path, source: InputContainer) -> str | None:
-    """FFmpeg's name for the kind of the file, if it needs to be written anew."""
+    """FFmpeg's name for the kind of the file, if it needs to be rewritten."""
     name = container_name(path, source)
     if name in ("webm", "matroska"):
         # FFmpeg guesses a duration where it knows the bit rate, which it does for none of the browsers' codecs.

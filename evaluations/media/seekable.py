@@ -1,7 +1,7 @@
 """Copies that players can seek in, beside the originals: <id>/seekable. What was uploaded is never changed.
 
-A copy is made when it is first asked for, and again when it is gone: it can be deleted at any time. An empty one says
-that there is none to be had: the original seeks by itself, or can't be written anew.
+A copy is made when it is first requested, and again when it is gone: it can be deleted at any time. An empty one marks
+that none is needed or possible: the original seeks by itself, or can't be rewritten.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ ROOM_BYTES: Final = 1024 * 1024
 
 
 def seekable(original: Path) -> Path:
-    """What to play of a kept file: its copy that seeks where there is one, else the file itself. Never raises."""
+    """The file to play for a stored one: its seekable copy where there is one, else the file itself. Never raises."""
     copy = original.with_name(store.COPY)
     if not os.path.lexists(copy):
         try:
@@ -50,7 +50,7 @@ def _make(original: Path, copy: Path) -> None:
     size = original.stat().st_size
     store.require_room(size, reserve=settings.DISK_RESERVE_BYTES)
     with _part(copy) as (part, descriptor):
-        if os.path.lexists(copy):  # another was quicker
+        if os.path.lexists(copy):  # another process was faster
             return
         os.ftruncate(descriptor, 0)
         if not _written(original, descriptor, most=int(size * GROWTH) + ROOM_BYTES):
@@ -62,13 +62,13 @@ def _make(original: Path, copy: Path) -> None:
 
 @contextmanager
 def _part(copy: Path) -> Iterator[tuple[Path, int]]:
-    """The half-made copy, for one maker at a time. A maker that is killed lets go of it; the next one starts over."""
+    """The incomplete copy, locked for one process at a time. The kernel releases a killed one's lock."""
     part = copy.with_suffix(".part")
     descriptor = os.open(part, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         if not os.path.lexists(copy) and not os.path.samestat(os.fstat(descriptor), part.stat()):
-            raise FileNotFoundError(f"{part} is another one's by now")
+            raise FileNotFoundError(f"{part} was replaced meanwhile")
         yield part, descriptor
         if os.path.lexists(copy):
             part.unlink(missing_ok=True)

@@ -1,8 +1,8 @@
-"""Stored media over HTTP: single byte ranges, in pieces small enough that the ASGI server never holds a video.
+"""Stored media over HTTP: single byte ranges, in parts small enough that the ASGI server never holds a video.
 
-The browser asks for media in ranges and goes on asking, so a range is answered with its first MiB at most (RFC 9110
-§15.3.7 allows a 206 to hold less than was asked for). A file is served as what its container is, can't be sniffed into
-anything else and runs in a sandbox without an origin: a WebM that is also a page stays a WebM.
+Browsers request media in ranges and continue where an answer ends, so a range is answered with its first MiB at most
+(RFC 9110 §15.3.7 allows a 206 to hold less than was requested). A file is served as what its container is, can't be
+sniffed into anything else and runs in a sandbox without an origin: a WebM that is also a page stays a WebM.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def content_type(container: str, *, video: bool = True) -> str:
 
 
 def stream(request: HttpRequest, path: Path, content_type: str) -> HttpResponseBase:
-    """Answer a GET or HEAD for a stored file; whether this user may see it has been decided before.
+    """Answer a GET or HEAD for a stored file; the caller has checked that the user may see it.
 
     Without a Range header the whole file is streamed in chunks, each when the reader has taken the one before
     (introeval/bodies.py). Players always send one.
@@ -68,7 +68,7 @@ def stream(request: HttpRequest, path: Path, content_type: str) -> HttpResponseB
     response = _respond(request, file, content_type)
     response["Accept-Ranges"] = "bytes"
     response["ETag"] = file.etag
-    # The next person at a shared computer has to be allowed in again.
+    # On a shared computer the next user must be authorised again.
     response["Cache-Control"] = "private, no-cache"
     response["X-Content-Type-Options"] = "nosniff"
     response["Content-Security-Policy"] = "sandbox; default-src 'none'"
@@ -175,8 +175,8 @@ def _read(path: Path, offset: int, size: int) -> bytes:
         os.close(descriptor)
 
 
-# Opened anew for each chunk: a stream that nobody reads to its end has nothing to close, and Django closes no
-# asynchronous iterator.
+# Opened for each chunk: a stream that nobody reads to its end has nothing to close, and Django closes no asynchronous
+# iterator.
 
 
 def _chunks(path: Path) -> Iterator[bytes]:

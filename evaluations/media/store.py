@@ -1,4 +1,4 @@
-"""Where uploads are kept: MEDIA_ROOT/<first two of the id>/<id>/original, with copies for players beside them.
+"""The store of uploaded files: MEDIA_ROOT/<first two of the id>/<id>/original, with copies for players beside them.
 
 No part of a path comes from a user. A file appears under its final name whole and durable, or not at all.
 """
@@ -24,11 +24,11 @@ from queueing.exceptions import Infrastructure, Permanent
 T = TypeVar("T")
 
 COPY = "seekable"  # beside `original`, see seekable.py
+DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG})  # of an OSError: no more can be written
 
 _FOLDER = r"([0-9a-f]{2})/\1[0-9a-f]{6}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 _RELATIVE = re.compile(rf"{_FOLDER}/original")
 _COPY = re.compile(rf"{_FOLDER}/{COPY}(\.part)?")
-_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG}
 _CHUNK_BYTES = 1024 * 1024
 
 
@@ -44,14 +44,14 @@ class Contents:
     """What lies under MEDIA_ROOT, relative to it."""
 
     originals: frozenset[str]  # of the shape that `keep` gives; compare with the rows in both directions
-    copies: frozenset[str]  # made of originals that are there; can be made again
-    strays: frozenset[str]  # everything else: leftovers of a crash, and what does not belong here
+    copies: frozenset[str]  # of originals that are there; can be made again
+    strays: frozenset[str]  # everything else: leftovers of a crash, and foreign files
 
 
 def keep(staged: Path, submission_id: UUID, *, root: Path | None = None) -> Stored:
-    """Take a complete upload into the store; it is durable when this returns, and `staged` is gone.
+    """Move a complete upload into the store; it is durable when this returns, and `staged` is gone.
 
-    Calling it again after a crash gives the same answer, whichever step the crash came after.
+    Idempotent: called again after a crash at any step, it returns the same.
 
     Raises:
         Infrastructure: the disk is full or read-only (code `disk_full`), or fails otherwise (`disk_failed`). The staged
@@ -65,7 +65,7 @@ def keep(staged: Path, submission_id: UUID, *, root: Path | None = None) -> Stor
     relative = _relative(submission_id)
     target = root / relative
     with _disk_errors():
-        # Taken already, by a call that a crash cut short: only what comes after the rename is left to do.
+        # Moved already, by a call that crashed: only the steps after the rename are left to do.
         taken = not os.path.lexists(staged) and target.is_file()
         size, sha256 = _make_durable(target if taken else staged)
         if not taken:
@@ -77,12 +77,9 @@ def keep(staged: Path, submission_id: UUID, *, root: Path | None = None) -> Stor
 
 
 def replace(staged: Path, submission_id: UUID, *, root: Path | None = None) -> Stored:
-    """Keep `staged` in the place of a file that was lost or damaged.
+    """As `keep`, in the place of a file that was lost or damaged.
 
-    What lies there is never deleted: it stays beside the new file as `original.damaged-<n>`.
-
-    Raises:
-        As `keep`. What was moved aside stays there.
+    A file that is there is never deleted: it stays beside the new one as `original.damaged-<n>`, also after an error.
     """
     root = root or _media_root()
     target = root / _relative(submission_id)
@@ -94,7 +91,7 @@ def replace(staged: Path, submission_id: UUID, *, root: Path | None = None) -> S
 
 
 def remove(submission_id: UUID, *, root: Path | None = None) -> None:
-    """Remove all that is kept of a submission, copies too; gone for good when this returns. Nothing there is fine.
+    """Remove all files of a submission, copies too; durable when this returns. No error if there are none.
 
     Raises:
         Infrastructure: the disk fails or is not there (code `disk_failed`); call it again.
@@ -108,7 +105,7 @@ def remove(submission_id: UUID, *, root: Path | None = None) -> None:
     if not folder.is_dir():
         return
     with _disk_errors():
-        with contextlib.suppress(FileNotFoundError):  # somebody else removes it, too
+        with contextlib.suppress(FileNotFoundError):  # removed concurrently
             while not _emptied(folder):  # a player's copy was being made at this moment
                 pass
         sync_folder(folder.parent)  # which stays: another file may be about to move into it
@@ -151,22 +148,22 @@ def verify(relative: str, sha256: str, *, root: Path | None = None) -> None:
         Permanent: `file_missing` or `file_damaged`.
         Infrastructure: the disk can't be read, or is not there (code `disk_failed`).
     """
-    found = _ask(digest, relative, root)
+    found = _read_kept(digest, relative, root)
     if found != sha256:
         raise Permanent(f"sha256 is {found[:12]}…, it was {sha256[:12]}…", code="file_damaged")
 
 
-def glance(relative: str, size: int, *, root: Path | None = None) -> None:
-    """As `verify`, by the size alone: quick, and blind to a flipped bit."""
-    found = _ask(lambda path: path.stat().st_size, relative, root)
+def verify_size(relative: str, size: int, *, root: Path | None = None) -> None:
+    """As `verify`, by the size alone: quick, but doesn't detect changed bytes."""
+    found = _read_kept(lambda path: path.stat().st_size, relative, root)
     if found != size:
         raise Permanent(f"it has {found} bytes, it had {size}", code="file_damaged")
 
 
 def require_there(*, root: Path | None = None) -> None:
-    """Tell a disk that is not mounted from files that are lost: it leaves no folder behind, or an empty one.
+    """Distinguish an unmounted disk from lost files: it leaves no folder behind, or an empty one.
 
-    Only to be asked where something was kept before.
+    Call it only where something was stored before.
 
     Raises:
         Infrastructure: code `disk_failed`.
@@ -198,7 +195,7 @@ def require_room(size: int, *, reserve: int, root: Path | None = None) -> None:
 
 
 def contents(*, root: Path | None = None) -> Contents:
-    """All that lies in the store. Links are listed, not followed."""
+    """All files in the store. Links are listed, not followed."""
     root = root or _media_root()
     found = {path.relative_to(root).as_posix() for path in _files_under(root)}
     regular = {name for name in found if not (root / name).is_symlink()}
@@ -207,11 +204,11 @@ def contents(*, root: Path | None = None) -> Contents:
     return Contents(originals, copies, frozenset(found - originals - copies))
 
 
-def _ask(question: Callable[[Path], T], relative: str, root: Path | None) -> T:
+def _read_kept(read: Callable[[Path], T], relative: str, root: Path | None) -> T:
     root = root or _media_root()
     try:
         with _disk_errors():
-            return question(locate(relative, root=root))
+            return read(locate(relative, root=root))
     except (Permanent, FileNotFoundError) as error:
         if _RELATIVE.fullmatch(relative):  # anything else was never there
             require_there(root=root)
@@ -260,7 +257,7 @@ def _make_folders(root: Path, folder: Path) -> None:
 
 
 def _aside(target: Path) -> Path:
-    """The first name of its kind that is free."""
+    """The first free name to move a damaged file to."""
     names = (target.with_name(f"{target.name}.damaged-{number}") for number in count(1))
     return next(name for name in names if not os.path.lexists(name))
 
@@ -275,7 +272,7 @@ def _take(staged: Path, target: Path, sha256: str) -> None:
         _move(staged, target)
     except OSError:
         for folder in (target.parent, target.parent.parent):
-            with contextlib.suppress(OSError):  # not empty: somebody else's too
+            with contextlib.suppress(OSError):  # not empty: another file's too
                 folder.rmdir()
         raise
 
@@ -356,5 +353,5 @@ def _disk_errors() -> Iterator[None]:
     except (FileNotFoundError, FileExistsError):
         raise
     except OSError as error:
-        code = "disk_full" if error.errno in _NO_ROOM else "disk_failed"
+        code = "disk_full" if error.errno in DISK_FULL else "disk_failed"
         raise Infrastructure(f"{error.strerror}: {error.filename}", code=code) from error

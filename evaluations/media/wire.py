@@ -1,7 +1,7 @@
-"""How the decoding child's answer travels through its pipe: frames of a kind, a length and that many bytes.
+"""The protocol of the decoding child's pipe: frames of a kind, a length and that many bytes.
 
-An answer is any number of SAMPLES or PIECE frames and then one FACTS, REFUSAL or BROKEN frame. Whatever ends without
-one of these came from a child that died, however much of it arrived.
+An answer is any number of SAMPLES or PIECE frames and then one FACTS, REFUSAL or BROKEN frame. One that ends
+without any of these came from a child that died, however much of it arrived.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ SAMPLES = b"S"  # mono, signed 16 bit, native order, at SAMPLE_RATE
 PIECE = b"P"  # of a file: where it goes, as PLACE, then the bytes
 FACTS = b"F"  # JSON of MediaFacts or Remuxed
 REFUSAL = b"R"  # JSON {code, message}
-BROKEN = b"B"  # JSON {message}: the child met an error that nobody thought of
+BROKEN = b"B"  # JSON {message}: an unexpected error in the child
 
 MAX_FRAME_BYTES = 1024 * 1024
-TICK_SECONDS = 0.2  # how often a waiting reader looks at `stop`
+TICK_SECONDS = 0.2  # how often a waiting reader checks `stop`
 PLACE = struct.Struct("=Q")
 _HEADER = struct.Struct("=cI")
 
 
 class TornError(Exception):
-    """The answer broke off or is no answer."""
+    """The answer is incomplete or malformed."""
 
 
 class OutOfTimeError(Exception):
@@ -35,7 +35,7 @@ class OutOfTimeError(Exception):
 
 
 class StoppedError(Exception):
-    """Nobody wants the answer any more."""
+    """`stop` was set while waiting."""
 
 
 def send(descriptor: int, kind: bytes, payload: bytes) -> None:

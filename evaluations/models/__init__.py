@@ -1,5 +1,5 @@
 from evaluations.models.classroom import Classroom
-from evaluations.models.results import Evaluation, Form, Transcript
+from evaluations.models.results import Evaluation, Form, SubmissionResults, Transcript
 from evaluations.models.rubric import Criterion, Rubric
 from evaluations.models.submission import EVALUATION, Deletion, Submission, Upload
 
@@ -12,6 +12,7 @@ __all__ = [
     "Form",
     "Rubric",
     "Submission",
+    "SubmissionResults",
     "Transcript",
     "Upload",
 ]

@@ -14,7 +14,7 @@ class ClassroomQuerySet(models.QuerySet["Classroom"]):
         return self.filter(teachers=user.pk)
 
     def with_figures(self) -> Self:
-        """… with `student_count`, `submission_count` and `handed_in`, the number of students who handed in."""
+        """Annotates `student_count`, `submission_count` and `handed_in`, the number of students who handed in."""
         return self.annotate(
             student_count=models.Count("students", distinct=True),
             submission_count=models.Count("submissions", distinct=True),
@@ -23,7 +23,7 @@ class ClassroomQuerySet(models.QuerySet["Classroom"]):
 
 
 class Classroom(models.Model):
-    """Teachers, students, what they are asked to do and the limits that hold."""
+    """Teachers, students, the task that they are given, and the limits on submissions."""
 
     class Release(models.TextChoices):
         AT_ONCE = "at_once", "as soon as it is rated"

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Self
+from uuid import UUID
+
 from django.db import models
 from django.db.models.functions import Now
 
@@ -49,7 +53,7 @@ class Form(models.Model):
         return f"form of {self.submission_id}"
 
     def answers(self) -> dict[str, object]:
-        """Field → what was said; None where nothing was."""
+        """Field → the student's answer; None where there is none."""
         return {field: getattr(self, field) or None for field in self.FIELDS}
 
 
@@ -73,3 +77,20 @@ class Evaluation(models.Model):
 
     def __str__(self) -> str:
         return f"evaluation of {self.submission_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class SubmissionResults:
+    """What the stages have produced of one submission so far; None for what isn't there."""
+
+    transcript: Transcript | None
+    form: Form | None
+    evaluation: Evaluation | None
+
+    @classmethod
+    def of(cls, submission_id: UUID) -> Self:
+        return cls(
+            Transcript.objects.filter(submission=submission_id).first(),
+            Form.objects.filter(submission=submission_id).first(),
+            Evaluation.objects.filter(submission=submission_id).first(),
+        )

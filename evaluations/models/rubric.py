@@ -38,17 +38,17 @@ class Criterion(models.Model):
         COMPUTED = "computed", _("mean of the other criteria by weight")
 
     class Measure(models.TextChoices):
-        """What is measured (see evaluations/rating/scoring.py)."""
+        """What is measured, by the function of the same name in evaluations/rating/scoring.py."""
 
         NONE = "", "nothing"
-        DELIVERY = "delivery", "pace, pauses and how clearly words were heard"
+        DELIVERY = "delivery", "pace and how clearly words were recognised"
         COMPLETENESS = "completeness", "how much of the form was said"
         FLUENCY = "fluency", "fillers and long pauses"
 
     rubric = models.ForeignKey(Rubric, on_delete=models.CASCADE, related_name="criteria")
     key = models.SlugField(max_length=40)
     title = models.CharField(max_length=100)
-    description = models.TextField(help_text="Told to the model and shown to students.")
+    description = models.TextField(help_text="Given to the model and shown to students.")
     basis = models.CharField(max_length=10, choices=Basis.choices, default=Basis.JUDGED)
     measure = models.CharField(max_length=20, choices=Measure.choices, blank=True)
     weight = models.FloatField(default=1, validators=[MinValueValidator(0.0)])

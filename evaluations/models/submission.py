@@ -8,6 +8,8 @@ from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 
+from evaluations.models.results import SubmissionResults
+
 if TYPE_CHECKING:
     from queueing.models import Task
 
@@ -21,7 +23,7 @@ class SubmissionQuerySet(models.QuerySet["Submission"]):
         return self.filter(student=user.pk)
 
     def visible_to(self, user: AbstractBaseUser | AnonymousUser) -> Self:
-        """A student's own, a teacher's classes', everything for a superuser."""
+        """A student's own, those of a teacher's classes, all of them for a superuser."""
         if user.is_active and getattr(user, "is_superuser", False):
             return self
         return self.filter(Q(student=user.pk) | Q(classroom__teachers=user.pk)).distinct()
@@ -59,14 +61,18 @@ class Submission(models.Model):
 
     @property
     def evaluation_task(self) -> Task:
-        """The newest task of the pipeline `evaluation`; made with the submission, so there always is one."""
+        """The newest task of the pipeline `evaluation`; created with the submission, so there always is one."""
         return self.tasks.select_related("batch").filter(pipeline=EVALUATION).latest("pk")
+
+    def results(self) -> SubmissionResults:
+        """Its transcript, form and evaluation as far as there are any, read now."""
+        return SubmissionResults.of(self.pk)
 
 
 class Deletion(models.Model):
-    """That a submission was deleted: whose it was, who did it and when, and nothing of what was in it.
+    """The record of a deleted submission: whose it was, who deleted it and when; nothing of its content.
 
-    Its id never comes again: neither by a request that is sent once more, nor as the name of another file.
+    Its id is never used again: neither by a repeated request nor for another file.
     """
 
     id = models.UUIDField(primary_key=True, editable=False, help_text="The submission's.")
@@ -85,7 +91,7 @@ class Deletion(models.Model):
 
 
 class Upload(models.Model):
-    """A resumable upload on its way (tus 1.0): its bytes so far are in UPLOADS_DIR/<id>."""
+    """An unfinished resumable upload (tus 1.0); its bytes so far are in UPLOADS_DIR/<id>."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     student = models.ForeignKey(User, on_delete=models.CASCADE, related_name="uploads")
@@ -102,5 +108,5 @@ class Upload(models.Model):
 
     @property
     def is_recording(self) -> bool:
-        """Whether the recorder began it: its id was made of a client's own, as `intake.begin` does."""
+        """Whether it comes from the recorder: its id is derived from a client's own, see `intake.begin`."""
         return self.id.version == 5

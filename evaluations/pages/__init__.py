@@ -1,1 +1,1 @@
-"""What pages show, computed from rows and results; templates draw it, views and sockets send it."""
+"""What pages show, computed from submissions and results; templates render it, views and sockets send it."""

@@ -1,4 +1,4 @@
-"""Captions for a transcript, as WebVTT: cues of two short lines, each made of the words that are said in it."""
+"""Captions for a transcript, as WebVTT: cues of at most two short lines, timed by the words in them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from evaluations.rating.speech import PAUSE_SECONDS, Spoken
 LINE_CHARACTERS = 42
 LINES = 2
 MAX_MS = 7000
-MIN_MS = 1000  # a cue stays that long if the next one leaves it room
+MIN_MS = 1000  # a cue is shown that long unless the next one starts earlier
 
 _INVISIBLE = ("Cc", "Cf", "Cs", "Zl", "Zp")
 
@@ -34,7 +34,7 @@ def webvtt(words: Iterable[Spoken]) -> str:
 
 
 def cues(words: Iterable[Spoken]) -> list[Cue]:
-    """Cues in order, none over another, each at most MAX_MS long and LINES lines of LINE_CHARACTERS high."""
+    """Cues in order that don't overlap, each at most MAX_MS long, with at most LINES lines of LINE_CHARACTERS."""
     pieces = [piece for word in words for piece in _pieces(word)]
     found = list(_timed(_groups(pieces)))
     linger = [replace(cue, end=max(cue.end, min(cue.start + MIN_MS, after.start))) for cue, after in pairwise(found)]
@@ -42,7 +42,7 @@ def cues(words: Iterable[Spoken]) -> list[Cue]:
 
 
 def _pieces(word: Spoken) -> list[Spoken]:
-    """A word as it can be shown: without what is invisible, and in several pieces if it is longer than a line."""
+    """A word as it can be shown: without invisible characters, and in several pieces if it is longer than a line."""
     visible = "".join(" " if unicodedata.category(one) in _INVISIBLE else one for one in word.text)
     parts = wrap(" ".join(visible.split()), LINE_CHARACTERS)
     step = (word.end - word.start) / max(len(parts), 1)
@@ -74,7 +74,7 @@ def _belongs(piece: Spoken, group: Sequence[Spoken]) -> bool:
 
 
 def _timed(groups: Iterable[Sequence[Spoken]]) -> Iterator[Cue]:
-    free = 0  # no cue begins before the one before it has ended, whatever a recogniser says
+    free = 0  # no cue starts before the previous one has ended, whatever times a recogniser gives
     for group in groups:
         start = max(free, round(1000 * group[0].start))
         end = min(max(round(1000 * group[-1].end), start + 1), start + MAX_MS)

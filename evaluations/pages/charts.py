@@ -1,7 +1,7 @@
 """Charts as plain geometry, from numbers alone. Templates draw them as SVG, beside a table of the same numbers.
 
-Coordinates are text with a point, ready to be written down: a page in another language must not turn it into a comma.
-A score that people read has the comma of their language.
+Coordinates are text with a decimal point, whatever the language of the page: a localised comma would break the SVG.
+Scores in labels are localised.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from django.template.defaultfilters import floatformat
 
 HIGHEST = 10.0  # of a score
 RINGS = (2.5, 5.0, 7.5, 10.0)
-MIN_AXES, MAX_AXES = 3, 8  # fewer make no area, more can't be told apart
+MIN_AXES, MAX_AXES = 3, 8  # fewer make no area, more can't be distinguished
 
 # Of a radar chart, in units of its own.
 WIDTH, HEIGHT = 430, 320
@@ -82,7 +82,7 @@ class LineChart:
 
 
 def radar(scores: Sequence[tuple[str, float]]) -> Radar | None:
-    """(title, score of 0–10) per criterion, clockwise from the top. None when they are too few or too many for it."""
+    """A chart of (title, score of 0–10) per criterion, clockwise from the top; None if too few or too many axes."""
     if not MIN_AXES <= len(scores) <= MAX_AXES:
         return None
     angles = [2 * pi * number / len(scores) - pi / 2 for number in range(len(scores))]
@@ -94,13 +94,13 @@ def radar(scores: Sequence[tuple[str, float]]) -> Radar | None:
 
 
 def block(start: float, end: float, whole: float) -> Block:
-    """The part of a strip that stands for `start` to `end` of `whole`; wide enough to be seen, and never outside."""
+    """The part of a strip for `start` to `end` of `whole`, in the same unit; wide enough to be seen, never outside."""
     width = min(max(STRIP_WIDTH * (end - start) / whole, _MIN_BLOCK), STRIP_WIDTH)
     return Block(_number(min(STRIP_WIDTH * start / whole, STRIP_WIDTH - width)), _number(width))
 
 
 def line(values: Sequence[float | None]) -> LineChart:
-    """Scores of 0–10 in the order of time, as far apart as they are in the sequence."""
+    """A line of scores of 0–10, at equal distances in the order given; None makes a gap."""
     step = (LINE_WIDTH - 2 * _LINE_MARGIN) / max(len(values) - 1, 1)
     places = [
         None if value is None else (_LINE_MARGIN + step * number, _height(value)) for number, value in enumerate(values)

@@ -1,4 +1,4 @@
-"""In which language a page or a socket speaks. The words themselves are in locale/.
+"""The language of pages and sockets. The translations are in locale/.
 
 The admin is always in English, and so are the commands: their own words have no translations.
 """
@@ -20,7 +20,7 @@ WORDS: Final = ("text/html", "application/json")
 
 
 class LanguageMiddleware(LocaleMiddleware):
-    """As the cookie says, which the choice below each page sets; else as the browser asks; else English."""
+    """The language of the cookie, set by the choice below each page; else what the browser accepts; else English."""
 
     def process_request(self, request: HttpRequest) -> None:
         super().process_request(request)
@@ -30,7 +30,7 @@ class LanguageMiddleware(LocaleMiddleware):
 
     def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
         if not response.get("Content-Type", "").startswith(WORDS):
-            return response  # a video has a language of its own
+            return response  # a video, for example: not in the language of the page
         patch_vary_headers(response, ["Cookie"])
         return super().process_response(request, response)
 

@@ -1,4 +1,4 @@
-"""A student's recordings in one class, and how each criterion went from one to the next."""
+"""A student's recordings in one class, and how the score of each criterion changed between them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from evaluations.pages import charts
 
 @dataclass(frozen=True, slots=True)
 class RatedRecording:
-    """One that is rated, as far as the viewer may know."""
+    """A recording whose rating the viewer may see."""
 
     submission: Submission
     scores: tuple[float | None, ...]  # in the order of the lines
@@ -41,14 +41,14 @@ class AttemptProgress:
 
 
 def of(found: Submission, viewer: User) -> AttemptProgress | None:
-    """All recordings of the student of `found` in its class that `viewer` may see the scores of; None below two."""
+    """Over the ratings, visible to `viewer`, of the student of `found` in its class; None below two."""
     rated = permissions.visible_evaluations(viewer, found.classroom).filter(submission__student=found.student_id)
     rows = list(rated.select_related("submission").order_by("submission__created_at", "submission"))
     return between(rows, found) if len(rows) > 1 else None
 
 
 def between(rows: Sequence[Evaluation], this: Submission) -> AttemptProgress:
-    """Progress over `rows`, the oldest first. Criteria are told apart by their keys: a rubric may change."""
+    """Progress over `rows`, the oldest first. Criteria are matched by their keys, since a rubric may change."""
     titles = {score["key"]: score["title"] for row in rows for score in row.scores}
     places = [number for number, row in enumerate(rows) if row.submission_id == this.pk]
     lines = [_line(title, [_score(row, key) for row in rows], places) for key, title in titles.items()]
@@ -60,7 +60,7 @@ def between(rows: Sequence[Evaluation], this: Submission) -> AttemptProgress:
 
 
 def in_words(before: float | None, now: float | None) -> str:
-    """A change of score, kindly; empty without two scores."""
+    """A change of score as a sentence; empty without two scores."""
     if before is None or now is None:
         return ""
     change = round(now - before, 1)

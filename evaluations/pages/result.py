@@ -1,4 +1,4 @@
-"""What a person sees of a submission's result: as much as there is so far, and as they may see."""
+"""A submission's results as a page shows them: what there is so far, and the user may see."""
 
 from __future__ import annotations
 
@@ -19,32 +19,31 @@ from queueing.states import ENDED, State
 
 def of(found: Submission, viewer: User) -> dict[str, Any]:
     """The context of `_results.html`, which first paint, push and poll share."""
-    transcript = Transcript.objects.filter(submission=found).first()
-    rated = Evaluation.objects.filter(submission=found).first()
+    results = found.results()
+    transcript, rated = results.transcript, results.evaluation
     shown = rated if rated and permissions.may_see(viewer, rated, found.classroom) else None
-    form = Form.objects.filter(submission=found).first()
     measured = measure(transcript) if transcript else None
-    told, suggestions = advice(shown, measured, form) if shown else ("", [])
+    words, suggestions = advice(shown, measured, results.form) if shown else ("", [])
     task = found.evaluation_task
     return {
         "submission": found,
         "is_own": found.student_id == viewer.pk,
         "transcript": transcript,
-        "form": form,
+        "form": results.form,
         "evaluation": shown,
-        "feedback": told,
+        "feedback": words,
         "suggestions": suggestions,
         "is_hidden": rated is not None and shown is None,
         "missing": missing(task, transcript, rated),
         "progress": progress.of(found, viewer),
         **(_spoken(transcript, measured) if transcript and measured else {}),
         **(_scored(shown) if shown else {}),
-        **_story(task),
+        **_history(task),
     }
 
 
 def missing(task: Task, transcript: Transcript | None, evaluation: Evaluation | None) -> str:
-    """Why something that belongs here isn't here, and what comes of it; empty when everything is."""
+    """Why a part of the results isn't there, and what follows; empty when nothing is missing."""
     if evaluation is not None:
         return ""
     if task.state not in ENDED:
@@ -58,11 +57,11 @@ def missing(task: Task, transcript: Transcript | None, evaluation: Evaluation | 
     if transcript:
         why = {"why": catalogue.explain(task.error_code).title}
         return _("It stopped before the scores came: %(why)s. What was found before stays, and is below.") % why
-    return ""  # what happened is all there is, and it is told above
+    return ""  # the error is all there is, and it is shown above
 
 
 def measure(transcript: Transcript) -> speech.SpeechFacts | None:
-    """None where no word was heard."""
+    """The facts of speech; None where no word was recognised."""
     words = speech.words_of(transcript.segments)
     if not words:
         return None
@@ -79,11 +78,11 @@ def _spoken(transcript: Transcript, measured: speech.SpeechFacts) -> dict[str, A
 
 
 def advice(evaluation: Evaluation, measured: speech.SpeechFacts | None, form: Form | None) -> tuple[str, list[str]]:
-    """Feedback and suggestions, in the reader's language as far as they are our own words."""
-    told = [evaluation.feedback, *evaluation.suggestions]
+    """Feedback and suggestions; sentences of IntroEval's own are in the language of the request."""
+    texts = [evaluation.feedback, *evaluation.suggestions]
     if measured and form:
-        told = [feedback.retold(one, measured, form.answers()) for one in told]
-    return told[0], told[1:]
+        texts = [feedback.translated(text, measured, form.answers()) for text in texts]
+    return texts[0], texts[1:]
 
 
 def _scored(evaluation: Evaluation) -> dict[str, Any]:
@@ -91,6 +90,6 @@ def _scored(evaluation: Evaluation) -> dict[str, Any]:
     return {"radar": charts.radar([(score["title"], score["score"]) for score in parts])}
 
 
-def _story(task: Task) -> dict[str, Any]:
-    told = timeline.spans(list(task.events.order_by("sequence")), now())
-    return {"spans": told, "lanes": timeline.lanes(told), "story": timeline.summary(told)}
+def _history(task: Task) -> dict[str, Any]:
+    spans = timeline.spans(list(task.events.order_by("sequence")), now())
+    return {"spans": spans, "lanes": timeline.lanes(spans), "history_summary": timeline.summary(spans)}

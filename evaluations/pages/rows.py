@@ -21,7 +21,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, pgettext_lazy
 
 from evaluations.errors import catalogue
-from evaluations.models import EVALUATION, Submission
+from evaluations.models import EVALUATION, Classroom, Submission
 from evaluations.stages.names import Stage
 from queueing import pipelines
 from queueing.forecast.promise import Estimate
@@ -49,12 +49,12 @@ class QueueView:
 
     positions: dict[int, int]
     phases: tuple[Phase, ...]
-    workers: frozenset[uuid.UUID]  # heard of lately
+    workers: frozenset[uuid.UUID]  # alive, by their heartbeats
     nodes: frozenset[str]  # theirs
-    silences: Mapping[uuid.UUID, float]  # seconds since others were heard of that have not said goodbye
+    silences: Mapping[uuid.UUID, float]  # of those that neither are nor stopped: seconds since then
     pauses: tuple[Pause, ...]
     forecast: Forecast
-    silent_servers: tuple[Breaker, ...]  # of language models, that no task may call for now
+    silent_servers: tuple[Breaker, ...]  # of language models, with an open breaker
 
     @property
     def waiting(self) -> int:
@@ -65,8 +65,8 @@ class QueueView:
         return len(self.positions) - self.waiting
 
     @property
-    def news(self) -> str:
-        """What the machine is doing, in one sentence."""
+    def activity(self) -> str:
+        """What the machines are doing, in sentences."""
         if not self.workers:
             return " ".join([self.absence, _("Videos are safe and wait.")])
         working = [f"{capfirst(words)}." for words in self._working()]
@@ -76,19 +76,19 @@ class QueueView:
 
     @property
     def absence(self) -> str:
-        """That nobody does the work, in one sentence."""
+        """That no worker is alive, in one sentence."""
         if not self.silences:
             return _("The computer that does the work is not running at the moment.")
         return _silence_words(min(self.silences.values()))
 
     @property
     def doing(self) -> str:
-        """What the machines are at, to be said beside a place in the line: no sentence."""
+        """What the machines are doing, as a phrase to be shown beside a place in the line."""
         return ", ".join(self._working())
 
     def _working(self) -> list[str]:
-        """A phase of a machine that is not heard of says what it did, not what it does."""
-        return [_phase_words(phase) for phase in self.phases if phase.node in self.nodes and self._goes_on(phase)]
+        """Of machines with a live worker only: the phase of another one is what it did last, not what it does."""
+        return [_phase_words(phase) for phase in self.phases if phase.node in self.nodes and self._is_working(phase)]
 
     @property
     def counts(self) -> str:
@@ -98,24 +98,24 @@ class QueueView:
         figures = {"running": self.running, "waiting": self.waiting}
         if self.workers:
             return _("%(running)s being worked on, %(waiting)s waiting.") % figures
-        return _("%(running)s begun, %(waiting)s waiting.") % figures
+        return _("%(running)s started, %(waiting)s waiting.") % figures
 
     def _server_words(self) -> list[str]:
         return [_silent_words(self.silent_servers)] if self.silent_servers else []
 
     def pause_of(self, phase: PhaseName) -> Pause | None:
-        """What keeps every node from beginning such work."""
+        """The pause, if any, that keeps every node from starting work of `phase`."""
         here = {pause.node: pause for pause in self.pauses if pause.what in (phase, Pause.What.EVERYTHING)}
         everywhere = here.get("")
         return everywhere or (next(iter(here.values())) if here and self.nodes <= here.keys() else None)
 
-    def _goes_on(self, phase: Phase) -> bool:
-        """Not all at a standstill: a paused phase still finishes what runs."""
+    def _is_working(self, phase: Phase) -> bool:
+        """Whether work of the phase can still be done: a paused phase finishes what runs."""
         return not phase.name or self.running > 0 or self.pause_of(PhaseName(phase.name)) is None
 
     @property
-    def can_tell(self) -> bool:
-        """Whether work goes on, so that how long it takes can be told. Pages say what stands in the way."""
+    def can_estimate(self) -> bool:
+        """Whether nothing stops the work, so that its duration can be estimated. Else pages show what stops it."""
         stuck = any(phase.step == PhaseStep.BLOCKED for phase in self.phases if phase.node in self.nodes)
         return bool(self.workers) and not (self.pauses or self.silent_servers or stuck)
 
@@ -141,7 +141,7 @@ class SubmissionRow:
 
     @property
     def position(self) -> int | None:
-        """0 = being worked on, n = n-th in line, None = nothing is going on."""
+        """0 = being worked on, n = n-th in line, None = not in line."""
         # The line was read before the task, which may have ended in between.
         return self.queue.positions.get(self.task.pk) if self.is_live else None
 
@@ -151,32 +151,32 @@ class SubmissionRow:
 
     @property
     def place(self) -> str:
-        """Where in the line it is, in words; empty when it isn't in it."""
+        """Its place in the line, in words; empty when it isn't in the line."""
         if self.position is None:
             return ""
         if self.position:
             return _("%(place)s of %(waiting)s") % {"place": ordinal(self.position), "waiting": self.queue.waiting}
-        return _("begun, not going on") if self.is_left_alone else _("being worked on")
+        return _("started, on hold") if self.is_on_hold else _("being worked on")
 
     @property
-    def is_left_alone(self) -> bool:
-        """Whether the worker that has it has not been heard of for too long to believe that it goes on."""
+    def is_on_hold(self) -> bool:
+        """Whether the worker that claimed it is no longer alive: nothing is done until another one claims it."""
         return self.task.state == State.RUNNING and self.task.worker_id not in self.queue.workers
 
     @property
     def estimate(self) -> Estimate | None:
         """How long until its result is there; None: not known, or it has ended."""
-        return self.queue.forecast.of(self.task.pk) if self.is_live and self.queue.can_tell else None
+        return self.queue.forecast.of(self.task.pk) if self.is_live and self.queue.can_estimate else None
 
     @property
     def time_left(self) -> str:
-        """The same in words; empty when nothing goes on."""
-        return estimates.spoken(self.estimate) if self.is_live and self.queue.can_tell else ""
+        """The same in words; empty when it has ended or the work is stopped."""
+        return estimates.spoken(self.estimate) if self.is_live and self.queue.can_estimate else ""
 
     @property
     def why(self) -> str:
-        """Why it waits, or what is odd about the work on it; empty when there is nothing to say."""
-        if self.is_left_alone:
+        """Why it waits, or why the work on it is on hold; empty while it makes progress or has ended."""
+        if self.is_on_hold:
             silence = _silence_words(self.queue.silences.get(self.task.worker_id) if self.task.worker_id else None)
             safe = _("Your video is safe: work on it goes on when it is back, or another one takes over.")
             return f"{silence} {safe}"
@@ -192,7 +192,7 @@ class SubmissionRow:
 
     @property
     def has_progress(self) -> bool:
-        return self.task.state == State.RUNNING and self.task.progress_total > 0 and not self.is_left_alone
+        return self.task.state == State.RUNNING and self.task.progress_total > 0 and not self.is_on_hold
 
     @property
     def error(self) -> catalogue.Explanation | None:
@@ -201,8 +201,20 @@ class SubmissionRow:
 
     @property
     def error_id(self) -> str:
-        """What a student can read out to a teacher, who finds the task by it."""
+        """The number that a student gives a teacher, who finds the task by it."""
         return f"{self.task.pk}-{self.task.sequence}"
+
+    @property
+    def toast(self) -> str:
+        """What a page says when the work on it has ended; empty before, and when it was cancelled."""
+        name = {"name": self.submission.original_name}
+        if self.task.state == State.FAILED:
+            return _("%(name)s could not be finished. The video is safe.") % name
+        if self.task.state != State.DONE:
+            return ""
+        if self.submission.classroom.release == Classroom.Release.AFTER_REVIEW:
+            return _("%(name)s is rated. Your teacher looks at it first.") % name
+        return _("The result of %(name)s is ready.") % name
 
     @property
     def can_retry(self) -> bool:
@@ -210,12 +222,12 @@ class SubmissionRow:
 
     @property
     def needs_another(self) -> bool:
-        """Whether trying the same file again is of little use."""
+        """Whether the file is at fault, so that retrying it is of little use."""
         return self.task.state == State.FAILED and self.task.error_code in catalogue.OF_THE_FILE
 
     @property
     def kept(self) -> str:
-        """What earlier stages already found, so that a failure is not taken for a loss."""
+        """What earlier stages produced, so that a failure is not taken for a loss."""
         found = {Stage.EXTRACT: _("The transcript is ready."), Stage.RATE: _("The transcript and the form are ready.")}
         return found.get(Stage(self.task.stage), "")
 
@@ -241,25 +253,25 @@ def of_student(user: User, queue: QueueView) -> list[SubmissionRow]:
     return of(Submission.objects.of_student(user), queue)
 
 
-Known = set[tuple[int, int]]  # tasks' keys, each with the sequence at which it was looked at last
+Known = set[tuple[int, int]]  # tasks' keys, each with its sequence when it was last read
 
 
 @dataclass(frozen=True, slots=True)
 class StudentRows:
-    """What a student has."""
+    """A student's tasks, and the rows of those that may have changed."""
 
     tasks: frozenset[int]  # the keys of all of them
     changed: tuple[SubmissionRow, ...]  # those that may look different by now, the newest first
 
 
-def standings(known: Mapping[int, Known], queue: QueueView) -> dict[int, StudentRows]:
-    """How each student stands to whom something is known, by a few statements for all of them together.
+def read_students(known: Mapping[int, Known], queue: QueueView) -> dict[int, StudentRows]:
+    """The rows of each student in `known` that changed since then, by a few statements for all of them together.
 
     A live row is always among the changed: it moves without its own sequence, by its progress and its place in line.
     """
     tasks = Task.objects.filter(pipeline=EVALUATION, submission__student__in=known).order_by("pk")
     owned: dict[int, set[int]] = defaultdict(set)
-    moved: dict[uuid.UUID, int] = {}  # a submission's newest task stands for it
+    moved: dict[uuid.UUID, int] = {}  # a submission's newest task represents it
     for student, submission, pk, sequence, state in tasks.values_list(
         "submission__student", "submission", "pk", "sequence", "state"
     ):
@@ -276,7 +288,7 @@ def standings(known: Mapping[int, Known], queue: QueueView) -> dict[int, Student
 
 
 def of(submissions: QuerySet[Submission], queue: QueueView) -> list[SubmissionRow]:
-    """Rows for `submissions`, in their order. A submission without a task yet is not a row yet."""
+    """Rows for `submissions`, in their order; none for a submission that has no task yet."""
     newest = Task.objects.filter(pipeline=EVALUATION).select_related("batch", "worker").order_by("-pk")
     found = submissions.select_related("classroom", "student").prefetch_related(Prefetch("tasks", queryset=newest))
     return list(_rows(found, queue))
@@ -294,7 +306,7 @@ def one(submission: Submission) -> SubmissionRow:
 
 
 def render(row: SubmissionRow, *, theirs: bool = False) -> str:
-    """The fragment that page, push and poll share; `theirs` if it is shown to somebody else than its student."""
+    """The HTML that page, push and poll share; `theirs` when the reader is not the submission's student."""
     return render_to_string("evaluations/_submission_row.html", {"row": row, "theirs": theirs})
 
 
@@ -320,7 +332,7 @@ def _phase_words(phase: Phase) -> str:
 
 
 def _silence_words(seconds: float | None) -> str:
-    """How long the worker has been silent, in steps that don't tick; None if it was given up long ago."""
+    """How long the worker has sent no heartbeat, rounded so that the text seldom changes; None: not known."""
     if seconds is None:
         return _("The computer that does the work has not been heard of for a while.")
     if seconds >= 7200:
@@ -330,12 +342,12 @@ def _silence_words(seconds: float | None) -> str:
 
 
 def _pauses_words(pauses: Sequence[Pause]) -> list[str]:
-    """Sentences on what rests, and that it costs nobody anything."""
+    """Sentences on what is paused, and that nobody loses their place by it."""
     return [*map(_pause_words, pauses), *([_("Videos are safe and keep their place.")] if pauses else [])]
 
 
 def _pause_words(pause: Pause) -> str:
-    """What rests, why and until when; a machine's own reasons are for the admin."""
+    """What is paused, why and until when; the technical reasons of automatic pauses are for the admin."""
     facts = {"what": _PAUSED[Pause.What(pause.what)], "node": pause.node, "reason": pause.reason.rstrip(".")}
     if pause.by == SYSTEM:
         words = _("%(what)s rests for a moment, because the machine has a problem of its own; it goes on by itself.")
@@ -350,7 +362,7 @@ def _pause_words(pause: Pause) -> str:
 
 
 def _silent_words(servers: Sequence[Breaker]) -> str:
-    """Where it is and what it said is for the admin."""
+    """That a language model's server is down; its address and error are for the admin."""
     if any(server.given_up for server in servers):
         return _(
             "The language model does not answer, and restarting it did not help: please tell whoever looks after the"
@@ -372,5 +384,5 @@ def _why_it_waits(task: Task, queue: QueueView, position: int | None) -> str:
     if any(phase.step == PhaseStep.BLOCKED for phase in queue.phases):
         return _("The GPU is stuck at the moment; it tries again by itself.")
     if queue.serves(needed):
-        return _("It is next.") if position == 1 else _("Others are before it.")
+        return _("It is next.") if position == 1 else _("Others are ahead of you.")
     return _("The GPU does one kind of work at a time; %(coming)s comes next.") % {"coming": _DOING[needed]}

@@ -1,4 +1,4 @@
-"""How someone spoke, in kind words: the fact first, then what it may mean."""
+"""The facts of speech as a page shows them: each with a note on what it may mean."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from evaluations.pages import charts
 from evaluations.rating.feedback import FAST, SLOW
 from evaluations.rating.speech import SpeechFacts, Stretch, StretchKind
 
-_SAYS: Final = {
+_KIND_LABELS: Final = {
     StretchKind.SPEECH: gettext_lazy("Speech"),
     StretchKind.PAUSE: gettext_lazy("Pause"),
     StretchKind.FILLER: gettext_lazy("Filler word"),
@@ -39,7 +39,7 @@ class Mark:
 
 
 def facts(measured: SpeechFacts) -> list[Fact]:
-    """What was measured. Loudness is not."""
+    """The facts that were measured, in the order shown."""
     pace = _("%(words)s words a minute") % {"words": f"{measured.words_per_minute:.0f}"}
     clear = _("%(percent)s%% on average") % {"percent": f"{100 * measured.articulation:.0f}"}
     share = _("%(percent)s%%") % {"percent": f"{100 * measured.speech_share:.0f}"}
@@ -48,7 +48,7 @@ def facts(measured: SpeechFacts) -> list[Fact]:
         Fact(_("Pace"), pace, _pace(measured.words_per_minute)),
         Fact(_("Pauses of a second or more"), _pauses(measured), _("A pause gives people time to think.")),
         Fact(_("Filler words"), _fillers(measured.fillers), _on_fillers(measured)),
-        Fact(_("Clearness of the words"), clear, _on_doubt(measured)),
+        Fact(_("Clarity"), clear, _on_doubt(measured)),
         Fact(_("Share of the time with speech"), share, words),
     ]
 
@@ -57,18 +57,18 @@ def timeline(stretches: Sequence[Stretch], duration: float) -> list[Mark]:
     """The stretches of a recording of `duration` seconds, placed on a strip."""
     whole = max([duration, *(stretch.end for stretch in stretches)])
     return [
-        Mark(one.kind, one.start, _says(one), charts.block(one.start, one.end, whole))
+        Mark(one.kind, one.start, _label(one), charts.block(one.start, one.end, whole))
         for one in stretches
         if whole > 0  # a recogniser that puts every word at 0 leaves nothing to draw
     ]
 
 
-def _says(stretch: Stretch) -> str:
-    said = str(_SAYS[stretch.kind])
+def _label(stretch: Stretch) -> str:
+    label = str(_KIND_LABELS[stretch.kind])
     if stretch.kind != StretchKind.FILLER:
         seconds = floatformat(stretch.end - stretch.start, 1)
-        said = _("%(kind)s for %(seconds)s s") % {"kind": said, "seconds": seconds}
-    return _("%(what)s: “%(text)s”") % {"what": said, "text": stretch.text} if stretch.text else said
+        label = _("%(kind)s for %(seconds)s s") % {"kind": label, "seconds": seconds}
+    return _("%(what)s: “%(text)s”") % {"what": label, "text": stretch.text} if stretch.text else label
 
 
 def _pace(words_per_minute: float) -> str:

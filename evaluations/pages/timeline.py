@@ -1,4 +1,4 @@
-"""What became of a submission since it was handed in: when it waited, when it was worked on, and how that ended."""
+"""A task's history: when it waited, when it was worked on, and how each try ended."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class SpanKind(StrEnum):
     WAITED = "waited"
     WORKED = "worked"
     RESTED = "rested"
-    """It had ended, and went on when a person asked for it."""
+    """It had ended, until somebody retried it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class Span:
     kind: SpanKind
     began: datetime
     ended: datetime
-    closing: Event | None  # what ended it; None while it goes on
+    closing: Event | None  # what ended it; None while it lasts
 
     @property
     def seconds(self) -> float:
@@ -95,7 +95,7 @@ class StageTrack:
 
 
 def spans(events: Sequence[Event], now: datetime) -> list[Span]:
-    """What one task's `events`, in their order, say of the time between them; the last span reaches to `now`."""
+    """The spans between one task's `events`, which are in order; the last span lasts until `now`."""
     changes = [next(same) for _, same in groupby(events, key=lambda event: (event.stage, event.state))]
     return [
         Span(Stage(event.stage), _kind(event), event.at, after.at if after else max(now, event.at), after)
@@ -104,9 +104,9 @@ def spans(events: Sequence[Event], now: datetime) -> list[Span]:
     ]
 
 
-def lanes(told: Sequence[Span]) -> list[StageTrack]:
-    """The spans as bars on one clock, a lane per stage. While a task rests, maybe for days, the clock does too."""
-    going = [span for span in told if span.kind != SpanKind.RESTED]
+def lanes(spans: Sequence[Span]) -> list[StageTrack]:
+    """The spans as bars on one time axis, a lane per stage. Time during which a task had ended is left out."""
+    going = [span for span in spans if span.kind != SpanKind.RESTED]
     whole = sum(span.seconds for span in going)
     placed: list[tuple[Span, TimelineBar]] = []
     clock = 0.0
@@ -121,10 +121,10 @@ def lanes(told: Sequence[Span]) -> list[StageTrack]:
     return [_lane(stage, [(span, bar) for span, bar in placed if span.stage == stage]) for stage in stages]
 
 
-def summary(told: Sequence[Span]) -> str:
-    """The whole in one sentence."""
+def summary(spans: Sequence[Span]) -> str:
+    """The times waited and worked, in one sentence."""
     waited, worked = (
-        sum(span.seconds for span in told if span.kind == kind) for kind in (SpanKind.WAITED, SpanKind.WORKED)
+        sum(span.seconds for span in spans if span.kind == kind) for kind in (SpanKind.WAITED, SpanKind.WORKED)
     )
     lengths = {"waited": spoken(waited), "worked": spoken(worked)}
     return _("It waited for %(waited)s and was worked on for %(worked)s.") % lengths

@@ -1,1 +1,1 @@
-"""How a score comes about: facts of speech, evidence in the words, arithmetic, and feedback."""
+"""Rating without a model: facts of speech, evidence in the transcript, scores and feedback."""

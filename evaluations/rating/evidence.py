@@ -1,4 +1,4 @@
-"""Quotes that can't be invented: a model points at numbered sentences; its claims are looked up in the words said."""
+"""Evidence that can't be invented: a model picks numbered sentences; its claims are checked against the transcript."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _NUMBERS = (
     "nineteen",
 )
 _TENS = {"twenty": 20, "thirty": 30, "forty": 40, "fifty": 50, "sixty": 60, "seventy": 70, "eighty": 80, "ninety": 90}
-# Whole words, as many as belong together: `twenty one` is 21, and neither 20 nor 1.
+# The longest match of whole words: `twenty one` is 21, and neither 20 nor 1.
 _NUMBER = re.compile(
     rf"(?<!\S)(?:(?P<digits>\d{{1,9}})|(?P<tens>{'|'.join(_TENS)})(?: (?P<ones>{'|'.join(_NUMBERS[1:10])}))?"
     rf"|(?P<small>{'|'.join(_NUMBERS)}))(?!\S)"
@@ -140,21 +140,21 @@ def numbered(found: Sequence[Sentence]) -> str:
 
 
 def says(text: str, claim: str) -> bool:
-    """Whether most of the content words of `claim` were said, in some form."""
+    """Whether at least SUPPORT_SHARE of the content words of `claim` are in `text`, compared by their stems."""
     said = set(_stemmer.stemWords(_words(text)))
     content = _stemmer.stemWords([word for word in _words(claim) if word not in _EMPTY_WORDS])
     return bool(content) and sum(word in said for word in content) / len(content) >= SUPPORT_SHARE
 
 
 def says_name(text: str, name: str) -> bool:
-    """Whether every part of a name was said."""
+    """Whether every part of a name is in `text`."""
     said = set(_words(text))
     parts = _words(name)
     return bool(parts) and all(part in said for part in parts)
 
 
 def says_number(text: str, number: int) -> bool:
-    """Whether a number was said, in digits or in words."""
+    """Whether a number is in `text`, in digits or in words."""
     return any(_value(said) == number for said in _NUMBER.finditer(" ".join(_words(text))))
 
 
@@ -167,5 +167,5 @@ def _value(said: re.Match[str]) -> int:
 
 
 def _words(text: str) -> list[str]:
-    """The words of any script, alike however they were typed: `Zoë` has one spelling, not two."""
+    """The words of any script, normalised: `Zoë` has one spelling, composed or not."""
     return re.findall(r"[^\W_](?:[^\W_]|')*", unicodedata.normalize("NFKC", text).casefold())

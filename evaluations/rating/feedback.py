@@ -1,8 +1,8 @@
-"""Feedback that needs no judgement: said from what was measured and what the form holds.
+"""Feedback without a model's judgement: composed from what was measured and what the form holds.
 
 A model that can judge writes its own feedback and suggestions. Of a demo model one sentence of feedback is kept, if the
-transcript supports it, and what is written here makes up for the rest. A rating is made in English, for nobody is there
-who reads it yet; `retold` says the same to a reader in another language.
+transcript supports it; the rest is composed here. Feedback is stored in English, since the language of its readers is
+not known yet; `translated` translates it for a reader.
 """
 
 from __future__ import annotations
@@ -42,18 +42,18 @@ _ASK: Final = {
 
 
 def missing(answers: Mapping[str, object]) -> list[str]:
-    """The names of the form's fields that were not said, as a person would say them."""
+    """The names of the form's fields without an answer, in plain English for the prompt."""
     return [field.replace("_", " ") for field, answer in answers.items() if answer is None]
 
 
 def grounded(sentences: Sequence[str], transcript: str) -> list[str]:
-    """Those that tell the student what was said and come to their end, each once."""
+    """The complete sentences that start with "You" and that the transcript supports, each once."""
     whole = [one for one in sentences if one.startswith("You ") and one.endswith(evidence.SENTENCE_END)]
     return list(dict.fromkeys(one for one in whole if evidence.says(transcript, one)))
 
 
 def remarks(facts: SpeechFacts, answers: Mapping[str, object]) -> list[str]:
-    """What can be said of any introduction, most personal first; three."""
+    """Three remarks that fit any introduction, the most personal first."""
     said = [str(_NAMES[field]) for field, answer in answers.items() if answer is not None]
     first = _("We heard you, but little of what the form asks for.")
     if said:
@@ -62,7 +62,7 @@ def remarks(facts: SpeechFacts, answers: Mapping[str, object]) -> list[str]:
 
 
 def advice(facts: SpeechFacts, answers: Mapping[str, object]) -> list[str]:
-    """What to do better, most useful first; at least two."""
+    """Suggestions, the most useful first; at least two."""
     tips = [str(_ASK[field]) for field, answer in answers.items() if answer is None]
     if facts.fillers_per_100_words >= MANY_FILLERS:
         used = ngettext(
@@ -82,16 +82,16 @@ def advice(facts: SpeechFacts, answers: Mapping[str, object]) -> list[str]:
     ]
 
 
-def retold(told: str, facts: SpeechFacts, answers: Mapping[str, object]) -> str:
-    """What a reader is told: sentences that were written here are said again in the reader's language.
+def translated(text: str, facts: SpeechFacts, answers: Mapping[str, object]) -> str:
+    """`text` with the sentences that were composed here in the language of the request.
 
-    They are found by saying them in English once more, from the same facts. What a model wrote stays as it is.
+    They are found by composing them in English again, from the same facts. What a model wrote stays as it is.
     """
     with override(settings.LANGUAGE_CODE):
         written = [*remarks(facts, answers), *advice(facts, answers)]
     for sentence, own in zip(written, [*remarks(facts, answers), *advice(facts, answers)], strict=True):
-        told = told.replace(sentence, own)
-    return told
+        text = text.replace(sentence, own)
+    return text
 
 
 def _pace(facts: SpeechFacts) -> str:

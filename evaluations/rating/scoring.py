@@ -1,4 +1,4 @@
-"""From levels and measurements to scores: arithmetic only, so that a score can be recomputed and explained.
+"""Scores from levels and measurements: arithmetic only, so that a score can be recomputed and explained.
 
 The pace, pause and filler bounds are IntroEval's own, chosen for fluent spoken English by school students; a class
 whose students speak otherwise changes the weight of the measured part by choosing `judged` as a criterion's basis.
@@ -18,7 +18,7 @@ LOWEST, HIGHEST = 1.0, 10.0
 LEVELS: Final[Mapping[str, float]] = MappingProxyType(
     {"missing": 1.0, "weak": 3.0, "fair": 5.5, "good": 8.0, "excellent": 10.0}
 )
-"""What the model may answer per criterion → points on the 1–10 scale."""
+"""The levels that a model may answer per criterion → points on the 1–10 scale."""
 
 JUDGED_SHARE = 0.6
 JUDGED_SHARE_DEMO = 0.2
@@ -26,13 +26,13 @@ JUDGED_SHARE_DEMO = 0.2
 
 
 def between(value: float, *, worst: float, best: float) -> float:
-    """`value` on the 1–10 scale, straight from `worst` (1) to `best` (10) and flat beyond."""
+    """`value` mapped linearly from `worst` (1) to `best` (10), and clamped beyond."""
     share = (value - worst) / (best - worst)
     return LOWEST + (HIGHEST - LOWEST) * min(max(share, 0.0), 1.0)
 
 
 def delivery(facts: SpeechFacts) -> float:
-    """Pace between 110 and 170 words a minute is best; and words that a recogniser is sure of."""
+    """The mean of pace, best between 110 and 170 words a minute, and of how certain the recogniser was of the words."""
     pace = min(
         between(facts.words_per_minute, worst=40, best=110), between(facts.words_per_minute, worst=260, best=170)
     )
@@ -40,19 +40,19 @@ def delivery(facts: SpeechFacts) -> float:
 
 
 def fluency(facts: SpeechFacts) -> float:
-    """No fillers and no long pauses is best; eight fillers in 100 words or four long pauses a minute is worst."""
+    """The mean of fillers (none is best, 8 in 100 words worst) and long pauses (none is best, 4 a minute worst)."""
     fillers = between(facts.fillers_per_100_words, worst=8, best=0)
     return (fillers + between(facts.long_pauses_per_minute, worst=4, best=0)) / 2
 
 
 def completeness(answers: Mapping[str, object]) -> float:
-    """The share of the form's fields that were said."""
+    """The share of the form's fields that have an answer, on the 1–10 scale."""
     return between(sum(answer is not None for answer in answers.values()), worst=0, best=len(answers))
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One criterion with what is known about it: a judged level, a measurement, or both."""
+    """One criterion with a judged level, a measurement, or both."""
 
     key: str
     weight: float

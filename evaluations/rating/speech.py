@@ -1,4 +1,4 @@
-"""What can be measured in how someone spoke, from the words and their times. Facts, not judgements."""
+"""Facts of speech, measured from the words of a transcript and their times. No judgements."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Spoken:
 
 
 class StretchKind(StrEnum):
-    """What a stretch of a recording is."""
+    """The kinds of stretches of a recording."""
 
     SPEECH = "speech"
     PAUSE = "pause"
@@ -68,7 +68,7 @@ def words_of(segments: Sequence[dict[str, Any]]) -> list[Spoken]:
 
 
 def measure(words: Sequence[Spoken], *, speech_seconds: float, duration: float) -> SpeechFacts:
-    """Measure at least one word's worth of speech.
+    """Measure how the words were spoken. `speech_seconds` and `duration` are the transcript's.
 
     Raises:
         ValueError: there is no word to measure.
@@ -94,7 +94,7 @@ def measure(words: Sequence[Spoken], *, speech_seconds: float, duration: float) 
 
 
 def stretches(words: Sequence[Spoken]) -> list[Stretch]:
-    """By time: speech, the pauses in it, and on top of the speech the fillers."""
+    """The stretches of a recording, by their start: speech, pauses between, and fillers, which overlap the speech."""
     found: list[Stretch] = []
     begun = 0
     for number, (earlier, later) in enumerate(pairwise(words), start=1):
@@ -111,7 +111,7 @@ def stretches(words: Sequence[Spoken]) -> list[Stretch]:
 
 
 def is_filler(word: Spoken) -> bool:
-    """Whole words only: `Umbria` is none."""
+    """Whether the whole word is a filler: `Umbria` is none."""
     return bare(word.text) in FILLERS
 
 

@@ -1,4 +1,4 @@
-"""Transcript → form. Nothing is guessed: what the transcript doesn't say is left out, and kept as unsupported."""
+"""Transcript → form. Answers that the transcript doesn't support are left out of the form, and kept as unsupported."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from queueing.models import Task
 
 MAX_TOKENS = 500  # of a filled form
 
-_SAID: Final[dict[str, Callable[[str, Any], bool]]] = {
+_CHECKS: Final[dict[str, Callable[[str, Any], bool]]] = {
     "name": evidence.says_name,
     "age": evidence.says_number,
     "hobbies": evidence.says,
@@ -37,7 +37,7 @@ class ExtractResult:
 @dataclass(frozen=True, slots=True)
 class ExtractWork:
     transcript: str
-    tries: int  # that failed so far
+    tries: int  # failed ones so far
 
 
 class Extract:
@@ -65,10 +65,10 @@ class Extract:
 
 
 def supported(answer: dict[str, Any], transcript: str, *, trust: bool) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """Split a model's answer into what was said and what was not.
+    """Split a model's answer into what the transcript supports and what it doesn't.
 
-    Returns the form's fields, empty where nothing was said, and `[{field, value}]` of what the transcript doesn't say.
-    `trust` skips the look-up: a simulated engine says so on every result and quotes nothing.
+    Returns the form's fields, empty where there is no supported answer, and `[{field, value}]` of the unsupported ones.
+    `trust` skips the check: a simulated engine quotes nothing, and its results are marked as simulated.
     """
     fields: dict[str, Any] = {
         "name": "",
@@ -79,9 +79,9 @@ def supported(answer: dict[str, Any], transcript: str, *, trust: bool) -> tuple[
         "experience": "",
     }
     unsupported: list[dict[str, Any]] = []
-    for name, was_said in _SAID.items():
+    for name, is_said in _CHECKS.items():
         for value in _values(answer[name]):
-            if not trust and not was_said(transcript, value):
+            if not trust and not is_said(transcript, value):
                 unsupported.append({"field": name, "value": value})
             elif isinstance(fields[name], list):
                 fields[name].append(value)
@@ -91,6 +91,6 @@ def supported(answer: dict[str, Any], transcript: str, *, trust: bool) -> tuple[
 
 
 def _values(answer: Any) -> list[Any]:
-    """The answers given for one field, each once."""
+    """The non-empty answers for one field, each once."""
     given = answer if isinstance(answer, list) else [answer]
     return list(dict.fromkeys(value for value in given if value is not None and value != ""))

@@ -1,4 +1,4 @@
-"""The stages of the pipeline `evaluation` by their names, and the words that students, staff and programs see."""
+"""The stages of the pipeline `evaluation` by their names, and the statuses that students, staff and programs see."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class Stage(TextChoices):
 
 
 class StageStatus(TextChoices):
-    """How a task is in its stages; how it ended has the words of every pipeline (`queueing.states.Status`)."""
+    """The statuses of a task in a stage; ended tasks have those of all pipelines (`queueing.states.Status`)."""
 
     UPLOADED = "uploaded", _("uploaded")
     STT_PENDING = "stt_pending", _("waiting for transcription")

@@ -1,4 +1,4 @@
-"""The pipeline `evaluation`, as the queue is told of it: transcribe, extract a form, rate."""
+"""The pipeline `evaluation`, as it is registered with the queue: transcribe, extract a form, rate."""
 
 from __future__ import annotations
 

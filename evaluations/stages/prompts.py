@@ -1,7 +1,7 @@
-"""What the language models are asked, and the schemas their answers must meet.
+"""The prompts for the language models, and the schemas of their answers.
 
-Worked examples teach the form of an answer. What a small model copies out of them is caught where the answer is used:
-a claim that the transcript doesn't support is not believed (see `extract.supported`, `feedback.grounded`).
+Worked examples show the form of an answer. What a small model copies from them is dropped where the answer is used:
+a claim that the transcript doesn't support is not used (see `extract.supported`, `feedback.grounded`).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def _object(properties: Mapping[str, JSONSchema]) -> JSONSchema:
 
 
 def options(max_tokens: int, tries: int) -> LanguageOptions:
-    """How to answer. A retry must not repeat itself: at temperature 0 the same question has the same answer."""
+    """Options for a call. A retry gets another seed and temperature: at 0 the same prompt has the same answer."""
     return LanguageOptions(
         max_tokens=max_tokens,
         temperature=0.3 if tries else 0.0,
@@ -106,7 +106,7 @@ _FORM_EXAMPLES: Final[tuple[tuple[str, dict[str, Any]], ...]] = (
 
 
 def form_prompt(transcript: str) -> Prompt:
-    examples = "".join(f"Speech: {said}\nForm: {json.dumps(form)}\n\n" for said, form in _FORM_EXAMPLES)
+    examples = "".join(f"Speech: {speech}\nForm: {json.dumps(form)}\n\n" for speech, form in _FORM_EXAMPLES)
     return Prompt(_FORM_SYSTEM, f"{examples}Speech: {transcript}\nForm:")
 
 
@@ -126,7 +126,7 @@ _RATING_SYSTEM = f"You are a kind and honest teacher who rates a student's spoke
 class _RatedExample:
     transcript: str
     missing: str
-    judgements: tuple[tuple[str, list[int]], ...]  # level, sentences; a rubric's criteria take turns with them
+    judgements: tuple[tuple[str, list[int]], ...]  # level, sentences; assigned to a rubric's criteria in turn
     feedback: list[str]
     suggestions: list[str]
 
@@ -173,7 +173,7 @@ def rating_schema(keys: Sequence[str], sentences: Sequence[Sentence]) -> JSONSch
 
 
 def _judging(rubric: Mapping[str, str]) -> str:
-    """What to do with the criteria; nothing when all of them are measured."""
+    """The instructions on the criteria; empty when all of them are measured."""
     if not rubric:
         return ""
     lines = "\n".join(f"- {key}: {description}" for key, description in rubric.items())

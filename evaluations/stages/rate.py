@@ -1,6 +1,6 @@
 """Transcript and form → scores with evidence, feedback and suggestions.
 
-The model picks a level and points at sentences; numbers come from `evaluations.scoring`.
+The model picks levels and sentences; the numbers come from `evaluations.rating.scoring`.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ MAX_TOKENS = 900  # of a rating
 
 
 @dataclass(frozen=True, slots=True)
-class Rated:
-    """A criterion, apart from its database row."""
+class CriterionFacts:
+    """A criterion, independent of its database row."""
 
     key: str
     title: str
@@ -44,11 +44,11 @@ class Rated:
 
 @dataclass(frozen=True, slots=True)
 class RateWork:
-    criteria: tuple[Rated, ...]
+    criteria: tuple[CriterionFacts, ...]
     sentences: tuple[evidence.Sentence, ...]
     answers: dict[str, object]  # the form's
     facts: speech.SpeechFacts
-    tries: int = 0  # that failed so far
+    tries: int = 0  # failed ones so far
 
     @property
     def transcript(self) -> str:
@@ -85,7 +85,7 @@ class Rate:
         form = Form.objects.get(submission=task.submission_id)
         classroom = Classroom.objects.get(submissions=task.submission_id)
         words = speech.words_of(transcript.segments)
-        criteria = tuple(_rated(criterion) for criterion in classroom.rubric.criteria.all())
+        criteria = tuple(_facts_of(criterion) for criterion in classroom.rubric.criteria.all())
         _require_scorable(criteria)
         return RateWork(
             criteria=criteria,
@@ -100,11 +100,11 @@ class Rate:
         answer = engine.generate(work.prompt(), work.schema(), options, stop=stop)
         share = scoring.JUDGED_SHARE_DEMO if engines.demo_quality else scoring.JUDGED_SHARE
         rows = scores(work, answer.value, judged_share=share)
-        told, suggestions = advise(work, answer.value, demo_quality=engines.demo_quality)
+        words, suggestions = advise(work, answer.value, demo_quality=engines.demo_quality)
         return RateResult(
             overall=_overall(rows),
             scores=rows,
-            feedback=told,
+            feedback=words,
             suggestions=suggestions,
             facts=work.facts,
             demo_quality=engines.demo_quality,
@@ -133,18 +133,18 @@ class Rate:
 
 
 def advise(work: RateWork, answer: dict[str, list[str]], *, demo_quality: bool) -> tuple[str, list[str]]:
-    """Feedback and suggestions: the model's own, or a demo model's only where it holds, and what was measured."""
+    """Feedback and suggestions: the model's own; of a demo model one supported sentence, and what was measured."""
     if not demo_quality:
         return " ".join(answer["feedback"]), answer["suggestions"]
-    told = feedback.grounded(answer["feedback"], work.transcript)[:1]
-    remarks = [*told, *feedback.remarks(work.facts, work.answers)]
+    supported = feedback.grounded(answer["feedback"], work.transcript)[:1]
+    remarks = [*supported, *feedback.remarks(work.facts, work.answers)]
     return " ".join(remarks[: feedback.MAX_SENTENCES]), feedback.advice(work.facts, work.answers)[
         : feedback.MAX_SENTENCES
     ]
 
 
 def scores(work: RateWork, answer: dict[str, Any], *, judged_share: float) -> list[dict[str, Any]]:
-    """One row per criterion, in the rubric's order; computed criteria last to be known, first to be shown."""
+    """One row per criterion, in the rubric's order; computed criteria are scored after all others."""
     rows = {one.key: _row(one, work, answer, judged_share) for one in work.criteria if not one.computed}
     overall = scoring.overall([(row["score"], row["weight"]) for row in rows.values()])
     for one in work.criteria:
@@ -153,7 +153,7 @@ def scores(work: RateWork, answer: dict[str, Any], *, judged_share: float) -> li
     return [rows[one.key] for one in work.criteria]
 
 
-def _row(one: Rated, work: RateWork, answer: dict[str, Any], judged_share: float) -> dict[str, Any]:
+def _row(one: CriterionFacts, work: RateWork, answer: dict[str, Any], judged_share: float) -> dict[str, Any]:
     judgement = answer["criteria"][one.key] if one.judged else {"level": None, "sentences": []}
     part = scoring.Part(one.key, one.weight, judged=judgement["level"], measured=_measured(one, work))
     quotes = [work.sentences[number - 1].as_quote() for number in sorted(set(judgement["sentences"]))]
@@ -164,7 +164,7 @@ def _row(one: Rated, work: RateWork, answer: dict[str, Any], judged_share: float
     }
 
 
-def _as_row(one: Rated, score: float) -> dict[str, Any]:
+def _as_row(one: CriterionFacts, score: float) -> dict[str, Any]:
     return {
         "key": one.key,
         "title": one.title,
@@ -177,7 +177,7 @@ def _as_row(one: Rated, score: float) -> dict[str, Any]:
     }
 
 
-def _measured(one: Rated, work: RateWork) -> float | None:
+def _measured(one: CriterionFacts, work: RateWork) -> float | None:
     if one.basis == Criterion.Basis.JUDGED:
         return None
     match one.measure:
@@ -195,8 +195,8 @@ def _overall(rows: list[dict[str, Any]]) -> float:
     return scoring.overall(parts)
 
 
-def _require_scorable(criteria: Sequence[Rated]) -> None:
-    """Refuse before the model is asked: the admin checks rubrics, but they can be made elsewhere.
+def _require_scorable(criteria: Sequence[CriterionFacts]) -> None:
+    """Check before the model is called: the admin checks rubrics, but they can be created elsewhere.
 
     Raises:
         Permanent: `bad_rubric`.
@@ -209,8 +209,8 @@ def _require_scorable(criteria: Sequence[Rated]) -> None:
             raise Permanent(f"nothing is chosen to measure {one.key} by", code="bad_rubric")
 
 
-def _rated(criterion: Criterion) -> Rated:
-    return Rated(
+def _facts_of(criterion: Criterion) -> CriterionFacts:
+    return CriterionFacts(
         criterion.key,
         criterion.title,
         criterion.description,

@@ -1,4 +1,4 @@
-"""Video → transcript with times."""
+"""Video → transcript with the times of its words."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class TranscribeWork:
     path: str  # relative to MEDIA_ROOT
     sha256: str
     max_seconds: float
-    names: tuple[str, ...]  # that may be said in it
+    names: tuple[str, ...]  # hints: they may be spoken in it
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ class Transcribe:
 
 
 def names_for(submission: Submission) -> tuple[str, ...]:
-    """The student's own name and then the classmates', by the alphabet, so that a run can be repeated."""
+    """The student's own name, then the classmates' in alphabetical order, so that a run is repeatable."""
     own = submission.student
     others = sorted(mate.get_full_name() for mate in submission.classroom.students.exclude(pk=own.pk))
     return tuple(name for name in dict.fromkeys([own.get_full_name(), *others]) if name)

@@ -1,4 +1,4 @@
-"""Figures and codes as people read them."""
+"""Filters that format figures and codes for pages."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def clock(seconds: float) -> str:
 
 @register.filter(expects_localtime=True)
 def moment(at: datetime) -> str:
-    """Day and time as people write them: 27 Nov, 15:04."""
+    """Day and time: 27 Nov, 15:04."""
     return date_format(at, _("j M, H:i"))
 
 
@@ -55,7 +55,7 @@ def exact_moment(at: datetime) -> str:
 
 @register.filter
 def basis_in_words(score: dict[str, Any]) -> str:
-    """Where a score comes from, with the parts it was made of."""
+    """The parts of a score in words, or its basis where it has none."""
     parts = []
     if score.get("judged") is not None:
         level = _LEVELS.get(score["judged"], score["judged"])
@@ -73,7 +73,7 @@ def bar(score: dict[str, Any]) -> charts.Block:
 
 @register.filter
 def form_answers(form: Form) -> list[Fact]:
-    """The form's fields with what was said; the value is empty where nothing was."""
+    """The form's fields with their answers; the value is empty where there is none."""
     return [Fact(str(_LABELS[field]), _text(value)) for field, value in form.answers().items()]
 
 

@@ -5,4 +5,9 @@ files.py      the bytes of an unfinished upload: UPLOADS_DIR/<id>
 limits.py     who may start an upload, and whether the disk has room for it
 intake.py     begin, append, complete, discard, expire: each one locked step
 views.py      the two addresses
+
+Beside it:
+
+local_files.py  files of this machine, evaluated without a browser
+audit.py        the stored files compared with the submissions
 """

@@ -1,7 +1,7 @@
-"""The store against the rows, in both directions: what is there, what is lost, what nobody asked for.
+"""The stored files compared with the submissions, in both directions: lost, damaged and unexpected files.
 
-A file is durable before its row exists, so a row without its file is a loss, and a file without a row is the trace of a
-crash, or of a hand-in that is going on right now.
+A file is durable before its row exists, so a row without its file is a loss, and a file without a row comes from a
+crash, or from a submission that is being stored right now.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ class Audit:
 
 
 def audit(*, deep: bool = False) -> Audit:
-    """Compare every row with its file. `deep` reads all bytes; otherwise a file of the right size is taken for whole.
+    """Compare every row with its file. `deep` reads all bytes; otherwise a file of the right size counts as whole.
 
     Raises:
         queueing.exceptions.Infrastructure: the store can't be read, or is not there.
     """
-    # Rows before files: a row that was seen has its file. Files that came meanwhile get a second look at the rows.
+    # Rows before files: a row that was read has its file. For files stored meanwhile the rows are read again.
     rows = set(Submission.objects.values_list("path", flat=True))
     faults = list(faulty(deep=deep))
     found = store.contents()
@@ -74,7 +74,7 @@ def faulty(*, deep: bool = False) -> Iterator[tuple[UUID, str]]:
     rows = Submission.objects.order_by().values_list("pk", "path", "size", "sha256")
     for pk, path, size, sha256 in rows.iterator():
         try:
-            store.verify(path, sha256) if deep else store.glance(path, size)
+            store.verify(path, sha256) if deep else store.verify_size(path, size)
         except Permanent as fault:
             if Submission.objects.filter(pk=pk).exists():  # else it was deleted meanwhile, file and all
                 yield pk, fault.code

@@ -1,8 +1,7 @@
-"""The bytes of unfinished uploads, one file per upload. The row's offset is the truth; what lies behind it is scrap."""
+"""The bytes of unfinished uploads, one file per upload. The row's offset is the truth; bytes beyond it are ignored."""
 
 from __future__ import annotations
 
-import errno
 import os
 import shutil
 import time
@@ -13,8 +12,7 @@ from pathlib import Path
 from django.conf import settings
 
 from evaluations.errors.refusals import RefusedError
-
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
+from evaluations.media.store import DISK_FULL
 
 
 def staged(upload_id: uuid.UUID) -> Path:
@@ -24,13 +22,13 @@ def staged(upload_id: uuid.UUID) -> Path:
 def create(upload_id: uuid.UUID) -> None:
     try:
         settings.UPLOADS_DIR.mkdir(parents=True, exist_ok=True)
-        staged(upload_id).touch(mode=0o600)  # one that a crash left without its row is scrap
+        staged(upload_id).touch(mode=0o600)  # one that a crash left without its row is reused
     except OSError as error:
         raise _refusal(error) from error
 
 
 def append(upload_id: uuid.UUID, offset: int, chunk: bytes) -> None:
-    """Put `chunk` at `offset` and have it on the disk itself before this returns; scrap of a crash is overwritten.
+    """Write `chunk` at `offset`; it is durable when this returns. Bytes beyond, left by a crash, are overwritten.
 
     Raises:
         RefusedError: the disk is full (507), or the bytes before `offset` are gone (410).
@@ -54,7 +52,7 @@ def discard(upload_id: uuid.UUID) -> None:
 
 
 def strays(known: Collection[uuid.UUID], older_than_seconds: float) -> list[Path]:
-    """Files that no upload knows and nobody wrote to for a while: a crash came between its row and its bytes."""
+    """Files of no known upload that were not written to for a while: left by a crash."""
     folder = Path(settings.UPLOADS_DIR)
     names = {str(upload_id) for upload_id in known}
     limit = time.time() - older_than_seconds
@@ -63,7 +61,7 @@ def strays(known: Collection[uuid.UUID], older_than_seconds: float) -> list[Path
 
 
 def free_bytes() -> int:
-    """Room on the disk that holds the uploads."""
+    """Free space on the disk that holds the uploads."""
     folder = Path(settings.UPLOADS_DIR)
     while not folder.exists():
         folder = folder.parent
@@ -71,7 +69,7 @@ def free_bytes() -> int:
 
 
 def _refusal(error: OSError) -> RefusedError:
-    if error.errno in _NO_ROOM:
+    if error.errno in DISK_FULL:
         return RefusedError(507, "disk_full")
     if isinstance(error, FileNotFoundError):
         return RefusedError(410, "upload_gone")

@@ -1,8 +1,8 @@
 """The life of an upload: begin → append … → complete, or discard, or expire.
 
 Each step is one transaction on its locked row. A crash between two steps loses nothing: bytes are on the disk before
-the offset says so, and an upload whose bytes are all there but that was not handed in yet is handed in by the next
-request that touches it, or by `expire_uploads`.
+the offset counts them, and a complete upload that was not handed in yet is handed in by the next request for it, or by
+`expire_uploads`.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ log = structlog.get_logger(__name__)
 def begin(
     *, student: User, classroom: Classroom, name: str, length: int | None, client_id: uuid.UUID | None = None
 ) -> Upload:
-    """A new, empty upload; or the one that the student's `client_id` began before, as far as it has come.
+    """A new, empty upload; or the one begun before with the student's `client_id`, in its current state.
 
-    The upload's id is made of the student and `client_id`, and the submission gets the upload's id: a request that is
-    sent again can't make a second of either, not even after the upload was tidied away.
+    The upload's id is derived from the student and `client_id`, and the submission gets the upload's id: a repeated
+    request can't create a second of either, not even after the upload was removed.
 
     Raises:
         RefusedError: too large, empty, too many, or the disk is full; or it was handed in and deleted since (410).
@@ -74,10 +74,10 @@ def _as_new(upload_id: uuid.UUID, student: User, classroom: Classroom, length: i
 
 
 def declare_length(upload: Upload, length: int) -> None:
-    """The length that was deferred; once it is known it never changes.
+    """Set the length that was deferred; once it is known it never changes.
 
     Raises:
-        RefusedError: another one was told (400), it is too large (413), or the student has no room for it (429).
+        RefusedError: another one was declared (400), it is too large (413), or the student has no room for it (429).
     """
     limits.check_size(length)
     if upload.length not in (None, length) or length < upload.offset:
@@ -97,7 +97,7 @@ def append(upload: Upload, *, offset: int, chunk: bytes) -> None:
         raise RefusedError(413, "too_large")
     if not chunk:
         return
-    if upload.length is None:  # else it was looked at, and promised, when the length was told
+    if upload.length is None:  # else it was checked, and reserved, when the length was declared
         limits.check_kept(upload.student, len(chunk))
     limits.check_room(0 if upload.length else len(chunk))
     files.append(upload.pk, offset, chunk)
@@ -136,7 +136,7 @@ def complete(upload: Upload) -> bool | None:
 
 
 def discard(upload: Upload) -> None:
-    """The student gave it up. What was handed in already stays."""
+    """Delete an upload at the student's request. A submission made from it stays."""
     upload_id = upload.pk
     upload.delete()
     transaction.on_commit(lambda: files.discard(upload_id))
@@ -145,7 +145,7 @@ def discard(upload: Upload) -> None:
 def expire_uploads() -> int:
     """Remove what was left unfinished for UPLOAD_EXPIRES_HOURS; returns how many. Complete ones are handed in instead.
 
-    An upload that a request holds is passed over: it is not abandoned.
+    An upload that a request has locked is skipped: it is in use.
     """
     for upload_id in complete_but_not_handed_in():
         _finish(upload_id)

@@ -16,12 +16,12 @@ from evaluations.models import Classroom, Deletion, Submission, Upload
 from evaluations.uploads import files
 
 MAX_UNFINISHED_PER_STUDENT: Final = 5
-ACTIVE_SECONDS: Final = 10  # an upload that got nothing for so long is not under way: its computer may be off
+ACTIVE_SECONDS: Final = 10  # an upload that received nothing for so long is not active: its computer may be off
 HOUR: Final = timedelta(hours=1)
 
 
 def unfinished() -> QuerySet[Upload]:
-    """Uploads on their way: not handed in, not expired."""
+    """Uploads that are neither handed in nor expired."""
     return Upload.objects.filter(submission=None, expires_at__gt=Now())
 
 
@@ -33,7 +33,11 @@ def check_size(length: int | None) -> None:
 
 
 def check_quota(student: User, classroom: Classroom, length: int | None = None) -> None:
-    """The student's own limits. Call it with the student's row locked: two at once can't both be the last one."""
+    """Check the student's limits. Call it with the student's row locked, so that two requests can't both be the last.
+
+    Raises:
+        RefusedError: 429.
+    """
     handed_in = Submission.objects.filter(student=student, classroom=classroom).count()
     if handed_in >= classroom.max_submissions:
         raise RefusedError(429, "too_many_submissions")
@@ -42,7 +46,7 @@ def check_quota(student: User, classroom: Classroom, length: int | None = None) 
         raise RefusedError(429, "too_many_an_hour")
     coming = unfinished().filter(student=student)
     here = coming.filter(classroom=classroom).count()
-    # What was left unfinished counts, too, but can be discarded: who is in their own way is told so.
+    # Unfinished uploads count, too, but can be discarded: this error tells the student to.
     if handed_in + here >= classroom.max_submissions or coming.count() >= min(
         MAX_UNFINISHED_PER_STUDENT, settings.UPLOADS_PER_HOUR - lately
     ):
@@ -51,7 +55,11 @@ def check_quota(student: User, classroom: Classroom, length: int | None = None) 
 
 
 def check_kept(student: User, more: int) -> None:
-    """Whether `more` bytes fit into the student's room, beside what is kept and what was promised to their uploads."""
+    """Check that `more` bytes fit into the student's quota, beside what is kept and reserved for their uploads.
+
+    Raises:
+        RefusedError: 429.
+    """
     kept = Submission.objects.filter(student=student).aggregate(bytes=Coalesce(Sum("size"), 0))["bytes"]
     mine = unfinished().filter(student=student)
     coming = mine.aggregate(bytes=Coalesce(Sum(Coalesce("length", "offset")), 0))["bytes"]
@@ -60,25 +68,33 @@ def check_kept(student: User, more: int) -> None:
 
 
 def check_turn(student: User) -> None:
-    """One after the other: no second upload begins while parts of the first one arrive."""
+    """Check that no other upload of the student is active: they are taken one after the other.
+
+    Raises:
+        RefusedError: 429.
+    """
     if unfinished().filter(student=student, offset__gt=0, expires_at__gt=_moved_within(ACTIVE_SECONDS)).exists():
         raise RefusedError(429, "upload_active", {"Retry-After": str(ACTIVE_SECONDS)})
 
 
 def _of_the_last_hour(student: User) -> int:
-    """How many the student handed in; to delete one makes no room for another."""
+    """How many the student handed in, deleted ones included: deleting one doesn't allow for another."""
     kept = Submission.objects.filter(student=student, created_at__gt=Now() - HOUR).count()
     return kept + Deletion.objects.filter(student=student, handed_in_at__gt=Now() - HOUR).count()
 
 
 def _moved_within(seconds: float) -> CombinedExpression:
-    """Every part that arrives puts an upload's end off: those that end later than this got one within `seconds`."""
+    """Every chunk extends an upload's expiry: uploads that expire later than this received one within `seconds`."""
     return Now() + timedelta(hours=settings.UPLOAD_EXPIRES_HOURS) - timedelta(seconds=seconds)
 
 
 def check_room(more: int) -> None:
-    """Whether `more` bytes fit beside the reserve and what was promised to the uploads on their way."""
+    """Check that `more` bytes fit on the disk, beside its reserve and what is reserved for unfinished uploads.
+
+    Raises:
+        RefusedError: 507.
+    """
     expected = F("length") - F("offset")
-    promised = unfinished().exclude(length=None).aggregate(bytes=Coalesce(Sum(expected), 0))["bytes"]
-    if files.free_bytes() - promised - more < settings.DISK_RESERVE_BYTES:
+    reserved = unfinished().exclude(length=None).aggregate(bytes=Coalesce(Sum(expected), 0))["bytes"]
+    if files.free_bytes() - reserved - more < settings.DISK_RESERVE_BYTES:
         raise RefusedError(507, "disk_full")

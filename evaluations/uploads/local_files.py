@@ -1,4 +1,4 @@
-"""Evaluating files of this machine, without a browser: hand them in, wait, tell what came of each."""
+"""Evaluating files of this machine, without a browser: submit them, wait, return the result of each."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from django.contrib.auth.models import User
 
 from evaluations import actions
 from evaluations.errors import catalogue
-from evaluations.models import Classroom, Evaluation, Form, Rubric, Submission, Transcript
+from evaluations.media.store import DISK_FULL
+from evaluations.models import Classroom, Rubric, Submission
 from queueing.exceptions import Permanent, StageError
 from queueing.models import Attempt, Task
 from queueing.states import LIVE, State
@@ -28,13 +29,13 @@ _REFUSED = {
     errno.ENAMETOOLONG: "no_such_file",
     errno.EACCES: "no_permission",
     errno.EPERM: "no_permission",
-    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG), "disk_full"),
+    **dict.fromkeys(DISK_FULL, "disk_full"),
 }
 
 
 @dataclass(frozen=True, slots=True)
 class LocalFile:
-    """A file as it was named (what no Unicode can say is replaced), and its submission or why there is none: a code."""
+    """A file by the name given (bytes that are no Unicode are replaced); its submission, or why it was refused."""
 
     name: str
     submission: Submission | None = None
@@ -51,7 +52,7 @@ class LocalFile:
 
 
 def hand_in(names: Sequence[str]) -> list[LocalFile]:
-    """Submit each file; one that failed before is retried. What can't be read is refused, the others go on."""
+    """Submit each file; one that failed before is retried. Unreadable files are refused, the others submitted."""
     student, _ = User.objects.get_or_create(username=USERNAME, defaults={"is_active": False})
     classroom, _ = Classroom.objects.get_or_create(name=CLASSROOM, defaults={"rubric": Rubric.default()})
     return [_hand_in(name, classroom, student) for name in names]
@@ -101,10 +102,8 @@ def result(file: LocalFile) -> dict[str, Any]:
     task = file.task
     if task is None or file.submission is None:
         return _EMPTY | {"file": file.name, "status": "failed", "error": _error(file.refused)}
-    submission = file.submission
-    transcript = Transcript.objects.filter(submission=submission).first()
-    form = Form.objects.filter(submission=submission).first()
-    evaluation = Evaluation.objects.filter(submission=submission).first()
+    results = file.submission.results()
+    transcript, form, evaluation = results.transcript, results.form, results.evaluation
     attempts = [_attempt(row) for row in task.attempts.all()]
     return _EMPTY | {
         "file": file.name,

@@ -1,4 +1,4 @@
-"""What a tus request says and what an answer must carry (https://tus.io/protocols/resumable-upload, version 1.0.0)."""
+"""The headers of tus requests and answers (https://tus.io/protocols/resumable-upload, version 1.0.0)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MAX_DIGITS: Final = 16  # more than any disk; keeps int() cheap and the column i
 
 
 def seal(response: HttpResponse) -> HttpResponse:
-    """The headers that every answer carries."""
+    """Set the headers that every answer has."""
     response["Tus-Resumable"] = VERSION
     response["Cache-Control"] = "no-store"
     return response
@@ -44,7 +44,11 @@ def whole_number(headers: Mapping[str, str], name: str) -> int | None:
 
 
 def declared_length(headers: Mapping[str, str]) -> int | None:
-    """Upload-Length, or None when `Upload-Defer-Length: 1` promises it for later. Exactly one of them must be there."""
+    """Upload-Length, or None when `Upload-Defer-Length: 1` defers it. Exactly one of them must be there.
+
+    Raises:
+        RefusedError: 400.
+    """
     length = whole_number(headers, "Upload-Length")
     deferred = headers.get("Upload-Defer-Length")
     if (length is None) == (deferred is None) or deferred not in (None, "1"):
@@ -63,18 +67,18 @@ def metadata(header: str) -> dict[str, str]:
         raise RefusedError(400, "bad_request") from None
 
 
-def client_id(said: Mapping[str, str]) -> uuid.UUID | None:
-    """The client's own name for an upload, a UUID: begun twice, it is one upload. None when it has none."""
-    if "client" not in said:
+def client_id(fields: Mapping[str, str]) -> uuid.UUID | None:
+    """The client's own id for an upload, a UUID, which makes its creation idempotent; None without one."""
+    if "client" not in fields:
         return None
     try:
-        return uuid.UUID(said["client"])
+        return uuid.UUID(fields["client"])
     except ValueError:
         raise RefusedError(400, "bad_request") from None
 
 
 def shown_name(name: str) -> str:
-    """A file's name as a person reads it: its last part, without characters that are invisible or turn text around."""
+    """A file's name for display: its last part, without characters that are invisible or change its direction."""
     last = name.replace("\\", "/").rsplit("/", 1)[-1]
     visible = "".join(c for c in last if unicodedata.category(c) not in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"))
     return visible.strip()[:MAX_NAME_CHARACTERS] or "video"

@@ -27,7 +27,7 @@ View = Callable[..., HttpResponse]
 
 
 def tus(view: View) -> View:
-    """Signed in, the right protocol version, and every refusal in words."""
+    """Decorator: requires a session and the right protocol version, and answers refusals in the API's shape."""
 
     @functools.wraps(view)
     def wrapper(request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
@@ -62,18 +62,18 @@ def _checked(view: View) -> View:
 def uploads(request: HttpRequest) -> HttpResponse:
     """Creation: `Upload-Length` or `Upload-Defer-Length: 1`; `Upload-Metadata` with filename, classroom and client."""
     length = protocol.declared_length(request.headers)
-    said = protocol.metadata(request.headers.get("Upload-Metadata", ""))
+    fields = protocol.metadata(request.headers.get("Upload-Metadata", ""))
     try:
-        classroom = get_attended_classroom(request, said.get("classroom", ""))
+        classroom = get_attended_classroom(request, fields.get("classroom", ""))
     except Http404:
         raise RefusedError(404, "no_class") from None
-    name = protocol.shown_name(said.get("filename", ""))
+    name = protocol.shown_name(fields.get("filename", ""))
     upload = intake.begin(
         student=signed_in(request),
         classroom=classroom,
         name=name,
         length=length,
-        client_id=protocol.client_id(said),
+        client_id=protocol.client_id(fields),
     )
     return HttpResponse(
         status=201,
@@ -87,7 +87,7 @@ def uploads(request: HttpRequest) -> HttpResponse:
 @tus
 @require_http_methods(["HEAD", "PATCH", "DELETE", "OPTIONS"])
 def upload(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
-    """One upload: where it is (HEAD), its next chunk (PATCH), give it up (DELETE)."""
+    """One upload: its offset (HEAD), its next chunk (PATCH), discard it (DELETE)."""
     try:
         if request.method == "PATCH":
             return _patch(request, pk)
@@ -116,7 +116,7 @@ def _patch(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
         if length is not None:
             intake.declare_length(found, length)
         intake.append(found, offset=offset, chunk=chunk)
-    # In a transaction of its own: bytes that arrived stay arrived, even if handing in fails.
+    # In a transaction of its own: the bytes are kept even if handing in fails.
     with transaction.atomic():
         found = get_own_upload(request, pk)
         created = intake.complete(found)
@@ -130,7 +130,7 @@ def _delete(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
 
 
 def _body(request: HttpRequest) -> bytes:
-    """The chunk, by its real size: Content-Length is only what the client says."""
+    """The chunk, checked by its real size: Content-Length is not trusted."""
     try:
         chunk: bytes = request.read(settings.UPLOAD_CHUNK_BYTES + 1)
     except (UnreadablePostError, RequestDataTooBig):

@@ -1,4 +1,4 @@
-"""The teacher's pages: classes, and what the students of a class handed in."""
+"""The teacher's pages: classes, and the submissions of a class."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PAGE_SIZE: Final = 100
 @login_required
 @require_safe
 def classes(request: HttpRequest) -> HttpResponse:
-    """The classes a user teaches; someone who teaches none sees that in words."""
+    """The classes a user teaches; the page has a text for users who teach none."""
     found = classrooms_taught(signed_in(request)).with_figures().order_by("name")
     return render(request, "evaluations/classes.html", {"classrooms": found})
 

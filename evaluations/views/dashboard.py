@@ -1,4 +1,4 @@
-"""The student's page: what to do, an upload form, and a list that moves."""
+"""The student's page: what to do, an upload form, and a live list of submissions."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def dashboard(request: HttpRequest) -> HttpResponse:
 @login_required
 @require_safe
 def fragment(request: HttpRequest) -> HttpResponse:
-    """The whole list, for pages whose socket is down."""
+    """The whole list, polled by pages whose socket is down."""
     return render(request, "evaluations/_submissions.html", _list(signed_in(request)))
 
 

@@ -1,4 +1,4 @@
-"""The page on which a student records: the browser's part is static/evaluations/recorder/."""
+"""The page on which a student records; its scripts are in static/evaluations/recorder/."""
 
 from __future__ import annotations
 
@@ -21,7 +21,9 @@ from evaluations.uploads import limits
 @login_required
 @require_safe
 def record(request: HttpRequest, pk: int) -> HttpResponse:
-    """For one class. Who could not hand in now is told before recording; what is left in the browser can go on."""
+    """The recorder for one class. A student who can't hand in now sees why before recording; recordings kept in the
+    browser can still be sent.
+    """
     classroom = get_attended_classroom(request, str(pk))
     context = {
         "classroom": classroom,

@@ -1,4 +1,4 @@
-"""One submission: its result, its media, and what a person can do about it."""
+"""One submission: its result, its media, and retry, cancel and delete."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def submission(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
 @login_required
 @require_safe
 def row(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
-    """The submission's row, as in a list. 204 while it looks as it did at `state`."""
+    """The submission's row, as in a list. 204 while it is the same as at `state`."""
     context = _progress(request, get_visible_submission(request, pk))
     if request.GET.get("state") == context["state"]:
         return HttpResponse(status=204)
@@ -73,8 +73,8 @@ def media(request: HttpRequest, pk: uuid.UUID) -> HttpResponseBase:
         path = store.locate(found.path)
     except Permanent:
         raise Http404("the stored file is gone") from None
-    # A player may wait for its copy, and a reader take minutes: meanwhile others need the connections.
-    if not connection.in_atomic_block:  # a test's, for instance, must go on
+    # A player may wait for its copy, and reading take minutes: meanwhile other requests need the connection.
+    if not connection.in_atomic_block:  # a test's, for instance, must stay open
         connection.close()
     return serve.stream(
         request, seekable(path), serve.content_type(found.container, video=found.has_video is not False)
@@ -88,7 +88,7 @@ def captions(request: HttpRequest, pk: uuid.UUID) -> HttpResponseBase:
     transcript = get_object_or_404(Transcript, submission=get_visible_submission(request, pk))
     file = webvtt(speech.words_of(transcript.segments)).encode()
     response = HttpResponse(file, content_type="text/vtt; charset=utf-8")
-    # The next person at a shared computer has to be allowed in again.
+    # On a shared computer the next user must be authorised again.
     response["Cache-Control"] = "private, no-cache"
     response["ETag"] = f'"{hashlib.blake2s(file, digest_size=8).hexdigest()}"'
     return get_conditional_response(request, etag=response["ETag"], response=response) or response
@@ -109,15 +109,15 @@ def cancel(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     """Stop the work; the video stays."""
     found = get_visible_submission(request, pk)
     moved = actions.cancel(submission=found, by=signed_in(request))
-    said = _("It was cancelled. The video is kept.") if moved else _("There was nothing to cancel.")
-    return _after(request, found, said)
+    words = _("It was cancelled. The video is kept.") if moved else _("There was nothing to cancel.")
+    return _after(request, found, words)
 
 
 @never_cache
 @login_required
 @require_http_methods(["GET", "HEAD", "POST"])
 def delete(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
-    """GET asks whether it shall be deleted, for who comes without scripts; POST deletes it for good."""
+    """GET shows a confirmation, for browsers without scripts; POST deletes it for good."""
     found = get_visible_submission(request, pk)
     if request.method != "POST":
         return render(request, "evaluations/delete.html", {"submission": found})
@@ -131,24 +131,24 @@ def delete(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
 
 
 def _page_asking(request: HttpRequest) -> str:
-    """The path of the page from which htmx asks."""
+    """The path of the page that sent the htmx request."""
     return urlsplit(request.headers.get("HX-Current-URL", "")).path
 
 
-def _after(request: HttpRequest, found: Submission, said: str) -> HttpResponse:
-    """The new row for a list that asked for it alone; otherwise back to the submission."""
+def _after(request: HttpRequest, found: Submission, words: str) -> HttpResponse:
+    """The new row for a request from a list; otherwise a redirect to the submission."""
     page = reverse("submission", args=[found.pk])
     if _page_asking(request) == page:
-        # Its page asks for news only while there is work going on: let it begin again.
+        # Its page polls only while work is going on: a reload starts that again.
         return HttpResponse(headers={"HX-Refresh": "true"})
     if request.headers.get("HX-Request"):
         return HttpResponse(_progress(request, found)["row_html"])
-    messages.info(request, said)
+    messages.info(request, words)
     return redirect(page)
 
 
 def _progress(request: HttpRequest, found: Submission) -> dict[str, Any]:
-    """The row, and a mark that differs whenever the row would look different."""
+    """The row, and a `state` that changes whenever its HTML does."""
     row = rows.one(found)
     theirs = found.student_id != request.user.pk
     html = rows.render(row, theirs=theirs)

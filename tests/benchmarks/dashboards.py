@@ -150,7 +150,7 @@ class Measured:
         return [page.changed_at - began for page in self.crowd.pages if truth[page] != before[page]]
 
     def truth(self) -> dict[Page, object]:
-        tellings = messages.look([(student.pk, messages.NOTHING) for student in self.students], 0.0)
+        tellings = messages.find_updates([(student.pk, messages.NOTHING) for student in self.students], 0.0)
         shown: dict[Page, object] = {}
         for page, telling in zip(self.crowd.pages, tellings, strict=True):
             assert telling is not None

@@ -88,11 +88,11 @@ def cost(*, rounds: int, say: Callable[[str], None]) -> Table:
             yield
 
     def look() -> None:
-        messages.look([(user.pk, messages.NOTHING)], 0.0)
+        messages.find_updates([(user.pk, messages.NOTHING)], 0.0)
 
     def look_untold() -> None:
         with untold():
-            messages.look([(user.pk, messages.NOTHING)], 0.0)
+            messages.find_updates([(user.pk, messages.NOTHING)], 0.0)
 
     acts: dict[str, Callable[[], object]] = {
         "a look without estimates": look_untold,

@@ -176,8 +176,8 @@ def rows_without_a_socket(page: Page, world: PagesWorld) -> Iterator[str]:
     yield "nothing new for a while"
 
 
-def news(page: Page, world: PagesWorld) -> Iterator[str]:
-    """What is told when two of one's videos have ended, one of them badly."""
+def toasts(page: Page, world: PagesWorld) -> Iterator[str]:
+    """What is shown when two of one's videos have ended, one of them with a failure."""
     page.goto("/")
     for name, end in ((RTL_NAME, finish), (LONG_NAME, partial(fail, error=Permanent(code="no_audio")))):
         submission = elsewhere(hand_in, world.cast.bo, world.cast.classroom, name=name)
@@ -285,7 +285,7 @@ VISITS: Final[list[tuple[str, str | None, Visit]]] = [
     ("dashboard", "newcomer", simply(lambda world: "/")),
     ("dashboard", "ada", rows),
     ("dashboard", "ada", rows_without_a_socket),
-    ("dashboard", "bo", news),
+    ("dashboard", "bo", toasts),
     ("dashboard", "cleo", uploading),
     ("record", "cleo", record),
     ("record", "cleo", no_camera),

@@ -15,7 +15,7 @@ from tests.evaluations.material import claim, hand_in
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 
 
-def test_a_student_changes_the_language_and_the_news_come_in_it(visit: Visit, cast: Cast) -> None:
+def test_a_student_changes_the_language_and_updates_come_in_it(visit: Visit, cast: Cast) -> None:
     submission = elsewhere(hand_in, cast.ada, cast.classroom, name="mein.mp4")
     page = visit.page
     page.goto("/login/")

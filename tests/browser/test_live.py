@@ -1,4 +1,4 @@
-"""The student's page when news are late, lost or too many: it says how old it is and comes back to the truth."""
+"""The student's page when updates are late, lost or too many: it shows how old it is and recovers."""
 
 from __future__ import annotations
 

@@ -72,19 +72,19 @@ class Watch:
     problems: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.page.on("console", self.hear)
+        self.page.on("console", self.note_console)
         self.page.on("pageerror", lambda error: self.problems.append(str(error)))
         self.page.on("dialog", lambda dialog: dialog.accept())
-        self.page.on("request", lambda request: self.heed(request.url))
-        self.page.on("websocket", lambda socket: self.heed(socket.url.replace("ws:", "http:")))
+        self.page.on("request", lambda request: self.note_request(request.url))
+        self.page.on("websocket", lambda socket: self.note_request(socket.url.replace("ws:", "http:")))
         self.page.on("response", self.weigh)
 
-    def hear(self, said: ConsoleMessage) -> None:
+    def note_console(self, said: ConsoleMessage) -> None:
         # Whatever was refused is seen with its address below.
         if said.type == "error" and not said.text.startswith("Failed to load resource"):
             self.problems.append(said.text)
 
-    def heed(self, url: str) -> None:
+    def note_request(self, url: str) -> None:
         if not url.startswith((f"{self.site}/", f"blob:{self.site}/", "data:")):
             self.problems.append(f"a request to {url}")
 
@@ -99,7 +99,7 @@ class Watch:
         if response.request.resource_type in ("script", "stylesheet") and not response.url.endswith(WHEN_NEEDED):
             self.weights[response.url] = int(response.headers["content-length"])
 
-    def look(self, where: object, *, finger: bool) -> None:
+    def inspect(self, where: object, *, finger: bool) -> None:
         """On both screens, in both schemes; `where` is a context of axe's. `finger`: one must hit all of it."""
         devtools = self.page.context.new_cdp_session(self.page)
         self.page.evaluate(AXE.read_text())  # by the debugger, which the page's policy leaves alone
@@ -136,7 +136,7 @@ def test_every_page_in_every_state(chromium: Browser, site: str, cast: Cast) -> 
         sign_in(context, world, who, site)
         watch = Watch(context.new_page(), site)
         for state in visit(watch.page, world):
-            watch.look(OURS_IN_ADMIN if name == "admin" else EVERYTHING, finger=name in FOR_FINGERS)
+            watch.inspect(OURS_IN_ADMIN if name == "admin" else EVERYTHING, finger=name in FOR_FINGERS)
             problems += [f"{name}, {state}: {problem}" for problem in watch.problems]
             watch.problems.clear()
         weight = sum(watch.weights.values())

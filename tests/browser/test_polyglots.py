@@ -42,7 +42,7 @@ EMBED = """([kind, address]) => new Promise(done => {
 
 @pytest.fixture
 def polyglots(cast: Cast, tmp_path: Path) -> list[Submission]:
-    """Each with the container that the probe tells of it; the last ones are none."""
+    """Each with the container that decoding reports; the last ones are none."""
     contents = (
         ("page behind a film.webm", "webm", film(tmp_path, "film.webm") + PAGE),
         ("page before a film.mp4", "mp4", free_box(PAGE) + film(tmp_path, "film.mp4")),

@@ -246,7 +246,7 @@ def test_a_socket_that_breaks_comes_back_with_the_truth(visit: Visit, cast: Cast
     expect(visit.row("mine.mp4").locator(".badge")).to_have_text("transcribing")
 
 
-def test_older_news_never_replaces_newer(visit: Visit, cast: Cast) -> None:
+def test_an_older_update_never_replaces_a_newer_one(visit: Visit, cast: Cast) -> None:
     held: list[Any] = []
 
     def replay_last(route: WebSocketRoute) -> None:

@@ -1,4 +1,4 @@
-"""Submissions and results for tests that look at them, without a model."""
+"""Submissions and results for tests, made without a model."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def finish(submission: Submission) -> None:
 
 
 def foretell(submission: Submission, low_seconds: float, high_seconds: float) -> None:
-    """Say how long it will still take, as a worker does."""
+    """Write the forecast of how long it will still take, as a worker does."""
     task = submission.evaluation_task
     with Forecast.objects.renew(0) as row:
         assert row
@@ -146,7 +146,7 @@ def _spoken(said: Sequence[str]) -> Iterator[dict[str, Any]]:
 
 def pushed_to(user: User) -> list[dict[str, Any]]:
     """The rows of the snapshot that a socket of this user is sent."""
-    (update,) = messages.look([(user.pk, messages.NOTHING)], 0.0)
+    (update,) = messages.find_updates([(user.pk, messages.NOTHING)], 0.0)
     assert update is not None
     rows: list[dict[str, Any]] = json.loads(update.texts[0])["rows"]
     return rows

@@ -141,13 +141,13 @@ def test_bytes_that_arrive_while_it_is_deleted_are_a_new_submission(
     cast: Cast, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     known = hand_in(cast.ada, cast.classroom, content=CONTENT)
-    take_again = actions._take_again
+    take_again = actions._accept_again
 
     def delete_first(*arguments: Any) -> bool:
         actions.delete(submission=known, by=cast.ada)
         return take_again(*arguments)
 
-    monkeypatch.setattr(actions, "_take_again", delete_first)
+    monkeypatch.setattr(actions, "_accept_again", delete_first)
     assert Tus(cast.ada).send(CONTENT)["Submission-New"] == "1"
     kept = Submission.objects.get()
     assert kept.pk != known.pk
@@ -210,18 +210,18 @@ def test_a_copy_for_players_that_is_being_made_does_not_come_back(
 
 def test_open_dashboards_are_told(cast: Cast) -> None:
     gone, other = hand_in(cast.ada, cast.classroom), hand_in(cast.ada, cast.classroom)
-    (first,) = messages.look([(cast.ada.pk, messages.NOTHING)], 0.0)
+    (first,) = messages.find_updates([(cast.ada.pk, messages.NOTHING)], 0.0)
     assert first is not None
     task = gone.evaluation_task
     actions.delete(submission=gone, by=cast.teacher)
-    (second,) = messages.look([(cast.ada.pk, first.told)], 0.0)
+    (second,) = messages.find_updates([(cast.ada.pk, first.sent)], 0.0)
     assert second is not None
     removed, *others = map(json.loads, second.texts)
     assert (removed["type"], removed["status"]) == ("task_update", "deleted")
     assert (removed["task_id"], removed["submission_id"]) == (task.pk, str(gone.pk))
-    assert removed["sequence"] == task.sequence + 1  # later than all that was told of it
+    assert removed["sequence"] == task.sequence + 1  # later than all that was sent of it
     assert all("html" in message for message in others if message["type"] == "task_update")
-    assert set(second.told.rows) == {other.evaluation_task.pk}
+    assert set(second.sent.rows) == {other.evaluation_task.pk}
 
 
 def test_without_scripts_a_page_asks_first_and_says_what_goes(cast: Cast) -> None:

@@ -87,7 +87,7 @@ class OpenLesson:
 
     def seconds_until_right(self, most: float) -> float:
         """How long until every page shows what the database says."""
-        tellings = messages.look([(student.pk, messages.NOTHING) for student in self.students], 0.0)
+        tellings = messages.find_updates([(student.pk, messages.NOTHING) for student in self.students], 0.0)
         shown = {}
         for page, telling in zip(self.crowd.pages, tellings, strict=True):
             assert telling is not None

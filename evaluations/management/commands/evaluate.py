@@ -14,7 +14,7 @@ from evaluations.uploads import local_files
 from queueing.models import Phase, Task, Worker
 from queueing.states import PhaseStep
 
-LOOK_SECONDS = 0.5
+POLL_SECONDS = 0.5
 
 
 class Command(BaseCommand):
@@ -34,24 +34,24 @@ class Command(BaseCommand):
             sys.exit(1)
 
     def _wait(self, files: Sequence[local_files.LocalFile], worker: OwnWorker) -> None:
-        told: dict[str, str] = {}
+        shown: dict[str, str] = {}
         while not local_files.all_ended(files):
             worker.keep_running()
             for file in files:
-                self._tell(told, file.name, _progress(file.task))
+                self._show(shown, file.name, _progress(file.task))
             for phase in Phase.objects.filter(step=PhaseStep.BLOCKED):
-                self._tell(told, f"node {phase.node}", f"blocked: {phase.reason}")
-            time.sleep(LOOK_SECONDS)
+                self._show(shown, f"node {phase.node}", f"blocked: {phase.reason}")
+            time.sleep(POLL_SECONDS)
 
-    def _tell(self, told: dict[str, str], what: str, news: str) -> None:
-        """Say each piece of news once, on stderr: stdout is for the results."""
-        if told.get(what) != news:
-            told[what] = news
-            self.stderr.write(f"{what}: {news}")
+    def _show(self, shown: dict[str, str], what: str, status: str) -> None:
+        """Print a status when it changed, on stderr: stdout is for the results."""
+        if shown.get(what) != status:
+            shown[what] = status
+            self.stderr.write(f"{what}: {status}")
 
 
 class OwnWorker:
-    """A worker for as long as this command runs, if no other one lives."""
+    """A worker process for as long as this command runs, if no other worker is alive."""
 
     def __init__(self) -> None:
         self.process: subprocess.Popen[bytes] | None = None

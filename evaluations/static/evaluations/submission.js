@@ -1,4 +1,4 @@
-// The result page: click a time, a word or a quote to hear it; results that come later join without stopping the player.
+// The result page: a click on a time, a word or a quote plays it; later results appear without stopping the player.
 import { Transcript } from "./transcript.js";
 
 const player = document.getElementById("player");
@@ -8,7 +8,7 @@ const transcript = new Transcript(player);
 
 document.addEventListener("click", (event) => {
   const place = event.target.closest("[data-seek]");
-  // Whoever marks words to copy them wants to copy them.
+  // A click that ends a selection is not meant to seek.
   if (!place || !getSelection().isCollapsed) return;
   transcript.following = true;
   player.currentTime = Number(place.dataset.seek);
@@ -28,7 +28,7 @@ player.addEventListener("error", () => {
   document.getElementById("player-problem").hidden = false;
 });
 
-/** A link that ends in #t=12.3 leads to that second. */
+/** A link that ends in #t=12.3 seeks to that second. */
 function startAtLink() {
   const found = /^#t=(\d+(?:\.\d+)?)$/.exec(location.hash);
   if (found) player.currentTime = Number(found[1]);
@@ -37,13 +37,13 @@ function startAtLink() {
 addEventListener("hashchange", startAtLink);
 startAtLink();
 
-// ---- what comes later
+// ---- results that come later
 
 let status = document.querySelector("[data-row]").dataset.status;
 let opened = [];
 let wasHere = false;
 
-/** The row is asked for again and again; only a changed status is worth saying. */
+/** The row is polled; only a changed status is announced. */
 function announce() {
   const row = document.querySelector("[data-row]");
   if (row.dataset.status === status) return;
@@ -62,7 +62,7 @@ document.body.addEventListener("htmx:beforeSwap", () => {
   opened = [...document.querySelectorAll("#results details[open]")].map((each) => each.id);
 });
 
-/** Somebody deleted it: the site has words for that. */
+/** It was deleted: the reload shows the site's 404 page. */
 document.body.addEventListener("htmx:responseError", (event) => {
   if (event.detail.xhr.status === 404) location.reload();
 });
@@ -72,7 +72,7 @@ document.body.addEventListener("htmx:afterSettle", () => {
   addCaptions();
   transcript.read();
   announce();
-  // Whoever had the focus in the row keeps the place, though the button may be gone.
+  // A focus that was in the row stays there, though the button may be gone.
   if (wasHere && document.activeElement === document.body) document.getElementById("progress").focus();
   wasHere = false;
 });

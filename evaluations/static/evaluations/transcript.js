@@ -1,4 +1,4 @@
-// The transcript follows the player: what is said right now is marked, and stays in sight unless the reader scrolled away.
+// The transcript follows the player: the current words are marked, and stay in sight unless the reader scrolled away.
 //
 // With the keyboard the whole transcript is one Tab stop, since a recording has hundreds of words: arrow keys go from word
 // to word and from sentence to sentence. A word is a button only while it has the focus: to a screen reader that reads
@@ -22,7 +22,7 @@ export class Transcript {
     this.read();
   }
 
-  /** Look the transcript up: it may come later than the page. */
+  /** Find the transcript in the page: it may be added later. */
   read() {
     const box = document.querySelector(".transcript");
     if (box === this.box) return;
@@ -39,7 +39,7 @@ export class Transcript {
     for (const type of AWAY) box.addEventListener(type, () => (this.following = false), { passive: true });
   }
 
-  /** Mark what is said now. */
+  /** Mark the current sentence and word. */
   mark() {
     const moved = this.move("sentence", at(this.sentences, this.player.currentTime));
     this.move("word", at(this.words, this.player.currentTime));
@@ -63,7 +63,7 @@ export class Transcript {
     this.box.scrollTo({ top: top - this.box.clientHeight / 3, behavior: calm.matches ? "auto" : "smooth" });
   }
 
-  /** The Tab key leads to this one. */
+  /** Make this the one that the Tab key focuses. */
   enterBy(stop) {
     if (this.stop) this.stop.tabIndex = -1;
     this.stop = stop;

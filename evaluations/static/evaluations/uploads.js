@@ -1,15 +1,15 @@
-// Uploads one after another, in chunks, each with a row of its own. They go on by themselves when the network is back,
+// Uploads one after another, in chunks, each with a row of its own. They continue by themselves when the network is back,
 // and after a reload when the same file is chosen again.
 import { word } from "./words.js";
 
 // Counted from the last chunk that arrived; then ten seconds apart, for an hour.
 const RETRIES_MS = [0, 1000, 3000, 5000, ...Array(360).fill(10000)];
-const TRY_AGAIN = [409, 423]; // asking where it is fixes it
+const TRY_AGAIN = [409, 423]; // asking for the offset fixes it
 
 /** `form` holds the settings in data-*; `handedIn` is called after each file that has arrived whole. */
 export function watchUploads(form, handedIn) {
   if (!form) return;
-  const line = new Line(form, handedIn);
+  const line = new UploadLine(form, handedIn);
   const input = form.querySelector("input[type=file]");
   form.addEventListener("submit", (event) => event.preventDefault());
   input.addEventListener("change", () => {
@@ -36,7 +36,7 @@ function watchDrop(place, take) {
   for (const kind of ["dragover", "drop"]) addEventListener(kind, (event) => event.preventDefault());
 }
 
-class Line {
+class UploadLine {
   constructor(form, handedIn) {
     this.form = form;
     this.handedIn = handedIn;
@@ -54,12 +54,12 @@ class Line {
 
   async add(chosen) {
     const files = [...chosen]; // the field is emptied meanwhile
-    this.say("");
+    this.showProblem("");
     try {
-      // More than half of what this page would weigh, so it comes when it is needed. It puts itself into `window.tus`.
+      // More than half of the page's weight, so it is loaded when needed. It defines `window.tus`.
       await import(this.form.dataset.sender);
     } catch {
-      this.say(word("not_begun"));
+      this.showProblem(word("not_begun"));
       return;
     }
     for (const file of files) this.waiting.push(new Item(file, this));
@@ -79,21 +79,21 @@ class Line {
     this.next();
   }
 
-  say(text) {
+  showProblem(text) {
     const place = this.form.querySelector("#upload-problem");
     place.textContent = text;
     place.hidden = !text;
   }
 
-  /** Forget an unfinished upload, on the server too. */
+  /** Discard an unfinished upload, on the server too. */
   async discard(notice) {
     const headers = { "Tus-Resumable": "1.0.0", "X-CSRFToken": this.csrf };
     try {
       const answer = await fetch(notice.dataset.url, { method: "DELETE", headers });
       if (answer.ok || answer.status === 404) notice.remove();
-      else this.say(word("not_discarded"));
+      else this.showProblem(word("not_discarded"));
     } catch {
-      this.say(word("no_answer"));
+      this.showProblem(word("no_answer"));
     }
   }
 }
@@ -122,7 +122,7 @@ class Item {
     this.part(selector).setAttribute("aria-label", `${word(name)}: ${this.file.name}`);
   }
 
-  say(name, words = "") {
+  show(name, words = "") {
     this.part("[data-state]").textContent = word(name);
     this.part("[data-line]").textContent = words;
   }
@@ -132,7 +132,7 @@ class Item {
     if (this.file.size === 0) return this.fail(word("empty"));
     if (this.file.size > limit) return this.fail(word("too_large"));
     this.upload = new tus.Upload(this.file, this.options());
-    this.say("uploading");
+    this.show("uploading");
     const earlier = await this.upload.findPreviousUploads();
     if (earlier.length) this.upload.resumeFromPreviousUpload(earlier[0]);
     if (!this.isPaused) this.upload.start();
@@ -149,7 +149,7 @@ class Item {
       removeFingerprintOnSuccess: true,
       headers: { "X-CSRFToken": this.line.csrf },
       metadata: { filename: this.file.name, classroom },
-      // The student is part of it: a lab's computers are shared.
+      // The student is part of it, since a lab's computers are shared.
       fingerprint: async (file) => ["introeval", form.dataset.user, classroom, file.name, file.size, file.lastModified].join("-"),
       onAfterResponse: (request, response) => {
         this.submission = response.getHeader("Submission-Location") || this.submission;
@@ -163,15 +163,15 @@ class Item {
 
   progress(sent, total) {
     this.part("progress").value = (100 * sent) / total;
-    if (!this.isPaused) this.say("uploading", word("sent", { sent: megabytes(sent), total: megabytes(total) }));
+    if (!this.isPaused) this.show("uploading", word("sent", { sent: megabytes(sent), total: megabytes(total) }));
   }
 
-  /** What a network or a server that is away fixes when it is back. */
+  /** Whether to retry: when the network or the server failed. */
   mayGoOn(error) {
     const status = error.originalResponse?.getStatus() ?? 0;
     const isLater = Boolean(error.originalResponse?.getHeader("Retry-After"));
     if (status && status < 500 && !isLater) return TRY_AGAIN.includes(status);
-    if (!this.isPaused) this.say("interrupted", reasonOf(error) || word("away"));
+    if (!this.isPaused) this.show("interrupted", reasonOf(error) || word("away"));
     return true;
   }
 
@@ -180,7 +180,7 @@ class Item {
     if (this.isNew) {
       this.row.remove();
     } else {
-      this.say("before", word("not_twice"));
+      this.show("before", word("not_twice"));
       this.end();
     }
     this.line.handedIn();
@@ -188,7 +188,7 @@ class Item {
   }
 
   fail(reason) {
-    this.say("not_uploaded", reason);
+    this.show("not_uploaded", reason);
     this.row.classList.add("failed");
     this.part("[data-line]").setAttribute("role", "alert");
     this.end();
@@ -205,10 +205,10 @@ class Item {
     this.isPaused = !this.isPaused;
     this.label("[data-pause]", this.isPaused ? "go_on" : "pause");
     if (this.isPaused) {
-      this.say("paused", this.part("[data-line]").textContent);
+      this.show("paused", this.part("[data-line]").textContent);
       this.upload?.abort();
     } else {
-      this.say(this.upload ? "uploading" : "waiting");
+      this.show(this.upload ? "uploading" : "waiting");
       this.upload?.start();
     }
   }
@@ -236,8 +236,8 @@ function megabytes(bytes) {
 /** The server's words, if it sent any. */
 function reasonOf(error) {
   try {
-    const said = JSON.parse(error.originalResponse.getBody());
-    return `${said.title}. ${said.what} ${said.todo}`;
+    const problem = JSON.parse(error.originalResponse.getBody());
+    return `${problem.title}. ${problem.what} ${problem.todo}`;
   } catch {
     return "";
   }

@@ -1,6 +1,6 @@
-// Everything that is said comes from the page's template #words, so that it can be translated there.
+// All texts that scripts show come from the page's template #words, where they are translated.
 
-/** The words of that name, with {facts} filled in. */
+/** The text of that name, with {facts} filled in. */
 export function word(name, facts = {}) {
   const places = document.getElementById("words").content;
   const text = places.querySelector(`[data-word="${name}"]`).textContent;
@@ -13,12 +13,12 @@ export function clock(seconds) {
   return `${Math.floor(whole / 60)}:${String(whole % 60).padStart(2, "0")}`;
 }
 
-/** A moment by the student's own clock, written as all pages do: "10:32". */
+/** A time in the browser's time zone, formatted as on all pages: "10:32". */
 export function timeOf(moment) {
   return new Date(moment).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
 }
 
-/** … and the day in the page's language, since it stands in its sentences. */
+/** The day in the page's language, since it is part of its sentences. */
 export function dayOf(moment) {
   return new Date(moment).toLocaleDateString(document.documentElement.lang, { day: "numeric", month: "short" });
 }

@@ -103,7 +103,7 @@ class World:
     sessions: dict[str, SimpleCookie]
 
     def key(self, name: str) -> object:
-        """Classes are counted, all else has an id that nobody guesses."""
+        """Classes have counted ids, all else ids that can't be guessed."""
         if "<int:" in ROUTES[name].pattern:
             return self.cast.classroom.pk
         return self.upload.pk if name == "upload" else self.submission.pk
@@ -140,7 +140,7 @@ def ask(client: Client, method: str, name: str, key: object) -> Any:
 
 @contextmanager
 def undone() -> Iterator[None]:
-    """Whatever happens in it did not happen."""
+    """All changes made in it are rolled back."""
     with transaction.atomic():
         yield
         transaction.set_rollback(True)

@@ -16,11 +16,11 @@ __all__ = ["disk"]
 
 
 def ask(user: User, path: str, *, status: int = 200) -> Any:
-    """What the API says to `user`, signed in."""
+    """What the API answers `user`, signed in."""
     return _said(signed_in(user).get(f"/api/{path}"), status)
 
 
-def tell(user: User, path: str, *, status: int = 200) -> Any:
+def send(user: User, path: str, *, status: int = 200) -> Any:
     """… to a POST."""
     return _said(signed_in(user).post(f"/api/{path}"), status)
 

@@ -1,4 +1,4 @@
-"""Whatever goes wrong under /api/ is told in one shape, with words, by the status that says what it is."""
+"""Every error under /api/ is answered in one shape, with words and the right status."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from evaluations.pages import result
 from evaluations.rating import feedback
 from queueing.models import Pause, Worker
 from tests.conftest import Cast
-from tests.evaluations.api.conftest import ask, tell
+from tests.evaluations.api.conftest import ask, send
 from tests.evaluations.material import claim, finish, foretell, hand_in, pushed_to, write_long_results, write_results
 from tests.evaluations.views.conftest import signed_in
 
@@ -74,19 +74,19 @@ def test_api_socket_and_page_say_the_same(cast: Cast, waiting: Submission) -> No
 def test_api_socket_and_page_say_how_long_it_still_takes(cast: Cast, waiting: Submission) -> None:
     Worker.objects.create(node="lab-pc", pid=1)
 
-    def told() -> tuple[object, str, str]:
+    def shown() -> tuple[object, str, str]:
         page = signed_in(cast.ada).get("/").content.decode()
         return ask(cast.ada, f"status/{waiting.pk}")["estimate"], pushed_to(cast.ada)[0]["html"], page
 
-    estimate, *htmls = told()
+    estimate, *htmls = shown()
     assert estimate is None
     assert all("estimating…" in html for html in htmls)
     foretell(waiting, 245.5, 350.0)
-    estimate, *htmls = told()
+    estimate, *htmls = shown()
     assert estimate == {"low_seconds": 245.5, "high_seconds": 350.0}
     assert all("about 4–6 min" in html for html in htmls)
     Pause.objects.start("stt", by="admin:1", reason="fire drill")
-    estimate, *htmls = told()
+    estimate, *htmls = shown()
     assert estimate is None
     assert not any("4–6 min" in html or "estimating" in html for html in htmls)
 
@@ -158,18 +158,18 @@ def test_attempts_say_how_they_ended(cast: Cast, failed: Submission) -> None:
 
 
 def test_a_failed_one_is_tried_again_once(cast: Cast, failed: Submission) -> None:
-    assert tell(cast.ada, f"submissions/{failed.pk}/retry")["status"] == "retry_queued"
-    assert tell(cast.ada, f"submissions/{failed.pk}/retry", status=409)["code"] == "nothing_to_retry"
+    assert send(cast.ada, f"submissions/{failed.pk}/retry")["status"] == "retry_queued"
+    assert send(cast.ada, f"submissions/{failed.pk}/retry", status=409)["code"] == "nothing_to_retry"
 
 
 def test_a_teacher_tries_again_too(cast: Cast, failed: Submission) -> None:
-    assert tell(cast.teacher, f"submissions/{failed.pk}/retry")["status"] == "retry_queued"
+    assert send(cast.teacher, f"submissions/{failed.pk}/retry")["status"] == "retry_queued"
     assert failed.evaluation_task.events.get(kind="retry").detail["by"] == str(cast.teacher.pk)
 
 
 def test_a_waiting_one_is_cancelled_once(cast: Cast, waiting: Submission) -> None:
-    assert tell(cast.ada, f"submissions/{waiting.pk}/cancel")["status"] == "cancelled"
-    assert tell(cast.ada, f"submissions/{waiting.pk}/cancel", status=409)["code"] == "nothing_to_cancel"
+    assert send(cast.ada, f"submissions/{waiting.pk}/cancel")["status"] == "cancelled"
+    assert send(cast.ada, f"submissions/{waiting.pk}/cancel", status=409)["code"] == "nothing_to_cancel"
 
 
 def test_processing_status_has_a_word_for_every_pipeline(cast: Cast, waiting: Submission) -> None:

@@ -33,7 +33,7 @@ and the commands take them from one catalogue, `evaluations/errors/catalogue.py`
 `python -m tests.evaluations.errors.raised`, and a test compares the two. Technical detail is for staff: a task's page
 in the admin (`error detail`), and the log.
 
-The API tells an error as `{code, title, what, todo, id}`. A submission's `id` is its task's number and a count: the
+The API returns an error as `{code, title, what, todo, id}`. A submission's `id` is its task's number and a count: the
 admin finds the task by the number. A refused request's `id` is in the log, in a line `refused`.
 
 Where it shows: *a submission* has it as the reason for which it failed or is tried again (the student's list, the
@@ -104,8 +104,8 @@ def page() -> str:
 def _doors(doors: set[str]) -> str:
     """`a submission; a request, 400, 413`."""
     statuses = sorted(door.rpartition(" ")[2] for door in doors if door.startswith("a request"))
-    told = [*sorted(doors & {SUBMISSION, COMMAND}), *([f"a request, {', '.join(statuses)}"] if statuses else [])]
-    return "; ".join(told)
+    found = [*sorted(doors & {SUBMISSION, COMMAND}), *([f"a request, {', '.join(statuses)}"] if statuses else [])]
+    return "; ".join(found)
 
 
 if __name__ == "__main__":

@@ -51,10 +51,10 @@ def test_a_code_nobody_has_words_for_is_unexpected() -> None:
     assert catalogue.explain("no_such_code") == catalogue.explain("unexpected")
 
 
-def test_a_program_is_told_the_same_words_with_what_is_special_about_the_case() -> None:
-    told = catalogue.problem("not_understood", id="17-4", detail="page: too small.")
+def test_a_program_is_problem_the_same_words_with_what_is_special_about_the_case() -> None:
+    problem = catalogue.problem("not_understood", id="17-4", detail="page: too small.")
     words = catalogue.explain("not_understood")
-    assert told == {
+    assert problem == {
         "code": "not_understood",
         "title": words.title,
         "what": f"{words.what} page: too small.",

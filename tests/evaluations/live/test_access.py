@@ -1,4 +1,4 @@
-"""S22 for sockets: each WebSocket route of the routing, and what of Ada's each kind of user hears on it."""
+"""S22 for sockets: each WebSocket route of the routing, and what of Ada's each kind of user receives on it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.evaluations.routes import sockets, undeclared
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-# route → who hears of Ada's own work; everybody else who is signed in hears of the queue alone, the rest is sent away.
+# route → who receives updates of Ada's work; other signed-in users get those of the queue alone, the rest is refused.
 MATRIX: Final = {"ws/dashboard": {"ada"}}
 SIGNED_IN: Final = ("ada", "bo", "outsider", "teacher", "other_teacher", "root")
 
@@ -48,15 +48,15 @@ async def test_of_adas_work_only_she_hears(cast: Cast, route: str) -> None:
         open_sockets[who] = socket(route, cookie_of(session))
         assert (await open_sockets[who].connect(timeout=PATIENCE_SECONDS))[0], who
 
-    async def heard(who: str) -> str:
-        """Everything up to the news that somebody's work has begun."""
+    async def received_by(who: str) -> str:
+        """Everything up to the update that some work has begun."""
         begun = await until(open_sockets[who], lambda message: message.get("summary", message).get("running", 0) > 0)
         return json.dumps(begun)
 
     await elsewhere(claim, submission, await elsewhere(Worker.objects.create, node="lab-pc", pid=1))
     # One after the other: a communicator that receives patches channels, and two at once never take it back.
-    told = {who: await heard(who) for who in SIGNED_IN}
+    received = {who: await received_by(who) for who in SIGNED_IN}
     for one in open_sockets.values():
         await hang_up(one)
     marks = (str(submission.pk), "ours.mp4", "task_update")
-    assert {who for who, words in told.items() if any(mark in words for mark in marks)} == MATRIX[route]
+    assert {who for who, words in received.items() if any(mark in words for mark in marks)} == MATRIX[route]

@@ -1,4 +1,4 @@
-"""News on their way to the sockets' processes: said once, said again when it was said again, not into the void."""
+"""The broker: equal messages are sent once, or again if published after that; a failed layer rests for a while."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import pytest
 from evaluations.live import broker as module
 from evaluations.live.broker import Broker, Message
 
-LOOK: Message = {"type": "look"}
+REFRESH: Message = {"type": "refresh"}
 
 
 def test_what_is_said_while_it_is_being_sent_is_sent_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its reader may have looked already when the second change came."""
+    """A hub may have read the database already when the second change came."""
     sent: list[Message] = []
     sending, may_end = threading.Event(), threading.Event()
 
@@ -25,12 +25,12 @@ def test_what_is_said_while_it_is_being_sent_is_sent_again(monkeypatch: pytest.M
 
     monkeypatch.setattr(module, "_send", send)
     broker = Broker()
-    broker.publish(dict(LOOK))
+    broker.publish(dict(REFRESH))
     assert sending.wait(10)
-    broker.publish(dict(LOOK))
+    broker.publish(dict(REFRESH))
     may_end.set()
     broker.flush(10)
-    assert sent == [LOOK, LOOK]
+    assert sent == [REFRESH, REFRESH]
 
 
 def test_a_broker_that_failed_is_left_alone_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -43,10 +43,10 @@ def test_a_broker_that_failed_is_left_alone_for_a_while(monkeypatch: pytest.Monk
     monkeypatch.setattr(module, "_send", send)
     broker = Broker()
     for _ in range(3):
-        broker.publish(dict(LOOK))
+        broker.publish(dict(REFRESH))
         broker.flush(10)
-    assert tried == [LOOK]
+    assert tried == [REFRESH]
     broker.quiet_until = 0.0
-    broker.publish(dict(LOOK))
+    broker.publish(dict(REFRESH))
     broker.flush(10)
     assert len(tried) == 2

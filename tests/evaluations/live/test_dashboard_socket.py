@@ -1,4 +1,4 @@
-"""The socket on the real broker: what it says, to whom, and that it is right when messages are lost."""
+"""The socket with the real broker: what it sends, to whom, and that it is right when messages are lost."""
 
 from __future__ import annotations
 
@@ -93,11 +93,11 @@ async def hang_up(socket: WebsocketCommunicator) -> None:
 
 
 async def until(socket: WebsocketCommunicator, wanted: Callable[[Message], bool]) -> list[Message]:
-    """Everything the socket says up to the first message that is `wanted`."""
-    heard: list[Message] = []
-    while not heard or not wanted(heard[-1]):
-        heard.append(await socket.receive_json_from(timeout=PATIENCE_SECONDS))
-    return heard
+    """Everything the socket sends up to the first message that is `wanted`."""
+    received: list[Message] = []
+    while not received or not wanted(received[-1]):
+        received.append(await socket.receive_json_from(timeout=PATIENCE_SECONDS))
+    return received
 
 
 async def test_nobody_listens_without_a_login(cast: Cast) -> None:
@@ -123,7 +123,7 @@ async def test_the_first_message_is_everything_there_is(cast: Cast) -> None:
     assert (snapshot["summary"]["waiting"], snapshot["summary"]["running"]) == (2, 0)
 
 
-async def test_a_move_of_a_task_is_told(cast: Cast) -> None:
+async def test_a_move_of_a_task_is_sent(cast: Cast) -> None:
     submission = await elsewhere(hand_in, cast.ada, cast.classroom)
     async with dashboard(cast.ada) as socket:
         task = await elsewhere(claim, submission)
@@ -134,7 +134,7 @@ async def test_a_move_of_a_task_is_told(cast: Cast) -> None:
     assert 'data-status="stt_processing"' in update["html"]
 
 
-async def test_a_new_submission_and_its_end_are_told(cast: Cast) -> None:
+async def test_a_new_submission_and_its_end_are_sent(cast: Cast) -> None:
     async with dashboard(cast.ada) as socket:
         submission = await elsewhere(hand_in, cast.ada, cast.classroom)
         await until(socket, lambda message: message.get("status") == "uploaded")
@@ -144,7 +144,7 @@ async def test_a_new_submission_and_its_end_are_told(cast: Cast) -> None:
     assert "There is no sound in it" in update["html"]
 
 
-async def test_work_that_began_and_ended_between_two_looks_is_told(cast: Cast) -> None:
+async def test_work_that_began_and_ended_between_two_refreshes_is_sent(cast: Cast) -> None:
     @transaction.atomic
     def at_once() -> None:
         fail(hand_in(cast.ada, cast.classroom), Permanent(code="no_audio"))
@@ -155,16 +155,16 @@ async def test_work_that_began_and_ended_between_two_looks_is_told(cast: Cast) -
     assert update["status"] == "failed"
 
 
-async def test_what_others_hand_in_is_never_told(cast: Cast) -> None:
+async def test_what_others_hand_in_is_never_sent(cast: Cast) -> None:
     async with dashboard(cast.bo) as socket:
         submission = await elsewhere(hand_in, cast.ada, cast.classroom, name="secret-name.mp4")
         await elsewhere(claim, submission)
-        heard = await until(socket, lambda message: message.get("running") == 1)
-    assert {message["type"] for message in heard} == {"tasks_summary"}
-    assert "secret-name" not in str(heard)
+        received = await until(socket, lambda message: message.get("running") == 1)
+    assert {message["type"] for message in received} == {"tasks_summary"}
+    assert "secret-name" not in str(received)
 
 
-async def test_of_two_new_ones_the_older_is_told_first_so_that_the_newer_ends_on_top(cast: Cast) -> None:
+async def test_of_two_new_ones_the_older_is_sent_first_so_that_the_newer_ends_on_top(cast: Cast) -> None:
     def hand_in_two() -> None:
         with transaction.atomic():
             for name in ("older.mp4", "newer.mp4"):
@@ -172,12 +172,12 @@ async def test_of_two_new_ones_the_older_is_told_first_so_that_the_newer_ends_on
 
     async with dashboard(cast.ada) as socket:
         await elsewhere(hand_in_two)
-        heard = await until(socket, lambda message: message.get("waiting") == 2)
-    rows_told = [message["html"] for message in heard if message["type"] == "task_update"]
-    assert ["older.mp4" in html for html in rows_told] == [True, False]
+        received = await until(socket, lambda message: message.get("waiting") == 2)
+    sent_rows = [message["html"] for message in received if message["type"] == "task_update"]
+    assert ["older.mp4" in html for html in sent_rows] == [True, False]
 
 
-async def test_everybody_hears_when_the_line_moves(cast: Cast) -> None:
+async def test_everybody_gets_an_update_when_the_line_moves(cast: Cast) -> None:
     first = await elsewhere(hand_in, cast.ada, cast.classroom)
     mine = await elsewhere(hand_in, cast.bo, cast.classroom)
     async with dashboard(cast.bo) as socket:
@@ -188,7 +188,7 @@ async def test_everybody_hears_when_the_line_moves(cast: Cast) -> None:
     assert "You are 1st of 1" in update["html"]
 
 
-async def test_a_change_of_phase_is_told(cast: Cast) -> None:
+async def test_a_change_of_phase_is_sent(cast: Cast) -> None:
     await elsewhere(hand_in, cast.bo, cast.classroom)
     await elsewhere(Worker.objects.create, node="lab-pc", pid=1)
     async with dashboard(cast.ada) as socket:
@@ -203,36 +203,36 @@ def progress(task: Task, steps: int) -> None:
         task.note_progress(done, steps)
 
 
-async def test_a_pause_and_its_end_are_told_with_why_a_video_waits(cast: Cast) -> None:
+async def test_a_pause_and_its_end_are_sent_with_why_a_video_waits(cast: Cast) -> None:
     await elsewhere(Worker.objects.create, node="lab-pc", pid=1)
     await elsewhere(hand_in, cast.ada, cast.classroom)
     async with dashboard(cast.ada) as socket:
         await elsewhere(Pause.objects.start, "stt", by="admin:1", reason="fire drill")
-        heard = await until(socket, lambda message: message["type"] == "phase_change")
-        assert "fire drill" in heard[-1]["words"]
-        assert any("fire drill" in message.get("html", "") for message in heard)
+        received = await until(socket, lambda message: message["type"] == "phase_change")
+        assert "fire drill" in received[-1]["words"]
+        assert any("fire drill" in message.get("html", "") for message in received)
         await elsewhere(Pause.objects.all().end, by="admin:1")
-        heard = await until(socket, lambda message: message["type"] == "phase_change")
-        assert "fire drill" not in heard[-1]["words"]
+        received = await until(socket, lambda message: message["type"] == "phase_change")
+        assert "fire drill" not in received[-1]["words"]
 
 
-async def test_a_pause_that_runs_out_is_told_though_nobody_lifts_it(cast: Cast) -> None:
+async def test_a_pause_that_runs_out_is_sent_though_nobody_ends_it(cast: Cast) -> None:
     await elsewhere(Worker.objects.create, node="lab-pc", pid=1)
     await elsewhere(Pause.objects.start, "stt", by="admin:1", reason="fire drill")
     async with dashboard(cast.ada) as socket:
         assert "fire drill" in socket.snapshot["phase"]["words"]
-        await asyncio.sleep(hub.WATCH_SECONDS + 0.5)  # the lookout has seen the pause
+        await asyncio.sleep(hub.WATCH_SECONDS + 0.5)  # the hub has read the pause
         await elsewhere(Pause.objects.update, since=in_seconds(-100), until=in_seconds(-1))
         change = (await until(socket, lambda message: message["type"] == "phase_change"))[-1]
         assert "fire drill" not in change["words"]
 
 
-async def test_a_wait_that_can_be_told_now_is_told_though_nothing_moved(cast: Cast) -> None:
+async def test_a_wait_that_can_be_estimated_now_is_sent_though_nothing_moved(cast: Cast) -> None:
     await elsewhere(Worker.objects.create, node="lab-pc", pid=1)
     submission = await elsewhere(hand_in, cast.ada, cast.classroom)
     async with dashboard(cast.ada) as socket:
         assert "estimating…" in socket.snapshot["rows"][0]["html"]
-        await asyncio.sleep(hub.WATCH_SECONDS + 0.5)  # the lookout has seen that there was none
+        await asyncio.sleep(hub.WATCH_SECONDS + 0.5)  # the hub has read that there was none
         await elsewhere(foretell, submission, 245.0, 350.0)
         update = (await until(socket, lambda message: message["type"] == "task_update"))[-1]
     assert "about 4–6 min" in update["html"]
@@ -243,8 +243,8 @@ async def test_a_burst_becomes_a_few_messages_and_the_last_one_is_right(cast: Ca
     task = await elsewhere(claim, submission)
     async with dashboard(cast.ada) as socket:
         await elsewhere(progress, task, 200)
-        heard = await until(socket, lambda message: "200 of 200 seconds" in message.get("html", ""))
-    assert len(heard) < 50
+        received = await until(socket, lambda message: "200 of 200 seconds" in message.get("html", ""))
+    assert len(received) < 50
 
 
 async def test_lost_messages_cost_a_moment_and_nothing_else(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -266,39 +266,37 @@ async def test_a_page_can_ask_for_everything_again(cast: Cast) -> None:
 
 
 @pytest.mark.parametrize("text", ["{}", "not json", '{"type": "look", "task_id": 1}', "snapshot " * 1000])
-async def test_anything_else_a_page_says_is_ignored(cast: Cast, text: str) -> None:
+async def test_anything_else_a_page_sends_is_ignored(cast: Cast, text: str) -> None:
     async with dashboard(cast.ada) as socket:
         await socket.send_to(text_data=text)
         await socket.send_to(bytes_data=b"\x00\xff")
         await elsewhere(hand_in, cast.ada, cast.classroom)
-        heard = await until(socket, lambda message: message["type"] == "task_update")
-    assert "snapshot" not in [message["type"] for message in heard]
+        received = await until(socket, lambda message: message["type"] == "task_update")
+    assert "snapshot" not in [message["type"] for message in received]
 
 
 async def test_messages_are_numbered_so_that_a_gap_shows(cast: Cast) -> None:
     async with dashboard(cast.ada) as socket:
         submission = await elsewhere(hand_in, cast.ada, cast.classroom)
-        heard = await until(socket, lambda message: message.get("status") == "uploaded")
+        received = await until(socket, lambda message: message.get("status") == "uploaded")
         await elsewhere(fail, submission, Permanent(code="no_audio"))
-        heard += await until(socket, lambda message: message.get("status") == "failed")
-    assert [message["seq"] for message in [socket.snapshot, *heard]] == list(range(1, len(heard) + 2))
+        received += await until(socket, lambda message: message.get("status") == "failed")
+    assert [message["seq"] for message in [socket.snapshot, *received]] == list(range(1, len(received) + 2))
 
 
-async def test_a_page_with_nothing_to_hear_still_hears_that_it_is_looked_after(
-    cast: Cast, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_page_without_updates_gets_heartbeats(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hub, "WATCH_SECONDS", 0.1)
     monkeypatch.setattr(messages, "HEARTBEAT_SECONDS", 0.3)
     async with dashboard(cast.ada) as socket:
-        heard = [await socket.receive_json_from(timeout=PATIENCE_SECONDS) for _ in range(2)]
-        assert heard == [{"type": "heartbeat", "seq": 2}, {"type": "heartbeat", "seq": 3}]
-        # A server that can't look says nothing, so that the page says how old it is.
-        monkeypatch.setattr(messages, "look", lambda *args: 1 / 0)
+        received = [await socket.receive_json_from(timeout=PATIENCE_SECONDS) for _ in range(2)]
+        assert received == [{"type": "heartbeat", "seq": 2}, {"type": "heartbeat", "seq": 3}]
+        # A server that can't read the database sends nothing, so that the page shows how old it is.
+        monkeypatch.setattr(messages, "find_updates", lambda *args: 1 / 0)
         while not await socket.receive_nothing(timeout=1):
             await socket.receive_json_from()
 
 
-async def test_two_windows_of_a_student_are_told_the_same(cast: Cast) -> None:
+async def test_two_windows_of_a_student_are_sent_the_same(cast: Cast) -> None:
     submission = await elsewhere(hand_in, cast.ada, cast.classroom)
     async with dashboard(cast.ada) as first:
         await elsewhere(fail, submission, Permanent(code="no_audio"))
@@ -310,7 +308,7 @@ async def test_two_windows_of_a_student_are_told_the_same(cast: Cast) -> None:
                 assert await until(socket, lambda message: message.get("status") == "retry_queued")
 
 
-async def test_a_row_that_cannot_be_shown_keeps_no_news_from_others(
+async def test_a_row_that_cannot_be_shown_keeps_no_updates_from_others(
     cast: Cast, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shown = rows.render
@@ -357,7 +355,7 @@ async def test_signing_out_closes_the_socket_of_each_window(cast: Cast) -> None:
 async def test_a_socket_closes_only_when_its_page_would_be_asked_to_sign_in(
     cast: Cast, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Django says that somebody signed out before it drops the session; a page that reloads early stays signed in."""
+    """Django signals the logout before it deletes the session; a page that reloads before that stays signed in."""
     flush = SessionStore.flush
 
     def late(store: SessionStore) -> None:
@@ -407,7 +405,7 @@ def give_password(user: User) -> None:
 
 
 @pytest.mark.parametrize("end", [forget_session, switch_off, give_password, User.delete])
-async def test_a_session_that_ends_without_a_word_ends_its_socket_at_the_next_check(
+async def test_a_session_that_ends_without_a_signal_ends_its_socket_at_the_next_check(
     cast: Cast, monkeypatch: pytest.MonkeyPatch, end: Callable[[User], object]
 ) -> None:
     """S37: within 60 s, here 1."""
@@ -417,14 +415,14 @@ async def test_a_session_that_ends_without_a_word_ends_its_socket_at_the_next_ch
     await socket.connect(timeout=PATIENCE_SECONDS)
     await socket.receive_json_from(timeout=PATIENCE_SECONDS)
     await elsewhere(end, cast.ada)
-    while (said := await socket.receive_output(timeout=PATIENCE_SECONDS))["type"] == "websocket.send":
+    while (output := await socket.receive_output(timeout=PATIENCE_SECONDS))["type"] == "websocket.send":
         pass
-    assert said == {"type": "websocket.close", "code": 4401}
+    assert output == {"type": "websocket.close", "code": 4401}
     await hang_up(socket)
 
 
 async def test_one_student_opens_a_few_windows_and_no_more(cast: Cast) -> None:
-    """Each costs memory, whatever it is sent; a page that is refused asks for news by itself."""
+    """Each costs memory; a page that is refused polls."""
     hers, his = await login(cast.ada), await login(cast.bo)
     windows = [socket_for(hers) for _ in range(consumer.MAX_WINDOWS)]
     assert [(await window.connect(timeout=PATIENCE_SECONDS))[0] for window in windows] == [True] * len(windows)
@@ -438,7 +436,7 @@ async def test_one_student_opens_a_few_windows_and_no_more(cast: Cast) -> None:
         await hang_up(window)
 
 
-async def test_when_nobody_looks_on_nothing_of_the_listening_stays(cast: Cast) -> None:
+async def test_when_the_last_socket_closes_its_channel_is_discarded(cast: Cast) -> None:
     groups = channel_layers["default"]._get_layer().groups
     for _ in range(3):
         async with dashboard(cast.ada):
@@ -449,7 +447,7 @@ async def test_when_nobody_looks_on_nothing_of_the_listening_stays(cast: Cast) -
 
 
 async def test_a_session_that_can_not_be_checked_ends_no_socket(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A database that is away for a moment signs nobody out."""
+    """A database that is down for a moment signs nobody out."""
     checks: list[int] = []
 
     async def may_stay(user_id: int, session_key: str) -> bool:
@@ -465,7 +463,7 @@ async def test_a_session_that_can_not_be_checked_ends_no_socket(cast: Cast, monk
         assert await until(socket, lambda message: message["type"] == "task_update")
 
 
-def test_a_broker_that_is_away_breaks_no_work(
+def test_a_broker_that_is_down_breaks_no_work(
     cast: Cast, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     away = RedisPubSubChannelLayer(hosts=["redis://127.0.0.1:1"])

@@ -1,4 +1,4 @@
-"""The lookout by itself, with windows and looks that are made up."""
+"""The hub by itself, with fake sockets and a fake reading of the database."""
 
 from __future__ import annotations
 
@@ -13,58 +13,58 @@ from evaluations.live import hub, messages
 from evaluations.live.hub import DashboardHub
 from evaluations.live.messages import SentState, Update
 
-LOOK_SECONDS = 0.1
+READ_SECONDS = 0.1
 
 
 @dataclass(eq=False)
-class Window:
+class FakeSocket:
     user_id: int = 1
-    told: SentState = field(default_factory=SentState)
-    heard: list[str] = field(default_factory=list)
+    sent: SentState = field(default_factory=SentState)
+    received: list[str] = field(default_factory=list)
 
-    async def tell(self, telling: Update) -> None:
-        self.told = telling.told
-        self.heard += telling.texts
+    async def send_update(self, update: Update) -> None:
+        self.sent = update.sent
+        self.received += update.texts
 
     def end_session(self, mark: str) -> None: ...
 
 
-async def test_however_long_a_look_takes_half_of_the_time_is_left_to_others(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_however_long_a_refresh_takes_half_of_the_time_is_left_to_others(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hub, "PAUSE_SECONDS", 0.0)
-    looks: list[float] = []
-    watched, window = DashboardHub(), Window()
+    refreshes: list[float] = []
+    hub_under_test, socket = DashboardHub(), FakeSocket()
 
-    def look(audience: Sequence[object], now: float) -> list[None]:
-        looks.append(now)
-        watched.wake()  # there is always more
-        time.sleep(LOOK_SECONDS)
+    def find_updates(audience: Sequence[object], now: float) -> list[None]:
+        refreshes.append(now)
+        hub_under_test.wake()  # something changes all the time
+        time.sleep(READ_SECONDS)
         return [None] * len(audience)
 
-    monkeypatch.setattr(messages, "look", look)
-    watched.join(window)
-    await asyncio.sleep(15 * LOOK_SECONDS)
-    watched.leave(window)
-    assert 0 < len(looks) <= 8
+    monkeypatch.setattr(messages, "find_updates", find_updates)
+    hub_under_test.join(socket)
+    await asyncio.sleep(15 * READ_SECONDS)
+    hub_under_test.leave(socket)
+    assert 0 < len(refreshes) <= 8
 
 
-async def test_what_was_found_before_a_page_asked_for_everything_is_not_told_to_it(
+async def test_what_was_found_before_a_page_asked_for_everything_is_not_sent_to_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    watched, window = DashboardHub(), Window()
+    hub_under_test, socket = DashboardHub(), FakeSocket()
     before = SentState(number=7)
-    window.told = before
+    socket.sent = before
 
-    def look(audience: Sequence[tuple[int, SentState]], now: float) -> list[Update]:
+    def find_updates(audience: Sequence[tuple[int, SentState]], now: float) -> list[Update]:
         if audience[0][1] is before:
-            window.told = SentState()  # as when the page says "snapshot"
-            watched.wake()
+            socket.sent = SentState()  # as when the page sends "snapshot"
+            hub_under_test.wake()
             return [Update(("the eighth",), SentState(number=8))]
         return [Update(("everything",), SentState(number=1))]
 
-    monkeypatch.setattr(messages, "look", look)
-    watched.join(window)
+    monkeypatch.setattr(messages, "find_updates", find_updates)
+    hub_under_test.join(socket)
     async with asyncio.timeout(10):
-        while not window.heard:
+        while not socket.received:
             await asyncio.sleep(0.01)
-    watched.leave(window)
-    assert window.heard == ["everything"]
+    hub_under_test.leave(socket)
+    assert socket.received == ["everything"]

@@ -28,7 +28,7 @@ class Recipe:
     name: str
     muxer: str
     audio: str
-    container: str  # as the probe should call it
+    container: str  # as `MediaFacts` names it
     media_type: str
     rate: int = 44_100
     video: str | None = None
@@ -155,7 +155,7 @@ def long_tags(path: Path, *, characters: int) -> Path:
 
 
 def wav(samples: bytes, *, rate: int = 16_000, claimed: int | None = None, kind: int = 1, bits: int = 16) -> bytes:
-    """A WAV file whose header claims `claimed` bytes of sound, whatever there is."""
+    """A WAV file whose header claims `claimed` bytes of sound, whatever it has."""
     claimed = len(samples) if claimed is None else claimed
     shape = struct.pack("<HHIIHH", kind, 1, rate, rate * bits // 8, bits // 8, bits)
     header = b"RIFF" + struct.pack("<I", (36 + claimed) & 0xFFFFFFFF) + b"WAVEfmt " + struct.pack("<I", 16) + shape

@@ -1,4 +1,4 @@
-"""S01, S02, S03, S04, S06, S07, S08: files that mean harm are refused, and nobody else's file or network is touched."""
+"""S01, S02, S03, S04, S06, S07, S08: malicious files are refused, and no other file and no network is accessed."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 from evaluations.media.container import open_media
-from evaluations.media.decode import decode, probe
+from evaluations.media.decode import decode
 from queueing.exceptions import Permanent
 from tests.evaluations.media import corpus
 from tests.evaluations.media.conftest import Clips
+from tests.evaluations.media.reading import read_facts
 from tests.evaluations.media.watching import Listener, opens_of
 
 PLAYLISTS = sorted(corpus.playlists(Path("/x/y"), ""))
@@ -37,7 +38,7 @@ def foreign(clips: Clips, tmp_path: Path) -> Path:
 
 def refusal(path: Path) -> str:
     with pytest.raises(Permanent) as caught:
-        probe(path)
+        read_facts(path)
     return caught.value.code
 
 
@@ -134,7 +135,7 @@ def test_decoding_stops_at_the_limit_of_decoded_samples(bomb: Path) -> None:
 def test_a_header_that_claims_more_sound_than_there_is_is_not_believed(claimed: int, tmp_path: Path) -> None:
     path = tmp_path / "lie.wav"
     path.write_bytes(corpus.wav(b"\1\0" * 48_000, claimed=claimed))
-    assert probe(path).duration == 3.0
+    assert read_facts(path).duration == 3.0
 
 
 @pytest.mark.parametrize(("width", "height"), [(8192, 4608), (5000, 300), (300, 5000), (2400, 2400)])
@@ -154,14 +155,14 @@ def test_a_header_that_claims_a_picture_beyond_all_measure_is_refused(clips: Cli
 
 @pytest.mark.parametrize(("width", "height"), [(4096, 2304), (2304, 4096)])
 def test_the_largest_picture_is_accepted_upright_and_sideways(width: int, height: int, tmp_path: Path) -> None:
-    facts = probe(corpus.flood_of_pixels(tmp_path / "film.mkv", width=width, height=height))
+    facts = read_facts(corpus.flood_of_pixels(tmp_path / "film.mkv", width=width, height=height))
     assert (facts.width, facts.height) == (width, height)
 
 
 def test_a_video_codec_that_nobody_knows_does_not_spoil_the_sound(clips: Clips, tmp_path: Path) -> None:
     path = tmp_path / "film.webm"
     path.write_bytes(clips["film.webm"].read_bytes().replace(b"V_VP8", b"V_XX8"))
-    facts = probe(path)
+    facts = read_facts(path)
     assert facts.video_codec is None
     assert facts.duration == pytest.approx(2.0, abs=0.05)
 
@@ -178,18 +179,18 @@ def test_more_than_sixteen_streams_are_refused(count: int, tmp_path: Path) -> No
 
 
 def test_sixteen_streams_are_accepted(tmp_path: Path) -> None:
-    assert probe(corpus.many_streams(tmp_path / "many.mkv", count=16)).duration == pytest.approx(0.1)
+    assert read_facts(corpus.many_streams(tmp_path / "many.mkv", count=16)).duration == pytest.approx(0.1)
 
 
 def test_tags_beyond_measure_are_refused(tmp_path: Path) -> None:
     assert refusal(corpus.long_tags(tmp_path / "tags.mkv", characters=2_000_000)) == "unreadable"
-    assert probe(corpus.long_tags(tmp_path / "fine.mkv", characters=20_000)).container == "matroska"
+    assert read_facts(corpus.long_tags(tmp_path / "fine.mkv", characters=20_000)).container == "matroska"
 
 
-def test_a_film_that_is_also_a_page_is_probed_as_a_film(clips: Clips, tmp_path: Path) -> None:
+def test_a_film_that_is_also_a_page_is_read_as_a_film(clips: Clips, tmp_path: Path) -> None:
     path = tmp_path / "film.html"
     path.write_bytes(clips["film.webm"].read_bytes() + b"<script>alert(1)</script>")
-    assert probe(path).container == "webm"
+    assert read_facts(path).container == "webm"
 
 
 def test_what_is_left_of_a_damaged_recording_is_used_and_called_damaged(tmp_path: Path) -> None:
@@ -210,7 +211,7 @@ def test_holes_in_the_middle_leave_the_rest(tmp_path: Path) -> None:
     data[len(data) // 2 : len(data) // 2 + 2000] = b"\xff" * 2000
     holed = tmp_path / "holed.m4a"
     holed.write_bytes(data)
-    facts = probe(holed)
+    facts = read_facts(holed)
     assert facts.damaged
     assert facts.duration > 2.0
 

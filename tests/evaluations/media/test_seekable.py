@@ -205,7 +205,7 @@ def test_copies_are_counted_and_a_copy_without_its_original_is_a_stray(recording
 
 
 def test_who_waited_for_a_maker_whose_part_is_gone_does_not_publish_anothers(recording: Path) -> None:
-    """The submission was deleted meanwhile, or somebody tidied up: what lies there now is not theirs."""
+    """The submission was deleted meanwhile, or the copy removed: the file that is there now is another one's."""
     part = recording.with_name("seekable.part")
     with part.open("wb") as held, ThreadPoolExecutor(1) as pool:
         fcntl.flock(held, fcntl.LOCK_EX)
@@ -220,13 +220,13 @@ def test_who_waited_for_a_maker_whose_part_is_gone_does_not_publish_anothers(rec
 
 
 def waits_for(path: Path) -> bool:
-    """Whether somebody waits for the lock of that file, as the kernel says."""
+    """Whether a process waits for the lock of that file, by the kernel."""
     inode = str(path.stat().st_ino)
     return any("->" in line and inode in line for line in Path("/proc/locks").read_text().splitlines())
 
 
 def test_a_copy_is_on_the_disk_before_it_has_its_name(recording: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Else a power cut leaves a torn one, and nobody makes it again."""
+    """Else a power cut leaves a torn one, which is not made again."""
     part, copy, synced, fsync = recording.with_name("seekable.part"), recording.with_name("seekable"), [], os.fsync
 
     def note(descriptor: int) -> None:

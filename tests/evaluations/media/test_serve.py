@@ -14,9 +14,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from evaluations.media import serve
-from evaluations.media.decode import probe
 from tests.evaluations.media import corpus
 from tests.evaluations.media.conftest import Clips
+from tests.evaluations.media.reading import read_facts
 
 # Closing a response closes old database connections, and an earlier test may have left one.
 pytestmark = pytest.mark.django_db
@@ -196,8 +196,8 @@ def test_an_empty_file_is_served_and_has_no_ranges(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("recipe", corpus.RECIPES, ids=lambda recipe: recipe.name)
-def test_the_type_follows_from_what_was_probed(recipe: corpus.Recipe, clips: Clips) -> None:
-    facts = probe(clips[recipe.name])
+def test_the_type_follows_from_what_was_decoded(recipe: corpus.Recipe, clips: Clips) -> None:
+    facts = read_facts(clips[recipe.name])
     assert serve.content_type(facts.container, video=facts.video_codec is not None) == recipe.media_type
 
 

@@ -1,4 +1,4 @@
-"""Who reads a film slowly, or waits for a copy of it, holds up nobody else: the site itself, without nginx in front."""
+"""Slow readers of a film, and requests that wait for a copy of it, block no others: the site without nginx in front."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_thirty_readers_of_a_whole_film_cost_neither_memory_nor_the_others_their
 
 @contextlib.contextmanager
 def copy_being_made(original: Path) -> Iterator[None]:
-    """Whoever asks for it waits."""
+    """Requests for it wait."""
     with original.with_name(f"{store.COPY}.part").open("wb") as part:
         fcntl.flock(part, fcntl.LOCK_EX)
         yield

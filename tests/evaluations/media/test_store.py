@@ -1,4 +1,4 @@
-"""S12: The store: whole and durable or not there, whatever fails, and never outside its folder."""
+"""S12: The store: files are whole and durable or not there at any failure, and never outside its folder."""
 
 from __future__ import annotations
 
@@ -141,12 +141,12 @@ FILE_CALLS = {"open", "close", "write", "pread", "fsync", "rename", "mkdir", "rm
 def on_file_calls(act: Callable[[str], None]) -> None:
     """Call `act` with the name of each of FILE_CALLS, right before this thread makes it."""
 
-    def look(frame: FrameType, event: str, called: object) -> None:
+    def trace(frame: FrameType, event: str, called: object) -> None:
         name = getattr(called, "__name__", "")
         if event == "c_call" and name in FILE_CALLS:
             act(name)
 
-    sys.setprofile(look)
+    sys.setprofile(trace)
 
 
 def killed_at(step: int, staged: Path, submission: UUID, root: Path) -> bool:

@@ -99,8 +99,10 @@ def test_a_socket_speaks_as_the_page_that_opened_it(query: bytes, language: str)
 
 def test_two_windows_of_one_student_are_told_in_their_languages(cast: Cast) -> None:
     hand_in(cast.ada, cast.classroom)
-    told = messages.look([(cast.ada.pk, messages.SentState(language)) for language in ("de", "en", "de")], 0.0)
-    german, english, again = ("".join(telling.texts) for telling in told if telling)
+    updates = messages.find_updates(
+        [(cast.ada.pk, messages.SentState(language)) for language in ("de", "en", "de")], 0.0
+    )
+    german, english, again = ("".join(update.texts) for update in updates if update)
     assert "hochgeladen" in german
     assert "uploaded" in english
     assert again == german
@@ -115,9 +117,9 @@ def test_no_cache_gives_an_answer_to_who_reads_another_language(db: None, path: 
 
 async def test_a_page_that_asks_for_everything_again_gets_it_in_its_language() -> None:
     socket = DashboardConsumer()
-    socket.told = messages.SentState("de", number=3)
+    socket.sent = messages.SentState("de", number=3)
     await socket.receive(text_data="snapshot")
-    assert socket.told == messages.SentState("de")
+    assert socket.sent == messages.SentState("de")
 
 
 # The API
@@ -131,9 +133,9 @@ def test_a_program_reads_words_in_its_language_and_codes_in_none(cast: Cast) -> 
     one, other = english.json(), german.json()
     assert (one["status_words"], other["status_words"]) == ("failed", "hat nicht geklappt")
     assert other["error"]["title"] == "Es ist kein Ton dabei"
-    for told in (one, other):
-        del told["status_words"], told["why"]
-        told["error"] = told["error"]["code"]
+    for answer in (one, other):
+        del answer["status_words"], answer["why"]
+        answer["error"] = answer["error"]["code"]
     assert one == other
 
 

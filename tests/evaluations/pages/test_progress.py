@@ -61,7 +61,7 @@ def test_a_score_that_waits_for_review_is_in_no_line(cast: Cast, second: Submiss
     write_long_results(third, scores={"Clarity": 9.9}, released_at=None)
     for viewer, count in ((cast.ada, 2), (cast.teacher, 3)):
         assert len(seen(second, viewer).recordings) == count
-    # On its own page neither: not even the change tells the score.
+    # On its own page neither: not even the change reveals the score.
     assert not any(line.change for line in seen(third, cast.ada).lines)
     assert "9.9" not in str(seen(third, cast.ada))
 

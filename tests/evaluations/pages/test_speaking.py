@@ -17,24 +17,24 @@ WORDS = [
 MEASURED = measure(WORDS, speech_seconds=4.0, duration=10.0)
 
 
-def told(**changed: float) -> dict[str, tuple[str, str]]:
+def shown(**changed: float) -> dict[str, tuple[str, str]]:
     facts = speaking.facts(dataclasses.replace(MEASURED, **changed))  # type: ignore[arg-type]
     return {fact.label: (fact.value, fact.note) for fact in facts}
 
 
 def test_the_fact_comes_first_and_then_a_kind_word() -> None:
-    facts = told()
+    facts = shown()
     assert facts["Pace"] == ("60 words a minute", "Calm, with room for pauses.")
     assert facts["Pauses of a second or more"] == ("1, at most 2.0 s", "A pause gives people time to think.")
     assert facts["Filler words"] == ("“um” 2×", "Everybody uses some. A short silence sounds surer.")
-    assert facts["Clearness of the words"][0] == "84% on average"
-    assert facts["Clearness of the words"][1].startswith("20% of the words were hard to hear")
+    assert facts["Clarity"][0] == "84% on average"
+    assert facts["Clarity"][1].startswith("20% of the words were hard to hear")
     assert facts["Share of the time with speech"] == ("40%", "5 words in all.")
 
 
 @pytest.mark.parametrize(("pace", "words"), [(109, "Calm"), (110, "Easy"), (170, "Easy"), (171, "Lively")])
 def test_every_pace_has_a_kind_word(pace: float, words: str) -> None:
-    assert told(words_per_minute=pace)["Pace"][1].startswith(words)
+    assert shown(words_per_minute=pace)["Pace"][1].startswith(words)
 
 
 def test_nothing_is_claimed_that_was_not_measured() -> None:
@@ -43,7 +43,7 @@ def test_nothing_is_claimed_that_was_not_measured() -> None:
     assert facts["Filler words"].value == "none heard"
     assert "leaves many of them out" in facts["Filler words"].note
     assert facts["Pauses of a second or more"].value == "none"
-    assert facts["Clearness of the words"].note == "No word was hard to hear."
+    assert facts["Clarity"].note == "No word was hard to hear."
     assert not any("loud" in fact.label.lower() for fact in silent)
 
 

@@ -30,7 +30,7 @@ SIMPLE = [
 ]
 
 
-def events(told: Sequence[tuple[float, str, str]], *, error: str = "invalid_answer") -> list[Event]:
+def events(changes: Sequence[tuple[float, str, str]], *, error: str = "invalid_answer") -> list[Event]:
     states = {"submit": State.QUEUED} | {verb: target for verb, (_, target) in TRANSITIONS.items()}
     return [
         Event(
@@ -41,7 +41,7 @@ def events(told: Sequence[tuple[float, str, str]], *, error: str = "invalid_answ
             at=BEGIN + timedelta(seconds=at),
             detail={"error_code": error} if kind in ("fail", "retry_later", "hand_back", "rescue") else {},
         )
-        for number, (at, kind, stage) in enumerate(told, start=1)
+        for number, (at, kind, stage) in enumerate(changes, start=1)
     ]
 
 
@@ -50,8 +50,8 @@ def at(seconds: float) -> datetime:
 
 
 def test_a_task_waits_and_is_worked_on_in_turn_with_its_failed_tries() -> None:
-    told = spans(events(SIMPLE), at(1000))
-    assert [(span.what, span.seconds, span.ending) for span in told] == [
+    found = spans(events(SIMPLE), at(1000))
+    assert [(span.what, span.seconds, span.ending) for span in found] == [
         ("Waited for the transcription", 90, ""),
         ("Transcription", 30, "done"),
         ("Waited for the form", 30, ""),
@@ -61,18 +61,18 @@ def test_a_task_waits_and_is_worked_on_in_turn_with_its_failed_tries() -> None:
         ("Waited for the rating", 0, ""),
         ("Rating", 10, "done"),
     ]
-    assert [span.failed for span in told] == [False, False, False, True, False, False, False, False]
-    assert summary(told) == "It waited for 2 min 10 s and was worked on for 1 min 10 s."
+    assert [span.failed for span in found] == [False, False, False, True, False, False, False, False]
+    assert summary(found) == "It waited for 2 min 10 s and was worked on for 1 min 10 s."
 
 
 def test_the_bars_of_all_stages_share_one_clock() -> None:
-    told = lanes(spans(events(SIMPLE), at(1000)))
-    assert [(lane.title, lane.words) for lane in told] == [
+    tracks = lanes(spans(events(SIMPLE), at(1000)))
+    assert [(lane.title, lane.words) for lane in tracks] == [
         ("Transcription", "waited 1 min 30 s, worked 30 s"),
         ("Form", "waited 40 s, worked 30 s, 2 tries"),
         ("Rating", "worked 10 s"),
     ]
-    transcription, form, _ = told
+    transcription, form, _ = tracks
     assert [(bar.kind, bar.block.x, bar.block.width) for bar in transcription.bars] == [
         (SpanKind.WAITED, "0.0", "450.0"),
         (SpanKind.WORKED, "450.0", "150.0"),
@@ -99,11 +99,11 @@ def test_a_task_that_stood_still_overnight_leaves_room_for_its_bars() -> None:
         (72_000, "retry", "transcribe"),
         (72_030, "claim", "transcribe"),
     ]
-    told = spans(events(stopped, error="out_of_memory"), at(72_060))
-    assert [span.kind for span in told] == ["waited", "worked", "rested", "waited", "worked"]
-    assert told[1].ending == "The model ran out of memory"
-    assert told[2].what.startswith("Stood still")
-    (lane,) = lanes(told)
+    found = spans(events(stopped, error="out_of_memory"), at(72_060))
+    assert [span.kind for span in found] == ["waited", "worked", "rested", "waited", "worked"]
+    assert found[1].ending == "The model ran out of memory"
+    assert found[2].what.startswith("Stood still")
+    (lane,) = lanes(found)
     assert [bar.block.width for bar in lane.bars] == ["500.0", "166.7", "166.7", "166.7"]
     assert lane.words == "waited 2 min, worked 1 min, 2 tries"
 
@@ -119,8 +119,8 @@ def test_a_task_that_stood_still_overnight_leaves_room_for_its_bars() -> None:
     ],
 )
 def test_every_way_in_which_work_ends_has_words(verb: str, words: str) -> None:
-    told = spans(events([*SIMPLE[:3], (120, verb, "transcribe")], error="interrupted"), at(150))
-    assert told[1].ending == words
+    found = spans(events([*SIMPLE[:3], (120, verb, "transcribe")], error="interrupted"), at(150))
+    assert found[1].ending == words
 
 
 def test_a_task_cancelled_while_it_waited_says_so() -> None:
@@ -136,9 +136,9 @@ def test_the_queue_writes_what_the_timeline_reads(cast: Cast) -> None:
     submission = hand_in(cast.ada, cast.classroom)
     for _ in Stage:
         claim(submission).advance(took=1.0)
-    told = spans(list(submission.evaluation_task.events.order_by("sequence")), datetime.now(UTC))
-    assert [(span.stage, span.kind) for span in told] == [
+    found = spans(list(submission.evaluation_task.events.order_by("sequence")), datetime.now(UTC))
+    assert [(span.stage, span.kind) for span in found] == [
         (stage, kind) for stage in Stage for kind in list(SpanKind)[:2]
     ]
-    assert [span.ending for span in told] == ["", "done"] * 3
-    assert len(timeline.lanes(told)) == 3
+    assert [span.ending for span in found] == ["", "done"] * 3
+    assert len(timeline.lanes(found)) == 3

@@ -22,8 +22,8 @@ NOTHING: dict[str, object] = dict.fromkeys(EVERYTHING)
 
 def test_a_demo_models_sentence_is_kept_only_if_it_speaks_of_what_was_said() -> None:
     said = "I am Ada. I play chess and build bridges."
-    told = ["You play chess.", "You are good at physics.", "You play chess.", "You build bridges and"]
-    assert feedback.grounded(told, said) == ["You play chess."]
+    sentences = ["You play chess.", "You are good at physics.", "You play chess.", "You build bridges and"]
+    assert feedback.grounded(sentences, said) == ["You play chess."]
 
 
 @pytest.mark.parametrize("answers", [EVERYTHING, NOTHING, {**NOTHING, "name": "Ada"}])
@@ -72,9 +72,9 @@ def test_one_is_not_told_as_many(language: str, one_filler: str, one_pause: str)
 @pytest.mark.parametrize("answers", [EVERYTHING, NOTHING])
 def test_what_was_written_here_is_said_again_in_the_readers_language(answers: dict[str, object]) -> None:
     models = "You play chess."
-    told = " ".join([models, *feedback.remarks(FACTS, answers), *feedback.advice(FACTS, answers)])
-    assert feedback.retold(told, FACTS, answers) == told
+    text = " ".join([models, *feedback.remarks(FACTS, answers), *feedback.advice(FACTS, answers)])
+    assert feedback.translated(text, FACTS, answers) == text
     with override("de"):
         ours = [*feedback.remarks(FACTS, answers), *feedback.advice(FACTS, answers)]
-        assert feedback.retold(told, FACTS, answers) == " ".join([models, *ours])
+        assert feedback.translated(text, FACTS, answers) == " ".join([models, *ours])
     assert "Du hast" in " ".join(ours)

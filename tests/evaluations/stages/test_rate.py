@@ -13,7 +13,7 @@ from evaluations.rating import evidence, speech
 from evaluations.rating.evidence import Sentence
 from evaluations.rating.speech import Spoken
 from evaluations.stages import prompts
-from evaluations.stages.rate import Rate, Rated, RateWork, advise, scores
+from evaluations.stages.rate import CriterionFacts, Rate, RateWork, advise, scores
 from queueing.exceptions import Permanent
 from tests.conftest import Cast
 from tests.evaluations.material import hand_in, write_results
@@ -23,10 +23,10 @@ WORDS = [
 ]
 ANSWERS: dict[str, object] = {"name": "Ada", "age": None, "hobbies": ["draw horses"]}
 CRITERIA = (
-    Rated("overall_rating", "Overall", "All.", Criterion.Basis.COMPUTED, "", 1),
-    Rated("clarity", "Clarity", "Clear.", Criterion.Basis.BOTH, Criterion.Measure.DELIVERY, 1),
-    Rated("humour", "Humour", "Funny.", Criterion.Basis.JUDGED, "", 3),
-    Rated("complete", "Complete", "All said.", Criterion.Basis.MEASURED, Criterion.Measure.COMPLETENESS, 1),
+    CriterionFacts("overall_rating", "Overall", "All.", Criterion.Basis.COMPUTED, "", 1),
+    CriterionFacts("clarity", "Clarity", "Clear.", Criterion.Basis.BOTH, Criterion.Measure.DELIVERY, 1),
+    CriterionFacts("humour", "Humour", "Funny.", Criterion.Basis.JUDGED, "", 3),
+    CriterionFacts("complete", "Complete", "All said.", Criterion.Basis.MEASURED, Criterion.Measure.COMPLETENESS, 1),
 )
 
 
@@ -79,15 +79,15 @@ def test_each_judged_score_quotes_the_transcript_with_times(work: RateWork, answ
 
 
 def test_a_real_models_feedback_is_passed_on_as_it_is(work: RateWork, answer: dict[str, Any]) -> None:
-    told, suggestions = advise(work, answer, demo_quality=False)
-    assert told == "You draw horses. You are good at physics."
+    words, suggestions = advise(work, answer, demo_quality=False)
+    assert words == "You draw horses. You are good at physics."
     assert suggestions == ["Tell us a joke.", "Say more next time."]
 
 
 def test_a_demo_models_inventions_are_replaced_by_what_was_measured(work: RateWork, answer: dict[str, Any]) -> None:
-    told, suggestions = advise(work, answer, demo_quality=True)
-    assert told.startswith("You draw horses. You told us your name and your hobbies.")
-    assert "physics" not in told
+    words, suggestions = advise(work, answer, demo_quality=True)
+    assert words.startswith("You draw horses. You told us your name and your hobbies.")
+    assert "physics" not in words
     assert "Say how old you are." in suggestions
 
 

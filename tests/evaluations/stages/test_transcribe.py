@@ -24,7 +24,7 @@ def disk(settings: Settings, tmp_path: Path) -> None:
 
 
 class Listening(SimulatedSpeech):
-    """Remembers what it was told to listen for."""
+    """Records the hints that it was given."""
 
     def transcribe(self, samples: Samples, *, hints: Sequence[str] = (), progress: Progress, stop: Event) -> Speech:
         self.hints = tuple(hints)

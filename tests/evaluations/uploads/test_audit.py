@@ -120,10 +120,10 @@ def test_a_loss_is_told_and_ends_the_command_with_1(cast: Cast, capsys: pytest.C
     with pytest.raises(SystemExit) as ended:
         call_command("verify_store")
     assert ended.value.code == 1
-    told = capsys.readouterr().out
-    assert f"missing   {gone.pk}" in told
-    assert f"damaged   {torn.pk}" in told
-    assert "puts it back" in told
+    printed = capsys.readouterr().out
+    assert f"missing   {gone.pk}" in printed
+    assert f"damaged   {torn.pk}" in printed
+    assert "puts it back" in printed
 
 
 def test_files_without_a_row_are_told_but_are_no_loss(cast: Cast, capsys: pytest.CaptureFixture[str]) -> None:
@@ -160,11 +160,11 @@ def test_a_submission_that_is_deleted_while_it_is_looked_at_is_no_loss(
     cast: Cast, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     submission = hand_in(cast.ada, cast.classroom)
-    glance = store.glance
+    verify_size = store.verify_size
 
     def delete_meanwhile(path: str, size: int) -> None:
         actions.delete(submission=submission, by=cast.ada)
-        glance(path, size)
+        verify_size(path, size)
 
-    monkeypatch.setattr(store, "glance", delete_meanwhile)
+    monkeypatch.setattr(store, "verify_size", delete_meanwhile)
     assert audit().sound

@@ -58,14 +58,14 @@ def killed_at(step: int, work: Callable[[], object]) -> bool:
 def _work_until(step: int, work: Callable[[], object]) -> None:
     steps = itertools.count()
 
-    def look(frame: FrameType, event: str, called: object) -> None:
+    def trace(frame: FrameType, event: str, called: object) -> None:
         code = frame.f_code
         name = getattr(called, "__name__", "") if event == "c_call" else code.co_name if event == "call" else ""
         wanted = FILE_CALLS if event == "c_call" else DATABASE_CALLS
         if name in wanted and any(part in code.co_filename for part in MODULES) and next(steps) == step:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    sys.setprofile(look)
+    sys.setprofile(trace)
     with contextlib.suppress(BaseException):
         work()
 

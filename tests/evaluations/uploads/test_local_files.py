@@ -1,4 +1,4 @@
-"""Whatever is named on the command line: one odd file is refused with words, the others go on."""
+"""Files named on the command line: an odd one is refused with words, the others are submitted."""
 
 from __future__ import annotations
 
@@ -84,5 +84,5 @@ def test_a_name_that_is_no_unicode_is_taken_and_told_as_well_as_it_can_be(tmp_pa
     assert taken.submission is not None
     taken.submission.refresh_from_db()
     assert taken.submission.original_name == "caf\N{REPLACEMENT CHARACTER}.wav"
-    told = json.dumps([local_files.result(file)["file"] for file in (taken, gone)], ensure_ascii=False)
-    assert told.encode().decode().count("caf\N{REPLACEMENT CHARACTER}.wav") == 2
+    results = json.dumps([local_files.result(file)["file"] for file in (taken, gone)], ensure_ascii=False)
+    assert results.encode().decode().count("caf\N{REPLACEMENT CHARACTER}.wav") == 2

@@ -1,4 +1,4 @@
-"""What only a real server can show: bodies that are not what they say, and many requests at the same moment."""
+"""What needs a real server: bodies that differ from their headers, and concurrent requests."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ BODY = "application/offset+octet-stream"
 
 @pytest.fixture
 def disk() -> None:
-    """The server's own: what it keeps is looked at, not where."""
+    """The server's own: tests check what it stores, not where."""
 
 
 @dataclass
@@ -103,12 +103,12 @@ def test_a_body_is_no_more_than_its_length_says(ada: Wire) -> None:
     assert ada.offset(path) == 1000
 
 
-@pytest.mark.parametrize("framing", ["told", "in pieces"])
+@pytest.mark.parametrize("framing", ["declared", "in pieces"])
 @pytest.mark.parametrize("path", ["/", "/login/", "/api/uploads/", "upload"])
 def test_a_giant_body_is_refused_before_it_is_in_memory(
     ada: Wire, memory: psutil.Process, path: str, framing: str
 ) -> None:
-    """S13, S15: on any address, whether its length is told or not."""
+    """S13, S15: on any address, whether its length is declared or not."""
     url = ada.start(Upload_Length=str(290 * MIB)) if path == "upload" else path
     piece = b"x" * (8 * MIB)
     sent, body = {"Content_Length": str(300 * MIB)}, piece * 4

@@ -1,4 +1,4 @@
-"""Uploads as a browser makes them, and as somebody with bad intentions does."""
+"""Uploads as a browser makes them, and as an attacker does."""
 
 from __future__ import annotations
 

@@ -116,7 +116,7 @@ def test_a_running_video_shows_seconds_of_the_recording(cast: Cast) -> None:
     assert "Being worked on" in page
 
 
-def test_a_worker_that_fell_silent_is_said_and_nothing_goes_on(cast: Cast) -> None:
+def test_a_worker_that_fell_silent_is_shown_and_its_work_is_on_hold(cast: Cast) -> None:
     Phase(node="lab-pc").enter(PhaseStep.ACTIVE, name="stt")
     claim(hand_in(cast.ada, cast.classroom)).note_progress(21.4, 61.0)
     client = signed_in(cast.ada)
@@ -125,9 +125,9 @@ def test_a_worker_that_fell_silent_is_said_and_nothing_goes_on(cast: Cast) -> No
     assert "1 being worked on, 0 waiting." in page
     Worker.objects.update(last_heartbeat_at=in_seconds(-45))
     page = text_of(client, "/")
-    assert "Begun, not going on" in page
+    assert "Started, on hold" in page
     assert "The computer that does the work has not been heard of for 40 s. Your video is safe" in page
-    assert "1 begun, 0 waiting." in page
+    assert "1 started, 0 waiting." in page
     for said in ("Being worked on", "of the recording", "The GPU is transcribing"):
         assert said not in page
     Worker.objects.update(last_heartbeat_at=in_seconds(-1000), stopped_at=Now())  # given up by upkeep
@@ -172,7 +172,7 @@ def test_a_file_of_no_use_is_recorded_again_rather_than_tried_again(cast: Cast) 
 def test_how_long_a_worker_has_been_silent_is_said_in_steps(cast: Cast, seconds: int, words: str) -> None:
     claim(hand_in(cast.ada, cast.classroom))
     Worker.objects.update(last_heartbeat_at=in_seconds(-seconds))
-    assert f"not been heard of for {words}." in rows.read_queue().news
+    assert f"not been heard of for {words}." in rows.read_queue().activity
 
 
 def test_what_a_silent_machine_did_is_not_said_of_one_that_works(cast: Cast) -> None:
@@ -185,7 +185,7 @@ def test_what_a_silent_machine_did_is_not_said_of_one_that_works(cast: Cast) -> 
     )
     Worker.objects.filter(node="lab-2").update(last_heartbeat_at=in_seconds(-45))
     assert "You are 1st of 1 · the GPU is transcribing" in text_of(signed_in(cast.ada), "/")
-    assert "forms" not in rows.read_queue().news
+    assert "forms" not in rows.read_queue().activity
 
 
 def test_a_teacher_is_not_told_that_she_is_in_the_line(cast: Cast) -> None:
@@ -281,7 +281,7 @@ def test_a_language_model_that_does_not_answer_is_told_to_those_who_wait_for_it_
 def test_several_pauses_calm_down_once(cast: Cast, waiting: Submission) -> None:
     Pause.objects.start(Pause.What.STT, by="x", reason="new cable")
     Pause.objects.start(Pause.What.EVAL, by="x", reason="new fan")
-    words = rows.read_queue().news
+    words = rows.read_queue().activity
     assert "new cable" in words
     assert "new fan" in words
     assert words.count("safe") == 1

@@ -74,7 +74,7 @@ def page_at(cast: Cast, url: str) -> str:
     return unescape(signed_in(cast.ada).get(url).content.decode())
 
 
-def test_every_word_that_a_script_says_is_on_the_page_and_no_other(cast: Cast) -> None:
+def test_every_text_that_a_script_shows_is_on_the_page_and_no_other(cast: Cast) -> None:
     written = set(re.findall(r'data-word="(\w+)"', page(cast)))
     scripts = "".join(path.read_text() for path in SCRIPTS.glob("*.js"))
     states = {f"state_{name}" for name in re.findall(r'enter\("(\w+)"\)', scripts)}
@@ -82,11 +82,11 @@ def test_every_word_that_a_script_says_is_on_the_page_and_no_other(cast: Cast) -
     assert set(re.findall(r'\b(?:word|problem|settle)\("(\w+)"', scripts)) | states <= written
 
 
-def test_every_word_that_an_upload_says_is_on_its_page_and_no_other(cast: Cast) -> None:
+def test_every_text_that_an_upload_shows_is_on_its_page_and_no_other(cast: Cast) -> None:
     written = set(re.findall(r'data-word="(\w+)"', page_at(cast, "/")))
     script = (SCRIPTS.parent / "uploads.js").read_text()
     assert {name for name in written if f'"{name}"' in script} == written
-    assert set(re.findall(r'(?:\bword\(|this\.say\()"(\w+)"', script)) <= written
+    assert set(re.findall(r'(?:\bword\(|this\.show\()"(\w+)"', script)) <= written
 
 
 def test_a_browsers_recording_is_played_from_a_copy_that_seeks(cast: Cast, tmp_path: Path) -> None:

@@ -228,16 +228,20 @@ def test_what_the_api_and_the_socket_say(greek: Cast, made_up: None) -> None:
     there = in_every_state(greek)
     client = visitor(greek.ada)
     for one in there.values():
-        told = client.get(f"/api/status/{one.pk}").json()
-        error = told["error"] or {"code": "", "id": ""}
-        said = [told["status_words"], told["why"], *(text for key, text in error.items() if key not in ("code", "id"))]
-        assert unmarked(" ".join(said)) == [], said
-    (telling,) = messages.look([(greek.ada.pk, messages.SentState("de"))], 0.0)
-    assert telling
-    (snapshot,) = map(json.loads, telling.texts)
+        answer = client.get(f"/api/status/{one.pk}").json()
+        error = answer["error"] or {"code": "", "id": ""}
+        words = [
+            answer["status_words"],
+            answer["why"],
+            *(text for key, text in error.items() if key not in ("code", "id")),
+        ]
+        assert unmarked(" ".join(words)) == [], words
+    (update,) = messages.find_updates([(greek.ada.pk, messages.SentState("de"))], 0.0)
+    assert update
+    (snapshot,) = map(json.loads, update.texts)
     assert len(snapshot["rows"]) == len(there)
-    told = [row["html"] for row in snapshot["rows"]] + [snapshot["summary"]["words"], snapshot["phase"]["words"]]
-    assert [found for html in told for found in unmarked_on(html)] == []
+    sent = [row["html"] for row in snapshot["rows"]] + [snapshot["summary"]["words"], snapshot["phase"]["words"]]
+    assert [found for html in sent for found in unmarked_on(html)] == []
     stats = client.get("/api/queue/stats").json()
     assert unmarked(f"{stats['news']} {stats['counts']}") == []
 

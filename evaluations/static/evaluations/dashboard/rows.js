@@ -1,13 +1,13 @@
-// The list of videos: each row is brought up to date part by part, and whatever somebody is at is left alone.
+// The list of videos: each row is updated part by part; parts that the user is using are updated later.
 
 const list = document.getElementById("submissions");
 const none = document.getElementById("none-yet");
-const held = new Map(); // rows of which a part could not be replaced yet, by their ids
-const statuses = new Map(); // as they were told last, by the rows' ids
-for (const row of list?.children ?? []) isNews(row);
+const held = new Map(); // rows with a part that could not be replaced yet, by their ids
+const statuses = new Map(); // as they were announced last, by the rows' ids
+for (const row of list?.children ?? []) noteStatus(row);
 
 /**
- * Bring the list up to date with rows, the newest first. Older news than what is shown is dropped.
+ * Update the list with rows, the newest first. Rows that are older than what is shown are dropped.
  * `whole`: these are all rows there are. Returns the rows whose status changed, in the order given.
  */
 export function apply(fresh, { whole = false } = {}) {
@@ -18,9 +18,9 @@ export function apply(fresh, { whole = false } = {}) {
   return changed.reverse();
 }
 
-/** Try again what was held back. */
+/** Update the parts that were in use, if they are no longer. */
 export function settle() {
-  // Of a copy: what is still in use is put in again, at the end, and would be met again for ever.
+  // A copy: what is still in use is inserted again, at the end, and would be iterated for ever.
   for (const row of [...held.values()]) applyRow(row);
 }
 
@@ -29,7 +29,7 @@ function applyRow(fresh) {
   if (!shown) {
     list.prepend(fresh);
     htmx.process(fresh);
-    return isNews(fresh);
+    return noteStatus(fresh);
   }
   if (Number(fresh.dataset.sequence) < Number(shown.dataset.sequence)) {
     held.delete(fresh.id);
@@ -38,11 +38,11 @@ function applyRow(fresh) {
   for (const name in shown.dataset) if (!(name in fresh.dataset)) delete shown.dataset[name];
   Object.assign(shown.dataset, fresh.dataset);
   replaceParts(shown, fresh);
-  return isNews(shown);
+  return noteStatus(shown);
 }
 
-/** Whether the row's status has not been told yet; from now on it is. */
-export function isNews(row) {
+/** Remember the row's status; returns whether it is new. */
+export function noteStatus(row) {
   const known = statuses.get(row.id);
   statuses.set(row.id, row.dataset.status);
   return known !== row.dataset.status;
@@ -62,7 +62,7 @@ function replaceParts(shown, fresh) {
   }
 }
 
-/** Somebody is at it: it has the focus, an open dialog or a request on its way. */
+/** Whether the part has the focus, an open dialog or a pending request. */
 function isInUse(part) {
   return (
     part.contains(document.activeElement) ||
@@ -75,7 +75,7 @@ function removeOthers(kept) {
   for (const row of [...list.children]) if (!kept.has(row.id)) remove(row.id);
 }
 
-/** It was deleted. Whoever was in it goes on at the next one. */
+/** Remove a row; the focus, if it was in it, goes to the next one. */
 export function remove(id) {
   const row = document.getElementById(id);
   held.delete(id);

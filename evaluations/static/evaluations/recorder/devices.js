@@ -1,10 +1,10 @@
-// Camera and microphone: asking for them, choosing them, and why they don't come.
+// Camera and microphone: opening them, choosing them, and why they can't be used.
 
 const REMEMBERED = { camera: "introeval-camera", microphone: "introeval-microphone" };
 // A face on a phone's screen. 720p would be three times the bytes, for thirty students on one Wi-Fi.
 const PICTURE = { width: { ideal: 854 }, height: { ideal: 480 }, frameRate: { ideal: 24 } };
 
-/** The word for why there can be no recorder here, or null. */
+/** The name of the text on why this browser can't record, or null. */
 export function obstacle() {
   if (!window.isSecureContext) return "insecure";
   if (!navigator.mediaDevices?.getUserMedia || !window.MediaRecorder || !window.indexedDB) return "unsupported";
@@ -17,7 +17,7 @@ export async function open({ soundOnly }) {
   return navigator.mediaDevices.getUserMedia({ video, audio: { ...preferred("microphone") } });
 }
 
-/** The word for what getUserMedia threw. */
+/** The name of the text for what getUserMedia threw. */
 export function refusalOf(error, { soundOnly }) {
   switch (error.name) {
     case "NotAllowedError":
@@ -38,7 +38,7 @@ export function remember(kind, deviceId) {
   try {
     localStorage.setItem(REMEMBERED[kind], deviceId);
   } catch {
-    // A private window forgets.
+    // A private window may have no storage.
   }
 }
 
@@ -51,7 +51,7 @@ function preferred(kind) {
   }
 }
 
-/** Fill the two selects; the devices in use are chosen. Names are known only once a stream was allowed. */
+/** Fill the two selects and choose the devices in use. Labels are known only once a stream was allowed. */
 export async function offer(stream, selects) {
   const found = await navigator.mediaDevices.enumerateDevices();
   for (const [kind, input] of [["camera", "videoinput"], ["microphone", "audioinput"]]) {

@@ -1,15 +1,15 @@
-// How loud the microphone is, ten times a second.
+// The level of the microphone, measured ten times a second.
 
 const TICK_MS = 100;
-const QUIETEST_DB = -60;
+const MIN_DB = -60;
 const VOICE_DB = -42; // a voice at arm's length is around -30, a quiet room below -50
 const TICKS_TO_BE_HEARD = 3;
 const TICKS_TO_START = 30;
 
 export class Level {
   /**
-   * `tick(percent, silentSeconds)`; `heard()` once, as soon as a voice was there for long enough; `deaf()` once, when
-   * the browser doesn't let anybody listen: Firefox starts no AudioContext where there are no loudspeakers.
+   * `tick(percent, silentSeconds)` with each measurement; `heard()` once, as soon as a voice lasted long enough;
+   * `deaf()` once, if nothing can be measured: Firefox starts no AudioContext where there are no loudspeakers.
    */
   constructor(stream, { tick, heard, deaf }) {
     this.context = new AudioContext();
@@ -24,12 +24,12 @@ export class Level {
     this.tick = tick;
     this.heard = heard;
     this.deaf = deaf;
-    this.timer = setInterval(() => this.look(), TICK_MS);
+    this.timer = setInterval(() => this.measure(), TICK_MS);
   }
 
-  look() {
+  measure() {
     if (this.context.state !== "running") {
-      // Not silence: it hasn't begun, or a phone call has interrupted it.
+      // Not silence: it hasn't started, or a phone call has interrupted it.
       this.deafTicks += 1;
       if (this.deafTicks === TICKS_TO_START) this.deaf();
       return;
@@ -54,5 +54,5 @@ export class Level {
 }
 
 function percentOf(decibels) {
-  return Math.max(0, Math.min(100, (100 * (decibels - QUIETEST_DB)) / -QUIETEST_DB));
+  return Math.max(0, Math.min(100, (100 * (decibels - MIN_DB)) / -MIN_DB));
 }

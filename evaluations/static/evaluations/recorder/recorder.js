@@ -1,12 +1,12 @@
-// The recorder's page: what is shown when, and what each button does.
+// The recorder's page: its states, what is shown in each, and what each button does.
 //
-// idle → checking → counting → recording ⇄ paused → review → sending → done; blocked or refused where it can't be.
+// idle → checking → counting → recording ⇄ paused → review → sending → done; blocked or refused where recording is impossible.
 import * as devices from "./devices.js";
-import { Take, claim } from "./keep.js";
 import { Level } from "./level.js";
-import { offerLeft } from "./left.js";
+import { offerLeftovers } from "./leftovers.js";
 import { Recording, endingOf, longestFor, typeFor } from "./recording.js";
 import { Sending } from "./sending.js";
+import { Take, claim } from "./takes.js";
 import { clock, dayOf, timeOf, word } from "../words.js";
 
 const COUNT_FROM = 3;
@@ -46,7 +46,7 @@ function isShown(element) {
   return element.getClientRects().length > 0;
 }
 
-/** Where a keyboard goes on when the button that was pressed is gone. */
+/** Where the focus goes when the button that was pressed is gone. */
 function firstControl() {
   const controls = page.querySelectorAll(".booth button, .booth select, .booth a");
   return [...controls].find((each) => isShown(each) && !each.disabled);
@@ -61,7 +61,7 @@ function announce(text) {
   part("announcer").textContent = text;
 }
 
-/** Say what is wrong, by its word; "" takes it back. */
+/** Show what is wrong, by the name of its text; "" hides it. */
 function problem(name, facts = {}) {
   const place = part("problem");
   if (place.dataset.word === name) return;
@@ -107,7 +107,7 @@ function preview() {
   part("sound-sign").hidden = !soundOnly;
   if (soundOnly) return;
   part("preview").srcObject = stream;
-  part("preview").play().catch(() => {}); // not waited for: a covered camera may send no picture at all
+  part("preview").play().catch(() => {}); // not awaited: a covered camera may send no picture at all
 }
 
 function watch(track) {
@@ -118,7 +118,7 @@ function watch(track) {
   if (track.muted) problem("muted");
 }
 
-/** It was unplugged, or the permission was taken back. */
+/** A track ended: unplugged, or the permission was revoked. */
 function lose(track) {
   if (!stream?.getTracks().includes(track)) return;
   problem("unplugged");
@@ -138,7 +138,7 @@ function showLevel(percent, silentSeconds) {
   else if (part("record").disabled) problem("nothing_heard");
 }
 
-/** Somebody was heard, or nobody can be; `why` is the word for it. */
+/** Enable “Record”: a voice was heard, or none can be; `why` is the name of the text. */
 function mayRecord(why) {
   solved("nothing_heard");
   part("record").disabled = false;
@@ -180,7 +180,7 @@ async function record() {
   });
   isWarned = false;
   claim(take);
-  sending = new Sending(take, server, tell);
+  sending = new Sending(take, server, showSafety);
   const limits = { maxSeconds, maxBytes: Number(page.dataset.maxBytes) };
   const on = { tick: showTime, grown: () => sending.more(), stopped: review, failed: startOver };
   recording = new Recording(stream, take, limits, on);
@@ -213,16 +213,16 @@ async function review(why) {
   play(URL.createObjectURL(blob));
   enter("review");
   if (why) problem(why);
-  tell();
+  showSafety();
 }
 
-/** The browser wrote nothing, whatever it said. */
+/** The browser has written nothing, though it reported no error. */
 async function startOver() {
   turnOff();
   letSleep();
   show("idle");
   problem("not_recorded");
-  sending.discard(); // not waited for: the server may be away
+  sending.discard(); // not awaited: the server may be down
   await sending.take.forget();
 }
 
@@ -231,7 +231,7 @@ function play(url) {
   URL.revokeObjectURL(player.src);
   player.src = part("download").href = url;
   part("download").download = recording.take.facts.name;
-  // A recording doesn't say how long it is; a player that was at its end knows.
+  // The file has no duration; a player knows it once it has seeked to the end.
   player.onloadedmetadata = () => {
     if (player.duration !== Infinity) return;
     player.ondurationchange = () => {
@@ -245,7 +245,7 @@ function play(url) {
 async function retake() {
   if (!confirm(word("sure_discard"))) return;
   problem("");
-  sending.discard(); // not waited for: the server may be away
+  sending.discard(); // not awaited: the server may be down
   await sending.take.forget();
   await turnOn();
 }
@@ -256,9 +256,9 @@ async function submit() {
   sending.more();
 }
 
-// ---- what is safe
+// ---- what the server has confirmed
 
-function tell() {
+function showSafety() {
   const { take, safeBytes, trouble, reason, submission } = sending;
   const { size } = take.facts;
   const percent = Math.floor((100 * safeBytes) / size);
@@ -291,9 +291,9 @@ function letSleep() {
   wakeLock = null;
 }
 
-// ---- begin
+// ---- start
 
-function listen() {
+function bindControls() {
   const begin = (withoutPicture) => {
     soundOnly = withoutPicture;
     turnOn();
@@ -322,7 +322,7 @@ function listen() {
     event.preventDefault();
   });
   document.addEventListener("visibilitychange", () => {
-    if (!document.hidden && state === "recording") stayAwake(); // the browser takes it back when the page is hidden
+    if (!document.hidden && state === "recording") stayAwake(); // the browser releases it when the page is hidden
   });
 }
 
@@ -332,7 +332,7 @@ if (obstacle) {
   show("blocked");
   problem(obstacle);
 } else {
-  listen();
+  bindControls();
   show(part("refused") ? "refused" : "idle");
 }
-offerLeft(page.dataset.user, server);
+offerLeftovers(page.dataset.user, server);

@@ -1,14 +1,14 @@
-// One recording: the browser's MediaRecorder, the clock, and every second of it into the keep.
+// One recording: the browser's MediaRecorder and a clock; each second of it is added to a take.
 
 const SLICE_MS = 1000;
 const TYPES = ["video/webm;codecs=vp8,opus", "video/webm", "video/mp4"];
 const SOUND_TYPES = ["audio/webm;codecs=opus", "audio/webm", "audio/mp4", "audio/ogg;codecs=opus"];
 const VIDEO_BITS = 1000000; // a second
 const SOUND_BITS = 96000;
-// The class's limit is on decoded sound, and a timer can be late: better two seconds early than refused.
+// The class's limit is on decoded sound, and timers can be late: stopped two seconds early it isn't refused.
 const MARGIN_SECONDS = 2;
-// For the first byte: a browser waits for the camera's first picture before it writes anything, the sound included.
-const PATIENCE_SECONDS = 15;
+// A browser waits for the camera's first picture before it writes anything, the sound included.
+const FIRST_BYTE_TIMEOUT_SECONDS = 15;
 
 /** The first kind of file that this browser can write. */
 export function typeFor({ soundOnly }) {
@@ -26,7 +26,7 @@ export function endingOf(type) {
 export class Recording {
   /**
    * `on.tick(seconds)` four times a second, `on.grown()` after each piece that was kept, `on.stopped(why)` when all of
-   * it is: `why` is a word, or null when somebody pressed “Stop”. `on.failed()` instead when there is nothing to keep.
+   * it is: `why` names a text, or is null after “Stop”. `on.failed()` instead when nothing was recorded.
    */
   constructor(stream, take, { maxSeconds, maxBytes }, on) {
     this.take = take;
@@ -56,7 +56,7 @@ export class Recording {
   start() {
     this.recorder.start(SLICE_MS);
     this.since = performance.now();
-    this.timer = setInterval(() => this.look(), 250);
+    this.timer = setInterval(() => this.checkLimits(), 250);
     this.on.tick(0);
   }
 
@@ -80,7 +80,7 @@ export class Recording {
     this.recorder.stop();
   }
 
-  /** What was recorded until now, in case the page is about to go. */
+  /** Save what was recorded so far: the page may be about to close. */
   flush() {
     if (this.recorder.state !== "inactive") this.recorder.requestData();
   }
@@ -91,13 +91,13 @@ export class Recording {
       if (data.size) await this.take.add(await data.arrayBuffer(), seconds);
       this.on.grown();
     });
-    this.look(); // timers are slow in a window that nobody sees; this is not
+    this.checkLimits(); // timers are throttled in a hidden window; this is not
   }
 
-  look() {
+  checkLimits() {
     if (this.recorder.state === "inactive") return;
     this.on.tick(this.seconds);
-    if (this.take.facts.size === 0 && this.seconds >= PATIENCE_SECONDS) this.giveUp();
+    if (this.take.facts.size === 0 && this.seconds >= FIRST_BYTE_TIMEOUT_SECONDS) this.giveUp();
     else if (this.seconds >= this.longest) this.stop("at_end");
     else if (this.take.facts.size >= this.largest) this.stop("too_big");
   }

@@ -1,33 +1,33 @@
-// Sends a recording while it grows: tus 1.0, its length told at the end.
+// Sends a recording while it grows: tus 1.0, with the length deferred to the end.
 //
 // tus-js-client, which sends files on the page "My videos", waits for a whole chunk of a stream before it sends one,
-// can't go back in it, and gives a request that hangs no deadline. Here the bytes are kept, so any offset can be read.
+// can't go back in it, and has no timeout for requests. Here the bytes are stored, so any offset can be read.
 
 const PIECE_BYTES = 1024 * 1024;
-const PATIENCE_MS = 60000; // for one request; a Wi-Fi that is gone says nothing
-const RESTS_MS = [1000, 2000, 4000, 8000, 15000];
-const HOPELESS = [400, 410, 412, 413, 415]; // asking again gets the same answer
+const REQUEST_TIMEOUT_MS = 60000; // a lost Wi-Fi causes no error by itself
+const RETRY_DELAYS_MS = [1000, 2000, 4000, 8000, 15000];
+const PERMANENT = [400, 410, 412, 413, 415]; // a retry gets the same answer
 const GONE = [404, 410]; // the upload; the recording is still here
 
 class Refused extends Error {
-  constructor(status, said) {
+  constructor(status, words) {
     super(`${status}`);
     this.status = status;
-    this.said = said; // the server's words, if it had any
+    this.words = words; // the server's, if it sent any
   }
 }
 
 export class Sending {
-  /** `changed(sending)` is called whenever there is news: more is safe, trouble came or went, it is handed in. */
+  /** `changed(sending)` is called on each change: more is safe, trouble came or went, it is handed in. */
   constructor(take, { endpoint, csrf, chunkBytes }, changed) {
     this.take = take;
     this.endpoint = endpoint;
     this.csrf = csrf;
     this.pieceBytes = Math.min(PIECE_BYTES, chunkBytes);
     this.changed = changed;
-    this.offset = null; // as the server said; null: ask it
+    this.offset = null; // as the server confirmed; null: unknown
     this.safeBytes = 0;
-    this.trouble = null; // the word for what is wrong, or null
+    this.trouble = null; // the name of the text on what is wrong, or null
     this.reason = ""; // the server's own words for it
     this.submission = null; // where the result will be
     this.isOver = false;
@@ -52,10 +52,10 @@ export class Sending {
       } catch (error) {
         if (this.isOver) return;
         this.offset = null;
-        const isHopeless = HOPELESS.includes(error.status);
-        this.note(isHopeless ? "hopeless" : troubleOf(error), error.said);
-        if (isHopeless) return;
-        await this.rest(RESTS_MS[Math.min(failures, RESTS_MS.length - 1)]);
+        const isPermanent = PERMANENT.includes(error.status);
+        this.note(isPermanent ? "hopeless" : troubleOf(error), error.words);
+        if (isPermanent) return;
+        await this.wait(RETRY_DELAYS_MS[Math.min(failures, RETRY_DELAYS_MS.length - 1)]);
         failures += 1;
       }
     }
@@ -66,7 +66,7 @@ export class Sending {
     if (this.trouble === null) this.wake();
   }
 
-  /** Give it up, on the server too; not before the request that is on its way was answered, which may tell where. */
+  /** Discard it, on the server too; after the pending request was answered, which may contain its address. */
   async discard() {
     this.end();
     await this.running;
@@ -78,20 +78,20 @@ export class Sending {
     const { url, size, submitted } = this.take.facts;
     if (!url) return this.create();
     if (this.offset === null) return this.locate();
-    return size > this.offset || submitted ? this.send() : this.rest();
+    return size > this.offset || submitted ? this.send() : this.wait();
   }
 
   async create() {
     const { id, classroom, name } = this.take.facts;
-    const said = Object.entries({ client: id, classroom, filename: name });
-    const metadata = said.map(([key, value]) => `${key} ${base64(value)}`).join(",");
+    const fields = Object.entries({ client: id, classroom, filename: name });
+    const metadata = fields.map(([key, value]) => `${key} ${base64(value)}`).join(",");
     const answer = await this.ask("POST", this.endpoint, { "Upload-Defer-Length": "1", "Upload-Metadata": metadata });
     await this.take.note({ url: new URL(answer.headers.get("Location"), location.href).pathname });
   }
 
   async locate() {
     try {
-      this.heed(await this.ask("HEAD", this.take.facts.url));
+      this.readAnswer(await this.ask("HEAD", this.take.facts.url));
     } catch (error) {
       if (!GONE.includes(error.status)) throw error;
       await this.startOver();
@@ -104,21 +104,21 @@ export class Sending {
     const headers = { "Content-Type": "application/offset+octet-stream", "Upload-Offset": String(this.offset) };
     if (submitted && this.offset + piece.size === size) headers["Upload-Length"] = String(size);
     try {
-      this.heed(await this.ask("PATCH", url, headers, piece));
+      this.readAnswer(await this.ask("PATCH", url, headers, piece));
     } catch (error) {
       if (!GONE.includes(error.status)) throw error;
       await this.startOver();
     }
   }
 
-  /** The server has lost it, and this browser has not. */
+  /** The server has lost the upload; this browser still has all bytes. */
   async startOver() {
     await this.ask("DELETE", this.take.facts.url).catch(() => {});
     this.offset = null;
     await this.take.note({ url: null });
   }
 
-  heed(answer) {
+  readAnswer(answer) {
     this.offset = this.safeBytes = Number(answer.headers.get("Upload-Offset"));
     this.submission = answer.headers.get("Submission-Location");
     if (this.submission) this.end();
@@ -126,7 +126,7 @@ export class Sending {
 
   async ask(method, url, headers = {}, body = undefined) {
     const deadline = new AbortController();
-    const timer = setTimeout(() => deadline.abort(), PATIENCE_MS);
+    const timer = setTimeout(() => deadline.abort(), REQUEST_TIMEOUT_MS);
     const always = { "Tus-Resumable": "1.0.0", "X-CSRFToken": this.csrf };
     try {
       const answer = await fetch(url, { method, headers: { ...always, ...headers }, body, signal: deadline.signal });
@@ -143,8 +143,8 @@ export class Sending {
     this.changed(this);
   }
 
-  /** Until there is something to do, or for so long. */
-  rest(milliseconds = null) {
+  /** Wait until woken, or for so long. */
+  wait(milliseconds = null) {
     return new Promise((resolve) => {
       this.wake = resolve;
       if (milliseconds !== null) setTimeout(resolve, milliseconds);
@@ -160,15 +160,15 @@ export class Sending {
 
 function troubleOf(error) {
   if (!(error instanceof Refused)) return "offline";
-  if ([409, 423].includes(error.status)) return null; // asking where it is fixes it
+  if ([409, 423].includes(error.status)) return null; // asking for the offset fixes it
   if ([401, 403].includes(error.status)) return "signed_out";
   return error.status >= 500 && error.status !== 507 ? "offline" : "refused";
 }
 
 async function wordsOf(answer) {
   try {
-    const said = await answer.json();
-    return said.what && `${said.title}. ${said.what}`;
+    const problem = await answer.json();
+    return problem.what && `${problem.title}. ${problem.what}`;
   } catch {
     return "";
   }

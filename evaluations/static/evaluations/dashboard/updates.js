@@ -1,20 +1,20 @@
-// Where news come from: a socket that is believed while it gives signs of life, and a poll while there is none.
+// Updates of the list: by a socket as long as it receives something, else by polling.
 
 const POLL_MS = 5000;
 const RECONNECT_MS = [1000, 8000];
-const SILENT_MS = 12000; // the server says something every 7 s at the latest
+const SILENT_MS = 12000; // the server sends something every 7 s at the latest
 const STALE_MS = 15000;
 const SIGNED_OUT = 4401;
 
-export class News {
+export class Updates {
   /**
-   * `page` is the element that names the addresses; `heard` gets each message of the socket, `fetched` each document
-   * that was polled for.
+   * `page` is the element that names the addresses; `handleMessage` gets each message of the socket, `showDocument` each
+   * document that was polled.
    */
-  constructor(page, { heard, fetched }) {
+  constructor(page, { handleMessage, showDocument }) {
     this.page = page;
-    this.heard = heard;
-    this.fetched = fetched;
+    this.handleMessage = handleMessage;
+    this.showDocument = showDocument;
     this.socket = null;
     this.poll = null;
     this.number = 0; // of the socket's last message
@@ -25,62 +25,63 @@ export class News {
     return this.poll === null && this.socket !== null;
   }
 
-  /** Milliseconds for which nothing confirmed what the page shows; 0 while that is no reason to worry. */
+  /** Milliseconds since something confirmed what the page shows; 0 up to STALE_MS. */
   get staleness() {
     const age = performance.now() - this.confirmedAt;
     return age > STALE_MS ? age : 0;
   }
 
-  follow() {
+  connect() {
     const scheme = location.protocol === "https:" ? "wss" : "ws";
     try {
       this.socket = new WebSocket(`${scheme}://${location.host}${this.page.dataset.socket}`);
     } catch {
-      this.lost();
+      this.reconnect();
       return;
     }
     const socket = this.socket;
     this.openedAt = performance.now();
     socket.onmessage = (event) => this.receive(JSON.parse(event.data));
-    socket.onclose = (event) => (event.code === SIGNED_OUT ? location.reload() : this.lost());
+    socket.onclose = (event) => (event.code === SIGNED_OUT ? location.reload() : this.reconnect());
   }
 
   receive(message) {
     const isNext = message.type === "snapshot" || message.seq === this.number + 1;
     this.number = message.seq;
     if (!isNext) {
-      this.look();
+      this.refresh();
       return;
     }
     clearInterval(this.poll);
     this.poll = null;
     this.confirmedAt = performance.now();
-    this.heard(message);
+    this.handleMessage(message);
   }
 
-  /** Ask for everything, by whichever way is open. */
-  look() {
+  /** Request everything, by the socket if it is open, else by a poll. */
+  refresh() {
     if (this.socket?.readyState === WebSocket.OPEN) this.socket.send("snapshot");
     else this.fetch();
   }
 
-  /** A socket that is silent is as good as none, whatever it says of itself: a cable may be out. */
-  check() {
+  /** Close a socket that receives nothing, even if it seems open: a cable may be unplugged. */
+  checkSocket() {
     if (this.socket === null || performance.now() - Math.max(this.confirmedAt, this.openedAt) < SILENT_MS) return;
     this.socket.onmessage = this.socket.onclose = null;
     this.socket.close();
-    this.lost();
+    this.reconnect();
   }
 
-  lost() {
+  /** Poll until a new socket, opened after a random delay, has received something. */
+  reconnect() {
     this.socket = null;
     if (this.poll === null) {
       this.poll = setInterval(() => this.fetch(), POLL_MS);
       this.fetch();
     }
-    const [least, most] = RECONNECT_MS;
+    const [min, max] = RECONNECT_MS;
     // Spread out: thirty pages that lost the server together must not come back together.
-    setTimeout(() => this.follow(), least + Math.random() * (most - least));
+    setTimeout(() => this.connect(), min + Math.random() * (max - min));
   }
 
   async fetch() {
@@ -93,12 +94,12 @@ export class News {
       if (answer.redirected) location.reload();
       if (!answer.ok) return;
       const parsed = new DOMParser().parseFromString(await answer.text(), "text/html");
-      // What the socket said meanwhile is newer.
+      // What the socket received meanwhile is newer.
       if (this.confirmedAt > asked) return;
       this.confirmedAt = performance.now();
-      this.fetched(parsed);
+      this.showDocument(parsed);
     } catch {
-      // The server is away; the next turn asks again.
+      // The server is down; the next poll tries again.
     }
   }
 }

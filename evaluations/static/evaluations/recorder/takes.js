@@ -1,8 +1,8 @@
-// Recordings of this browser, until the server has confirmed them whole.
+// Recordings (takes) kept in this browser until the server has confirmed all of their bytes.
 //
-// They lie in IndexedDB: it survives a reload and a crash of the tab, takes hundreds of megabytes without blocking the
-// page, and a piece and the facts about it are written together or not at all. Memory would go with the tab, and
-// localStorage takes a few megabytes of text. A piece that the browser has no room for stays in memory.
+// They are stored in IndexedDB: it survives a reload and a crash of the tab, takes hundreds of megabytes without blocking the
+// page, and a piece and its metadata are written together or not at all. Memory is lost with the tab, and localStorage
+// holds a few megabytes of text. A piece that the browser has no room for stays in memory.
 
 const DAY_MS = 24 * 3600 * 1000;
 export const KEEP_DAYS = 7;
@@ -22,7 +22,7 @@ function database() {
   return opened;
 }
 
-/** Do `work(takes, pieces)` in one transaction; resolves with the result of the request it returns. */
+/** Run `work(takes, pieces)` in one transaction; resolves with the result of the request that it returns. */
 async function within(mode, work) {
   const transaction = (await database()).transaction(["takes", "pieces"], mode);
   return new Promise((resolve, reject) => {
@@ -41,7 +41,7 @@ export class Take {
   constructor(facts) {
     // id, user, classroom, name, type, startedAt; seconds and size grow; url and submitted are the upload's.
     this.facts = { seconds: 0, size: 0, url: null, submitted: false, ...facts };
-    this.unkept = new Map(); // where it starts → a piece that found no room
+    this.unkept = new Map(); // offset → a piece that could not be stored
     this.isForgotten = false;
   }
 
@@ -64,24 +64,24 @@ export class Take {
 
   async note(changes) {
     Object.assign(this.facts, changes);
-    if (this.isForgotten) return; // an answer that came late must not bring it back
+    if (this.isForgotten) return; // a late answer must not store it again
     await within("readwrite", (takes) => takes.put(this.facts)).catch(() => {});
   }
 
-  /** At most `most` bytes from `offset` on. */
-  async read(offset, most) {
+  /** At most `maxBytes` bytes from `offset` on. */
+  async read(offset, maxBytes) {
     const starts = await this.starts();
     const first = starts.findLastIndex((start) => start <= offset);
     const parts = [];
     let end = starts[first];
     for (const start of starts.slice(first)) {
-      if (start !== end || end - offset >= most) break;
+      if (start !== end || end - offset >= maxBytes) break;
       const bytes = await this.piece(start);
       parts.push(bytes);
       end += bytes.byteLength;
     }
     const from = offset - starts[first];
-    return new Blob(parts).slice(from, from + most);
+    return new Blob(parts).slice(from, from + maxBytes);
   }
 
   async whole() {
@@ -112,8 +112,8 @@ function forget(id) {
   });
 }
 
-/** What earlier visits of this student left, oldest first. Anybody's is deleted when it is too old. */
-export async function left(user) {
+/** The recordings of earlier visits of this student, oldest first. Those of all users are deleted after KEEP_DAYS. */
+export async function leftovers(user) {
   const all = await within("readonly", (takes) => takes.getAll()).catch(() => []);
   const oldest = Date.now() - KEEP_DAYS * DAY_MS;
   for (const facts of all) if (facts.startedAt < oldest) await forget(facts.id);
@@ -127,7 +127,7 @@ export function keptUntil(take) {
 
 // ---- one window at a time
 
-/** Claim a take for this window, until the window is gone. False when another one has it. */
+/** Lock a take for this window, until the window is closed. False when another one has it. */
 export function claim(take) {
   if (!navigator.locks) return Promise.resolve(true);
   return new Promise((resolve) => {

@@ -1,11 +1,11 @@
-// What earlier visits left in this browser: go on with it, save it, or delete it.
-import { claim, keptUntil, left } from "./keep.js";
+// Recordings of earlier visits in this browser: send them, save them, or delete them.
 import { Sending } from "./sending.js";
+import { claim, keptUntil, leftovers } from "./takes.js";
 import { clock, dayOf, timeOf, word } from "../words.js";
 
-export async function offerLeft(user, server) {
+export async function offerLeftovers(user, server) {
   if (!window.indexedDB) return;
-  for (const take of await left(user)) new Row(take, server).offer();
+  for (const take of await leftovers(user)) new Row(take, server).offer();
 }
 
 class Row {
@@ -26,40 +26,40 @@ class Row {
       this.settle("kept_busy");
       return;
     }
-    this.say(word("kept", this.facts));
+    this.setText(word("kept", this.facts));
     const actions = { "[data-go-on]": this.goOn, "[data-download]": this.download, "[data-discard]": this.discard };
     for (const [selector, action] of Object.entries(actions)) {
       const button = this.row.querySelector(selector);
       button.setAttribute("aria-label", `${button.textContent}: ${this.take.facts.name}`);
       button.addEventListener("click", () => action.call(this));
     }
-    if (this.take.facts.submitted) this.goOn(); // it was on its way
+    if (this.take.facts.submitted) this.goOn(); // sending was interrupted
   }
 
-  say(text) {
+  setText(text) {
     this.row.querySelector(".row-line").textContent = text;
   }
 
-  /** Nothing is left to do with it here. */
+  /** Show the text of that name; nothing more can be done with it here. */
   settle(name) {
-    this.say(word(name, this.facts));
+    this.setText(word(name, this.facts));
     this.row.querySelector(".row-actions").remove();
   }
 
   async goOn() {
     this.row.querySelector("[data-go-on]").disabled = true;
     await this.take.note({ submitted: true });
-    this.sending = new Sending(this.take, this.server, () => this.tell());
+    this.sending = new Sending(this.take, this.server, () => this.showProgress());
     addEventListener("beforeunload", (event) => this.sending.isOver || event.preventDefault());
     await this.sending.run();
     if (!this.sending.submission) this.row.querySelector("[data-go-on]")?.removeAttribute("disabled");
   }
 
-  tell() {
+  showProgress() {
     const { submission, trouble, reason, safeBytes } = this.sending;
     if (submission) this.handedIn(submission);
-    else if (trouble) this.say(word(trouble === "offline" ? "offline_later" : trouble, { reason }));
-    else this.say(word("kept_sending", { ...this.facts, percent: this.percent(safeBytes) }));
+    else if (trouble) this.setText(word(trouble === "offline" ? "offline_later" : trouble, { reason }));
+    else this.setText(word("kept_sending", { ...this.facts, percent: this.percent(safeBytes) }));
   }
 
   percent(safeBytes) {
@@ -82,7 +82,7 @@ class Row {
 
   async discard() {
     if (!confirm(word("sure_discard"))) return;
-    (this.sending ?? new Sending(this.take, this.server, () => {})).discard(); // not waited for: the server may be away
+    (this.sending ?? new Sending(this.take, this.server, () => {})).discard(); // not awaited: the server may be down
     await this.take.forget();
     this.row.remove();
   }

@@ -1,11 +1,11 @@
-// How a change is told: once to those who listen, by a toast to those who see, by the title to those who look elsewhere.
+// How a changed status is announced: by the live region, by a toast, and in the title while the page is hidden.
 
 const TOASTS = 3;
 const title = document.title;
 let unseen = 0;
 
-/** Tell that these rows have another status now. */
-export function tell(rows) {
+/** Announce the new status of these rows. */
+export function announce(rows) {
   if (!rows.length) return;
   document.getElementById("announcer").textContent = rows.map((row) => row.dataset.words).join(". ");
   for (const row of rows.filter((each) => each.dataset.toast)) {
@@ -15,7 +15,7 @@ export function tell(rows) {
   showUnseen();
 }
 
-/** Beside the page's live region, not in one: nothing is said twice, and the focus stays where it is. */
+/** Outside of a live region: nothing is read out twice, and the focus stays where it is. */
 function toast(row) {
   const toasts = document.getElementById("toasts");
   const made = document.getElementById("toast").content.firstElementChild.cloneNode(true);
@@ -25,7 +25,7 @@ function toast(row) {
   made.querySelector("a").href = open.href;
   made.querySelector("button").addEventListener("click", () => dismiss(made, open.id));
   toasts.append(made);
-  // The oldest makes room, unless somebody is at it.
+  // The oldest is removed, unless it has the focus.
   const spare = [...toasts.children].filter((each) => !each.contains(document.activeElement));
   for (const old of spare.slice(0, Math.max(0, toasts.childElementCount - TOASTS))) old.remove();
 }

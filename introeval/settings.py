@@ -113,7 +113,7 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "csp.middleware.CSPMiddleware",  # before the one that answers with static files
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "evaluations.pages.languages.Language",  # outside of what makes up answers in words
+    "evaluations.pages.languages.LanguageMiddleware",  # outside of what makes up answers in words
     "evaluations.errors.refusals.OneShape",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",

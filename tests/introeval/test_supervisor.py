@@ -169,9 +169,10 @@ def test_grandchildren_do_not_outlive_their_parent(stage: Begin) -> None:
 
 def test_children_are_terminated_when_the_supervisor_is_killed(tmp_path: Path) -> None:
     code = (
-        "import sys, time; from pathlib import Path; from introeval.supervisor import Child, Supervisor\n"
-        f"child = Child('x', [sys.executable, '-c', {SLEEPS!r}], cwd=Path('.'))\n"
+        "import sys, time; from pathlib import Path; from introeval.supervisor import SupervisedProcess, Supervisor\n"
+        f"child = SupervisedProcess('x', [sys.executable, '-u', '-c', {SLEEPS!r}], cwd=Path('.'))\n"
         "Supervisor([child], say=print).start()\n"
+        "while not child.tail: time.sleep(0.01)\n"  # its own first line: the launcher has turned into it
         "print(child.pid, flush=True); time.sleep(600)"
     )
     with subprocess.Popen(
@@ -179,7 +180,6 @@ def test_children_are_terminated_when_the_supervisor_is_killed(tmp_path: Path) -
     ) as supervisor:
         assert supervisor.stdout is not None
         child = int(supervisor.stdout.readline())
-        until(lambda: "introeval" not in " ".join(psutil.Process(child).cmdline()))  # the launcher has handed over
         supervisor.kill()
 
     until(lambda: gone(child))

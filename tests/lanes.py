@@ -33,9 +33,7 @@ DATABASE_FIXTURES: Final = {
 }
 # In the text of a module: none of its tests is a unit test. So the lane need not import it, nor what it imports.
 STARTERS: Final = r"subprocess|multiprocessing|http\.server|tests\.doubles\.(http|ollama)"
-RULES_OUT: Final = re.compile(
-    rf"^pytestmark = .*\b({'|'.join(OTHERS)})\b|^(import|from) ({STARTERS})\b", re.MULTILINE
-)
+RULES_OUT: Final = re.compile(rf"^pytestmark = .*\b({'|'.join(OTHERS)})\b|^(import|from) ({STARTERS})\b", re.MULTILINE)
 
 # Whole folders, modules or single tests that start something too far down for the rule above to see it.
 EXTERNAL: Final = (
@@ -139,9 +137,7 @@ def is_ruled_out(path: Path) -> bool:
 def is_unit(item: pytest.Item) -> bool:
     asks_for = set(getattr(item, "fixturenames", ()))
     marked = any(item.get_closest_marker(mark) for mark in OTHERS)
-    return not (
-        marked or asks_for & DATABASE_FIXTURES or is_ruled_out(item.path) or item.nodeid.startswith(EXTERNAL)
-    )
+    return not (marked or asks_for & DATABASE_FIXTURES or is_ruled_out(item.path) or item.nodeid.startswith(EXTERNAL))
 
 
 def try_fewer_examples(item: pytest.Item) -> None:

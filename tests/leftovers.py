@@ -1,8 +1,8 @@
 """Processes that a test, or a whole session of pytest, left running: finds them and kills them.
 
 Two marks in the environment that they were started with tell them from all others: the session's (MARK), and which test
-started them (pytest's own PYTEST_CURRENT_TEST). Embedded servers have neither, but hold the lock of a folder that is the
-session's or that one of its processes had open.
+started them (pytest's own PYTEST_CURRENT_TEST). Embedded servers have neither, but hold the lock of a folder that is
+the session's or that one of its processes had open.
 
 As a program it watches over pytest, which a time-out by `thread` or a SIGKILL ends without another word:
 

@@ -40,6 +40,9 @@ EXTERNAL: Final = (
     "tests/browser/",
     "tests/chaos/",
     "tests/processes/",
+    "tests/evaluations/errors/test_catalogue.py",  # these three parse all sources, which takes a linter's time
+    "tests/evaluations/media/test_one_door.py",
+    "tests/evaluations/views/test_unmarked.py",
     "tests/evaluations/media/test_decoding.py",  # the decoder is a process of its own
     "tests/evaluations/media/test_hostile_files.py",
     "tests/queueing/engines/llm/test_openai_compatible.py",  # these two ask servers, if only on this machine

@@ -23,10 +23,13 @@ each_language = pytest.mark.parametrize("language", CATALOGUES)
 
 # What is read by people who use the pages, and nothing that only staff or programs read.
 SPOKEN: Final = (
-    *("captions", "charts", "errors", "feedback", "languages", "progress", "refusals", "result", "rows"),
-    *("speaking", "templatetags/evaluations", "timeline"),
+    *(
+        f"pages/{name}"
+        for name in ("captions", "charts", "languages", "progress", "result", "rows", "speaking", "timeline")
+    ),
+    *("errors/catalogue", "errors/refusals", "rating/feedback", "templatetags/evaluations"),
     *("views/classes", "views/dashboard", "views/record", "views/submissions"),
-    "../queueing/forecast/words",
+    "../queueing/report/estimates",
 )
 MARKS: Final = set(languages.KEYWORDS)
 READ_ALOUD: Final = {"alt", "aria-label", "content-title", "hx-confirm", "hx-prompt", "label", "placeholder", "title"}

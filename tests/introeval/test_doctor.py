@@ -306,7 +306,7 @@ def test_the_plan_without_a_gpu_and_with_the_embedded_model(monkeypatch: pytest.
     monkeypatch.setitem(sys.modules, "pynvml", Nvml(card))
     assert doctor.plan().level is Level.OK
     assert doctor.plan().found == (
-        "pipelined: both stages are served by one model in memory, smollm2; no GPU is seen here"
+        "pipelined: all stages are served by one model in memory, smollm2; no GPU is seen here"
     )
 
 

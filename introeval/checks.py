@@ -15,10 +15,10 @@ from django.core.checks import CheckMessage, Error, Warning, register
 
 Version = tuple[int, ...]
 
-PYTHON_FLOOR = (3, 11)
+MIN_PYTHON = (3, 11)
 
 # Below these there are known holes, or behaviour that the project leans on is missing.
-FLOORS: dict[str, Version] = {
+MIN_VERSIONS: dict[str, Version] = {
     "django": (5, 2, 14),  # CVE-2026-33033, CVE-2026-33034, CVE-2026-5766: uploads
     "asgiref": (3, 13),  # a thread that outlives its request, see introeval/threads.py
     "daphne": (4, 2, 2),  # CVE-2026-44545, CVE-2026-44546: WebSocket memory, header smuggling
@@ -32,7 +32,7 @@ FLOORS: dict[str, Version] = {
 OPTIONAL = frozenset({"openai-whisper"})
 
 # The first version that is too new.
-CEILINGS: dict[str, Version] = {"av": (19,)}  # drops Python 3.11 and an argument that faster-whisper passes
+MAX_VERSIONS: dict[str, Version] = {"av": (19,)}  # drops Python 3.11 and an argument that faster-whisper passes
 
 
 def numbers(text: str) -> Version:
@@ -41,21 +41,21 @@ def numbers(text: str) -> Version:
     return tuple(int(part) for part in found[0].split(".")) if found else ()
 
 
-def unfit_software() -> Iterator[str]:
+def unsuitable_software() -> Iterator[str]:
     """One sentence for each package (and Python) that is missing, too old or too new."""
-    if sys.version_info < PYTHON_FLOOR:
-        yield f"Python is {sys.version.split()[0]}, at least {_dotted(PYTHON_FLOOR)} is needed"
-    for name, floor in FLOORS.items():
+    if sys.version_info < MIN_PYTHON:
+        yield f"Python is {sys.version.split()[0]}, at least {_dotted(MIN_PYTHON)} is needed"
+    for name, minimum in MIN_VERSIONS.items():
         try:
             installed = version(name)
         except PackageNotFoundError:
             if name not in OPTIONAL:
-                yield f"{name} is not installed, at least {_dotted(floor)} is needed"
+                yield f"{name} is not installed, at least {_dotted(minimum)} is needed"
             continue
-        if numbers(installed) < floor:
-            yield f"{name} is {installed}, at least {_dotted(floor)} is needed"
-        elif name in CEILINGS and numbers(installed) >= CEILINGS[name]:
-            yield f"{name} is {installed}, below {_dotted(CEILINGS[name])} is needed"
+        if numbers(installed) < minimum:
+            yield f"{name} is {installed}, at least {_dotted(minimum)} is needed"
+        elif name in MAX_VERSIONS and numbers(installed) >= MAX_VERSIONS[name]:
+            yield f"{name} is {installed}, below {_dotted(MAX_VERSIONS[name])} is needed"
 
 
 def _dotted(parts: Version) -> str:
@@ -64,10 +64,10 @@ def _dotted(parts: Version) -> str:
 
 @register
 def check_software(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
-    return [Error(f"{what}.", hint="`make setup`", id="introeval.E001") for what in unfit_software()]
+    return [Error(f"{what}.", hint="`make setup`", id="introeval.E001") for what in unsuitable_software()]
 
 
-def stale_words() -> Iterator[Path]:
+def stale_catalogues() -> Iterator[Path]:
     """Catalogues of words that were changed, or came, after what Django reads was made of them."""
     for folder in settings.LOCALE_PATHS:
         for written in Path(folder).glob("*/LC_MESSAGES/*.po"):
@@ -80,5 +80,5 @@ def stale_words() -> Iterator[Path]:
 def check_words(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
     return [
         Warning(f"{path} is newer than the words that pages show.", hint="`make setup`", id="introeval.W001")
-        for path in stale_words()
+        for path in stale_catalogues()
     ]

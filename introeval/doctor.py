@@ -1,6 +1,6 @@
 """What an operator wants to know before trusting a machine: one function per question, each returning what it found.
 
-A check raises nothing for what it is there to find out; what it did not foresee, `examine` turns into a failure.
+A check raises nothing for what it is there to find; `run_checks` turns any other exception into a failure.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from introeval import checks, embedded
 from introeval.embedded.errors import DISK_FULL
 from queueing.worker import restart
 
-FORMAT_LIBRARY_FLOOR = (62, 12)  # of FFmpeg 8.1: CVE-2026-40962
-ASK_SECONDS = 5.0
+MIN_FORMAT_LIBRARY = (62, 12)  # of FFmpeg 8.1: CVE-2026-40962
+PROBE_SECONDS = 5.0
 
 
 class Level(StrEnum):
@@ -66,20 +66,20 @@ def failure(name: str, found: str, fix: str, *, optional: bool = False) -> Findi
 
 
 def software() -> Finding:
-    unfit = list(checks.unfit_software())
-    if unfit:
-        return failure("software", "; ".join(unfit), "make setup")
-    return ok("software", f"Python {sys.version.split()[0]}, no package below its floor")
+    unsuitable = list(checks.unsuitable_software())
+    if unsuitable:
+        return failure("software", "; ".join(unsuitable), "make setup")
+    return ok("software", f"Python {sys.version.split()[0]}, every package new enough")
 
 
 def decoder() -> Finding:
     import av
 
     found = av.library_versions["libavformat"]
-    said = f"libavformat {'.'.join(map(str, found))}"
-    if found < FORMAT_LIBRARY_FLOOR:
-        return failure("decoder", f"{said}: known holes", "make setup")
-    return ok("decoder", said)
+    text = f"libavformat {'.'.join(map(str, found))}"
+    if found < MIN_FORMAT_LIBRARY:
+        return failure("decoder", f"{text}: known holes", "make setup")
+    return ok("decoder", text)
 
 
 def data_dir() -> Finding:
@@ -100,13 +100,13 @@ def data_dir() -> Finding:
 
 def disk_space() -> Finding:
     free, reserve = shutil.disk_usage(_nearest(settings.DATA_DIR)).free, settings.DISK_RESERVE_BYTES
-    said = f"{_mib(free)} free, {_mib(reserve)} are kept in reserve"
+    text = f"{_mib(free)} free, {_mib(reserve)} are kept in reserve"
     fix = f"free some space (du -xsh {settings.DATA_DIR}/*), or move DATA_DIR to a larger disk"
     if free < reserve:
-        return failure("disk space", f"{said}: uploads are refused", fix)
+        return failure("disk space", f"{text}: uploads are refused", fix)
     if free < reserve + 4 * settings.UPLOAD_MAX_BYTES:
-        return warning("disk space", f"{said}: room for few videos", fix)
-    return ok("disk space", said)
+        return warning("disk space", f"{text}: room for few videos", fix)
+    return ok("disk space", text)
 
 
 def database() -> Finding:
@@ -156,7 +156,7 @@ def stored_videos() -> Finding:
 
 def _server_version() -> int:
     # Past the pool, whose only complaint is that time ran out.
-    with psycopg.connect(**{**connection.get_connection_params(), "connect_timeout": int(ASK_SECONDS)}) as asked:
+    with psycopg.connect(**{**connection.get_connection_params(), "connect_timeout": int(PROBE_SECONDS)}) as asked:
         return asked.info.server_version
 
 
@@ -168,7 +168,9 @@ def broker() -> Finding:
     import redis
 
     shown = _without_secrets(settings.REDIS_URL)
-    client = redis.Redis.from_url(settings.REDIS_URL, socket_timeout=ASK_SECONDS, socket_connect_timeout=ASK_SECONDS)
+    client = redis.Redis.from_url(
+        settings.REDIS_URL, socket_timeout=PROBE_SECONDS, socket_connect_timeout=PROBE_SECONDS
+    )
     try:
         facts = client.info("server")
     except redis.RedisError as error:
@@ -211,15 +213,15 @@ def restarts() -> Finding:
     actions = {variable: action for variable, text in wanted.items() if (action := restart.parse(text))}
     if settings.LLM_PROTOCOL not in ("ollama", "openai"):
         if actions:
-            said = f"{' and '.join(actions)} set, but no server is called (LLM_PROTOCOL is {settings.LLM_PROTOCOL})"
-            return warning(name, said, f"unset {' and '.join(actions)}")
+            text = f"{' and '.join(actions)} set, but no server is called (LLM_PROTOCOL is {settings.LLM_PROTOCOL})"
+            return warning(name, text, f"unset {' and '.join(actions)}")
         return ok(name, f"no server is called ({settings.LLM_PROTOCOL})")
     if len(actions) == 2 and settings.LLM_EXTRACT_URL == settings.LLM_RATE_URL and len(set(actions.values())) == 2:
         return warning(name, "two commands for one server; LLM_RATE_RESTART is used", "unset one of them")
     missing = sorted({action.program for action in actions.values() if shutil.which(action.program) is None})
     if missing:
-        said = f"{' and '.join(missing)} not on PATH: a server that hangs would wait for a person"
-        return failure(name, said, f"install it, or unset {' and '.join(actions)}", optional=True)
+        text = f"{' and '.join(missing)} not on PATH: a server that hangs would wait for a person"
+        return failure(name, text, f"install it, or unset {' and '.join(actions)}", optional=True)
     if not actions:
         return ok(name, "none: a server that hangs waits for a person (LLM_EXTRACT_RESTART, LLM_RATE_RESTART)")
     return ok(name, "; ".join(sorted({str(action) for action in actions.values()})) + "; three times in ten minutes")
@@ -230,13 +232,13 @@ def _language_model(name: str, url: str, model: str) -> Finding:
         return warning(name, "simulated: answers are made up", "unset LLM_PROTOCOL")
     if settings.LLM_PROTOCOL == "embedded":
         return _packaged_model(name, model)
-    ask = {"ollama": _ask_ollama, "openai": _ask_openai}[settings.LLM_PROTOCOL]
+    probe = {"ollama": _probe_ollama, "openai": _probe_openai}[settings.LLM_PROTOCOL]
     try:
-        return ask(name, url.rstrip("/"), model)
+        return probe(name, url.rstrip("/"), model)
     except (httpx.HTTPError, httpx.InvalidURL, ValueError, KeyError, TypeError) as error:
         fix = f"start that server, or correct LLM_{name.split()[0].upper()}_URL and LLM_PROTOCOL"
-        said = f"{_without_secrets(url)} does not answer as {settings.LLM_PROTOCOL}: {error or type(error).__name__}"
-        return failure(name, said, fix, optional=True)
+        text = f"{_without_secrets(url)} does not answer as {settings.LLM_PROTOCOL}: {error or type(error).__name__}"
+        return failure(name, text, fix, optional=True)
 
 
 def _packaged_model(name: str, model: str) -> Finding:
@@ -253,30 +255,30 @@ def _packaged_model(name: str, model: str) -> Finding:
     return ok(name, f"{model} in {path}{quality}")
 
 
-def _ask_ollama(name: str, url: str, model: str) -> Finding:
+def _probe_ollama(name: str, url: str, model: str) -> Finding:
     from queueing.engines.llm.ollama import OLDEST
 
     version = str(_answer(f"{url}/api/version")["version"])
-    said = f"Ollama {version}, {_without_secrets(url)}"
+    text = f"Ollama {version}, {_without_secrets(url)}"
     if checks.numbers(version) < OLDEST:
-        return failure(name, f"{said}: known holes below 0.17.1", "install a newer Ollama", optional=True)
+        return failure(name, f"{text}: known holes below 0.17.1", "install a newer Ollama", optional=True)
     present = {each["name"] for each in _answer(f"{url}/api/tags")["models"]}
     if model not in present and f"{model}:latest" not in present:
-        return failure(name, f"{said}: {model} is not there", f"ollama pull {model}", optional=True)
-    return ok(name, f"{said}, {model}")
+        return failure(name, f"{text}: {model} is not there", f"ollama pull {model}", optional=True)
+    return ok(name, f"{text}, {model}")
 
 
-def _ask_openai(name: str, url: str, model: str) -> Finding:
+def _probe_openai(name: str, url: str, model: str) -> Finding:
     root = url.removesuffix("/v1")
     present = {each["id"] for each in _answer(f"{root}/v1/models")["data"]}
-    said = f"{_without_secrets(url)} serves {', '.join(sorted(present)) or 'nothing'}"
+    text = f"{_without_secrets(url)} serves {', '.join(sorted(present)) or 'nothing'}"
     if model not in present:
-        return warning(name, f"{said}; {model} is not among them", "name one of them in LLM_*_MODEL")
-    return ok(name, said)
+        return warning(name, f"{text}; {model} is not among them", "name one of them in LLM_*_MODEL")
+    return ok(name, text)
 
 
 def _answer(url: str) -> dict[str, Any]:
-    answer: dict[str, Any] = httpx.get(url, timeout=ASK_SECONDS).raise_for_status().json()
+    answer: dict[str, Any] = httpx.get(url, timeout=PROBE_SECONDS).raise_for_status().json()
     return answer
 
 
@@ -330,7 +332,7 @@ SERVERS: tuple[Check, ...] = (database, migrations, stored_videos, broker)
 ENGINES: tuple[Check, ...] = (speech_model, extract_model, rate_model, restarts, gpu, plan, assets)
 
 
-def examine(*, without: Collection[Check] = ()) -> list[Finding]:
+def run_checks(*, without: Collection[Check] = ()) -> list[Finding]:
     """Every check's finding, in order; the embedded services run while the servers are asked."""
     machine, servers, engines = (
         [check for check in group if check not in without] for group in (MACHINE, SERVERS, ENGINES)

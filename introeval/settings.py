@@ -1,6 +1,6 @@
-"""Settings, in reading order. Every knob is an environment variable; docs/settings.md is its table.
+"""Settings, in reading order. Every value is an environment variable; docs/settings.md is its table.
 
-A value that can't be read stops the process with its name: a lab must not run for a term on a typo.
+A value that can't be read stops the process and names the variable: a lab must not run for a term on a typo.
 """
 
 from __future__ import annotations
@@ -191,7 +191,7 @@ MAX_ATTEMPTS = int(positive("MAX_ATTEMPTS", 3))
 MAX_CRASHES = int(positive("MAX_CRASHES", 2))
 RETRY_BACKOFF_SECONDS = positive("RETRY_BACKOFF_SECONDS", 10)
 
-GPU_WATCH = env.bool("GPU_WATCH", default=True)  # False: for a GPU whose driver can't tell its memory
+GPU_WATCH = env.bool("GPU_WATCH", default=True)  # False: for a GPU whose driver does not report its memory
 
 # Speech to text. STT_MODEL is a model's folder or file, or the name of one that came as a package.
 STT_ENGINE = one_of("STT_ENGINE", "faster-whisper", "openai-whisper", "simulated")
@@ -209,7 +209,7 @@ LLM_EXTRACT_MODEL = env.str(
 )
 LLM_RATE_URL = env.str("LLM_RATE_URL", default=LLM_EXTRACT_URL)
 LLM_RATE_MODEL = env.str("LLM_RATE_MODEL", default="smollm2" if LLM_PROTOCOL == "embedded" else "llama3:8b-instruct")
-# For what a language model is called, as the stages say it: each has its own LLM_<ROLE>_URL, _MODEL and _RESTART.
+# What the stages call a language model for: each has its own LLM_<ROLE>_URL, _MODEL and _RESTART.
 LLM_ROLES = ("extract", "rate")
 # How the server at each address is restarted when it does not answer any more; see queueing/worker/restart.py.
 LLM_EXTRACT_RESTART = restart_action("LLM_EXTRACT_RESTART")
@@ -276,7 +276,14 @@ LANGUAGE_COOKIE_SAMESITE = "Lax"
 USE_TZ = True
 TIME_ZONE = env.str("TIME_ZONE", default="UTC")
 STATIC_URL = "static/"
-STATIC_ROOT = env.str("STATIC_ROOT", default="") or None  # for collectstatic only
+# STATIC_ROOT is for `collectstatic` alone, so not Django's setting of that name: WhiteNoise warns when it is missing.
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {
+        "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage",
+        "OPTIONS": {"location": env.str("STATIC_ROOT", default="") or str(BASE_DIR / "staticfiles")},
+    },
+}
 STATICFILES_DIRS = (
     [("vendor", BASE_DIR / "node_modules" / ".introeval")]
     if (BASE_DIR / "node_modules" / ".introeval").is_dir()

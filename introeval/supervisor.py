@@ -15,9 +15,9 @@ from threading import Event, Thread
 
 from introeval.embedded import launcher
 
-QUICK_SECONDS = 15.0  # a life shorter than this counts as a failed start
-MAX_QUICK_DEATHS = 3
-# Long enough together for a predecessor that was orphaned a moment ago to hand its work back and let go of its lock.
+QUICK_SECONDS = 15.0  # an exit sooner than this counts as a failed start
+MAX_QUICK_EXITS = 3
+# Together long enough for an orphaned predecessor to hand its work back and release its lock.
 BACKOFF_SECONDS = (2.0, 8.0)
 GRACE_SECONDS = 15.0
 TAIL_LINES = 15
@@ -25,12 +25,12 @@ TAIL_LINES = 15
 Say = Callable[[str], None]
 
 
-class KeepsDyingError(Exception):
-    """A child process died again and again, right after its start."""
+class RestartLimitError(Exception):
+    """A child process exited again and again, right after its start."""
 
     def __init__(self, name: str, status: str, tail: Sequence[str]) -> None:
         lines = "".join(f"\n    {line}" for line in tail)
-        super().__init__(f"The {name} ended {MAX_QUICK_DEATHS} times in a row ({status}). Its last lines:{lines}")
+        super().__init__(f"The {name} ended {MAX_QUICK_EXITS} times in a row ({status}). Its last lines:{lines}")
 
 
 class SupervisedProcess:
@@ -40,7 +40,7 @@ class SupervisedProcess:
         self.name, self.command, self.cwd = name, list(command), cwd
         self.env = dict(os.environ if env is None else env)
         self.tail: deque[str] = deque(maxlen=TAIL_LINES)
-        self.quick_deaths = 0
+        self.quick_exits = 0
         self.start_at = 0.0
         self.process: subprocess.Popen[str] | None = None
         self._began = 0.0
@@ -81,19 +81,19 @@ class SupervisedProcess:
             self._reader.join(timeout=1)
         return True
 
-    def bury(self, now: float) -> str:
-        """Count its death and decide when it starts again; returns what happened, in words.
+    def record_exit(self, now: float) -> str:
+        """Count its exit and schedule the restart; returns a message about both.
 
         Raises:
-            KeepsDyingError: it died soon after its start once too often.
+            RestartLimitError: it exited soon after its start MAX_QUICK_EXITS times in a row.
         """
         assert self.process is not None
         status = _in_words(self.process.returncode)
-        self.quick_deaths = self.quick_deaths + 1 if now - self._began < QUICK_SECONDS else 1
-        if self.quick_deaths >= MAX_QUICK_DEATHS:
-            raise KeepsDyingError(self.name, status, self.tail)
-        self.process, self.start_at = None, now + BACKOFF_SECONDS[self.quick_deaths - 1]
-        return f"The {self.name} ended ({status}); it starts again in {BACKOFF_SECONDS[self.quick_deaths - 1]:.0f} s."
+        self.quick_exits = self.quick_exits + 1 if now - self._began < QUICK_SECONDS else 1
+        if self.quick_exits >= MAX_QUICK_EXITS:
+            raise RestartLimitError(self.name, status, self.tail)
+        self.process, self.start_at = None, now + BACKOFF_SECONDS[self.quick_exits - 1]
+        return f"The {self.name} ended ({status}); it starts again in {BACKOFF_SECONDS[self.quick_exits - 1]:.0f} s."
 
     def terminate(self) -> None:
         if self.process is not None and self.process.returncode is None:
@@ -115,7 +115,7 @@ class SupervisedProcess:
 
 
 class Supervisor:
-    """Several children. Not thread-safe: `start`, `tend` and `stop` belong to the main thread."""
+    """Several children. Not thread-safe: `start`, `restart_ended` and `stop` belong to the main thread."""
 
     def __init__(
         self, children: Sequence[SupervisedProcess], *, say: Say, clock: Callable[[], float] = time.monotonic
@@ -126,21 +126,21 @@ class Supervisor:
         for child in self.children:
             child.start(self.clock())
 
-    def tend(self) -> None:
-        """One round: notice the dead, start again those whose time has come.
+    def restart_ended(self) -> None:
+        """Record the children that have ended, and start those again whose pause is over.
 
         Raises:
-            KeepsDyingError: there is no point in starting one of them again.
+            RestartLimitError: one of them may not be started again.
         """
         now = self.clock()
         for child in self.children:
             if child.process is not None and child.ended():
-                self.say(child.bury(now))
+                self.say(child.record_exit(now))
             if child.process is None and now >= child.start_at:
                 child.start(now)
 
     def stop(self, *, grace: float = GRACE_SECONDS, hurry: Event | None = None) -> None:
-        """Ask each to leave, wait, then kill what is left. `hurry`, when set, ends the wait."""
+        """Terminate each, wait for the grace period, then kill what is left. Setting `hurry` ends the wait."""
         for child in self.children:
             child.terminate()
         deadline = self.clock() + grace

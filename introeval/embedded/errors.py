@@ -1,4 +1,4 @@
-"""What an operator is told when the embedded services can't run."""
+"""Errors of the embedded services, with what fixes them."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ def become(uid: int, gid: int, *, search: bool) -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     capability = search_capability() if search else None
     if capability is not None:
-        # access(2), which initdb asks whether its programs are there, heeds capabilities of others than root only so.
+        # Only so does access(2), by which initdb looks for its programs, respect the capabilities of others than root.
         # A container may forbid it; then only programs below a closed directory are out of reach.
         with suppress(OSError):
             _call(libc.prctl, PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP, 0, 0, 0)
@@ -73,7 +73,7 @@ def _call(function: ctypes._NamedFuncPointer, *arguments: object) -> None:
 
 
 def detach(pid_file: int) -> None:
-    """Leave the terminal, so as to hear no Ctrl-C, and say which process this is."""
+    """Leave the terminal, so that Ctrl-C does not reach it, and write the pid."""
     os.setsid()
     os.umask(0o077)
     os.chdir("/")
@@ -85,7 +85,7 @@ def follow(parent: int) -> None:
     """Have the kernel send SIGTERM when the parent dies, also by SIGKILL; a program can end in order then."""
     _call(ctypes.CDLL(None, use_errno=True).prctl, PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
     if os.getppid() != parent:  # it died before the kernel was asked
-        sys.exit("launcher: the parent is gone")
+        sys.exit("launcher: the parent has ended")
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -46,7 +46,7 @@ class Postgres(EmbeddedServer):
     name = "PostgreSQL"
     key = "postgres"
     # Fast (roll back, checkpoint, leave), immediate (recovery at the next start), and for one that is stopped or hung.
-    farewell = ((signal.SIGINT, 30.0), (signal.SIGQUIT, 5.0), (signal.SIGKILL, 10.0))
+    stop_signals = ((signal.SIGINT, 30.0), (signal.SIGQUIT, 5.0), (signal.SIGKILL, 10.0))
 
     @property
     def socket(self) -> Path:

@@ -28,7 +28,7 @@ LISTEN_SECONDS = 2.0  # from the start to a socket, behind which it may still be
 FULL_BYTES = 1 << 20
 LOG_KEPT_BYTES = 4 << 20
 LOCK_FD = 100  # of the server's lock, in the server: out of the way of those that any program opens
-ENVIRONMENT = {"PATH": os.defpath, "LC_ALL": "C"}  # keys and passwords in ours are none of the servers' business
+ENVIRONMENT = {"PATH": os.defpath, "LC_ALL": "C"}  # keys and passwords in ours must not reach the servers
 
 
 class EmbeddedServer(ABC):
@@ -36,7 +36,7 @@ class EmbeddedServer(ABC):
 
     name: ClassVar[str]  # as people call it
     key: ClassVar[str]  # in file names
-    farewell: ClassVar[tuple[tuple[signal.Signals, float], ...]]  # what to send, and how many seconds to wait then
+    stop_signals: ClassVar[tuple[tuple[signal.Signals, float], ...]]  # each with the seconds to wait after it
 
     def __init__(self, place: ServiceLayout) -> None:
         self.place = place
@@ -94,7 +94,7 @@ class EmbeddedServer(ABC):
         """Run a program to its end as the servers' account; it holds the server's lock meanwhile.
 
         Raises:
-            EmbeddedError: it failed, with what it said.
+            EmbeddedError: it failed, with what it output.
         """
         done = subprocess.run(
             self._launched(command),
@@ -131,7 +131,7 @@ class EmbeddedServer(ABC):
         return False
 
     def _end(self, lock: FileLock) -> None:
-        for signum, seconds in self.farewell:
+        for signum, seconds in self.stop_signals:
             if lock.take():
                 return
             self._signal(lock.pid(), signum)
@@ -192,9 +192,9 @@ class EmbeddedServer(ABC):
     def _launched(self, command: list[str] | tuple[str, ...], *options: str) -> list[str]:
         account = self.place.account
         who = ["--uid", str(account.uid), "--gid", str(account.gid)]
-        return [sys.executable, "-I", "-S", launcher.__file__, *who, *self._passage(), *options, "--", *command]
+        return [sys.executable, "-I", "-S", launcher.__file__, *who, *self._access_options(), *options, "--", *command]
 
-    def _passage(self) -> list[str]:
+    def _access_options(self) -> list[str]:
         """What the account needs to reach its program and its data, when root starts it as somebody else."""
         if os.geteuid() != 0:
             return []
@@ -215,14 +215,14 @@ class EmbeddedServer(ABC):
                 log.seek(offset)
                 raise self._failure("it did not start", log.read().decode(errors="replace"))
 
-    def _failure(self, what: str, said: str) -> EmbeddedError:
+    def _failure(self, what: str, output: str) -> EmbeddedError:
         free = shutil.disk_usage(self.place.data_dir).free
-        if "No space left on device" in said or free < FULL_BYTES:
+        if "No space left on device" in output or free < FULL_BYTES:
             return disk_full(self.place.data_dir)
-        if "launcher: can't run" in said and os.geteuid() == 0:
+        if "launcher: can't run" in output and os.geteuid() == 0:
             fix = "start it as an ordinary user, or name servers of your own in DATABASE_URL and REDIS_URL"
             return EmbeddedError(f"{self.name} can't run as root, nor may root start it as anybody else.", fix=fix)
-        last = "\n".join(f"    {line}" for line in said.strip().splitlines()[-5:])
+        last = "\n".join(f"    {line}" for line in output.strip().splitlines()[-5:])
         return EmbeddedError(
             f"{self.name}: {what}. It said:\n{last}",
             fix=f"see {self.log}, or name a server of your own in DATABASE_URL and REDIS_URL",

@@ -26,7 +26,7 @@ SETTINGS = {
 class Valkey(EmbeddedServer):
     name = "Valkey"
     key = "valkey"
-    farewell = ((signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0))
+    stop_signals = ((signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0))
 
     @property
     def socket(self) -> Path:

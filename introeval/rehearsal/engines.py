@@ -1,4 +1,4 @@
-"""Stand-ins for models, in the worker's own process: a real model's process would take unscaled time to start."""
+"""Simulated models in the process of the worker itself: a real model's process would take unscaled time to start."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from threading import Event
 from typing import ClassVar
 
 from introeval.rehearsal.bounds import StageTimes
-from introeval.rehearsal.trouble import Trouble
+from introeval.rehearsal.outages import Outages
 from queueing.engines.base import (
     Engines,
     Generation,
@@ -75,11 +75,11 @@ def _held(path: Path) -> bool:
     return False
 
 
-class StandIn(OwnProcess):
+class SimulatedModel(OwnProcess):
     """Speech or language model of one kind: every call takes `seconds`, give or take a share of `spread`.
 
-    Loading and unloading take `move_seconds` each. While the trouble `llm` lasts, a language model refuses as a server
-    that is gone.
+    Loading and unloading take `move_seconds` each. During the outage `llm`, a language model fails like a
+    server that does not answer.
     """
 
     name: ClassVar[str] = "simulated"
@@ -90,7 +90,7 @@ class StandIn(OwnProcess):
         self,
         kind: PhaseName,
         memory: Memory,
-        trouble: Trouble,
+        outages: Outages,
         *,
         model: str,
         seconds: float,
@@ -98,14 +98,14 @@ class StandIn(OwnProcess):
         slots: int = 1,
         spread: float = 0.0,
     ) -> None:
-        self.kind, self.memory, self.trouble = kind, memory, trouble
+        self.kind, self.memory, self.outages = kind, memory, outages
         self.model, self.seconds, self.move_seconds, self.slots = model, seconds, move_seconds, slots
         self.spread = spread
         self._held: int | None = None
 
     def load(self) -> None:
         if self._held is None:
-            self._answer()
+            self._raise_on_outage()
             self._held = self.memory.enter(self.kind)
             time.sleep(self.move_seconds)
 
@@ -136,27 +136,27 @@ class StandIn(OwnProcess):
     def _work(self, stop: Event) -> None:
         if self._held is None:
             raise Infrastructure(f"{self.model} is not loaded", code="not_loaded")
-        self._answer()
+        self._raise_on_outage()
         if stop.wait(self.seconds * random.uniform(1 - self.spread, 1 + self.spread)):  # noqa: S311 - not a secret
             raise Interrupted
 
-    def _answer(self) -> None:
+    def _raise_on_outage(self) -> None:
         if self.kind == PhaseName.EVAL:
-            self.trouble.refuse("llm", code="engine_unavailable")
+            self.outages.raise_if_active("llm", code="engine_unavailable")
 
 
-def build(work: StageTimes, scale: float, memory: Memory, trouble: Trouble, spread: float = 0.0) -> Engines:
+def build(work: StageTimes, scale: float, memory: Memory, outages: Outages, spread: float = 0.0) -> Engines:
     """The engines of one node, so that a switch from one phase to the other costs `work.switch` altogether."""
     half: Mapping[PhaseName, float] = {
         PhaseName.STT: work.switch / 2 * scale,
         PhaseName.EVAL: work.switch / 2 / 2 * scale,  # it has two models
     }
 
-    def model(kind: PhaseName, name: str, seconds: float, slots: int = 1) -> StandIn:
-        return StandIn(
+    def model(kind: PhaseName, name: str, seconds: float, slots: int = 1) -> SimulatedModel:
+        return SimulatedModel(
             kind,
             memory,
-            trouble,
+            outages,
             model=name,
             seconds=seconds * scale,
             move_seconds=half[kind],

@@ -1,4 +1,4 @@
-"""The run: a database, a crew, a class, faults; then the figures."""
+"""One rehearsal: a database, workers, a class and faults; then its figures."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from django.db.models import Max, Min, Q
 from django.db.models.functions import Coalesce, Now
 
 from introeval.rehearsal import bounds, nodes, oracle, stages
+from introeval.rehearsal.estimate_log import EstimateAccuracy, EstimateLog
 from introeval.rehearsal.faults import Injector
-from introeval.rehearsal.looks import Looks, Verdict
 from introeval.rehearsal.oracle import Counters
+from introeval.rehearsal.outages import Outages
 from introeval.rehearsal.plan import RehearsalPlan
 from introeval.rehearsal.students import Students
-from introeval.rehearsal.trouble import Trouble
 from queueing.models import Task, Worker
 from queueing.states import LIVE, State
 
 TICK_SECONDS = 0.1
 READY_SECONDS = 30.0
-RECOVERY_SECONDS = 3.0  # beyond a lease: how long work may rest after a crash
-SAY_SECONDS = 10.0
+RECOVERY_SECONDS = 3.0  # beyond a lease: how long work may stand still after a crash
+PROGRESS_SECONDS = 10.0
 
-Say = Callable[[str], object]
+Report = Callable[[str], object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class RehearsalOutcome:
     counters: Counters
     faults: Mapping[str, int]  # injected, by kind
     recovery: Mapping[str, list[float]]  # real seconds until work went on after each, by kind
-    estimates: Verdict
+    estimates: EstimateAccuracy
     waits: list[float]  # from hand-in to result, sorted
     makespan: float  # from the first hand-in to the last result
     took: float  # real seconds
@@ -86,23 +86,23 @@ def percentile(values: list[float], share: float) -> float:
     return values[min(len(values) - 1, int(share * len(values)))] if values else 0.0
 
 
-def rehearse(plan: RehearsalPlan, say: Say) -> RehearsalOutcome:
-    """Play it to its end, or to `deadline_seconds` when it has none. In an empty database of its own only."""
+def rehearse(plan: RehearsalPlan, report: Report) -> RehearsalOutcome:
+    """Run it to its end, or until `deadline_seconds`. In an empty database of its own only."""
     began = time.monotonic()
     stages.prepare_database()
-    trouble = Trouble(plan.folder / nodes.TROUBLE)
-    stages.register("", trouble)  # those who hand in need to know the stages, too
+    outages = Outages(plan.folder / nodes.OUTAGES)
+    stages.register("", outages)  # those who hand in need to know the stages, too
     with nodes.NodeProcesses(plan) as workers:
         _await_workers(plan)
-        injector = Injector(plan, workers, trouble)
-        looks = Looks()
-        with Students(plan, more=lambda: not injector.over) as students:
-            _play(plan, workers, injector, students, looks, say)
-    return _judge(plan, injector, students, looks, time.monotonic() - began)
+        injector = Injector(plan, workers, outages)
+        estimates = EstimateLog()
+        with Students(plan, more=lambda: not injector.finished) as students:
+            _run(plan, workers, injector, students, estimates, report)
+    return _outcome(plan, injector, students, estimates, time.monotonic() - began)
 
 
 def _await_workers(plan: RehearsalPlan) -> None:
-    """A class begins when the lab is ready."""
+    """Return when every worker is alive: a class begins when the lab is ready."""
     deadline = time.monotonic() + READY_SECONDS
     while Worker.objects.alive(plan.lease_seconds).count() < plan.nodes:
         if time.monotonic() > deadline:
@@ -111,26 +111,31 @@ def _await_workers(plan: RehearsalPlan) -> None:
 
 
 def deadline_seconds(plan: RehearsalPlan) -> float:
-    """After which a run is given up: what has not ended then counts as lost."""
+    """When a run is stopped: what has not ended by then counts as lost."""
     return 120.0 + 10 * plan.lower_bound * plan.scale + 3 * plan.faults.total() * (plan.gap_seconds + 1)
 
 
-def _play(
-    plan: RehearsalPlan, workers: nodes.NodeProcesses, injector: Injector, students: Students, looks: Looks, say: Say
+def _run(
+    plan: RehearsalPlan,
+    workers: nodes.NodeProcesses,
+    injector: Injector,
+    students: Students,
+    estimates: EstimateLog,
+    report: Report,
 ) -> None:
-    began = said = time.monotonic()
+    began = reported = time.monotonic()
     while time.monotonic() - began < deadline_seconds(plan):
-        workers.tend()
+        workers.restart_ended()
         try:
             injector.step()
-            looks.look()
-            if injector.over and students.through and _all_ended():
+            estimates.record()
+            if injector.finished and students.finished and _all_ended():
                 return
         except (DatabaseError, InterfaceError):
             connection.close()  # it crashed as planned, and comes back
-        if time.monotonic() - said > SAY_SECONDS:
-            said = time.monotonic()
-            say(_news(said - began, injector, students))
+        if time.monotonic() - reported > PROGRESS_SECONDS:
+            reported = time.monotonic()
+            report(_progress(reported - began, injector, students))
         time.sleep(TICK_SECONDS)
 
 
@@ -139,12 +144,14 @@ def _all_ended() -> bool:
     return not Task.objects.filter(Q(state__in=LIVE) | retried_soon).exists()
 
 
-def _news(seconds: float, injector: Injector, students: Students) -> str:
+def _progress(seconds: float, injector: Injector, students: Students) -> str:
     faults = ", ".join(f"{number} {kind}" for kind, number in sorted(injector.counts.items()))
-    return f"{seconds:4.0f} s: {students.handed_in} handed in; {faults or 'no faults'}; {len(injector.coming)} to come"
+    return f"{seconds:4.0f} s: {students.handed_in} handed in; {faults or 'no faults'}; {len(injector.pending)} to come"
 
 
-def _judge(plan: RehearsalPlan, injector: Injector, students: Students, looks: Looks, took: float) -> RehearsalOutcome:
+def _outcome(
+    plan: RehearsalPlan, injector: Injector, students: Students, log: EstimateLog, took: float
+) -> RehearsalOutcome:
     counters = oracle.count(
         attempted=students.handed_in,
         acknowledged=students.acknowledged,
@@ -154,7 +161,7 @@ def _judge(plan: RehearsalPlan, injector: Injector, students: Students, looks: L
     story = oracle.story()
     recovery: dict[str, list[float]] = defaultdict(list)
     for fault in injector.done:
-        if (seconds := oracle.recovery(fault, story, injector.away)) is not None:
+        if (seconds := oracle.recovery(fault, story, injector.database_outages)) is not None:
             recovery[fault.kind].append(seconds)
     handed_in_and_ended = Task.objects.values_list("created_at", "finished_at")
     times = Task.objects.aggregate(first=Min("created_at"), last=Coalesce(Max("finished_at"), Now()))
@@ -164,7 +171,7 @@ def _judge(plan: RehearsalPlan, injector: Injector, students: Students, looks: L
         counters=counters,
         faults=injector.counts,
         recovery=recovery,
-        estimates=looks.judge(),
+        estimates=log.accuracy(),
         waits=sorted((end - begin).total_seconds() / plan.scale for begin, end in handed_in_and_ended if end),
         makespan=(times["last"] - times["first"]).total_seconds() / plan.scale,
         took=took,

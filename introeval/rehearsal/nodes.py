@@ -1,4 +1,4 @@
-"""The nodes of a rehearsal: true workers in processes of their own, started again when they die.
+"""The nodes of a rehearsal: true workers in processes of their own, started again when they end.
 
 They are forked by a server process that has everything imported and nothing opened, so that a start takes tens of
 milliseconds and a storm can kill several a second.
@@ -19,14 +19,14 @@ from django.conf import settings
 from django.db import connections
 
 from introeval.rehearsal import engines, stages
+from introeval.rehearsal.outages import Outages
 from introeval.rehearsal.plan import RehearsalPlan
-from introeval.rehearsal.trouble import Trouble
 from queueing.exceptions import QueueError
 from queueing.worker.process import PhaseWorker
 
-LEAVE_SECONDS = 10.0
+STOP_SECONDS = 10.0
 GPUS = "gpus"  # folders in the rehearsal's DATA_DIR
-TROUBLE = "trouble"
+OUTAGES = "outages"
 
 _processes = multiprocessing.get_context("forkserver")
 
@@ -41,7 +41,7 @@ class NodeProcess:
         self.start()
 
     def start(self) -> None:
-        self.process = _processes.Process(target=work, args=(self.plan, self.name), name=self.name, daemon=True)
+        self.process = _processes.Process(target=run_node, args=(self.plan, self.name), name=self.name, daemon=True)
         self.process.start()
         self.starts += 1
 
@@ -56,7 +56,7 @@ class NodeProcess:
 
 
 class NodeProcesses:
-    """All nodes; as a context it ends them."""
+    """All nodes. Leaving its context stops them."""
 
     def __init__(self, plan: RehearsalPlan) -> None:
         # The server that forks is a plain `python -c`: it would not find the project from another directory.
@@ -70,42 +70,42 @@ class NodeProcesses:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._end(self.nodes)
+        self._stop(self.nodes)
 
-    def tend(self) -> None:
-        """Start again whoever died."""
+    def restart_ended(self) -> None:
+        """Start every worker again that has ended."""
         for node in self.nodes:
             if not node.process.is_alive():
                 node.stopped = False
                 node.start()
 
-    def _end(self, nodes: Iterable[NodeProcess]) -> None:
+    def _stop(self, nodes: Iterable[NodeProcess]) -> None:
         for signum in (signal.SIGCONT, signal.SIGTERM):
             for node in nodes:
                 node.send(signum)
         for node in nodes:
-            node.process.join(LEAVE_SECONDS)
+            node.process.join(STOP_SECONDS)
             node.process.kill()
             node.process.join()
 
 
-def work(plan: RehearsalPlan, name: str) -> None:
-    """What a node's process does."""
+def run_node(plan: RehearsalPlan, name: str) -> None:
+    """The main function of a process of a node."""
     assert threading.active_count() == 1, "a thread was inherited"
     assert not any(each.connection for each in connections.all(initialized_only=True)), "a connection was inherited"
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the rehearsal, which ends its workers
     threading.Thread(target=_follow_parent, name="follow", daemon=True).start()
-    trouble = Trouble(plan.folder / TROUBLE)
-    stages.register(name, trouble)
+    outages = Outages(plan.folder / OUTAGES)
+    stages.register(name, outages)
     memory = engines.Memory(plan.folder / GPUS, name)
-    worker = PhaseWorker(name, engines.build(plan.work, plan.scale, memory, trouble, plan.spread), plan.options())
+    worker = PhaseWorker(name, engines.build(plan.work, plan.scale, memory, outages, plan.spread), plan.options())
     signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=worker.stop).start())
     with suppress(QueueError):  # it could not go on, and has logged why; the rehearsal starts it again
         worker.run()
 
 
 def _follow_parent() -> None:
-    """Not to outlive the rehearsal, even one that is killed."""
+    """Exit when the rehearsal ends, also when it was killed."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     wait([parent.sentinel])

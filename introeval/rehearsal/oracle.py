@@ -1,4 +1,4 @@
-"""What must never have happened, counted from what the database holds at the end. It trusts no worker's word."""
+"""What must never have happened, counted from what the database holds at the end. It trusts no report of a worker."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ STALE = """
         OR EXISTS (SELECT 1 FROM queueing_attempt AS a WHERE a.task_id = e.task
                       AND a.epoch > e.epoch AND a.began_at < e.saved_at)
 """
-# A task, its attempts and its events must tell the same story.
+# A task, its attempts and its events must agree.
 TORN = {
     "events with a gap": """
         SELECT count(*) FROM queueing_task AS t
@@ -65,9 +65,9 @@ class Counters:
     """As Jepsen prints them. All from `lost` on must be 0."""
 
     attempted: int  # hand-ins
-    acknowledged: int  # those that somebody was told are safe
+    acknowledged: int  # those that were acknowledged
     ok: int  # done
-    retried: int  # by the teacher, after the storm had killed a task twice
+    retried: int  # by the teacher, after faults had killed a task twice
     lost: int  # acknowledged, and not there, not ended, or done without one of its results
     unexpected: int  # ended otherwise than done
     duplicated: int  # stages with two effects
@@ -76,7 +76,7 @@ class Counters:
     overlaps: int  # two phases on one node at once
 
     @property
-    def right(self) -> bool:
+    def correct(self) -> bool:
         return not (self.lost or self.unexpected or self.duplicated or self.stale or self.torn or self.overlaps)
 
 

@@ -1,4 +1,4 @@
-"""What is rehearsed: the class, the lab, the faults, and how much quicker than in a lab the time goes."""
+"""What is rehearsed: the class, the lab, the faults, and how much faster than in a lab time passes."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from queueing.worker.options import FORECAST_SECONDS, Options
 BATCH_SIZE, BATCH_MAX_WAIT, MAX_DWELL, IDLE_UNLOAD = 10, 3.0, 600.0, 60.0
 POLL, STOP_GRACE, BACKOFF, MAX_ATTEMPTS, MAX_CRASHES = 0.9, 10.0, 10.0, 3, 2
 
-# What can't be scaled as far as one likes: a process must get its turn on the processor within a lease, and a worker
-# that rests must not keep it busy with looking.
-LEASE_FLOOR_SECONDS, POLL_FLOOR_SECONDS = 2.0, 0.05
-LONGER_LEASE_SHARE = 6  # a lease is this many heartbeats, as in the lab
+# Lower limits of what is scaled: a process must be scheduled within a lease, and an idle worker must not keep the
+# processor busy with polling.
+MIN_LEASE_SECONDS, MIN_POLL_SECONDS = 2.0, 0.05
+HEARTBEATS_PER_LEASE = 6  # a lease is this many heartbeats, as in the lab
 
 KINDS = {
     "kill": "SIGKILL to a worker",
     "stop": "SIGSTOP to a worker at work, until another one has taken its tasks over",
     "pg": "an immediate stop of PostgreSQL, as in a crash",
     "redis": "a restart of Valkey",
-    "llm": "the language models refuse for a while",
+    "llm": "the language models do not answer for a while",
     "disk": "the disk is full for a while",
     "twice": "an effect is written twice: to see that the oracle finds it",
 }
@@ -55,7 +55,7 @@ class RehearsalPlan:
     @property
     def lease_seconds(self) -> float:
         """Real ones."""
-        return max(self.lease * self.scale, LEASE_FLOOR_SECONDS)
+        return max(self.lease * self.scale, MIN_LEASE_SECONDS)
 
     @property
     def gap_seconds(self) -> float:
@@ -75,11 +75,11 @@ class RehearsalPlan:
             ),
             retries=RetryLimits(MAX_ATTEMPTS, MAX_CRASHES, BACKOFF * self.scale),
             lease_seconds=self.lease_seconds,
-            heartbeat_seconds=self.lease_seconds / LONGER_LEASE_SHARE,
-            poll_seconds=max(POLL * self.scale, POLL_FLOOR_SECONDS),
+            heartbeat_seconds=self.lease_seconds / HEARTBEATS_PER_LEASE,
+            poll_seconds=max(POLL * self.scale, MIN_POLL_SECONDS),
             stop_grace_seconds=STOP_GRACE * self.scale,
             lock_dir=self.folder / "locks",
-            forecast_seconds=max(FORECAST_SECONDS * self.scale, POLL_FLOOR_SECONDS),
+            forecast_seconds=max(FORECAST_SECONDS * self.scale, MIN_POLL_SECONDS),
         )
 
 

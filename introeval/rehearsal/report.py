@@ -8,7 +8,7 @@ from dataclasses import asdict
 from introeval.rehearsal import bounds
 from introeval.rehearsal.lab import RehearsalOutcome, percentile
 
-ASKED_FOR_SECONDS = 15 * 60.0  # what the lab wants a class to take
+GOAL_SECONDS = 15 * 60.0  # what the lab wants a class to take
 
 
 def lines(outcome: RehearsalOutcome) -> Iterator[str]:
@@ -19,7 +19,7 @@ def lines(outcome: RehearsalOutcome) -> Iterator[str]:
         yield f"{name:<16}{number:>8}"
     yield ""
     yield from _recovery(outcome)
-    yield "nothing lost, nothing done twice" if outcome.counters.right else "NOT RIGHT: see the counters above"
+    yield "nothing lost, nothing done twice" if outcome.counters.correct else "NOT RIGHT: see the counters above"
 
 
 def _times(outcome: RehearsalOutcome) -> Iterator[str]:
@@ -31,7 +31,7 @@ def _times(outcome: RehearsalOutcome) -> Iterator[str]:
     yield _time("lower bound", plan.lower_bound, "of this queue's batches and phases, if the queue took no time")
     yield _time("floor", bounds.floor(plan.students, plan.work), "of any queue on one GPU")
     yield _time("one at a time", alone, f"beaten: {_word(outcome.makespan < alone)}")
-    yield _time("asked for", ASKED_FOR_SECONDS, f"beats 15 min: {_word(outcome.makespan < ASKED_FOR_SECONDS)}")
+    yield _time("asked for", GOAL_SECONDS, f"beats 15 min: {_word(outcome.makespan < GOAL_SECONDS)}")
     yield _time("mean wait", sum(waits) / max(len(waits), 1), "from handing in to the result")
     yield _time("p95 wait", percentile(waits, 0.95), "")
 
@@ -48,12 +48,12 @@ def _estimates(outcome: RehearsalOutcome) -> str:
 def _recovery(outcome: RehearsalOutcome) -> Iterator[str]:
     for kind, number in sorted(outcome.faults.items()):
         found = outcome.recovery.get(kind)
-        told = (
+        text = (
             f"work went on after {max(found):.2f} s at worst, {sum(found) / len(found):.2f} s on average"
             if found
             else ""
         )
-        yield f"{kind:<16}{number:>8}  {told}".rstrip()
+        yield f"{kind:<16}{number:>8}  {text}".rstrip()
     if outcome.faults:
         yield f"{'recovered':<16}{outcome.recovered:>8}  within {outcome.recovery_limit:.1f} s (lease + 3 s)"
         yield ""

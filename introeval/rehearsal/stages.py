@@ -1,4 +1,4 @@
-"""The pipeline `evaluation` with stand-ins for its stages, whose effects can be counted."""
+"""The pipeline `evaluation` with simulated stages, whose effects can be counted."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from django.db import connection
 
 from evaluations.stages.names import Stage
 from evaluations.stages.pipeline import PIPELINE
-from introeval.rehearsal.trouble import Trouble
+from introeval.rehearsal.outages import Outages
 from queueing import pipelines
 from queueing.engines.base import Engines, LanguageOptions, Progress, Prompt, Samples
 from queueing.models import Task
@@ -44,14 +44,14 @@ class Rehearsed:
 
     stage: Stage
     node: str
-    trouble: Trouble
+    outages: Outages
 
     def prepare(self, task: Task) -> None:
         """It needs nothing."""
 
     def compute(self, work: None, engines: Engines, progress: Progress, stop: Event) -> Computed:
         began = time.time()
-        self.trouble.refuse("disk", code="disk_full")
+        self.outages.raise_if_active("disk", code="disk_full")
         match self.stage:
             case Stage.TRANSCRIBE:
                 engines.speech.transcribe(SILENCE, progress=progress, stop=stop)
@@ -65,13 +65,13 @@ class Rehearsed:
         effect = (task.pk, self.stage, task.epoch, task.worker_id, self.node, result.began, result.ended)
         with connection.cursor() as cursor:
             cursor.execute(WRITE, effect)
-            if self.trouble.once("twice"):
+            if self.outages.take_once("twice"):
                 cursor.execute(WRITE, effect)
 
 
-def register(node: str, trouble: Trouble) -> None:
-    """From here on this process knows the lab's own pipeline, with stand-ins for what its stages do."""
-    handlers = {spec.name: Rehearsed(Stage(spec.name), node, trouble) for spec in PIPELINE.stages}
+def register(node: str, outages: Outages) -> None:
+    """From here on this process knows the lab's own pipeline, with simulated stages."""
+    handlers = {spec.name: Rehearsed(Stage(spec.name), node, outages) for spec in PIPELINE.stages}
     pipelines.register(PIPELINE.served_by(handlers))
 
 

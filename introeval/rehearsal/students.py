@@ -17,19 +17,19 @@ from queueing.states import State
 
 log = structlog.get_logger()
 
-LOOK_SECONDS = 0.2
+POLL_SECONDS = 0.2
 
 
 class Students:
     """On a thread and a connection of their own, as the site is: they hand in also while the database is down.
 
-    Each of them once; while `more()`, as long as faults are still to come, whoever is through hands in again.
+    Each of them once; while `more()`, as long as faults are still to come, whoever has finished hands in again.
     """
 
     def __init__(self, plan: RehearsalPlan, more: Callable[[], bool]) -> None:
         self.plan, self.more = plan, more
         self.handed_in = 0  # tried
-        self.acknowledged: set[int] = set()  # the tasks that somebody was told are safe
+        self.acknowledged: set[int] = set()  # tasks whose hand-in was acknowledged
         self.retried = 0
         self._waiting: tuple[uuid.UUID, int] | None = None  # the submission and student of a hand-in under way
         self._unsure = False  # whether it may be stored already
@@ -46,8 +46,8 @@ class Students:
         self._thread.join()
 
     @property
-    def through(self) -> bool:
-        """Whether nobody is going to hand in any more."""
+    def finished(self) -> bool:
+        """Whether nobody will hand in any more."""
         return self._waiting is None and self.handed_in >= self.plan.students and not self.more()
 
     def _run(self) -> None:
@@ -56,12 +56,12 @@ class Students:
             try:
                 pause = 0.0
                 if not self._hand_in():
-                    pause = LOOK_SECONDS
-                    self._press_retry()
+                    pause = POLL_SECONDS
+                    self._retry_killed()
             except (DatabaseError, InterfaceError) as error:
-                log.info("the database is away", error=str(error).strip())
+                log.info("the database is down", error=str(error).strip())
                 connection.close()
-                pause = LOOK_SECONDS
+                pause = POLL_SECONDS
         connection.close()
 
     def _hand_in(self) -> bool:
@@ -86,7 +86,7 @@ class Students:
         apart = self.plan.arrive * self.plan.scale / max(self.plan.students - 1, 1)
         return time.monotonic() - self._began >= self.handed_in * apart
 
-    def _press_retry(self) -> None:
-        """A worker that is killed twice over a task fails it; here it was the storm, and the teacher tries again."""
+    def _retry_killed(self) -> None:
+        """A task that killed its worker twice is failed; here a fault did that, so the teacher retries it."""
         for task in Task.objects.filter(state=State.FAILED, error_code="poison"):
             self.retried += task.retry(by="teacher", reason="a rehearsed crash")

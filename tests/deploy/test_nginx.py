@@ -16,6 +16,8 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from datetime import datetime, timedelta
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 
 import httpx
@@ -188,13 +190,19 @@ def test_an_answer_comes_through_with_the_sites_own_headers(nginx: Nginx, site: 
     assert through.status_code == direct.status_code
     # Each of them once, the policy too.
     changing = {"date", "server", "connection", "transfer-encoding", "content-length", "content-encoding", "vary"}
-    changing |= {"etag", "accept-ranges", "set-cookie", "server-timing"}
+    changing |= {"etag", "accept-ranges", "set-cookie", "server-timing", "expires"}
     assert told(through, changing) == told(direct, changing)
+    assert abs(expires(through) - expires(direct)) < timedelta(minutes=1)
     assert len(through.headers.get_list("content-security-policy")) == 1
     assert through.headers["server"] == "nginx"
     assert "gzip" in through.headers.get("content-encoding", "") or len(through.content) < 1024
     if path.startswith("/static/"):
         assert through.content == direct.content
+
+
+def expires(answer: httpx.Response) -> datetime:
+    """What must not be kept expires in the second that it is made in, which may be another one for the next answer."""
+    return parsedate_to_datetime(answer.headers.get("expires", "Thu, 01 Jan 1970 00:00:00 GMT"))
 
 
 def told(answer: httpx.Response, but: set[str]) -> list[tuple[str, str]]:

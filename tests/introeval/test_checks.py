@@ -11,7 +11,7 @@ from introeval import checks
 
 
 def test_what_is_installed_is_fit() -> None:
-    assert list(checks.unfit_software()) == []
+    assert list(checks.unsuitable_software()) == []
 
 
 def test_a_package_below_its_floor_is_an_error_with_the_command_that_mends_it(
@@ -34,7 +34,7 @@ def test_a_package_that_is_too_new_is_named(tmp_path: Path, monkeypatch: pytest.
     (facts / "METADATA").write_text("Metadata-Version: 2.1\nName: av\nVersion: 19.0.0\n")
     monkeypatch.syspath_prepend(tmp_path)
 
-    assert list(checks.unfit_software()) == ["av is 19.0.0, below 19 is needed"]
+    assert list(checks.unsuitable_software()) == ["av is 19.0.0, below 19 is needed"]
 
 
 @pytest.mark.parametrize(
@@ -56,6 +56,6 @@ def test_words_that_were_not_compiled_yet_are_named_with_the_command_that_does_i
     assert str(written) in found.msg
     assert found.hint == "`make setup`"
     compiled.touch()
-    assert list(checks.stale_words()) == []
+    assert list(checks.stale_catalogues()) == []
     os.utime(compiled, (0, 0))
-    assert list(checks.stale_words()) == [written]
+    assert list(checks.stale_catalogues()) == [written]

@@ -1,4 +1,4 @@
-"""What the doctor finds on machines that are well, and on others."""
+"""What the doctor finds on healthy machines and on others."""
 
 from __future__ import annotations
 
@@ -306,7 +306,7 @@ def test_the_plan_without_a_gpu_and_with_the_embedded_model(monkeypatch: pytest.
     monkeypatch.setitem(sys.modules, "pynvml", Nvml(card))
     assert doctor.plan().level is Level.OK
     assert doctor.plan().found == (
-        "pipelined: both stages are served by one model in memory, smollm2; no GPU is seen here"
+        "pipelined: all stages are served by one model in memory, smollm2; no GPU is seen here"
     )
 
 
@@ -378,7 +378,7 @@ def test_the_plan_for_a_server_on_another_machine_takes_nothing_of_this_one(
 
 def test_a_check_that_breaks_is_reported_and_the_others_go_on(settings: Settings) -> None:
     del settings.DISK_RESERVE_BYTES
-    found = {each.name: each for each in doctor.examine(without=[*doctor.SERVERS, *doctor.ENGINES])}
+    found = {each.name: each for each in doctor.run_checks(without=[*doctor.SERVERS, *doctor.ENGINES])}
 
     assert found["disk space"].level is Level.FAILURE
     assert found["software"].level is Level.OK

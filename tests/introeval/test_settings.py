@@ -45,6 +45,19 @@ def test_a_bad_value_stops_the_process_and_names_the_variable(variable: str, val
     assert variable in run.stderr
 
 
+@pytest.mark.parametrize("chosen", ["", "elsewhere"])
+def test_collectstatic_has_a_folder_the_one_beside_manage_py_unless_another_is_named(
+    chosen: str, tmp_path: Path
+) -> None:
+    env = {**os.environ, "STATIC_ROOT": str(tmp_path / chosen) if chosen else ""}
+    command = [sys.executable, "manage.py", "collectstatic", "--dry-run", "--noinput"]
+    run = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    assert re.search(r"\d+ static files? copied to '(.+)'", run.stdout)[1] == str(  # type: ignore[index]
+        tmp_path / chosen if chosen else ROOT / "staticfiles"
+    )
+
+
 @pytest.mark.parametrize(("disk_gb", "reserve_gb"), [(20, 2), (50, 5), (2000, 5)])
 def test_a_tenth_of_the_disk_is_kept_free_but_no_more_than_5_gb(
     disk_gb: int, reserve_gb: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -1,4 +1,4 @@
-"""Children that live, die, are started again and leave nothing behind. Real processes, a clock of the test's own."""
+"""Children that run, exit, are started again and leave nothing behind. Real processes, a clock of the test's own."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from threading import Event
 import psutil
 import pytest
 
-from introeval.supervisor import QUICK_SECONDS, KeepsDyingError, SupervisedProcess, Supervisor
+from introeval.supervisor import QUICK_SECONDS, RestartLimitError, SupervisedProcess, Supervisor
 from tests.introeval.conftest import ROOT
 
 SLEEPS = "import time; print('up', flush=True); time.sleep(600)"
@@ -88,12 +88,12 @@ def test_a_child_that_dies_is_started_again_after_a_pause(stage: Begin) -> None:
     os.kill(first, signal.SIGKILL)
     scene.let_it_die()
 
-    scene.supervisor.tend()
+    scene.supervisor.restart_ended()
     assert scene.child.pid is None
     assert scene.said == ["The worker ended (killed by SIGKILL); it starts again in 2 s."]
 
     scene.now += 2
-    scene.supervisor.tend()
+    scene.supervisor.restart_ended()
     assert scene.child.pid not in (None, first)
 
 
@@ -101,13 +101,13 @@ def test_three_quick_deaths_in_a_row_end_it_with_the_last_lines(stage: Begin) ->
     scene = stage(DIES)
     for _ in range(2):
         scene.let_it_die()
-        scene.supervisor.tend()
+        scene.supervisor.restart_ended()
         scene.now += 10
-        scene.supervisor.tend()
+        scene.supervisor.restart_ended()
     scene.let_it_die()
 
-    with pytest.raises(KeepsDyingError, match=r"(?s)3 times in a row \(exit status 3\).*no such model"):
-        scene.supervisor.tend()
+    with pytest.raises(RestartLimitError, match=r"(?s)3 times in a row \(exit status 3\).*no such model"):
+        scene.supervisor.restart_ended()
 
 
 def test_a_long_life_between_makes_a_death_the_first_again(stage: Begin) -> None:
@@ -115,9 +115,9 @@ def test_a_long_life_between_makes_a_death_the_first_again(stage: Begin) -> None
     for _ in range(5):
         scene.let_it_die()
         scene.now += QUICK_SECONDS
-        scene.supervisor.tend()
+        scene.supervisor.restart_ended()
         scene.now += 10
-        scene.supervisor.tend()
+        scene.supervisor.restart_ended()
 
     assert len(scene.said) == 5
 
@@ -162,16 +162,17 @@ def test_grandchildren_do_not_outlive_their_parent(stage: Begin) -> None:
     os.kill(scene.child.pid, signal.SIGKILL)
     scene.let_it_die()
 
-    scene.supervisor.tend()
+    scene.supervisor.restart_ended()
 
     until(lambda: gone(grandchild))
 
 
 def test_children_are_terminated_when_the_supervisor_is_killed(tmp_path: Path) -> None:
     code = (
-        "import sys, time; from pathlib import Path; from introeval.supervisor import Child, Supervisor\n"
-        f"child = Child('x', [sys.executable, '-c', {SLEEPS!r}], cwd=Path('.'))\n"
+        "import sys, time; from pathlib import Path; from introeval.supervisor import SupervisedProcess, Supervisor\n"
+        f"child = SupervisedProcess('x', [sys.executable, '-u', '-c', {SLEEPS!r}], cwd=Path('.'))\n"
         "Supervisor([child], say=print).start()\n"
+        "while not child.tail: time.sleep(0.01)\n"  # its own first line: the launcher has turned into it
         "print(child.pid, flush=True); time.sleep(600)"
     )
     with subprocess.Popen(
@@ -179,7 +180,6 @@ def test_children_are_terminated_when_the_supervisor_is_killed(tmp_path: Path) -
     ) as supervisor:
         assert supervisor.stdout is not None
         child = int(supervisor.stdout.readline())
-        until(lambda: "introeval" not in " ".join(psutil.Process(child).cmdline()))  # the launcher has handed over
         supervisor.kill()
 
     until(lambda: gone(child))

@@ -5,7 +5,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from introeval.doctor import Finding, Level, examine
+from introeval.doctor import Finding, Level, run_checks
 
 
 class Command(BaseCommand):
@@ -18,7 +18,7 @@ class Command(BaseCommand):
         parser.add_argument("--data-dir", help="examine this one (default: $DATA_DIR or ./var)")
 
     def handle(self, *args: Any, json: bool, **options: Any) -> None:
-        findings = examine()
+        findings = run_checks()
         self.stdout.write(as_json(findings) if json else as_table(findings))
         if any(each.level is Level.FAILURE for each in findings):
             raise SystemExit(1)

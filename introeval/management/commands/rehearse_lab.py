@@ -47,9 +47,9 @@ class Command(BaseCommand):
         call_command("migrate", verbosity=0)
         if Task.objects.exists():
             raise CommandError("this database has tasks in it: a rehearsal would destroy them")
-        outcome = lab.rehearse(chosen, say=self.stderr.write)
+        outcome = lab.rehearse(chosen, report=self.stderr.write)
         self.stdout.write(json_.dumps(outcome.as_json()) if json else "\n".join(report.lines(outcome)))
-        if not outcome.counters.right:
+        if not outcome.counters.correct:
             sys.exit(1)
 
 

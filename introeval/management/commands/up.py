@@ -19,11 +19,11 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import connection
 
 from introeval import doctor
-from introeval.supervisor import KeepsDyingError, SupervisedProcess, Supervisor
+from introeval.supervisor import RestartLimitError, SupervisedProcess, Supervisor
 
 PORTS_TRIED = 50
 READY_SECONDS = 120.0
-TEND_SECONDS = 0.2
+CHECK_SECONDS = 0.2
 WEBSOCKET_MESSAGE_BYTES = 65_536
 
 
@@ -41,7 +41,7 @@ class Command(BaseCommand):
         self.stopping, self.hurry, self.supervising = Event(), Event(), False
         for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(signum, self._on_signal)
-        self._examine()
+        self._check_machine()
         call_command("migrate", interactive=False, verbosity=0)
         if demo:
             call_command("load_demo")
@@ -55,13 +55,13 @@ class Command(BaseCommand):
         if not self.supervising:
             raise SystemExit(0)
 
-    def _examine(self) -> None:
+    def _check_machine(self) -> None:
         """Say what is wrong; refuse to start on anything that will not come right by itself."""
-        bad = [each for each in doctor.examine(without=[doctor.migrations]) if each.level is not doctor.Level.OK]
+        bad = [each for each in doctor.run_checks(without=[doctor.migrations]) if each.level is not doctor.Level.OK]
         for each in bad:
             self._say(f"{each.level.value}: {each.name}: {each.found}" + (f"\n  → {each.fix}" if each.fix else ""))
         if any(each.level is doctor.Level.FAILURE and not each.optional for each in bad):
-            raise CommandError("Not started; `python manage.py doctor` tells the same again when it is fixed.")
+            raise CommandError("Not started; `python manage.py doctor` shows when it is fixed.")
 
     def _free_port(self, host: str, first: int) -> int:
         chosen = free_port(host, first)
@@ -78,9 +78,9 @@ class Command(BaseCommand):
             if self._wait_until_ready(supervisor, site, began):
                 self.stdout.write(ready_box(site.url, demo))
                 self.stdout.flush()
-            while not self.stopping.wait(TEND_SECONDS):
-                supervisor.tend()
-        except KeepsDyingError as error:
+            while not self.stopping.wait(CHECK_SECONDS):
+                supervisor.restart_ended()
+        except RestartLimitError as error:
             raise CommandError(str(error)) from error
         finally:
             if self.stopping.is_set():
@@ -88,13 +88,13 @@ class Command(BaseCommand):
             supervisor.stop(hurry=self.hurry)
 
     def _wait_until_ready(self, supervisor: Supervisor, site: ServedSite, began: datetime) -> bool:
-        """True once the site answers and a worker's heart beats; False when asked to stop meanwhile."""
+        """True once the site answers and a worker sends heartbeats; False when asked to stop meanwhile."""
         deadline = supervisor.clock() + READY_SECONDS
         try:
-            while not (site.answers() and worker_beats(began)):
-                if self.stopping.wait(TEND_SECONDS):
+            while not (site.answers() and worker_is_alive(began)):
+                if self.stopping.wait(CHECK_SECONDS):
                     return False
-                supervisor.tend()
+                supervisor.restart_ended()
                 if supervisor.clock() > deadline:
                     raise CommandError(
                         f"Not ready after {READY_SECONDS:.0f} s: {site.missing_or('no worker reports')}."
@@ -179,7 +179,7 @@ def database_clock() -> datetime:
     return now
 
 
-def worker_beats(since: datetime) -> bool:
+def worker_is_alive(since: datetime) -> bool:
     from queueing.models import Worker
 
     return Worker.objects.filter(stopped_at=None, last_heartbeat_at__gte=since).exists()

@@ -10,8 +10,8 @@ import pytest
 
 from introeval.rehearsal import engines
 from introeval.rehearsal.bounds import StageTimes
+from introeval.rehearsal.outages import Outages
 from introeval.rehearsal.stages import SILENCE
-from introeval.rehearsal.trouble import Trouble
 from queueing.engines.base import Engines, LanguageOptions, Prompt
 from queueing.exceptions import Infrastructure, Interrupted
 from queueing.states import PhaseName
@@ -23,13 +23,13 @@ def memory(tmp_path: Path) -> engines.Memory:
 
 
 @pytest.fixture
-def trouble(tmp_path: Path) -> Trouble:
-    return Trouble(tmp_path / "trouble")
+def outages(tmp_path: Path) -> Outages:
+    return Outages(tmp_path / "outages")
 
 
 @pytest.fixture
-def built(memory: engines.Memory, trouble: Trouble) -> Engines:
-    return engines.build(StageTimes(stt=2, extract=3, rate=5, switch=8, slots=2), 0.01, memory, trouble)
+def built(memory: engines.Memory, outages: Outages) -> Engines:
+    return engines.build(StageTimes(stt=2, extract=3, rate=5, switch=8, slots=2), 0.01, memory, outages)
 
 
 def seen(memory: engines.Memory) -> int:
@@ -93,19 +93,19 @@ def test_nothing_answers_before_it_is_loaded(built: Engines) -> None:
         built.speech.transcribe(SILENCE, progress=lambda done, total: None, stop=threading.Event())
 
 
-def test_language_models_refuse_while_their_server_is_gone_and_speech_goes_on(built: Engines, trouble: Trouble) -> None:
+def test_language_models_refuse_while_their_server_is_gone_and_speech_goes_on(built: Engines, outages: Outages) -> None:
     built.language["rate"].load()
-    trouble.begin("llm")
+    outages.start("llm")
     with pytest.raises(Infrastructure):
         ask(built)
     with pytest.raises(Infrastructure):
         built.language["extract"].load()
     built.language["rate"].unload()
     built.speech.load()
-    trouble.end("llm")
+    outages.end("llm")
     built.language["extract"].load()
 
 
-def test_trouble_that_happens_once_is_taken_by_one(trouble: Trouble) -> None:
-    trouble.begin("twice")
-    assert [trouble.once("twice"), trouble.once("twice")] == [True, False]
+def test_trouble_that_happens_once_is_taken_by_one(outages: Outages) -> None:
+    outages.start("twice")
+    assert [outages.take_once("twice"), outages.take_once("twice")] == [True, False]

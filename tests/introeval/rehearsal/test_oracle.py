@@ -59,7 +59,7 @@ def sql(text: str) -> None:
 
 def test_a_task_that_went_well_is_right(done: Task) -> None:
     found = judge(done)
-    assert found.right
+    assert found.correct
     assert (found.ok, found.acknowledged) == (1, 1)
 
 
@@ -82,7 +82,7 @@ def test_one_that_failed_is_unexpected(enqueue: Enqueue, worker: Worker) -> None
     (claimed,) = Task.objects.claim(worker=worker, stages=[task.stage], lease_seconds=30)
     claimed.fail(Permanent("no"), took=1.0)
     found = judge(task)
-    assert (found.unexpected, found.lost, found.right) == (1, 0, False)
+    assert (found.unexpected, found.lost, found.correct) == (1, 0, False)
 
 
 def test_a_second_effect_is_a_duplicate(done: Task) -> None:

@@ -14,7 +14,7 @@ from django.db import OperationalError, connection
 from evaluations.stages.names import Stage
 from introeval.rehearsal import engines, stages
 from introeval.rehearsal.bounds import StageTimes
-from introeval.rehearsal.trouble import Trouble
+from introeval.rehearsal.outages import Outages
 from queueing import pipelines
 from queueing.models import Attempt, Task
 from queueing.models.queue import TaskManager
@@ -35,7 +35,7 @@ LONG = 1000.0  # between two looks, as far as these tests go
 def hand_in(enqueue: Enqueue, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Callable[[], Task]]:
     """A task whose stages are stand-ins, with effects that are counted."""
     monkeypatch.setattr(pipelines, "_registry", dict(pipelines._registry))
-    stages.register("n", Trouble(tmp_path / "trouble"))
+    stages.register("n", Outages(tmp_path / "outages"))
     with connection.cursor() as cursor:
         cursor.execute(stages.EFFECTS)
 
@@ -61,7 +61,7 @@ def worker(tmp_path: Path) -> Iterator[WorkLoop]:
     )
     memory = engines.Memory(tmp_path / "gpus", "n")
     work = StageTimes(stt=0.05, extract=0.05, rate=0.05, switch=0)
-    worker = PhaseWorker("n", engines.build(work, 1.0, memory, Trouble(tmp_path / "trouble")), options)
+    worker = PhaseWorker("n", engines.build(work, 1.0, memory, Outages(tmp_path / "outages")), options)
     loop = worker.register()
     yield loop
     loop.jobs.stop(loop.jobs.held())

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from introeval.rehearsal.engines import Memory, StandIn
-from introeval.rehearsal.trouble import Trouble
+from introeval.rehearsal.engines import Memory, SimulatedModel
+from introeval.rehearsal.outages import Outages
 from queueing.engines.base import LanguageEngine, LanguageOptions, Prompt
 from queueing.engines.llm.answers import check
 from queueing.engines.llm.embedded import EmbeddedLlama
@@ -168,8 +168,8 @@ def test_free_text_keeps_to_the_same_limits(loaded: LanguageEngine) -> None:
 
 
 def test_the_rehearsals_stand_in_follows_the_contract_too(tmp_path: Path) -> None:
-    kind, trouble = PhaseName.EVAL, Trouble(tmp_path / "trouble")
-    model = StandIn(kind, Memory(tmp_path / "gpus", "n"), trouble, model="m", seconds=0.01, move_seconds=0)
+    kind, outages = PhaseName.EVAL, Outages(tmp_path / "outages")
+    model = SimulatedModel(kind, Memory(tmp_path / "gpus", "n"), outages, model="m", seconds=0.01, move_seconds=0)
     engine: LanguageEngine = model
     told: list[str] = []
     with pytest.raises(Infrastructure):

@@ -1,4 +1,4 @@
-"""What is broken at the moment, as files in one folder: every process of a rehearsal sees the same."""
+"""Outages that are active now, as files in one folder: every process of a rehearsal sees the same."""
 
 from __future__ import annotations
 
@@ -7,27 +7,27 @@ from pathlib import Path
 from queueing.exceptions import Infrastructure
 
 
-class Trouble:
+class Outages:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         folder.mkdir(exist_ok=True)
 
-    def begin(self, what: str) -> None:
+    def start(self, what: str) -> None:
         (self.folder / what).touch()
 
     def end(self, what: str) -> None:
         (self.folder / what).unlink(missing_ok=True)
 
-    def refuse(self, what: str, code: str) -> None:
+    def raise_if_active(self, what: str, code: str) -> None:
         """
         Raises:
-            Infrastructure: `what` is broken.
+            Infrastructure: the outage `what` is active.
         """
         if (self.folder / what).exists():
             raise Infrastructure(f"rehearsed: {what}", code=code)
 
-    def once(self, what: str) -> bool:
-        """Whether it was there; whoever asks first takes it away."""
+    def take_once(self, what: str) -> bool:
+        """Whether it was active; the first caller ends it."""
         try:
             (self.folder / what).unlink()
         except FileNotFoundError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from introeval.rehearsal.looks import Look, Verdict, verdict
+from introeval.rehearsal.estimate_log import EstimateAccuracy, SeenEstimate, measure
 from queueing.forecast.promise import Estimate
 
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
@@ -15,10 +15,10 @@ def at(seconds: float) -> datetime:
     return BEGIN + timedelta(seconds=seconds)
 
 
-def judged(*looks: tuple[float, float, float], end: float = 100, reasons: tuple[float, ...] = ()) -> Verdict:
-    """Looks are (when, low, high)."""
-    told = [Look(at(when), Estimate(low, high)) for when, low, high in looks]
-    return verdict({ADA: told}, {ADA: at(end)}, [at(reason) for reason in reasons])
+def judged(*looks: tuple[float, float, float], end: float = 100, reasons: tuple[float, ...] = ()) -> EstimateAccuracy:
+    """EstimateLog are (when, low, high)."""
+    told = [SeenEstimate(at(when), Estimate(low, high)) for when, low, high in looks]
+    return measure({ADA: told}, {ADA: at(end)}, [at(reason) for reason in reasons])
 
 
 def test_a_range_holds_if_the_end_falls_into_it() -> None:
@@ -41,6 +41,6 @@ def test_what_could_not_hold_any_more_is_a_correction() -> None:
 
 
 def test_who_was_told_nothing_or_is_still_waiting_is_not_counted() -> None:
-    assert judged() == Verdict(0, 0, 0.0, 0.0, 0.0, 0, 0, 0)
-    assert verdict({ADA: [Look(at(0), Estimate(1, 2))]}, {}, []).told == 0
+    assert judged() == EstimateAccuracy(0, 0, 0.0, 0.0, 0.0, 0, 0, 0)
+    assert measure({ADA: [SeenEstimate(at(0), Estimate(1, 2))]}, {}, []).told == 0
     assert judged((0, 80, 120), (101, 5, 200)).rises == 0  # a look that came after the end

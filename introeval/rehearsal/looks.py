@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 from statistics import fmean
 
-from queueing.forecast.promise import Estimate
+from queueing.forecast.published import Estimate
 from queueing.models import Event, Forecast, Task, Worker
 
 # What goes its way. Everything else (a failure, a hand-in, a pause, a rescue …) may make a wait longer.
@@ -57,7 +57,7 @@ class Looks:
         if row.made_at == self._seen or not row.ranges:
             return
         self._seen = row.made_at
-        for task in row.said:
+        for task in row.published:
             if found := row.of(task):
                 self.of_task[task].append(Look(row.made_at, found))
 

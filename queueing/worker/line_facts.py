@@ -15,8 +15,8 @@ from django.db.models.functions import Now
 
 from queueing import pipelines
 from queueing.forecast.pace import Duration, Pace, Sample, learn
-from queueing.forecast.play import LabSetup, LiveTask, NodeState, StageStep
-from queueing.forecast.promise import PlaceInLine
+from queueing.forecast.published import PlaceInLine
+from queueing.forecast.simulation import LabSetup, LiveTask, NodeState, StageStep
 from queueing.models import Attempt, Batch, Breaker, Event, Pause, Phase, Task, Worker
 from queueing.policy import batches
 from queueing.policy.lanes import Lane

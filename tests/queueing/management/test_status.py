@@ -11,7 +11,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from queueing.exceptions import Infrastructure
-from queueing.forecast.promise import Estimate, PlaceInLine, Said
+from queueing.forecast.published import Estimate, PlaceInLine, Published
 from queueing.models import Breaker, Forecast, Pause, Phase, Task, Worker, in_seconds
 from queueing.policy.breaker import BreakerConfig
 from queueing.report import figures
@@ -144,7 +144,7 @@ def test_how_long_each_still_takes_is_told_and_all_of_them(run: Run, in_state: M
     assert "all of them" not in run("queue_status").out
     with Forecast.objects.renew(0) as row:
         assert row
-        row.say({task.pk: Said(PlaceInLine(task.pk, 0, 0), Estimate(245.0, 350.0))}, which_lab="")
+        row.publish({task.pk: Published(PlaceInLine(task.pk, 0, 0), Estimate(245.0, 350.0))}, which_lab="")
     estimates = {row["id"]: row["estimate"] for row in run("queue_status", "--json").json["tasks"]}
     assert estimates == {task.pk: {"low_seconds": 245.0, "high_seconds": 350.0}, untold.pk: None}
     said = run("queue_status", "--positions").out

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from queueing.forecast.promise import Estimate
+from queueing.forecast.published import Estimate
 from queueing.report.estimates import spoken
 
 MIN, H = 60, 3600

@@ -12,7 +12,7 @@ from django.test.utils import CaptureQueriesContext
 
 from evaluations.stages.names import Stage
 from queueing.exceptions import Infrastructure, Interrupted
-from queueing.forecast.promise import Estimate
+from queueing.forecast.published import Estimate
 from queueing.models import Attempt, Breaker, Forecast, Pause, Phase, Task, Worker, in_seconds
 from queueing.policy.breaker import BreakerConfig
 from queueing.policy.lanes import Lane

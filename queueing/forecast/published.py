@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from math import sqrt
 from typing import Final
 
-from queueing.forecast.play import Moment
+from queueing.forecast.simulation import Moment
 
 WIDTH: Final = 1.3  # standard deviations on either side: four of five fall between them if they are bell-shaped
 SOONER: Final = 0.05  # of the time: what the play leaves out …
@@ -44,7 +44,7 @@ class PlaceInLine:
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class Published:
     place: PlaceInLine
     estimate: Estimate
 
@@ -60,27 +60,27 @@ def _width(moment: Moment) -> float:
     return WIDTH * sqrt(moment.variance + moment.doubt**2)
 
 
-def say(
-    fresh: Mapping[int, Estimate], line: Sequence[PlaceInLine], before: Mapping[int, Said], *, same_lab: bool
-) -> dict[int, Said]:
+def publish(
+    fresh: Mapping[int, Estimate], line: Sequence[PlaceInLine], previous: Mapping[int, Published], *, same_lab: bool
+) -> dict[int, Published]:
     """What is said now of each task in `line`, which is in the order of its groups, given what was said `before`."""
-    furthest = _furthest(line, before)
+    furthest = _furthest(line, previous)
     said = {}
     for place in line:
         if (found := fresh.get(place.task)) is None:
             continue
-        last = before.get(place.task)
+        last = previous.get(place.task)
         if last and same_lab and furthest[place.group] <= last.place.group:
             found = _lower(found, last.estimate)
-        said[place.task] = Said(place, found)
+        said[place.task] = Published(place, found)
     return said
 
 
-def _furthest(line: Sequence[PlaceInLine], before: Mapping[int, Said]) -> dict[int, float]:
+def _furthest(line: Sequence[PlaceInLine], previous: Mapping[int, Published]) -> dict[int, float]:
     """By group: how far behind the one was that has come from furthest behind, of all that are in it or before it."""
     furthest, most = {}, float("-inf")
     for place in line:
-        last = before.get(place.task)
+        last = previous.get(place.task)
         undisturbed = last and last.place.setbacks == place.setbacks
         most = max(most, last.place.group if last and undisturbed else float("inf"))
         furthest[place.group] = most

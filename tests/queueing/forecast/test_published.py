@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from queueing.forecast.play import Moment
-from queueing.forecast.promise import Estimate, PlaceInLine, Said, estimate, say
+from queueing.forecast.published import Estimate, PlaceInLine, Published, estimate, publish
+from queueing.forecast.simulation import Moment
 
 ADA, BO, CY = 1, 2, 3
 LINE = [PlaceInLine(ADA, 0, 0), PlaceInLine(BO, 0, 0), PlaceInLine(CY, 1, 0)]
@@ -20,11 +20,11 @@ def all_of(found: Estimate, line: list[PlaceInLine] = LINE) -> dict[int, Estimat
     return {place.task: found for place in line}
 
 
-BEFORE = say(all_of(SHORT), LINE, {}, same_lab=True)
+BEFORE = publish(all_of(SHORT), LINE, {}, same_lab=True)
 
 
 def told(line: list[PlaceInLine], *, fresh: Estimate = LONG, same_lab: bool = True) -> dict[int, Estimate]:
-    said = say(all_of(fresh, line), line, BEFORE, same_lab=same_lab)
+    said = publish(all_of(fresh, line), line, BEFORE, same_lab=same_lab)
     return {task: each.estimate for task, each in said.items()}
 
 
@@ -63,7 +63,7 @@ def test_who_was_told_a_range_that_can_not_hold_any_more_is_told_another() -> No
 
 
 def test_of_whom_nothing_is_known_nothing_is_said() -> None:
-    assert say({}, LINE, BEFORE, same_lab=True) == {}
+    assert publish({}, LINE, BEFORE, same_lab=True) == {}
 
 
 @given(st.floats(0, 1e5), st.floats(0, 1e6), st.floats(0, 1e4), st.floats(0, 1e4))
@@ -72,7 +72,7 @@ def test_a_range_holds_its_moment(at: float, variance: float, doubt: float, late
     assert 0 <= found.low_seconds <= at <= at + later <= found.high_seconds
 
 
-def middle(said: Said) -> float:
+def middle(said: Published) -> float:
     return (said.estimate.low_seconds + said.estimate.high_seconds) / 2
 
 
@@ -87,9 +87,9 @@ def test_while_everything_goes_its_way_nothing_goes_up(
     places = [
         PlaceInLine(task, group, setbacks) for task, (group, setbacks, _) in enumerate(sorted(line, key=lambda x: x[0]))
     ]
-    said: Mapping[int, Said] = {}
+    said: Mapping[int, Published] = {}
     for fresh in looks:
-        now = say(all_of(fresh, places), places, said, same_lab=True)
+        now = publish(all_of(fresh, places), places, said, same_lab=True)
         for task, each in now.items():
             assert each.estimate.low_seconds <= each.estimate.high_seconds
             if task in said and fresh.low_seconds <= said[task].estimate.high_seconds:

@@ -231,11 +231,11 @@ class LanguageEngine(Engine, Protocol):
         """
 
     def write(
-        self, prompt: Prompt, options: LanguageOptions, *, tell: Callable[[str], None], stop: Event
+        self, prompt: Prompt, options: LanguageOptions, *, on_text: Callable[[str], None], stop: Event
     ) -> WrittenText:
         """Answer the prompt in free text, of at most 65,536 characters.
 
-        `tell` gets each piece as it comes, in the calling thread; it is cheap and never raises. The pieces of a call
+        `on_text` gets each piece as it comes, in the calling thread; it is cheap and never raises. The pieces of a call
         that raises are no answer. Within 2 s of `stop`, the call is over and the model works on it no longer.
 
         Raises:

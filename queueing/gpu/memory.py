@@ -66,7 +66,7 @@ class GpuMemory:
         elif self._empty is None and self._loaded:
             self.ours = max(0, facts.used - self.row.empty_bytes)  # left by a predecessor, until it is seen to be gone
 
-    def ask_needs(self, engines: Iterable[Engine]) -> None:
+    def read_needs(self, engines: Iterable[Engine]) -> None:
         """Learn what the models will take, once they are unloaded."""
         self.needs = {id(engine): _need(engine) for engine in engines}
 

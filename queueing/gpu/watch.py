@@ -67,7 +67,7 @@ class GpuWatch:
         self._next = self._said_at = 0.0
         self._words = ""  # of the pause that stands
 
-    def look(self, now: float) -> None:
+    def sample(self, now: float) -> None:
         """Take a sample if it is time for one; pause, keep pausing, or let go on."""
         if now < self._next:
             return

@@ -30,14 +30,14 @@ class QueueCommand(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--json", action="store_true", help="print one JSON object instead of words")
 
-    def tell(self, found: Mapping[str, Any], words: str, *, as_json: bool, done: bool = True) -> None:
+    def print_result(self, found: Mapping[str, Any], words: str, *, as_json: bool, done: bool = True) -> None:
         """Print what happened; not `done` means exit code 1."""
         self.stdout.write(json.dumps({"done": done, **found}, indent=2) if as_json else words)
         if not done:
             sys.exit(1)
 
-    def tell_report(self, report: Report, *, as_json: bool) -> None:
-        self.tell(report.as_dict(), str(report), as_json=as_json, done=bool(report.moved))
+    def print_report(self, report: Report, *, as_json: bool) -> None:
+        self.print_result(report.as_dict(), str(report), as_json=as_json, done=bool(report.moved))
 
     def wait(self, seconds: float, look: Callable[[], tuple[bool, str]], *, steady_seconds: float = 0) -> bool:
         """Look until it holds, for `steady_seconds` on end; False when the time ran out. News go to stderr."""

@@ -180,7 +180,7 @@ class TaskManager(_Manager["Task"]):
 
         `servers` says which model server a stage calls.
         """
-        query = statements.look(
+        query = statements.snapshot(
             node=node,
             worker=worker.pk if worker else None,
             stt=pipelines.stages_of(PhaseName.STT),

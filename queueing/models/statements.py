@@ -145,7 +145,7 @@ def move(
     ]
 
 
-def look(
+def snapshot(
     *,
     node: str,
     worker: Any,

@@ -106,7 +106,7 @@ class MemoryPlan:
         return min(engine.slots, self.slots.get(role, engine.slots))
 
 
-AS_THEY_ARE = MemoryPlan(Mode.PIPELINED, "nobody has looked yet")
+DEFAULT_PLAN = MemoryPlan(Mode.PIPELINED, "nobody has looked yet")
 
 
 def plan_for(engines: Engines, card: Card | None, together: bool | None = None) -> MemoryPlan:
@@ -127,9 +127,9 @@ def plan(speech: Share, languages: Sequence[Share], card: Card | None, together:
     for share in fitted:
         if card and (share.needs or 0) > card.room:
             return _refused(share, card)
-    found = _one(languages[0], card) if len(languages) == 1 else _as_said(_several(languages, card), together)
+    found = _one(languages[0], card) if len(languages) == 1 else _as_set(_several(languages, card), together)
     # Slots are given up only where a model would not fit alone: see `_several`.
-    return _heard(speech, card, _with_slots(found, languages, fitted))
+    return _with_speech(speech, card, _with_slots(found, languages, fitted))
 
 
 def _one(model: Share, card: Card | None) -> MemoryPlan:
@@ -168,7 +168,7 @@ def _several(models: Sequence[Share], card: Card | None) -> MemoryPlan:
     return MemoryPlan(Mode.PIPELINED, f"at most one of {named} takes memory of this node's GPU")
 
 
-def _as_said(found: MemoryPlan, together: bool | None) -> MemoryPlan:
+def _as_set(found: MemoryPlan, together: bool | None) -> MemoryPlan:
     """A person's word before the figures."""
     said = Mode.PIPELINED if together else Mode.SUB_PHASES
     if together is None or said == found.mode:
@@ -212,7 +212,7 @@ def _with_slots(found: MemoryPlan, wanted: Sequence[Share], fitted: Sequence[Sha
     return replace(found, why=f"{found.why}; {told}", fix=fix)
 
 
-def _heard(speech: Share, card: Card | None, found: MemoryPlan) -> MemoryPlan:
+def _with_speech(speech: Share, card: Card | None, found: MemoryPlan) -> MemoryPlan:
     """With a word on speech recognition where it does not fit: it has the card for itself, and still."""
     if not card or (speech.needs or 0) <= card.room:
         return found

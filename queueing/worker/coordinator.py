@@ -25,7 +25,7 @@ from queueing.failpoints import failpoint
 from queueing.gpu import Gpu, NoGpu
 from queueing.gpu.memory import GpuMemory, GpuRefuses
 from queueing.models import Phase
-from queueing.policy.memory_plan import AS_THEY_ARE, MemoryPlan, Mode
+from queueing.policy.memory_plan import DEFAULT_PLAN, MemoryPlan, Mode
 from queueing.states import PhaseName, PhaseStep
 
 log = structlog.get_logger()
@@ -98,7 +98,7 @@ class Coordinator:
         self.engines = {phase: _unique(found) for phase, found in engines.items()}
         self.owner, self.verify_seconds, self.clock = owner, verify_seconds, clock
         self.memory = GpuMemory(gpu or NoGpu(), self.row)
-        self.plan = AS_THEY_ARE
+        self.plan = DEFAULT_PLAN
         self.current: PhaseName | None = None
         self.holder: Turn | None = None  # None: all of the current phase's engines are loaded
         self.since = self.held_since = clock()
@@ -226,7 +226,7 @@ class Coordinator:
         with suppress(StageError):  # a server that can't be asked does not say what it holds
             self.memory.before_unload(self.resident(), intact=intact)
         self._complaints = [words for engine in self._all() if (words := _unload(engine))]
-        self.memory.ask_needs(self._all())
+        self.memory.read_needs(self._all())
         failpoint("switch.unloaded")
 
     def _verify(self, target: PhaseName | None) -> None:

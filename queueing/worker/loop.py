@@ -80,7 +80,7 @@ class WorkLoop:
         self.watch = GpuWatch(row.node, self.coordinator.memory, every_seconds=options.poll_seconds)
         self.live = 0  # tasks that had not ended when it last looked
         self.is_outdated = False  # a newer version has migrated the database
-        self._next_look = self._next_upkeep = 0.0
+        self._next_poll = self._next_upkeep = 0.0
         self._in_doubt = False
 
     def run_once(self) -> bool:
@@ -101,18 +101,18 @@ class WorkLoop:
         self.jobs.show_progress()
         if ended and (self._go_on() or went_on):
             return True
-        readiness = self._look()
+        readiness = self._poll()
         claimed = readiness is not Readiness.NOT_READY and self._claim_all()
-        self._next_look = time.monotonic() + self.options.poll_seconds if readiness is not Readiness.NOT_READY else 0.0
+        self._next_poll = time.monotonic() + self.options.poll_seconds if readiness is not Readiness.NOT_READY else 0.0
         return bool(ended) or readiness is Readiness.CHANGED or claimed or (self._in_doubt and not self.jobs)
 
     def rest(self) -> None:
         self.stopping.wake.wait(self.options.poll_seconds * self.chance.uniform(0.8, 1.0))
         self.stopping.wake.clear()
 
-    def look_first(self) -> None:
+    def poll_first(self) -> None:
         """What has ended is written down, and the queue looked at, before anything else is claimed."""
-        self._next_look = 0.0
+        self._next_poll = 0.0
 
     def has_nothing_to_do(self) -> bool:
         return not self.jobs and not Task.objects.live().exists()
@@ -131,13 +131,13 @@ class WorkLoop:
 
     def _go_on(self) -> bool:
         """Claim as it was decided a moment ago, without another look. Whether anything was taken."""
-        return time.monotonic() < self._next_look and self._claim_all(may_fill=False)
+        return time.monotonic() < self._next_poll and self._claim_all(may_fill=False)
 
-    def _look(self) -> Readiness:
+    def _poll(self) -> Readiness:
         """Rescue, tidy up, and apply the policy."""
         held = self.jobs.held()
         self.claims.empty_lanes.clear()
-        self.watch.look(time.monotonic())
+        self.watch.sample(time.monotonic())
         snapshot = self._snapshot()
         self.live = snapshot.live
         self._in_doubt |= self.servers.refresh(snapshot.troubled)
@@ -168,7 +168,7 @@ class WorkLoop:
                 Pause.objects.start_or_extend(
                     Pause.What(job.spec.phase), node=self.node, reason=str(job.error), seconds=DISK_PAUSE_SECONDS
                 )
-                self._next_look = 0.0
+                self._next_poll = 0.0
 
     def _keep_up(self) -> None:
         if time.monotonic() < self._next_upkeep:
@@ -177,4 +177,4 @@ class WorkLoop:
         upkeep.release_orphaned_batches(self.options.lease_seconds)
         upkeep.forget_dead_workers(self.options.lease_seconds)
         self.stop_if_outdated()
-        upkeep.ask_others()
+        upkeep.run_others()

@@ -114,7 +114,7 @@ class PhaseWorker:
             log.warning("database unavailable", error=str(error).strip())
             connection.close()
             if loop:
-                loop.look_first()
+                loop.poll_first()
             self.stopping.wait(DATABASE_PAUSE_SECONDS)
         except ProgrammingError:
             # A table or a column is not what this version knows.

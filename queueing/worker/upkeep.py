@@ -69,7 +69,7 @@ def forget_dead_workers(lease_seconds: float) -> int:
     return silent.update(stopped_at=Now())
 
 
-def ask_others() -> dict[str, str]:
+def run_others() -> dict[str, str]:
     """Whoever keeps something of their own tidies up. Returns each one's error, empty if there was none."""
     told = {}
     for receiver, failure in upkeep_due.send_robust(sender=Task):

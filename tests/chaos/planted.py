@@ -201,12 +201,12 @@ def flip_before_unload() -> Iterator[None]:
 @fault("phases")
 def look_then_call() -> Iterator[None]:
     """What is claimed is decided by the phase as it was when the worker last looked."""
-    look, claim_all = WorkLoop._look, WorkLoop._claim_all
+    poll, claim_all = WorkLoop._poll, WorkLoop._claim_all
     looked: dict[WorkLoop, PhaseName | None] = {}
 
-    def look_and_remember(self: WorkLoop) -> Readiness:
+    def poll_and_remember(self: WorkLoop) -> Readiness:
         looked[self] = self.coordinator.current
-        return look(self)
+        return poll(self)
 
     def claim_from_memory(self: WorkLoop, **how: bool) -> bool:
         now, self.coordinator.current = self.coordinator.current, looked.get(self)
@@ -216,7 +216,7 @@ def look_then_call() -> Iterator[None]:
             self.coordinator.current = now
 
     with (
-        patch.object(WorkLoop, "_look", look_and_remember),
+        patch.object(WorkLoop, "_poll", poll_and_remember),
         patch.object(WorkLoop, "_claim_all", claim_from_memory),
     ):
         yield

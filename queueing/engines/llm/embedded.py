@@ -73,10 +73,10 @@ class EmbeddedLlama(OwnProcess):
             return served.generate(prompt, schema, options, stop=stop)
 
     def write(
-        self, prompt: Prompt, options: LanguageOptions, *, tell: Callable[[str], None], stop: Event
+        self, prompt: Prompt, options: LanguageOptions, *, on_text: Callable[[str], None], stop: Event
     ) -> WrittenText:
         with self._serving() as served:
-            return served.write(prompt, options, tell=tell, stop=stop)
+            return served.write(prompt, options, on_text=on_text, stop=stop)
 
     @contextmanager
     def _serving(self) -> Iterator[OpenAICompatible]:

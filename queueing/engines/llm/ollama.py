@@ -11,8 +11,8 @@ from typing import Any, ClassVar
 
 from queueing.engines.base import ON_GPU_SHARE, Resident
 from queueing.engines.llm import faults, sizes, transport
-from queueing.engines.llm.asking import Ask
 from queueing.engines.llm.faults import unavailable
+from queueing.engines.llm.request import ModelRequest
 from queueing.engines.llm.served import Piece, ServedModel
 from queueing.exceptions import Infrastructure, StageError
 
@@ -195,11 +195,11 @@ class Ollama(ServedModel):
         # The same in every request: another num_ctx makes Ollama load the model anew.
         return {"num_ctx": self.context_tokens}
 
-    def _request(self, ask: Ask) -> tuple[str, dict[str, Any]]:
+    def _encode(self, request: ModelRequest) -> tuple[str, dict[str, Any]]:
         return "/api/chat", {
             "model": self.model,
-            "messages": self._messages(ask.prompt),
-            **({"format": ask.schema} if ask.schema is not None else {}),
+            "messages": self._messages(request.prompt),
+            **({"format": request.schema} if request.schema is not None else {}),
             "stream": True,
             "keep_alive": -1,
             # Say so when the prompt or the answer doesn't fit, instead of dropping its beginning.
@@ -207,9 +207,9 @@ class Ollama(ServedModel):
             "shift": False,
             "options": {
                 **self._runner_options(),
-                "num_predict": ask.options.max_tokens,
-                "temperature": ask.options.temperature,
-                "seed": ask.options.seed,
+                "num_predict": request.options.max_tokens,
+                "temperature": request.options.temperature,
+                "seed": request.options.seed,
             },
         }
 

@@ -9,7 +9,7 @@ import httpx
 
 from queueing.engines.base import Prompt, Resident
 from queueing.engines.llm import faults, transport
-from queueing.engines.llm.asking import Ask
+from queueing.engines.llm.request import ModelRequest
 from queueing.engines.llm.served import Piece, ServedModel
 from queueing.exceptions import Infrastructure, StageError
 
@@ -93,15 +93,15 @@ class OpenAICompatible(ServedModel):
             return count
         return len(tokens) if isinstance(tokens := counted.get("tokens"), list) else None
 
-    def _request(self, ask: Ask) -> tuple[str, dict[str, Any]]:
-        form = {"name": "answer", "strict": True, "schema": ask.schema}
+    def _encode(self, request: ModelRequest) -> tuple[str, dict[str, Any]]:
+        form = {"name": "answer", "strict": True, "schema": request.schema}
         return "/v1/chat/completions", {
             "model": self.model,
-            "messages": self._messages(ask.prompt),
-            **({"response_format": {"type": "json_schema", "json_schema": form}} if ask.schema is not None else {}),
-            "max_tokens": ask.options.max_tokens,
-            "temperature": ask.options.temperature,
-            "seed": ask.options.seed,
+            "messages": self._messages(request.prompt),
+            **({"response_format": {"type": "json_schema", "json_schema": form}} if request.schema is not None else {}),
+            "max_tokens": request.options.max_tokens,
+            "temperature": request.options.temperature,
+            "seed": request.options.seed,
             "stream": True,
             "stream_options": {"include_usage": True},
         }

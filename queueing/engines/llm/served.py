@@ -15,9 +15,9 @@ import httpx
 from queueing.engines.base import Generation, JSONSchema, LanguageOptions, Prompt, WrittenText
 from queueing.engines.llm import answers, faults, transport
 from queueing.engines.llm.answers import UnusableAnswerError
-from queueing.engines.llm.asking import Ask, Question, Reply
 from queueing.engines.llm.canary import Canary
 from queueing.engines.llm.pace import AnswerPace
+from queueing.engines.llm.request import ModelRequest, Question, Reply
 from queueing.exceptions import Permanent, Transient
 
 T = TypeVar("T")
@@ -89,10 +89,10 @@ class ServedModel(ABC):
         )
 
     def write(
-        self, prompt: Prompt, options: LanguageOptions, *, tell: Callable[[str], None], stop: Event
+        self, prompt: Prompt, options: LanguageOptions, *, on_text: Callable[[str], None], stop: Event
     ) -> WrittenText:
         began = monotonic()
-        reply = self._run(lambda http: self._write(http, Ask(prompt, options), tell), options, stop)
+        reply = self._run(lambda http: self._write(http, ModelRequest(prompt, options), on_text), options, stop)
         return WrittenText(
             reply.text, self.model, reply.finish, reply.prompt_tokens, reply.output_tokens, monotonic() - began
         )
@@ -113,48 +113,50 @@ class ServedModel(ABC):
             raise Transient(late, code="too_slow") from None
 
     async def _generate(self, http: httpx.AsyncClient, question: Question) -> tuple[dict[str, Any], list[Reply]]:
-        await self._must_fit(http, question.ask())
-        first = await self._answer(http, question.ask())
+        await self._must_fit(http, question.request())
+        first = await self._answer(http, question.request())
         try:
             return question.value(first), [first]
         except UnusableAnswerError as fault:
             again = question.again(fault, first, context_tokens=self.context_tokens)
             if again is None:
                 raise _unusable(fault, asks=1) from fault
-        second = await self._answer(http, again.ask())
+        second = await self._answer(http, again.request())
         try:
             return again.value(second), [first, second]
         except UnusableAnswerError as fault:
             raise _unusable(fault, asks=2) from fault
 
-    async def _write(self, http: httpx.AsyncClient, ask: Ask, tell: Callable[[str], None]) -> Reply:
-        await self._must_fit(http, ask)
-        reply = await self._answer(http, ask, tell)
+    async def _write(self, http: httpx.AsyncClient, request: ModelRequest, on_text: Callable[[str], None]) -> Reply:
+        await self._must_fit(http, request)
+        reply = await self._answer(http, request, on_text)
         try:
-            ask.must_be_seen_whole(reply)
+            request.must_be_seen_whole(reply)
         except UnusableAnswerError as fault:
             raise _unusable(fault, asks=1) from fault
         return reply
 
-    async def _must_fit(self, http: httpx.AsyncClient, ask: Ask) -> None:
+    async def _must_fit(self, http: httpx.AsyncClient, request: ModelRequest) -> None:
         """A server that cuts the prompt to fit says nothing: refuse first what might not fit."""
-        room = self.context_tokens - ask.options.max_tokens
-        tokens = answers.most_tokens(ask.prompt)
+        room = self.context_tokens - request.options.max_tokens
+        tokens = answers.most_tokens(request.prompt)
         if tokens > room:
-            counted = await self._count(http, ask.prompt)
+            counted = await self._count(http, request.prompt)
             tokens = tokens if counted is None else counted + answers.TEMPLATE_TOKENS
         if tokens > room:
             raise Permanent(
-                f"A prompt of up to {tokens} tokens and an answer of {ask.options.max_tokens} exceed the "
+                f"A prompt of up to {tokens} tokens and an answer of {request.options.max_tokens} exceed the "
                 f"{self.context_tokens} tokens of {self.model}'s context.",
                 code="too_long_for_model",
             )
 
-    async def _answer(self, http: httpx.AsyncClient, ask: Ask, tell: Callable[[str], None] = _nobody) -> Reply:
-        path, body = self._request(ask)
-        answer = answers.GrowingAnswer(ask.options)
+    async def _answer(
+        self, http: httpx.AsyncClient, request: ModelRequest, on_text: Callable[[str], None] = _nobody
+    ) -> Reply:
+        path, body = self._encode(request)
+        answer = answers.GrowingAnswer(request.options)
         last = Piece()
-        async with AnswerPace(ask.options).kept() as pace, http.stream("POST", path, json=body) as response:
+        async with AnswerPace(request.options).kept() as pace, http.stream("POST", path, json=body) as response:
             if response.status_code != 200:
                 raise faults.refusal(response.status_code, await transport.body(response), missing=self._missing())
             async for line in transport.lines(response):
@@ -163,7 +165,7 @@ class ServedModel(ABC):
                     answer.add(piece.text)
                     last = last.then(piece)
                     if piece.text:
-                        tell(piece.text)
+                        on_text(piece.text)
         if not last.finish:
             raise faults.unavailable(f"The language model server at {self.url} ended its stream in mid-answer.")
         return Reply(answer.text, last.finish, last.prompt_tokens, last.output_tokens)
@@ -178,7 +180,7 @@ class ServedModel(ABC):
     async def _asked(
         self, method: str, path: str, body: Body = None, *, seconds: float | None = None
     ) -> dict[str, Any]:
-        """Ask the server about itself, or to do something; the JSON object that it answers."""
+        """Query the server about itself, or to do something; the JSON object that it answers."""
         status, text = await self._exchange(method, path, body, seconds=seconds)
         if status != 200:
             raise faults.refusal(status, text, missing=self._missing())
@@ -209,7 +211,7 @@ class ServedModel(ABC):
         return None
 
     @abstractmethod
-    def _request(self, ask: Ask) -> tuple[str, dict[str, Any]]:
+    def _encode(self, request: ModelRequest) -> tuple[str, dict[str, Any]]:
         """Path and JSON body of the request for a streamed answer."""
 
     @abstractmethod

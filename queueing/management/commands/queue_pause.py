@@ -28,4 +28,4 @@ class Command(QueueCommand):
         Pause.objects.start(what, node=where, by=who(), reason=reason, seconds=seconds)
         until = f"for {durations.spoken(seconds)}" if seconds else "until queue_resume"
         words = f"Paused {until}: {Pause.What(what).label} on {where or 'all nodes'}. What runs is finished."
-        self.tell({"pauses": figures.pauses()}, words, as_json=json)
+        self.print_result({"pauses": figures.pauses()}, words, as_json=json)

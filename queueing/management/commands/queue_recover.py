@@ -31,7 +31,7 @@ class Command(QueueCommand):
         rescued = upkeep.rescue_expired(settings.MAX_CRASHES, settings.LEASE_SECONDS)
         released = upkeep.release_orphaned_batches(settings.LEASE_SECONDS)
         forgotten = upkeep.forget_dead_workers(settings.LEASE_SECONDS)
-        tidied = upkeep.ask_others()
+        tidied = upkeep.run_others()
         words = [
             f"{rescued} tasks brought back from workers that fell silent",
             f"{released} batches of silent nodes opened to others",
@@ -48,4 +48,4 @@ class Command(QueueCommand):
             "tidied": tidied,
             "accepted": accepted,
         }
-        self.tell(found, "\n".join(words), as_json=json, done=not any(tidied.values()))
+        self.print_result(found, "\n".join(words), as_json=json, done=not any(tidied.values()))

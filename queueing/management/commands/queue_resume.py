@@ -28,4 +28,4 @@ class Command(QueueCommand):
         lifted = (meant if all else meant.filter(what=what or Pause.What.EVERYTHING)).end(by=who(), reason=reason)
         left = [f"Still on: {pause}" for pause in Pause.objects.active()]
         words = "\n".join([f"{lifted} lifted" if lifted else "Nothing to lift.", *left])
-        self.tell({"lifted": lifted, "pauses": figures.pauses()}, words, as_json=json, done=bool(lifted))
+        self.print_result({"lifted": lifted, "pauses": figures.pauses()}, words, as_json=json, done=bool(lifted))

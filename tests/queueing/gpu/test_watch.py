@@ -124,7 +124,7 @@ def watch(db: None, card: FakeCard) -> GpuWatch:
 
 def watch_for(watch: GpuWatch, since: int, seconds: int) -> int:
     for second in range(since, since + seconds):
-        watch.look(second)
+        watch.sample(second)
     return since + seconds
 
 
@@ -209,7 +209,7 @@ def test_a_pause_that_turns_into_another_one_says_so_but_not_with_every_sample(w
 def test_a_sample_is_taken_only_when_it_is_time(watch: GpuWatch) -> None:
     nvml = watch.memory.gpu.nvml  # type: ignore[attr-defined]
     for _ in range(50):
-        watch.look(100.0)
+        watch.sample(100.0)
     asked = nvml.calls
-    watch.look(101.0)
+    watch.sample(101.0)
     assert nvml.calls == 2 * asked

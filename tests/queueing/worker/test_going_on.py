@@ -117,7 +117,7 @@ def test_an_outcome_that_could_not_be_written_down_comes_before_any_further_clai
     monkeypatch.setattr(TaskManager, "claim", watched)
     with pytest.raises(OperationalError):
         worker.run_once()
-    worker.look_first()  # as the process does then
+    worker.poll_first()  # as the process does then
     until(lambda: all(job.outcome.done() for job in worker.jobs.running.values()))
     worker.run_once()
     assert done[:3] == ["claim", "write down", "write down"]

@@ -95,7 +95,7 @@ def test_a_server_that_counts_too_few_tokens_is_found_out_by_its_count() -> None
             engine.generate(LONG, SCHEMA, OPTIONS, stop=Event())
         assert caught.value.code == "prompt_cut"
         with pytest.raises(Transient) as written:
-            engine.write(LONG, OPTIONS, tell=lambda _: None, stop=Event())
+            engine.write(LONG, OPTIONS, on_text=lambda _: None, stop=Event())
         assert written.value.code == "prompt_cut"
         server.prompt_tokens = 0  # it doesn't tell
         assert engine.generate(LONG, SCHEMA, OPTIONS, stop=Event()).asks == 1

@@ -134,7 +134,7 @@ def test_a_call_past_its_deadline_is_too_slow(loaded: LanguageEngine) -> None:
 
 def test_free_text_is_told_piece_by_piece_and_comes_back_whole(loaded: LanguageEngine) -> None:
     told: list[str] = []
-    text = loaded.write(PROMPT, OPTIONS, tell=told.append, stop=Event())
+    text = loaded.write(PROMPT, OPTIONS, on_text=told.append, stop=Event())
     assert text.text.strip()
     assert "".join(told) == text.text
     assert len(told) > 3
@@ -146,7 +146,7 @@ def test_free_text_is_told_piece_by_piece_and_comes_back_whole(loaded: LanguageE
 
 
 def test_free_text_that_is_cut_says_so(loaded: LanguageEngine) -> None:
-    text = loaded.write(PROMPT, replace(OPTIONS, max_tokens=4), tell=lambda _: None, stop=Event())
+    text = loaded.write(PROMPT, replace(OPTIONS, max_tokens=4), on_text=lambda _: None, stop=Event())
     assert text.finish == "length"
     assert 0 < len(text.text) < 60
 
@@ -155,15 +155,15 @@ def test_free_text_keeps_to_the_same_limits(loaded: LanguageEngine) -> None:
     stop = Event()
     stop.set()
     with pytest.raises(Interrupted):
-        loaded.write(PROMPT, OPTIONS, tell=print, stop=stop)
+        loaded.write(PROMPT, OPTIONS, on_text=print, stop=stop)
     with pytest.raises(Permanent) as caught:
-        loaded.write(Prompt("", "introduce " * 8000), OPTIONS, tell=print, stop=Event())
+        loaded.write(Prompt("", "introduce " * 8000), OPTIONS, on_text=print, stop=Event())
     assert caught.value.code == "too_long_for_model"
     if isinstance(loaded, SimulatedLanguage):
         loaded = SimulatedLanguage(60)
         loaded.load()
     with pytest.raises(Transient) as late:
-        loaded.write(PROMPT, replace(OPTIONS, deadline_seconds=0.0001), tell=print, stop=Event())
+        loaded.write(PROMPT, replace(OPTIONS, deadline_seconds=0.0001), on_text=print, stop=Event())
     assert late.value.code == "too_slow"
 
 
@@ -173,7 +173,7 @@ def test_the_rehearsals_stand_in_follows_the_contract_too(tmp_path: Path) -> Non
     engine: LanguageEngine = model
     told: list[str] = []
     with pytest.raises(Infrastructure):
-        engine.write(PROMPT, OPTIONS, tell=told.append, stop=Event())
+        engine.write(PROMPT, OPTIONS, on_text=told.append, stop=Event())
     engine.load()
-    assert engine.write(PROMPT, OPTIONS, tell=told.append, stop=Event()).text == "".join(told) == "simulated"
+    assert engine.write(PROMPT, OPTIONS, on_text=told.append, stop=Event()).text == "".join(told) == "simulated"
     engine.unload()

@@ -57,7 +57,7 @@ def test_the_request_carries_everything_in_options_and_pins_the_model(server: Fa
 
 
 def test_free_text_is_asked_for_without_a_form(server: FakeOllama) -> None:
-    engine(server).write(PROMPT, replace(OPTIONS, max_tokens=50), tell=print, stop=Event())
+    engine(server).write(PROMPT, replace(OPTIONS, max_tokens=50), on_text=print, stop=Event())
     question = server.questions[0]
     assert "format" not in question
     assert question["options"]["num_predict"] == 50

@@ -42,7 +42,7 @@ def test_the_request_carries_schema_limits_and_seed(server: FakeOpenAI) -> None:
 
 
 def test_free_text_is_asked_for_without_a_schema(server: FakeOpenAI) -> None:
-    engine(server).write(Prompt("", "Hello."), LanguageOptions(max_tokens=50), tell=print, stop=Event())
+    engine(server).write(Prompt("", "Hello."), LanguageOptions(max_tokens=50), on_text=print, stop=Event())
     question = server.questions[0]
     assert "response_format" not in question
     assert question["max_tokens"] == 50

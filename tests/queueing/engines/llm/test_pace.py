@@ -32,7 +32,7 @@ def generate(engine: ServedModel, options: LanguageOptions, stop: Event) -> obje
 
 
 def write(engine: ServedModel, options: LanguageOptions, stop: Event) -> object:
-    return engine.write(PROMPT, options, tell=lambda _: None, stop=stop)
+    return engine.write(PROMPT, options, on_text=lambda _: None, stop=stop)
 
 
 def fault(call: Callable[[], object]) -> StageError:
@@ -76,7 +76,7 @@ def test_a_token_each_five_seconds_is_too_slow_by_default() -> None:
 def test_an_answer_that_comes_just_fast_enough_comes_whole(start: Start) -> None:
     _, engine = start()
     told: list[str] = []
-    engine.write(PROMPT, replace(QUICK, least_tokens_per_second=2), tell=told.append, stop=Event())
+    engine.write(PROMPT, replace(QUICK, least_tokens_per_second=2), on_text=told.append, stop=Event())
     assert told
 
 
@@ -128,7 +128,7 @@ def test_pieces_are_told_as_they_come_not_at_the_end(start: Start) -> None:
             stop.set()
 
     with pytest.raises(Interrupted):
-        engine.write(PROMPT, PATIENT, tell=tell, stop=stop)
+        engine.write(PROMPT, PATIENT, on_text=tell, stop=stop)
     assert len(told) >= 3
 
 

@@ -14,10 +14,10 @@ import pytest
 
 from queueing.engines.base import LanguageOptions, Prompt
 from queueing.engines.llm.answers import most_tokens
-from queueing.engines.llm.asking import Question
 from queueing.engines.llm.canary import Canary
 from queueing.engines.llm.ollama import Ollama
 from queueing.engines.llm.openai_compatible import OpenAICompatible
+from queueing.engines.llm.request import Question
 from queueing.engines.llm.served import ServedModel
 from queueing.exceptions import (
     Crashed,
@@ -125,7 +125,7 @@ def test_a_cut_answer_gets_no_more_room_than_the_context_has(start: Start) -> No
 
 def least_context() -> int:
     """The smallest context that the question surely fits into; a digit in a code counts more than a letter."""
-    ask = Question(PROMPT, SCHEMA, OPTIONS, Canary("3" * 6)).ask()
+    ask = Question(PROMPT, SCHEMA, OPTIONS, Canary("3" * 6)).request()
     return most_tokens(ask.prompt) + ask.options.max_tokens
 
 
@@ -241,7 +241,7 @@ def test_a_server_that_is_not_there_is_infrastructure_for_every_verb(engine: typ
     error = failure(model)
     assert (type(error), error.code) == (Infrastructure, "engine_unavailable")
     with pytest.raises(Infrastructure):
-        model.write(PROMPT, OPTIONS, tell=print, stop=Event())
+        model.write(PROMPT, OPTIONS, on_text=print, stop=Event())
     with pytest.raises(Infrastructure):
         model.load()  # type: ignore[attr-defined]
 

@@ -24,7 +24,7 @@ class Reply:
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
+class ModelRequest:
     """What the server is sent: `prompt`, `options`, and the schema unless free text will do."""
 
     prompt: Prompt
@@ -54,10 +54,10 @@ class Question:
     options: LanguageOptions
     canary: Canary | None
 
-    def ask(self) -> Ask:
+    def request(self) -> ModelRequest:
         if self.canary is None:
-            return Ask(self.prompt, self.options, self.schema)
-        return Ask(
+            return ModelRequest(self.prompt, self.options, self.schema)
+        return ModelRequest(
             self.canary.ahead_of(self.prompt),
             replace(self.options, max_tokens=self.options.max_tokens + TOKENS),
             self.canary.asked_for_in(self.schema),
@@ -72,7 +72,7 @@ class Question:
         if reply.finish == "length":
             raise CutAnswerError(f"it was cut at {reply.output_tokens or self.options.max_tokens} tokens")
         if self.canary:
-            self.ask().must_be_seen_whole(reply)
+            self.request().must_be_seen_whole(reply)
         value = answers.parse(reply.text)
         if self.canary and not self.canary.echoed_by(value.pop(FIELD, None)):
             raise CutPromptError("it does not repeat the code at the prompt's head")
@@ -80,7 +80,7 @@ class Question:
 
     def again(self, fault: UnusableAnswerError, reply: Reply, *, context_tokens: int) -> Question | None:
         """The question once more, so that this fault may not come back; None when the context has no room for it."""
-        sent = self.ask()
+        sent = self.request()
         used = (reply.prompt_tokens or answers.most_tokens(sent.prompt)) + sent.options.max_tokens
         spare = context_tokens - used
         fresh = replace(self, canary=self.canary and Canary())

@@ -56,7 +56,7 @@ class PhaseStep(TextChoices):
     """Where a node is in handing its GPU from one phase to the other."""
 
     IDLE = "idle", "idle"
-    """Nothing is loaded; `kind` is what was loaded last, if anything."""
+    """Nothing is loaded."""
     LOADING = "loading", "loading the model"
     ACTIVE = "active", "working"
     DRAINING = "draining", "finishing running work"
@@ -67,7 +67,7 @@ class PhaseStep(TextChoices):
 
 
 class Status(TextChoices):
-    """The words that every pipeline has, in the language of whoever asks; a stage's own are in its `StageSpec`."""
+    """The words that every pipeline has, in the reader's language; a stage's own are in its `StageSpec`."""
 
     WAITING = "waiting", _("waiting")
     RUNNING = "running", _("running")

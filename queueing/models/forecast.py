@@ -1,4 +1,4 @@
-"""How long everybody in line still has to wait, as it was last worked out."""
+"""How long everybody in line still has to wait, as it was last estimated."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from queueing.forecast.published import Estimate, PlaceInLine, Published
 from queueing.models.clock import in_seconds
 
 ONLY: Final = 1  # the row's key
-STALE_SECONDS: Final = 30.0  # a forecast that nobody renews is worth nothing
+STALE_SECONDS: Final = 30.0  # an older forecast is not shown
 
 
 class ForecastManager(models.Manager["Forecast"]):
     def current(self) -> Forecast:
-        """The one that holds; an empty one if there is none, or it is stale."""
+        """The current one; an empty one if there is none, or it is stale."""
         return self.filter(made_at__gte=in_seconds(-STALE_SECONDS)).first() or Forecast()
 
     @contextmanager
     def renew(self, seconds: float) -> Iterator[Forecast | None]:
-        """The row, locked, to be said anew; None when it is younger than `seconds` or somebody else is about it."""
+        """The row, locked, to be published anew; None when it is younger than `seconds` or another worker renews it."""
         with transaction.atomic():
             self.bulk_create([Forecast(made_at=in_seconds(-STALE_SECONDS))], ignore_conflicts=True)
             due = self.filter(pk=ONLY, made_at__lte=in_seconds(-seconds / 2))
@@ -36,7 +36,7 @@ class ForecastManager(models.Manager["Forecast"]):
 
 
 class Forecast(models.Model):
-    """Of all tasks in one row, which is read and replaced as a whole: a page asks once for all that it shows.
+    """Of all tasks in one row, which is read and replaced as a whole: a page reads all that it shows in one query.
 
     The seconds are those of `made_at`. They are not counted down in between: the next forecast does that, in which they
     never grow without a reason (queueing/forecast/published.py).

@@ -1,4 +1,4 @@
-"""The worker's thread that works out how long everybody still has to wait, and writes it down for all who show it.
+"""The worker's thread that estimates how long everybody still has to wait, and stores it for pages and commands.
 
 On a database connection of its own, beside the loop: nothing waits for it, and nothing is lost when it fails. Of
 several workers the one that comes first does it.
@@ -50,12 +50,12 @@ class Forecaster:
                 log.warning("forecast failed", error=str(error).strip())
                 connection.close()
             except Exception:
-                log.exception("no forecast")  # pages then say that they don't know
+                log.exception("no forecast")  # pages then show no estimate
         connection.close()
 
 
 def forecast(capacity: NodeCapacity, *, every_seconds: float = 0.0) -> None:
-    """Bring what is said of everybody in line up to date, unless somebody else has done so just now."""
+    """Update the estimates of everybody in line, unless another worker has done so just now."""
     with Forecast.objects.renew(every_seconds) as row:
         if row is None:
             return

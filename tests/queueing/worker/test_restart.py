@@ -159,4 +159,4 @@ def test_a_command_is_over_when_it_ends_though_what_it_left_keeps_the_pipe(progr
 def test_of_a_flood_of_words_only_the_first_are_kept(program: Program) -> None:
     program("head -c 3000000 /dev/zero | tr '\\0' x")
     outcome = restart.run(RestartAction("docker", "x"), seconds=20)
-    assert (outcome.worked, outcome.said) == (True, "x" * restart.SAID_BYTES)
+    assert (outcome.worked, outcome.output) == (True, "x" * restart.OUTPUT_BYTES)

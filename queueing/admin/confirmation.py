@@ -1,4 +1,4 @@
-"""Rows that are acted on, never edited: each verb asks first, on a page that says what will happen and why."""
+"""Rows that are acted on, never edited: each action is confirmed first, on a page that shows what it will do."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from django.utils.http import url_has_allowed_host_and_scheme
 
 M = TypeVar("M", bound=Model)
 
-SHOWN: Final = 20  # rows that a page of confirmation names; the others are counted
+SHOWN: Final = 20  # rows that a confirmation page names; the others are counted
 
 
 class ReasonForm(forms.Form):
@@ -31,11 +31,11 @@ class ReasonForm(forms.Form):
 
 @dataclass(frozen=True, slots=True)
 class AdminAction:
-    """Something that a person can do to rows."""
+    """An action on rows that a person confirms."""
 
     label: str
     preview: Callable[[Sequence[Any]], list[str]]  # what will happen, in sentences
-    run: Callable[..., tuple[str, bool]]  # (rows, by=, **form) → a report in words, and whether all of it was done
+    run: Callable[..., tuple[str, bool]]  # (rows, by=, **form) → a report as text, and whether all of it was done
     form: type[forms.Form] = ReasonForm
     fits: Callable[[Any], bool] = lambda row: True  # whether a row's own page offers it
 
@@ -54,7 +54,7 @@ class ReadOnly:
 
 
 class ConfirmedActionsAdmin(ReadOnly, admin.ModelAdmin[M]):
-    """An admin whose actions are verbs.
+    """An admin whose actions are confirmed on a page of their own.
 
     Acting needs the model's own `change` permission, so that somebody may be allowed to look and not to touch; and it
     reaches only rows of `get_queryset`, so what a user does not see cannot be acted on.
@@ -83,11 +83,11 @@ class ConfirmedActionsAdmin(ReadOnly, admin.ModelAdmin[M]):
         return f"{self.opts.app_label}_{self.opts.model_name}_act"
 
     def describe(self, row: M) -> str:
-        """How a page of confirmation names a row."""
+        """How a confirmation page names a row."""
         return str(row)
 
     def act(self, request: HttpRequest, name: str) -> HttpResponse:
-        """GET: the page that asks, for the rows named in the address. POST: do it."""
+        """GET: the confirmation page for the rows named in the query. POST: run the action."""
         if not self.has_act_permission(request):
             raise PermissionDenied
         if name not in self.confirmed_actions:
@@ -171,6 +171,6 @@ class ConfirmedActionsAdmin(ReadOnly, admin.ModelAdmin[M]):
 def _confirm_in_list(
     name: str, model_admin: ConfirmedActionsAdmin[Any], request: HttpRequest, queryset: QuerySet[Any]
 ) -> HttpResponse:
-    """What a list does with the rows that were ticked."""
+    """The confirmation page for the rows that were selected in a list."""
     form = model_admin.confirmed_actions[name].form()
     return model_admin.confirm(request, name, list(model_admin._related(queryset)), form, back=request.get_full_path())

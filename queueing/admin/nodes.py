@@ -1,4 +1,4 @@
-"""The machines: what their GPUs are for, and what keeps them from it. For operators."""
+"""The nodes: phases, pauses, breakers, batches and workers. For operators."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ class PhaseAdmin(ConfirmedActionsAdmin[Phase]):
         "pause": AdminAction("Pause", lambda nodes: ["What runs is finished; nothing new begins."], _pause, PauseForm),
         "resume": AdminAction(
             "Resume",
-            lambda nodes: [f"This is lifted: {pause}." for pause in _holding_up(nodes)] or ["No pause stands."],
+            lambda nodes: [f"This is lifted: {pause}." for pause in _holding_up(nodes)] or ["No pause is active."],
             _resume,
         ),
         "drain": AdminAction(
@@ -125,8 +125,8 @@ def _lift(pauses: Sequence[Pause], *, by: str, reason: str) -> tuple[str, bool]:
 
 
 class PauseAdmin(ConfirmedActionsAdmin[Pause]):
-    list_display = ("what", "stands", "node", "drain", "reason", "by", "since", "until", "lifted_at", "lifted_by")
-    readonly_fields = ("stands",)
+    list_display = ("what", "active", "node", "drain", "reason", "by", "since", "until", "lifted_at", "lifted_by")
+    readonly_fields = ("active",)
     confirmed_actions = {
         "lift": AdminAction(
             "Lift",
@@ -137,11 +137,11 @@ class PauseAdmin(ConfirmedActionsAdmin[Pause]):
     }
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Pause]:
-        standing = Q(pk__in=Pause.objects.active().values("pk"))
-        return super().get_queryset(request).annotate(on=standing).order_by(F("on").desc(), "-since")
+        active = Q(pk__in=Pause.objects.active().values("pk"))
+        return super().get_queryset(request).annotate(on=active).order_by(F("on").desc(), "-since")
 
-    @admin.display(description="stands", boolean=True)
-    def stands(self, pause: Pause) -> bool:
+    @admin.display(description="active", boolean=True)
+    def active(self, pause: Pause) -> bool:
         return bool(getattr(pause, "on", False))
 
 
@@ -180,11 +180,11 @@ class WorkerAdmin(ReadOnly, admin.ModelAdmin[Worker]):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Worker]:
         alive = Q(pk__in=Worker.objects.alive().values("pk"))
-        return super().get_queryset(request).annotate(is_heard=alive)
+        return super().get_queryset(request).annotate(is_alive=alive)
 
     @admin.display(description="alive", boolean=True)
     def alive(self, worker: Worker) -> bool:
-        return bool(getattr(worker, "is_heard", False))
+        return bool(getattr(worker, "is_alive", False))
 
 
 admin.site.register(Phase, PhaseAdmin)

@@ -1,4 +1,4 @@
-"""Tasks and what happened to them. A task's page tells its story: attempts with their waits, and every event."""
+"""Tasks and what happened to them. A task's page shows its history: attempts with their waits, and every event."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def _action(name: str, label: str) -> AdminAction:
 
 
 class Erring:
-    """Rows that may have an error; whoever has words for its code overrides this."""
+    """Rows that may have an error; an app with a text for its code overrides this."""
 
     @admin.display(description="error", ordering="error_code")
     def error(self, row: Task | Attempt) -> str:
@@ -81,7 +81,7 @@ class AttemptInline(Erring, ReadOnly, admin.TabularInline[Attempt, Task]):
 class EventInline(ReadOnly, admin.TabularInline[Event, Task]):
     model = Event
     extra = 0
-    fields = readonly_fields = ("sequence", "clock", "after", "kind", "stage", "state", "told")
+    fields = readonly_fields = ("sequence", "clock", "after", "kind", "stage", "state", "details")
     ordering = ("sequence",)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Event]:
@@ -97,11 +97,11 @@ class EventInline(ReadOnly, admin.TabularInline[Event, Task]):
         return _spoken(getattr(event, "gap", None))
 
     @admin.display(description="who and why")
-    def told(self, event: Event) -> str:
+    def details(self, event: Event) -> str:
         return ", ".join(f"{key}: {value}" for key, value in event.detail.items())
 
 
-_TOLD: Final = ("submission", "stage", "status_word", "error", "error_detail", "created_at", "in_all")
+_SUMMARY: Final = ("submission", "stage", "status_word", "error", "error_detail", "created_at", "in_all")
 _WHERE: Final = ("batch", "worker", "progress_done", "progress_total", "staged_at", "claimed_at", "finished_at")
 _KEPT: Final = ("pipeline", "state", "failures", "crashes", "retried", "not_before", "lease_until", "epoch", "sequence")
 
@@ -123,10 +123,7 @@ class TaskAdmin(Erring, ConfirmedActionsAdmin[Task]):
     search_fields: ClassVar[tuple[str, ...]] = ("=id", "=submission__id")
     inlines = (AttemptInline, EventInline)
     fieldsets = (
-        (
-            None,
-            {"fields": ("submission", "stage", "status_word", "error", "error_detail", "created_at", "in_all")},
-        ),
+        (None, {"fields": _SUMMARY}),
         ("Where it is", {"classes": ("collapse",), "fields": _WHERE}),
         ("How the queue keeps it", {"classes": ("collapse",), "fields": _KEPT}),
     )

@@ -1,6 +1,6 @@
-"""Pure: the line, played forward by the decisions that the workers will take (policy.py), until everybody is through.
+"""Pure: simulates the line by the decisions that the workers will take (queueing/policy/), until everybody is through.
 
-Every stage takes as long as its pace says. Nobody new comes, and nothing fails. With each moment goes how sure it is:
+Every stage takes as long as its pace says. Nobody new comes, and nothing fails. Each moment has its uncertainty:
 the spreads of what had to happen one after the other add up as variances, their doubts as they are.
 """
 
@@ -19,9 +19,9 @@ from queueing.policy.lanes import Lane
 from queueing.states import PhaseName
 
 NEAR_THE_END: Final = 0.1  # of its pace is still to come, of what has run for longer than that
-TELLING: Final = 0.1  # of a recording must be done before its own speed counts
+MIN_PROGRESS: Final = 0.1  # of a recording must be done before its own speed counts
 TICK_SECONDS: Final = 0.01  # later than when something falls due: no rounding must make it look early
-STANDS_STILL: Final = 100_000  # moments after which a play is given up; a line of a thousand takes a few thousand
+MAX_MOMENTS: Final = 100_000  # after so many a simulation ends; a line of a thousand takes a few thousand
 
 Order = tuple[int, int, int, int]  # batch, stage, turn, task: `TaskQuerySet.in_turn`
 NO_BATCH: Final = 1 << 62
@@ -97,7 +97,7 @@ NOW: Final = Moment(0.0)
 
 @dataclass(slots=True)
 class _NodeRun:
-    """One node while it is played."""
+    """One node during the simulation."""
 
     node: NodeState
     phase: PhaseName | None
@@ -106,7 +106,7 @@ class _NodeRun:
     batch: int | None
     taken: int
     holder: str | None
-    entering: bool  # a phase whose first tasks are claimed before the policy looks again
+    entering: bool  # a phase whose first tasks are claimed before the policy runs again
     running: dict[int, str] = field(default_factory=dict)  # task → stage
     passed_over: Counter[Lane] = field(default_factory=Counter)
     idle_since: float = 0.0
@@ -122,10 +122,10 @@ class _NodeRun:
 
 
 def simulate(line: Sequence[LiveTask], nodes: Sequence[NodeState], lab: LabSetup) -> dict[int, Moment]:
-    """When each task will be through. What can't be played to its end, or whose pace is not known, is left out.
+    """When each task will be through. What can't be simulated to its end, or whose pace is unknown, is left out.
 
-    What is ahead of others and takes a time that nobody knows leaves out its whole pipeline. The other pipelines are
-    played as if it were not there: it has lanes of its own.
+    A task of unknown pace that may be ahead of others leaves out its whole pipeline. The other pipelines are simulated
+    without it: it has lanes of its own.
     """
     unknown = {task.pipeline for task in line if any(step.stage not in lab.paces for step in task.steps)}
     known = [task for task in line if task.pipeline not in unknown]
@@ -157,7 +157,7 @@ class Simulation:
         for work in line:
             self.since[work.task] = -work.waited
             if work.node is not None:
-                run = at.get(work.node, self.runs[0])  # of a lost node: somebody else takes it over
+                run = at.get(work.node, self.runs[0])  # of a lost node: another one takes it over
                 run.running[work.task] = work.steps[0].stage
                 self._later(NOW.after(self._left(work)), run, work.task)
             elif work.due_in > 0:
@@ -169,7 +169,7 @@ class Simulation:
         """How long a step that has begun still takes: by its own speed as soon as there is one, else by the pace."""
         span = self.lab.paces[work.steps[0].stage].of(work.audio)
         least = span.mean * NEAR_THE_END
-        if work.progress < TELLING:
+        if work.progress < MIN_PROGRESS:
             return replace(span, mean=max(span.mean - work.elapsed, least))
         left = 1 - min(work.progress, 1.0)
         mean = max(work.elapsed * left / work.progress, least * left)
@@ -178,7 +178,7 @@ class Simulation:
     # What happens
 
     def run(self) -> dict[int, Moment]:
-        for _ in range(STANDS_STILL):
+        for _ in range(MAX_MOMENTS):
             if not self.moments:
                 break
             _, _, moment, run, task = heappop(self.moments)
@@ -215,7 +215,7 @@ class Simulation:
         elif batch is not None and any(run.batch == batch for run in self.runs):
             heappush(self.waiting.setdefault(batch, []), (key, task))
         else:
-            # In none, or in one whose node is gone, or that was closed while the line was read.
+            # In none, or in one whose node is lost, or that was closed while the line was read.
             heappush(self.unbatched, (key, task))
 
     # What a node does next: as PhaseController and Claims

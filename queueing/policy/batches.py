@@ -1,4 +1,4 @@
-"""When a batch starts, who joins it, and when it is closed: for queue, forecast and the rehearsal's bounds."""
+"""When a batch starts, which tasks join it, and when it is closed: for queue, forecast and the rehearsal's bounds."""
 
 from __future__ import annotations
 

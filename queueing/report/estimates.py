@@ -1,4 +1,4 @@
-"""A length of time that is not known exactly, in words for people. Whole phrases, so that each can be translated."""
+"""An estimate as text for people. Whole phrases, so that each can be translated."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from queueing.states import ENDED, State
 
 
 def status() -> dict[str, Any]:
-    """All that there is to say about the queue, as plain values; lengths of time in seconds.
+    """The state of the queue as plain values; lengths of time in seconds.
 
     The number of queries does not depend on the number of rows.
     """
@@ -41,7 +41,7 @@ def status() -> dict[str, Any]:
 
 
 def pauses() -> list[dict[str, Any]]:
-    """What stands right now: what, where, why, who, until when."""
+    """The active pauses: what, where, why, by whom, until when."""
     return [_pause(row) for row in Pause.objects.active().order_by("since")]
 
 

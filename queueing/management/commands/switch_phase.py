@@ -26,18 +26,18 @@ class Command(QueueCommand):
         node, wanted = known_node(options["node"]), PhaseName(phase)
         Phase.ask_for(wanted, node=node, hold_seconds=hold, by=who(), reason=options["reason"])
         there = self.wait(wait, partial(_progress, node, wanted)) if wait else None
-        words = {
+        texts = {
             None: f"{node} was asked for {wanted.label}, for {durations.spoken(hold)}. What runs is finished first.",
             True: f"{node} works on {wanted.label}.",
             False: f"{node} does not work on {wanted.label} yet, the time is over. `queue_status` says more.",
         }
         self.print_result(
-            {"node": node, "wanted": phase, "there": there}, words[there], as_json=json, done=there is not False
+            {"node": node, "wanted": phase, "there": there}, texts[there], as_json=json, done=there is not False
         )
 
 
 def _progress(node: str, wanted: PhaseName) -> tuple[bool, str]:
-    """Whether the node is where it should be, and what it does or what is against it."""
+    """Whether the node is where it should be, and what it does or what holds it up."""
     phase = Phase.objects.get(node=node)
     drains = Pause.objects.active().filter(drain=True, node__in=("", node))
     because = f" ({phase.reason})" if phase.reason else ""

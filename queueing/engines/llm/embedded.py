@@ -20,7 +20,7 @@ from queueing.exceptions import Crashed, Infrastructure, Transient
 
 FACTORY = "queueing.engines.llm.embedded_server:LlamaServer"
 LOAD_SECONDS = 120.0
-DEATH_SECONDS = 2.0  # how long after its sockets broke a process may still seem to live
+DEATH_SECONDS = 2.0  # how long after its sockets broke a process may still seem alive
 POLL_SECONDS = 0.01
 
 
@@ -101,7 +101,7 @@ class EmbeddedLlama(OwnProcess):
         }
 
     def _died(self) -> bool:
-        # The sockets break a moment before the process is seen to be gone.
+        # The sockets break a moment before the process has ended.
         give_up = monotonic() + DEATH_SECONDS
         while self._child.pid is not None:
             if monotonic() > give_up:

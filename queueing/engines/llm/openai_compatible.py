@@ -13,7 +13,7 @@ from queueing.engines.llm.request import ModelRequest
 from queueing.engines.llm.served import Piece, ServedModel
 from queueing.exceptions import Infrastructure, StageError
 
-LOAD_SECONDS = 300.0  # a server that says "still loading" is waited for this long
+LOAD_SECONDS = 300.0  # timeout for a server that reports "still loading"
 POLL_SECONDS = 0.2
 
 
@@ -70,7 +70,7 @@ class OpenAICompatible(ServedModel):
         return {str(name) for model in models for name in (model.get("id"), *(model.get("aliases") or ())) if name}
 
     def _slots_served(self) -> int | None:
-        """How many answers the server gives at once, if it tells: llama.cpp does. What is beyond would wait there,
+        """How many answers the server gives at once, if it reports that: llama.cpp does. More calls would wait there,
         claimed and doing nothing."""
         try:
             total = self._call("GET", "/props").get("total_slots")
@@ -113,7 +113,7 @@ class OpenAICompatible(ServedModel):
             return None  # a comment that keeps the connection alive, an event's name, or the end
         event = transport.json_object(data)
         if field == b"error" or event.get("error"):
-            raise faults.complaint(faults.words(data.decode("utf-8", "replace")), where="in mid-answer")
+            raise faults.complaint(faults.error_text(data.decode("utf-8", "replace")), where="in mid-answer")
         return _piece(event)
 
     def _missing(self) -> str:

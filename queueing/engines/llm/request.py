@@ -1,4 +1,4 @@
-"""One question to a model, what its answer must be, and how it is asked once more."""
+"""One question to a model, what its answer must be, and the second request when it is unusable."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ class Reply:
 
     text: str
     finish: str
-    prompt_tokens: int  # 0 where the server doesn't tell
+    prompt_tokens: int  # 0 where the server doesn't report it
     output_tokens: int
 
 
 @dataclass(frozen=True, slots=True)
 class ModelRequest:
-    """What the server is sent: `prompt`, `options`, and the schema unless free text will do."""
+    """What is sent to the server: `prompt`, `options`, and the schema unless free text will do."""
 
     prompt: Prompt
     options: LanguageOptions
@@ -46,7 +46,7 @@ class ModelRequest:
 class Question:
     """A prompt and the schema of its answer, as the caller gave them.
 
-    `canary`: the server may cut a prompt without a word, so the answer must show that the model saw its beginning.
+    `canary`: the server may cut a prompt without an error, so the answer must show that the model saw its beginning.
     """
 
     prompt: Prompt

@@ -34,7 +34,7 @@ class Piece:
     output_tokens: int = 0
 
     def then(self, piece: Piece) -> Piece:
-        """What both said of the answer's end."""
+        """Both pieces' facts about the answer's end."""
         return Piece(
             "",
             piece.finish or self.finish,
@@ -43,16 +43,16 @@ class Piece:
         )
 
 
-def _nobody(_piece: str) -> None:
-    """Nobody wants to see the pieces."""
+def _ignore(_piece: str) -> None:
+    """Ignore the pieces."""
 
 
 class ServedModel(ABC):
-    """The call from prompt to valid answer; a protocol says how to ask and how to read a line."""
+    """The call from prompt to valid answer; a protocol defines how to encode a request and how to read a line."""
 
     name: ClassVar[str]
     simulated: ClassVar[bool] = False
-    control_seconds = 10.0  # for questions a server answers at once: which models, what is loaded
+    control_seconds = 10.0  # for queries that a server answers at once: which models, what is loaded
 
     def __init__(
         self, url: str, model: str, *, slots: int, context_tokens: int, key: str = "", cuts_prompts: bool = True
@@ -62,7 +62,7 @@ class ServedModel(ABC):
         self.slots = slots
         self.context_tokens = context_tokens  # of each slot: prompt and answer together
         self._key = key
-        self._cuts_prompts = cuts_prompts  # it may drop what doesn't fit without a word
+        self._cuts_prompts = cuts_prompts  # it may drop what doesn't fit without an error
 
     @property
     def server(self) -> str:
@@ -137,7 +137,7 @@ class ServedModel(ABC):
         return reply
 
     async def _must_fit(self, http: httpx.AsyncClient, request: ModelRequest) -> None:
-        """A server that cuts the prompt to fit says nothing: refuse first what might not fit."""
+        """A server that cuts the prompt to fit reports nothing: refuse first what might not fit."""
         room = self.context_tokens - request.options.max_tokens
         tokens = answers.most_tokens(request.prompt)
         if tokens > room:
@@ -151,7 +151,7 @@ class ServedModel(ABC):
             )
 
     async def _answer(
-        self, http: httpx.AsyncClient, request: ModelRequest, on_text: Callable[[str], None] = _nobody
+        self, http: httpx.AsyncClient, request: ModelRequest, on_text: Callable[[str], None] = _ignore
     ) -> Reply:
         path, body = self._encode(request)
         answer = answers.GrowingAnswer(request.options)
@@ -170,14 +170,14 @@ class ServedModel(ABC):
             raise faults.unavailable(f"The language model server at {self.url} ended its stream in mid-answer.")
         return Reply(answer.text, last.finish, last.prompt_tokens, last.output_tokens)
 
-    async def _make_ready(self) -> None:  # noqa: B027 - most servers are ready, or say that they aren't
-        """What must be so before a question is asked."""
+    async def _make_ready(self) -> None:  # noqa: B027 - most servers are ready, or report that they aren't
+        """What must hold before a request is sent."""
 
     def _call(self, method: str, path: str, body: Body = None, *, seconds: float | None = None) -> dict[str, Any]:
-        """`_asked`, from a thread that has no event loop."""
-        return transport.run(self._asked(method, path, body, seconds=seconds))
+        """`_query`, from a thread that has no event loop."""
+        return transport.run(self._query(method, path, body, seconds=seconds))
 
-    async def _asked(
+    async def _query(
         self, method: str, path: str, body: Body = None, *, seconds: float | None = None
     ) -> dict[str, Any]:
         """Query the server about itself, or to do something; the JSON object that it answers."""

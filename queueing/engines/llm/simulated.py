@@ -1,4 +1,4 @@
-"""A language model that isn't there: answers of the right form, as slow and as faulty as it is told to be."""
+"""A simulated language model: answers of the right form, as slow and as faulty as configured."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ class Voice:
         return np.concatenate([samples[begin:end] for begin, end in self.stretches])
 
     def original(self, seconds: float, *, within: float) -> float:
-        """Where a time in the joined audio lies in the whole; `within` tells a stretch's end from the next begin."""
+        """Where a time in the joined audio lies in the whole; `within` separates a stretch's end from the next begin."""
         number = min(bisect_right(self._ends, within), len(self.stretches) - 1)
         begin, end = self.stretches[number]
         return min(

@@ -147,17 +147,17 @@ def test_a_process_that_died_between_calls_is_a_crash_of_the_next(child: EngineC
 @pytest.mark.parametrize("method", ["wait", "hold_the_interpreter"])
 def test_a_call_without_progress_is_hung(child: EngineChild, method: str) -> None:
     with pytest.raises(Crashed) as caught:
-        child.call(method, patience=CallTimeouts(without_progress=0.3))
+        child.call(method, timeouts=CallTimeouts(without_progress=0.3))
     assert (caught.value.code, child.pid) == ("hung", None)
 
 
 def test_a_call_with_progress_is_not_hung(child: EngineChild) -> None:
-    child.call("advance", 50, patience=CallTimeouts(without_progress=0.7))
+    child.call("advance", 50, timeouts=CallTimeouts(without_progress=0.7))
 
 
 def test_a_call_past_its_budget_is_too_slow(child: EngineChild) -> None:
     with pytest.raises(Transient) as caught:
-        child.call("advance", 10_000, patience=CallTimeouts(total=0.3))
+        child.call("advance", 10_000, timeouts=CallTimeouts(total=0.3))
     assert (caught.value.code, child.pid) == ("too_slow", None)
 
 

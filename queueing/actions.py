@@ -23,7 +23,7 @@ _DONE: Final = {"retry": "queued", "cancel": "cancelled", "requeue": "queued"}
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What became of the tasks that somebody acted on; or, as a forecast, what will."""
+    """What happened to the tasks that somebody acted on; or, as a forecast, what would."""
 
     verb: str
     moved: tuple[int, ...]

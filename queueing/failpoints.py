@@ -66,7 +66,7 @@ def plan(name: str, action: Action | None) -> None:
 
 
 def plan_from(text: str) -> None:
-    """Plan what the variable's text says, in place of all that was planned.
+    """Plan what the variable's text describes, in place of all that was planned.
 
     Raises:
         ValueError: it can't be read.

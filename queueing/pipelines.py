@@ -147,7 +147,7 @@ def batched_stages() -> tuple[str, ...]:
 
 
 def status_words() -> dict[str, StatusWord]:
-    """Every word that a status can be, by its value, in the order of a task's way: the stages' own, then the others."""
+    """Every status there can be, by its value, in the order of a task's way: the stages' own, then the others."""
     own = [word for spec in specs() for word in (spec.waiting, spec.ready, spec.running) if word]
     return {word.value: word for word in [*own, *Status]}
 
@@ -155,8 +155,8 @@ def status_words() -> dict[str, StatusWord]:
 def spec_of(stage: str) -> StageSpec:
     """Of a stage by its name, to be shown.
 
-    One that no app registers any more can't be worked on, and its tasks can still be read: it gets the words that
-    every pipeline has.
+    One that no app registers any more can't be worked on, and its tasks can still be read: it gets the statuses
+    that every pipeline has.
     """
     for pipeline in _registry.values():
         for spec in pipeline.stages:

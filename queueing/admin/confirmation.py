@@ -56,7 +56,7 @@ class ReadOnly:
 class ConfirmedActionsAdmin(ReadOnly, admin.ModelAdmin[M]):
     """An admin whose actions are confirmed on a page of their own.
 
-    Acting needs the model's own `change` permission, so that somebody may be allowed to look and not to touch; and it
+    Acting needs the model's own `change` permission, so that somebody may be allowed to read and not to act; and it
     reaches only rows of `get_queryset`, so what a user does not see cannot be acted on.
     """
 

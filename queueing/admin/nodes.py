@@ -180,11 +180,11 @@ class WorkerAdmin(ReadOnly, admin.ModelAdmin[Worker]):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Worker]:
         alive = Q(pk__in=Worker.objects.alive().values("pk"))
-        return super().get_queryset(request).annotate(is_alive=alive)
+        return super().get_queryset(request).annotate(lives=alive)
 
     @admin.display(description="alive", boolean=True)
     def alive(self, worker: Worker) -> bool:
-        return bool(getattr(worker, "is_alive", False))
+        return bool(getattr(worker, "lives", False))
 
 
 admin.site.register(Phase, PhaseAdmin)

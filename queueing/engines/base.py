@@ -7,7 +7,7 @@ arrives as an argument, everything leaves as a frozen value or as a `queueing.ex
 - `Transient`: this answer was unusable (invalid JSON, cut off); another try may be.
 - `OutOfMemory`: the model did not fit; the engine's process has ended and can be loaded again. Code `does_not_fit`: nor
   did anything lighter that the engine knows of.
-- `Infrastructure`: server unreachable, model missing, device gone; the task is not to blame.
+- `Infrastructure`: server unreachable, model missing, device lost; the task is not to blame.
 - `Interrupted`: `stop` was set while it worked.
 - `Crashed`: the engine's process died under this task.
 

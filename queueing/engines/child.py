@@ -204,7 +204,7 @@ class EngineChild:
                 env=_environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=2,  # the parent's own output may be JSON for another program
-                start_new_session=True,  # Ctrl-C is the parent's to hear
+                start_new_session=True,  # Ctrl-C is for the parent to handle
             )
         finally:
             theirs.close()

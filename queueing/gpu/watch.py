@@ -22,12 +22,12 @@ class Gate:
     """Whether work may begin, by how much of the card is left for us: pure, one sample at a time.
 
     It closes when that was below PAUSE_BELOW for PAUSE_AFTER samples running, and opens when it was above RESUME_ABOVE
-    for RESUME_AFTER. Not knowing closes it too; then it opens as soon as enough samples in a row are known and not too
-    low. Two moves are DWELL_SECONDS apart, but that a gate which does not know closes at once.
+    for RESUME_AFTER. Unknown samples close it too; then it opens as soon as enough samples in a row are known and not
+    too low. Two moves are DWELL_SECONDS apart, except that unknown samples close it at once.
     """
 
     is_open: bool = True
-    is_low: bool = False  # closed, and not only because nothing was known
+    is_low: bool = False  # closed, and not only by unknown samples
     _unknown: int = 0  # each: samples running
     _low: int = 0
     _high: int = 0

@@ -118,7 +118,7 @@ def named_tasks(ids: Sequence[int]) -> Sequence[Task]:
 
 
 def table(sides: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    """Lines with aligned columns; `sides` has `<` for each column of words and `>` for each of figures."""
+    """Lines with aligned columns; `sides` has `<` for each column of text and `>` for each of figures."""
     widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
     for row in (head, *rows):
         cells = (f"{cell:{side}{width}}" for cell, side, width in zip(row, sides, widths, strict=True))

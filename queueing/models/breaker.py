@@ -89,7 +89,7 @@ class BreakerQuerySet(models.QuerySet["Breaker"]):
         return bool(began)
 
     def close(self, *, node: str = "", by: str = "", reason: str = "") -> int:
-        """The servers answered, or a person says that they do. The restarts of the last minutes still count."""
+        """The servers answered, or a person closes them. The restarts of the last minutes still count."""
         closed = 0
         for server, openings in self.exclude(**_AT_REST).values_list("server", "openings"):
             moved = self.model.objects.filter(server=server).exclude(**_AT_REST)

@@ -75,7 +75,7 @@ class Phase(models.Model):
 
     @classmethod
     def accept_gpu_memory(cls, *, node: str, by: str) -> bool:
-        """A person says that what is in the GPU's memory now, beside our models, is others' and may stay."""
+        """A person accepts what is in the GPU's memory now, beside our models, as others' that may stay."""
         with transaction.atomic():
             accepted = cls.objects.filter(node=node).update(empty_bytes=None)
             if accepted:

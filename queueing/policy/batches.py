@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Filling:
-    """What becomes of the open batch when somebody waits."""
+    """What happens to the open batch when tasks wait."""
 
     close: bool  # it is full and all of it has been transcribed: a new one is opened
     room: int  # tasks that may join: the open one, or the new one

@@ -29,7 +29,7 @@ class BreakerConfig:
 
 
 class Sign(Enum):
-    """What the end of a call says about its server."""
+    """What the end of a call shows about its server."""
 
     ANSWER = auto()  # a model answered, well or badly
     FAILURE = auto()
@@ -52,7 +52,7 @@ GONE: Final = ("engine_unavailable", "cpu_fallback", *ALIVE)
 
 
 def sign_of(error: StageError | None) -> Sign:
-    """What a task's call says about the server. Full disks, database outages and bad input say nothing about it.
+    """What a task's call shows about the server. Full disks, database outages and bad input show nothing.
 
     `too_slow` may be the task's own fault, so it burns an attempt; but several such tasks, or all of a class, must not
     be spent on a server that hangs. The probe that follows distinguishes the two in seconds.

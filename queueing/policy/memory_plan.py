@@ -94,7 +94,7 @@ class MemoryPlan:
 
     mode: Mode
     why: str
-    slots: Mapping[str, int] = field(default_factory=dict)  # what fits, by role; without one: as the engine says
+    slots: Mapping[str, int] = field(default_factory=dict)  # what fits, by role; without one: the engine's own
     needs: tuple[int | None, ...] = ()  # bytes of each language model, with so many slots
     fix: str = ""  # what would improve it; empty: nothing needs to be done
 

@@ -131,7 +131,7 @@ def _counts(groups: Iterable[Any]) -> dict[str, dict[str, int]]:
 
 
 def _statuses(groups: Iterable[Any], live: Iterable[dict[str, Any]]) -> dict[str, int]:
-    """How many tasks there are of each status word, in the order of their way through the queue."""
+    """How many tasks there are of each status, in the order of their way through the queue."""
     counts = Counter(str(task["status"]) for task in live)
     for row in groups:
         if row["state"] in ENDED:

@@ -183,7 +183,7 @@ class Coordinator:
     def reload_lost(self) -> None:
         """Load the current phase's models again if one of them is no longer resident. With nothing running."""
         if self.current and not self._intact():
-            log.warning("engine gone", node=self.row.node, phase=self.current)
+            log.warning("model no longer resident", node=self.row.node, phase=self.current)
             self._attempt(self.current, self.holder)
 
     def _intact(self) -> bool:

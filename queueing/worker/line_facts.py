@@ -199,7 +199,7 @@ def _dwelt(row: Any, capacity: NodeCapacity) -> float:
 def paces() -> dict[str, Pace]:
     """By stage, of those that are known well enough."""
     newest = Attempt.objects.filter(outcome="succeeded").annotate(took=F("ended_at") - F("began_at")).order_by("-pk")
-    # Each stage by itself: a flood of one must not push the others out of what is looked at.
+    # Each stage by itself: a flood of one must not push the others out of what is read.
     of_stages = [newest.filter(stage=spec.name).values_list(*PACED)[:RECENT] for spec in pipelines.specs()]
     samples: dict[str, list[Sample]] = defaultdict(list)
     for stage, took, audio in _all_of(of_stages):

@@ -117,7 +117,7 @@ class PhaseWorker:
                 loop.poll_first()
             self.stopping.wait(DATABASE_PAUSE_SECONDS)
         except ProgrammingError:
-            # A table or a column is not what this version knows.
+            # A table or a column is not as this version expects it.
             if not loop or not loop.stop_if_outdated():
                 raise
         return None

@@ -32,7 +32,7 @@ class UnusableAnswerError(ValueError):
 
 
 class InvalidAnswerError(UnusableAnswerError):
-    """It is not what was asked for; the message says how, so that the model can act on it."""
+    """It is not what was requested; the message says how, so that the model can act on it."""
 
     code = "invalid_answer"
 

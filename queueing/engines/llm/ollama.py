@@ -151,9 +151,9 @@ class Ollama(ServedModel):
             sleep(POLL_SECONDS)
 
     async def _make_ready(self) -> None:
-        """Only a loaded model is asked, and one that has not slipped off the GPU since the last call."""
+        """Only a loaded model gets a request, and only if it has not slipped off the GPU since the last call."""
         listed = await self._listed()
-        # One that somebody else loaded with another context would be loaded anew by the question itself.
+        # One that somebody else loaded with another context would be loaded anew by the request itself.
         if not any(entry.get("context_length", self.context_tokens) == self.context_tokens for entry in listed):
             await asyncio.wrap_future(self._loading())
             listed = await self._listed()

@@ -57,7 +57,7 @@ class OpenAICompatible(ServedModel):
         return ()
 
     def _wait_until_ready(self) -> None:
-        # llama.cpp and vLLM answer /health with 503 while they load; servers without it say 404.
+        # llama.cpp and vLLM answer /health with 503 while they load; servers without it answer 404.
         give_up = monotonic() + LOAD_SECONDS
         while transport.run(self._exchange("GET", "/health"))[0] == 503:
             if monotonic() > give_up:

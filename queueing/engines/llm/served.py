@@ -199,7 +199,7 @@ class ServedModel(ABC):
                 ):
                     return response.status_code, await transport.body(response)
         except TimeoutError:
-            # Late with what it should know at once: the server's fault, not a task's.
+            # Late with what it should answer at once: the server's fault, not a task's.
             raise faults.unavailable(f"The language model server at {self.url} is silent for {seconds:g} s.") from None
 
     def _messages(self, prompt: Prompt) -> list[dict[str, str]]:
@@ -216,7 +216,7 @@ class ServedModel(ABC):
 
     @abstractmethod
     def _read(self, line: bytes) -> Piece | None:
-        """One line of the stream; None when it says nothing. Raises the error that the line reports."""
+        """One line of the stream; None when it holds nothing of the answer. Raises the error that the line reports."""
 
     @abstractmethod
     def _missing(self) -> str:

@@ -124,7 +124,7 @@ def test_a_model_that_is_never_built_is_given_up() -> None:
     assert (caught.value.code, child.pid) == ("too_slow", None)
 
 
-def test_how_a_process_died_is_told(child: EngineChild) -> None:
+def test_how_a_process_died_is_reported(child: EngineChild) -> None:
     with pytest.raises(Crashed, match="ended with exit status 3"):
         child.call("leave", 3)
     child.start({})
@@ -192,7 +192,7 @@ def test_what_a_model_prints_stays_out_of_the_parents_output(
     assert captured.out == ""
 
 
-def test_a_model_is_told_no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_gets_no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("SECRET_KEY", "DATABASE_URL", "REDIS_URL", "LLM_API_KEY"):
         monkeypatch.setenv(name, "of no concern to a model")
     child = EngineChild(f"{MODELS}:build")

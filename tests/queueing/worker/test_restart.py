@@ -127,7 +127,7 @@ def test_a_command_that_fails_says_why(program: Program) -> None:
     assert restart.run(RestartAction("systemctl", "ollama")) == restart.RestartOutcome(False, "exit 5: no such unit")
 
 
-def test_a_command_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_command_that_is_not_there_is_reported(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     assert restart.run(RestartAction("docker", "x")) == restart.RestartOutcome(False, "docker is not on this machine")
 

@@ -1,4 +1,4 @@
-"""What makes an answer good, and how it is asked for once more when it isn't."""
+"""What makes an answer good, and how it is requested once more when it isn't."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ def test_an_invalid_answer_is_asked_for_again_with_its_fault() -> None:
     assert again(InvalidAnswerError("$.score: 11"), context=360) is None
 
 
-def test_each_ask_has_a_code_of_its_own_and_none_is_given_away() -> None:
+def test_each_request_has_a_code_of_its_own_and_none_is_given_away() -> None:
     for fault in (CutAnswerError("cut"), InvalidAnswerError("bad"), CutPromptError("no code")):
         fresh = again(fault)
         assert fresh is not None

@@ -125,8 +125,8 @@ def test_a_cut_answer_gets_no_more_room_than_the_context_has(start: Start) -> No
 
 def least_context() -> int:
     """The smallest context that the question surely fits into; a digit in a code counts more than a letter."""
-    ask = Question(PROMPT, SCHEMA, OPTIONS, Canary("3" * 6)).request()
-    return most_tokens(ask.prompt) + ask.options.max_tokens
+    request = Question(PROMPT, SCHEMA, OPTIONS, Canary("3" * 6)).request()
+    return most_tokens(request.prompt) + request.options.max_tokens
 
 
 def limit(question: dict[str, Any]) -> int:
@@ -164,7 +164,7 @@ def test_a_line_without_end_is_stopped(start: Start) -> None:
     assert (type(error), error.code) == (Transient, "unexpected")
 
 
-# F45, F48, F55: what each status and each of its words means. (status, words, class, code)
+# F45, F48, F55: what each status and each of its messages means. (status, text, class, code)
 MEANINGS: list[tuple[int, str, type[StageError], str]] = [
     (404, "model 'tiny' not found", Infrastructure, "model_missing"),
     (401, "unauthorized", Infrastructure, "engine_refuses"),
@@ -217,7 +217,7 @@ def test_each_status_and_its_words_have_one_meaning(
 def test_the_same_words_mean_the_same_in_mid_answer(
     start: Start, code: int, words: str, kind: type[StageError], meaning: str
 ) -> None:
-    """F48: an error under status 200; nothing of the half answer is used or asked for again."""
+    """F48: an error under status 200; nothing of the half answer is used or requested again."""
     server, engine = start(acts.error_midway(words))
     error = failure(engine)
     assert (type(error), error.code) == (kind, meaning)

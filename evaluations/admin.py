@@ -13,7 +13,7 @@ from django.http import HttpRequest
 from evaluations.errors import catalogue
 from evaluations.models import Classroom, Criterion, Deletion, Evaluation, Form, Rubric, Submission, Transcript, Upload
 from queueing.admin import AttemptAdmin, EventAdmin, TaskAdmin
-from queueing.admin.asking import ReadOnly
+from queueing.admin.confirmation import ReadOnly
 from queueing.admin.tasks import AttemptInline, EventInline
 from queueing.models import Attempt, Event, Task
 

@@ -15,7 +15,7 @@ from django.db import IntegrityError, transaction
 from queueing.models import Task
 from queueing.states import TRANSITIONS, State
 
-LOOKS: Final = 3  # at a task that moves while it is acted on
+MAX_TRIES: Final = 3  # on a task that moves while it is acted on
 
 _VERBS: Final[dict[str, Callable[..., bool]]] = {"retry": Task.retry, "cancel": Task.cancel, "requeue": Task.requeue}
 _DONE: Final = {"retry": "queued", "cancel": "cancelled", "requeue": "queued"}
@@ -23,7 +23,7 @@ _DONE: Final = {"retry": "queued", "cancel": "cancelled", "requeue": "queued"}
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What became of the tasks that somebody acted on; or, as a forecast, what will."""
+    """What happened to the tasks that somebody acted on; or, as a forecast, what would."""
 
     verb: str
     moved: tuple[int, ...]
@@ -39,8 +39,8 @@ class Report:
         reasons = Counter(self.skipped.values()).most_common()
         if not reasons:
             return ""
-        told = (why if len(reasons) == 1 else f"{count} {why}" for why, count in reasons)
-        return f"{len(self.skipped)} skipped: {', '.join(told)}"
+        parts = (why if len(reasons) == 1 else f"{count} {why}" for why, count in reasons)
+        return f"{len(self.skipped)} skipped: {', '.join(parts)}"
 
     def as_dict(self) -> dict[str, Any]:
         return {"moved": list(self.moved), "skipped": {str(task): why for task, why in self.skipped.items()}}
@@ -74,7 +74,7 @@ def fits(verb: str, task: Task) -> bool:
 
 def _act_on(task: Task, verb: str, by: str, reason: str) -> str:
     """Returns why it could not be done; nothing if it was."""
-    for _ in range(LOOKS):
+    for _ in range(MAX_TRIES):
         if why := _why_not(verb, task):
             return why
         try:

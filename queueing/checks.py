@@ -1,4 +1,4 @@
-"""What must hold before a worker runs; Django asks at the start of every command."""
+"""What must hold before a worker runs; Django checks it at the start of every command."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from queueing import failpoints, pipelines
 from queueing.engines.base import SPEECH
 
 REHEARSAL: Final = "INTROEVAL_REHEARSAL"
-BEATS_PER_LEASE: Final = 3  # two beats may get lost before anybody takes the work over
+HEARTBEATS_PER_LEASE: Final = 3  # two may get lost before another worker takes the work over
 
 COUNTS: Final = ("BATCH_SIZE", "MAX_ATTEMPTS", "MAX_CRASHES", "LLM_SLOTS")
 
 
 @register
 def check_lease(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
-    lease, beat = settings.LEASE_SECONDS, settings.HEARTBEAT_SECONDS
-    if lease >= BEATS_PER_LEASE * beat:
+    lease, heartbeat = settings.LEASE_SECONDS, settings.HEARTBEAT_SECONDS
+    if lease >= HEARTBEATS_PER_LEASE * heartbeat:
         return []
     return [
         Error(
-            f"LEASE_SECONDS is {lease:g}, but a worker is heard of every {beat:g} s only (HEARTBEAT_SECONDS).",
-            hint=f"A lease of at least {BEATS_PER_LEASE} heartbeats, or living workers lose their tasks.",
+            f"LEASE_SECONDS is {lease:g}, but heartbeats are {heartbeat:g} s apart (HEARTBEAT_SECONDS).",
+            hint=f"A lease of at least {HEARTBEATS_PER_LEASE} heartbeats, or living workers lose their tasks.",
             id="queueing.E001",
         )
     ]
@@ -74,4 +74,4 @@ def _nonsense() -> Iterator[str]:
     if settings.BATCH_MAX_WAIT_SECONDS > settings.PHASE_MAX_DWELL_SECONDS:
         yield "BATCH_MAX_WAIT_SECONDS is above PHASE_MAX_DWELL_SECONDS: a batch would wait longer than a phase lasts"
     if settings.POLL_SECONDS > settings.LEASE_SECONDS:
-        yield "POLL_SECONDS is above LEASE_SECONDS: nobody would look in time for work that was left behind"
+        yield "POLL_SECONDS is above LEASE_SECONDS: no worker would see in time that work was left behind"

@@ -6,11 +6,11 @@
         ├── Permanent           no retry can help: the input is at fault
         ├── Transient           a real failure that another try may not repeat
         ├── OutOfMemory         the model did not fit
-        ├── Infrastructure      a server, a disk or a device is gone; nobody's fault, burns no attempt
+        ├── Infrastructure      a server, a disk or a device is unavailable; burns no attempt
         ├── Interrupted         asked to stop; burns no attempt
         └── Crashed             the process that did the work died
 
-A StageError carries a `code`, the key under which `evaluations.errors` keeps the words for people; its message is for
+A StageError carries a `code`, the key under which `evaluations.errors` keeps the texts for people; its message is for
 staff.
 """
 

@@ -1,7 +1,7 @@
 """Places where a test, a rehearsal or `make chaos` may let a process die, freeze, fail or wait.
 
 `INTROEVAL_FAILPOINTS="finish.moved=kill@3; claim=sleep:0.2"` kills the process when it passes `finish.moved` for the
-third time and lets each claim wait. In a lab the variable is empty and a failpoint costs a look into an empty
+third time and lets each claim wait. In a lab the variable is empty and a failpoint costs a lookup in an empty
 dictionary; `manage.py check` refuses it outside of DEBUG and rehearsals.
 """
 
@@ -22,11 +22,11 @@ NAMES = (
     "claim.written",  # before its commit
     "claim.committed",  # the task is ours, nothing runs yet
     "run.prepared",  # what the stage needs is read
-    "run.computed",  # on the job's thread: the result is there, nobody knows
+    "run.computed",  # on the job's thread: the result is there, not yet recorded
     "finish",  # before the transaction that records an outcome
     "finish.moved",  # the task has moved, its result is not saved yet
     "finish.saved",  # before its commit
-    "finish.committed",  # recorded, the news not sent
+    "finish.committed",  # recorded, the signals not sent
     "rescue.read",  # expired tasks were read, none is rescued yet
     "switch.draining",  # a hand-over: each before the step that its name says is done
     "switch.unloading",
@@ -47,7 +47,7 @@ _actions: dict[str, Action] = {}
 
 
 def failpoint(name: str) -> None:
-    """Do what was planned for this place, mostly nothing."""
+    """Do what was planned for this place; usually nothing."""
     if _actions and (action := _actions.get(name)):
         action()
 
@@ -66,7 +66,7 @@ def plan(name: str, action: Action | None) -> None:
 
 
 def plan_from(text: str) -> None:
-    """Plan what the variable's text says, in place of all that was planned.
+    """Plan what the variable's text describes, in place of all that was planned.
 
     Raises:
         ValueError: it can't be read.

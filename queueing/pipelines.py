@@ -37,7 +37,7 @@ class StageHandler(Protocol):
 
 
 class StatusWord(Protocol):
-    """How a task is: for programs and for people. A member of a `TextChoices` is one."""
+    """A status: `value` for programs, `label` for people. A member of a `TextChoices` is one."""
 
     @property
     def value(self) -> str: ...
@@ -72,7 +72,7 @@ class StageSpec:
         return self.label or self.name
 
     def status(self, state: str, *, tried: bool, batch_phase: str | None) -> StatusWord:
-        """The word for a task in this stage: the only place where a status is made.
+        """The status of a task in this stage: the only place where one is made.
 
         Args:
             tried: this stage has been tried before, or a person asked for it again.
@@ -102,7 +102,7 @@ class Pipeline:
         return following[0] if following else None
 
     def served_by(self, handlers: Mapping[str, StageHandler]) -> Pipeline:
-        """The same pipeline with other handlers, by stage: a rehearsal plays the true one with stand-ins."""
+        """The same pipeline with other handlers, by stage: a rehearsal runs the real one with stand-ins."""
         return replace(self, stages=tuple(replace(stage, handler=handlers[stage.name]) for stage in self.stages))
 
 
@@ -110,10 +110,10 @@ _registry: dict[str, Pipeline] = {}
 
 
 def register(pipeline: Pipeline) -> None:
-    """Make a pipeline known, in place of one of the same name.
+    """Register a pipeline, in place of one of the same name.
 
     Raises:
-        ValueError: another pipeline has a stage of the same name. Attempts, events and figures know stages by name.
+        ValueError: another pipeline has a stage of the same name. Attempts, events and figures identify stages by name.
     """
     others = {stage.name for other in _registry.values() if other.name != pipeline.name for stage in other.stages}
     if taken := sorted(others & {stage.name for stage in pipeline.stages}):
@@ -147,7 +147,7 @@ def batched_stages() -> tuple[str, ...]:
 
 
 def status_words() -> dict[str, StatusWord]:
-    """Every word that a status can be, by its value, in the order of a task's way: the stages' own, then the others."""
+    """Every status there can be, by its value, in the order of a task's way: the stages' own, then the others."""
     own = [word for spec in specs() for word in (spec.waiting, spec.ready, spec.running) if word]
     return {word.value: word for word in [*own, *Status]}
 
@@ -155,18 +155,18 @@ def status_words() -> dict[str, StatusWord]:
 def spec_of(stage: str) -> StageSpec:
     """Of a stage by its name, to be shown.
 
-    One that no app registers any more can't be worked on, and its tasks can still be read: it gets the words that
-    every pipeline has.
+    One that no app registers any more can't be worked on, and its tasks can still be read: it gets the statuses
+    that every pipeline has.
     """
     for pipeline in _registry.values():
         for spec in pipeline.stages:
             if spec.name == stage:
                 return spec
-    return StageSpec(stage, PhaseName.EVAL, "", _Nobody())
+    return StageSpec(stage, PhaseName.EVAL, "", _NoHandler())
 
 
-class _Nobody:
-    """Does the work of stages that no app registers. The worker never claims them."""
+class _NoHandler:
+    """Stands in for the handler of stages that no app registers. The worker never claims them."""
 
     def prepare(self, task: Task) -> Any:
         raise NotImplementedError

@@ -21,7 +21,7 @@ class State(TextChoices):
     DONE = "done", "done"
     """The last stage succeeded."""
     FAILED = "failed", "failed"
-    """A stage failed for good; `error_code` says why. A person may retry it."""
+    """A stage failed and is not retried; `error_code` says why. A person may retry it."""
     CANCELLED = "cancelled", "cancelled"
     """A person stopped it. A person may retry it."""
 
@@ -56,7 +56,7 @@ class PhaseStep(TextChoices):
     """Where a node is in handing its GPU from one phase to the other."""
 
     IDLE = "idle", "idle"
-    """Nothing is loaded; `kind` is what was loaded last, if anything."""
+    """Nothing is loaded."""
     LOADING = "loading", "loading the model"
     ACTIVE = "active", "working"
     DRAINING = "draining", "finishing running work"
@@ -67,7 +67,7 @@ class PhaseStep(TextChoices):
 
 
 class Status(TextChoices):
-    """The words that every pipeline has, in the language of whoever asks; a stage's own are in its `StageSpec`."""
+    """The statuses that every pipeline has, in the reader's language; a stage's own are in its `StageSpec`."""
 
     WAITING = "waiting", _("waiting")
     RUNNING = "running", _("running")

@@ -24,7 +24,7 @@ from evaluations.errors import catalogue
 from evaluations.models import EVALUATION, Classroom, Submission
 from evaluations.stages.names import Stage
 from queueing import pipelines
-from queueing.forecast.promise import Estimate
+from queueing.forecast.published import Estimate
 from queueing.models import Breaker, Forecast, Pause, Phase, Task, Worker
 from queueing.models.phase import SYSTEM
 from queueing.report import estimates

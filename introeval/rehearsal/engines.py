@@ -127,10 +127,10 @@ class SimulatedModel(OwnProcess):
         return Generation({}, self.model, 0, 0, self.seconds, 1)
 
     def write(
-        self, prompt: Prompt, options: LanguageOptions, *, tell: Callable[[str], None], stop: Event
+        self, prompt: Prompt, options: LanguageOptions, *, on_text: Callable[[str], None], stop: Event
     ) -> WrittenText:
         self._work(stop)
-        tell("simulated")
+        on_text("simulated")
         return WrittenText("simulated", self.model, "stop", 0, 1, self.seconds)
 
     def _work(self, stop: Event) -> None:

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 from statistics import fmean
 
-from queueing.forecast.promise import Estimate
+from queueing.forecast.published import Estimate
 from queueing.models import Event, Forecast, Task, Worker
 
 # Kinds of events that never make a wait longer. Every other one (a failure, a hand-in, a pause, a rescue …) may.
@@ -57,7 +57,7 @@ class EstimateLog:
         if row.made_at == self._seen or not row.ranges:
             return
         self._seen = row.made_at
-        for task in row.said:
+        for task in row.published:
             if found := row.of(task):
                 self.of_task[task].append(SeenEstimate(row.made_at, found))
 

@@ -1,4 +1,4 @@
-"""The queue in the admin: to be read, and acted on through the verbs only. States are never edited by hand."""
+"""The queue in the admin: read-only, but for actions through the models' verbs. States are never edited by hand."""
 
 from queueing.admin.nodes import BatchAdmin, BreakerAdmin, PauseAdmin, PhaseAdmin, WorkerAdmin
 from queueing.admin.tasks import AttemptAdmin, EventAdmin, TaskAdmin

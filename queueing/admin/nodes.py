@@ -1,4 +1,4 @@
-"""The machines: what their GPUs are for, and what keeps them from it. For operators."""
+"""The nodes: phases, pauses, breakers, batches and workers. For operators."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from django.contrib.postgres.expressions import ArraySubquery
 from django.db.models import F, OuterRef, Q, QuerySet
 from django.http import HttpRequest
 
-from queueing.admin.asking import Asking, ReadOnly, ReasonForm, Verb
+from queueing.admin.confirmation import AdminAction, ConfirmedActionsAdmin, ReadOnly, ReasonForm
 from queueing.models import Batch, Breaker, Pause, Phase, Worker
 from queueing.report import durations
 from queueing.states import PhaseName
@@ -85,23 +85,23 @@ def _switch(nodes: Sequence[Phase], *, by: str, reason: str, phase: str, hold_se
     return f"{_on(nodes)}: {PhaseName(phase).label} was asked for. What runs is finished first.", True
 
 
-class PhaseAdmin(Asking[Phase]):
+class PhaseAdmin(ConfirmedActionsAdmin[Phase]):
     list_display = ("node", "step", "name", "target", "reason", "since", "paused", "wanted", "wanted_until")
     readonly_fields = ("paused",)
-    verbs = {
-        "pause": Verb("Pause", lambda nodes: ["What runs is finished; nothing new begins."], _pause, PauseForm),
-        "resume": Verb(
+    confirmed_actions = {
+        "pause": AdminAction("Pause", lambda nodes: ["What runs is finished; nothing new begins."], _pause, PauseForm),
+        "resume": AdminAction(
             "Resume",
-            lambda nodes: [f"This is lifted: {pause}." for pause in _holding_up(nodes)] or ["No pause stands."],
+            lambda nodes: [f"This is lifted: {pause}." for pause in _holding_up(nodes)] or ["No pause is active."],
             _resume,
         ),
-        "drain": Verb(
+        "drain": AdminAction(
             "Drain",
             lambda nodes: ["What runs is finished, then the models are unloaded; nothing new begins until you resume."],
             _drain,
             DrainForm,
         ),
-        "switch": Verb(
+        "switch": AdminAction(
             "Switch to…",
             lambda nodes: ["What runs is finished; then the models are changed, whatever else waits."],
             _switch,
@@ -124,11 +124,11 @@ def _lift(pauses: Sequence[Pause], *, by: str, reason: str) -> tuple[str, bool]:
     return f"{lifted} lifted" + (f", {skipped} skipped: already over" if skipped else ""), not skipped
 
 
-class PauseAdmin(Asking[Pause]):
-    list_display = ("what", "stands", "node", "drain", "reason", "by", "since", "until", "lifted_at", "lifted_by")
-    readonly_fields = ("stands",)
-    verbs = {
-        "lift": Verb(
+class PauseAdmin(ConfirmedActionsAdmin[Pause]):
+    list_display = ("what", "active", "node", "drain", "reason", "by", "since", "until", "lifted_at", "lifted_by")
+    readonly_fields = ("active",)
+    confirmed_actions = {
+        "lift": AdminAction(
             "Lift",
             lambda pauses: ["The work goes on at once."],
             _lift,
@@ -137,11 +137,11 @@ class PauseAdmin(Asking[Pause]):
     }
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Pause]:
-        standing = Q(pk__in=Pause.objects.active().values("pk"))
-        return super().get_queryset(request).annotate(on=standing).order_by(F("on").desc(), "-since")
+        active = Q(pk__in=Pause.objects.active().values("pk"))
+        return super().get_queryset(request).annotate(on=active).order_by(F("on").desc(), "-since")
 
-    @admin.display(description="stands", boolean=True)
-    def stands(self, pause: Pause) -> bool:
+    @admin.display(description="active", boolean=True)
+    def active(self, pause: Pause) -> bool:
         return bool(getattr(pause, "on", False))
 
 
@@ -151,11 +151,11 @@ def _close(breakers: Sequence[Breaker], *, by: str, reason: str) -> tuple[str, b
     return f"{closed} closed" + (f", {skipped} skipped: closed already" if skipped else ""), not skipped
 
 
-class BreakerAdmin(Asking[Breaker]):
+class BreakerAdmin(ConfirmedActionsAdmin[Breaker]):
     list_display = ("server", "is_open", "failures", "open_until", "error", "restarts", "opened_at", "closed_at")
     readonly_fields = ("is_open",)
-    verbs = {
-        "close": Verb(
+    confirmed_actions = {
+        "close": AdminAction(
             "Close",
             lambda breakers: [
                 "Tasks call the server again at once. If it still does not answer, it is left alone again.",
@@ -180,11 +180,11 @@ class WorkerAdmin(ReadOnly, admin.ModelAdmin[Worker]):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Worker]:
         alive = Q(pk__in=Worker.objects.alive().values("pk"))
-        return super().get_queryset(request).annotate(is_heard=alive)
+        return super().get_queryset(request).annotate(lives=alive)
 
     @admin.display(description="alive", boolean=True)
     def alive(self, worker: Worker) -> bool:
-        return bool(getattr(worker, "is_heard", False))
+        return bool(getattr(worker, "lives", False))
 
 
 admin.site.register(Phase, PhaseAdmin)

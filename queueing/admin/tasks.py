@@ -1,4 +1,4 @@
-"""Tasks and what happened to them. A task's page tells its story: attempts with their waits, and every event."""
+"""Tasks and what happened to them. A task's page shows its history: attempts with their waits, and every event."""
 
 from __future__ import annotations
 
@@ -14,33 +14,33 @@ from django.http import HttpRequest
 from django.utils.timezone import localtime
 
 from queueing import actions, pipelines
-from queueing.admin.asking import Asking, ReadOnly, Verb
+from queueing.admin.confirmation import AdminAction, ConfirmedActionsAdmin, ReadOnly
 from queueing.models import Attempt, Event, Task
 from queueing.report import durations
 
-_FORESEEN: Final = {
+_PREVIEWS: Final = {
     "retry": "{} will be queued: each goes on at the stage where it ended; what was found before stays.",
     "cancel": "{} will be cancelled: one that runs stops within seconds; the video and earlier results stay.",
     "requeue": "{} will be queued again: one that runs is taken from its worker, one that waits is due at once.",
 }
 
 
-def _foresee(verb: str, tasks: Sequence[Task]) -> list[str]:
+def _preview(verb: str, tasks: Sequence[Task]) -> list[str]:
     found = actions.forecast(verb, tasks=tasks)
-    return [_FORESEEN[verb].format(len(found.moved)), *([f"{found.skips}."] if found.skips else [])]
+    return [_PREVIEWS[verb].format(len(found.moved)), *([f"{found.skips}."] if found.skips else [])]
 
 
-def _do(verb: str, tasks: Sequence[Task], *, by: str, reason: str) -> tuple[str, bool]:
+def _run(verb: str, tasks: Sequence[Task], *, by: str, reason: str) -> tuple[str, bool]:
     report = actions.act(verb, tasks=tasks, by=by, reason=reason)
     return str(report), not report.skipped
 
 
-def _verb(name: str, label: str) -> Verb:
-    return Verb(label, partial(_foresee, name), partial(_do, name), fits=partial(actions.fits, name))
+def _action(name: str, label: str) -> AdminAction:
+    return AdminAction(label, partial(_preview, name), partial(_run, name), fits=partial(actions.fits, name))
 
 
 class Erring:
-    """Rows that may have an error; whoever has words for its code overrides this."""
+    """Rows that may have an error; an app with a text for its code overrides this."""
 
     @admin.display(description="error", ordering="error_code")
     def error(self, row: Task | Attempt) -> str:
@@ -81,7 +81,7 @@ class AttemptInline(Erring, ReadOnly, admin.TabularInline[Attempt, Task]):
 class EventInline(ReadOnly, admin.TabularInline[Event, Task]):
     model = Event
     extra = 0
-    fields = readonly_fields = ("sequence", "clock", "after", "kind", "stage", "state", "told")
+    fields = readonly_fields = ("sequence", "clock", "after", "kind", "stage", "state", "details")
     ordering = ("sequence",)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Event]:
@@ -97,16 +97,16 @@ class EventInline(ReadOnly, admin.TabularInline[Event, Task]):
         return _spoken(getattr(event, "gap", None))
 
     @admin.display(description="who and why")
-    def told(self, event: Event) -> str:
+    def details(self, event: Event) -> str:
         return ", ".join(f"{key}: {value}" for key, value in event.detail.items())
 
 
-_TOLD: Final = ("submission", "stage", "status_word", "error", "error_detail", "created_at", "in_all")
+_SUMMARY: Final = ("submission", "stage", "status_word", "error", "error_detail", "created_at", "in_all")
 _WHERE: Final = ("batch", "worker", "progress_done", "progress_total", "staged_at", "claimed_at", "finished_at")
 _KEPT: Final = ("pipeline", "state", "failures", "crashes", "retried", "not_before", "lease_until", "epoch", "sequence")
 
 
-class TaskAdmin(Erring, Asking[Task]):
+class TaskAdmin(Erring, ConfirmedActionsAdmin[Task]):
     list_display: tuple[str, ...] = (
         "id",
         "pipeline",
@@ -123,18 +123,15 @@ class TaskAdmin(Erring, Asking[Task]):
     search_fields: ClassVar[tuple[str, ...]] = ("=id", "=submission__id")
     inlines = (AttemptInline, EventInline)
     fieldsets = (
-        (
-            None,
-            {"fields": ("submission", "stage", "status_word", "error", "error_detail", "created_at", "in_all")},
-        ),
+        (None, {"fields": _SUMMARY}),
         ("Where it is", {"classes": ("collapse",), "fields": _WHERE}),
         ("How the queue keeps it", {"classes": ("collapse",), "fields": _KEPT}),
     )
     readonly_fields = ("status_word", "error", "in_all")
-    verbs = {
-        "retry": _verb("retry", "Retry from the stage that failed"),
-        "cancel": _verb("cancel", "Cancel"),
-        "requeue": _verb("requeue", "Requeue"),
+    confirmed_actions = {
+        "retry": _action("retry", "Retry from the stage that failed"),
+        "cancel": _action("cancel", "Cancel"),
+        "requeue": _action("requeue", "Requeue"),
     }
 
     @admin.display(description="status")

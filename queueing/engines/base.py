@@ -4,10 +4,10 @@ An engine turns audio into a transcript or a prompt into JSON. It knows no ORM, 
 arrives as an argument, everything leaves as a frozen value or as a `queueing.exceptions.StageError` of the right class:
 
 - `Permanent`: the input is at fault; a retry can't help.
-- `Transient`: this answer was no good (invalid JSON, cut off); another try may be.
+- `Transient`: this answer was unusable (invalid JSON, cut off); another try may be.
 - `OutOfMemory`: the model did not fit; the engine's process has ended and can be loaded again. Code `does_not_fit`: nor
   did anything lighter that the engine knows of.
-- `Infrastructure`: server unreachable, model missing, device gone; the task is not to blame.
+- `Infrastructure`: server unreachable, model missing, device lost; the task is not to blame.
 - `Interrupted`: `stop` was set while it worked.
 - `Crashed`: the engine's process died under this task.
 
@@ -52,7 +52,7 @@ class Resident:
     bytes: int  # of memory held, as its holder reports it; resident set size for a process
     device: str  # "cpu", "cuda:0", …
     pid: int | None = None  # the process that holds it, when it is ours
-    gpu_bytes: int = 0  # of them in a GPU's memory, as its holder reports it; 0 also where nobody can tell
+    gpu_bytes: int = 0  # of them in a GPU's memory, as its holder reports it; 0 also where it is unknown
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,9 +103,9 @@ class Generation:
     model: str
     prompt_tokens: int
     output_tokens: int
-    seconds: float  # wall time of the call, re-asks included
-    asks: int  # 1, or 2 when the first answer was no good
-    finish: str = "stop"  # why the model ended, in its server's word; never "length": a cut answer is not used
+    seconds: float  # wall time of the call, the second request included
+    asks: int  # 1, or 2 when the first answer was unusable
+    finish: str = "stop"  # why the model ended, as its server puts it; never "length": a cut answer is not used
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +146,7 @@ class Engine(Protocol):
 
     @property
     def simulated(self) -> bool:
-        """True when no model is behind it; pages and results say so."""
+        """True when no model is behind it; pages and results show that."""
 
     @property
     def slots(self) -> int:
@@ -162,15 +162,15 @@ class Engine(Protocol):
     def needs(self) -> int | None:
         """Bytes of this node's GPU memory that `load` will take at most: weights, caches and working space.
 
-        0: it uses none of it. None: nobody can tell before it is loaded. Asked while nothing is loaded; cheap enough to
-        be asked at every hand-over.
+        0: it uses none of it. None: unknown before it is loaded. Called while nothing is loaded; cheap enough to be
+        called at every hand-over.
         """
 
     def load(self) -> None:
         """Bring the model into memory; returns when a call would be answered at once.
 
         Raises:
-            Infrastructure: the model or its server is not there, with the words that fix it.
+            Infrastructure: the model or its server is not there; the message says what fixes it.
             OutOfMemory: it does not fit.
         """
 
@@ -178,11 +178,11 @@ class Engine(Protocol):
         """Take the model out of memory; returns when it is out."""
 
     def resident(self) -> tuple[Resident, ...]:
-        """What is in memory right now, asked of the process or server that holds it, not remembered."""
+        """What is in memory right now, as the process or server that holds it reports it; never remembered."""
 
 
 class OwnProcess:
-    """What engines have in common that call no server and, unless they say otherwise, use no GPU memory."""
+    """What engines have in common that call no server and, by default, use no GPU memory."""
 
     @property
     def server(self) -> str:
@@ -199,7 +199,7 @@ class SpeechEngine(Engine, Protocol):
     def transcribe(self, samples: Samples, *, hints: Sequence[str] = (), progress: Progress, stop: Event) -> Speech:
         """Turn audio into segments and words with times.
 
-        `hints` are names that may be said, the likeliest first; the model is told as many as it has room for.
+        `hints` are names that may be said, the likeliest first; the model gets as many as it has room for.
 
         Raises:
             OutOfMemory, Infrastructure, Interrupted, Crashed: see the module's text.
@@ -213,12 +213,12 @@ class LanguageEngine(Engine, Protocol):
         """Of each slot: prompt and answer together."""
 
     def token_bytes(self) -> int:
-        """Bytes of `needs` for each token of context of each slot: its key/value cache. 0: none, or nobody can tell."""
+        """Bytes of `needs` for each token of context of each slot: its key/value cache. 0: none, or unknown."""
 
     def generate(self, prompt: Prompt, schema: JSONSchema, options: LanguageOptions, *, stop: Event) -> Generation:
         """Answer the prompt with one JSON object that is valid against `schema`.
 
-        An answer that is no good is asked for once more: with what was wrong with it, or with more room if it was cut
+        An unusable answer is requested once more: with what was wrong with it, or with more room if it was cut
         off. It is never repaired.
 
         Raises:
@@ -231,15 +231,15 @@ class LanguageEngine(Engine, Protocol):
         """
 
     def write(
-        self, prompt: Prompt, options: LanguageOptions, *, tell: Callable[[str], None], stop: Event
+        self, prompt: Prompt, options: LanguageOptions, *, on_text: Callable[[str], None], stop: Event
     ) -> WrittenText:
         """Answer the prompt in free text, of at most 65,536 characters.
 
-        `tell` gets each piece as it comes, in the calling thread; it is cheap and never raises. The pieces of a call
+        `on_text` gets each piece as it comes, in the calling thread; it is cheap and never raises. The pieces of a call
         that raises are no answer. Within 2 s of `stop`, the call is over and the model works on it no longer.
 
         Raises:
-            Everything that `generate` raises, except that an answer may be cut at max_tokens: `Text.finish` tells.
+            Everything that `generate` raises, except that an answer may be cut at max_tokens: see `WrittenText.finish`.
         """
 
 

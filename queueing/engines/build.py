@@ -1,4 +1,4 @@
-"""From settings to engines: the one place that knows which adapter a name means. A new adapter is one line here."""
+"""From settings to engines: the one place that maps a name to its adapter. A new adapter is one line here."""
 
 from __future__ import annotations
 

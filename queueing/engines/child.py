@@ -1,8 +1,8 @@
 """A model in a process of its own: what it does to memory, to the GPU or to itself ends with that process.
 
 The parent spawns `python -m queueing.engines.child`, without Django, and names a factory (`package.module:callable`).
-The object that the factory returns lives in the child; `Child.call` runs one of its methods there and passes on its
-progress.
+The object that the factory returns lives in the child; `EngineChild.call` runs one of its methods there and passes
+on its progress.
 
     parent                                   child
     Start(factory, arguments)      →         imports, builds the model
@@ -39,10 +39,10 @@ from queueing.engines.base import Progress
 from queueing.exceptions import Crashed, Infrastructure, Interrupted, OutOfMemory, Permanent, StageError, Transient
 
 ROOT = Path(__file__).resolve().parents[2]
-TICK_SECONDS = 0.05  # how often a waiting call looks at `stop` and at the clock
-DEATH_SECONDS = 10.0  # how long a killed process may take to be gone, its GPU memory returned
+TICK_SECONDS = 0.05  # how often a waiting call checks `stop` and the clock
+DEATH_SECONDS = 10.0  # how long a killed process may take to end, its GPU memory released
 LOAD_SECONDS = 300.0  # a large model from a cold, slow disk
-# A model needs no database password. What it is given: where programs, libraries and devices are.
+# A model needs no database password. What it gets: where programs, libraries and devices are.
 INHERITED = ("PATH", "HOME", "LANG", "TMPDIR", "LD_LIBRARY_PATH", "VIRTUAL_ENV", "XDG_CACHE_HOME")
 INHERITED_FAMILIES = ("LC_", "CUDA_", "NVIDIA_", "OMP_", "PYTHON")
 
@@ -89,7 +89,7 @@ class CallTimeouts:
 
 
 def _ignore(done: float, total: float) -> None:
-    """Progress that nobody asked for."""
+    """Progress that is not wanted."""
 
 
 @dataclass
@@ -101,7 +101,7 @@ class EngineChild:
     """
 
     factory: str
-    facts: Any = None  # what the model told of itself: its attribute `facts`, if it has one
+    facts: Any = None  # what the model reported about itself: its attribute `facts`, if it has one
     _process: subprocess.Popen[bytes] | None = field(default=None, init=False)
     _connection: Connection | None = field(default=None, init=False)
     _lifeline: int | None = field(default=None, init=False)
@@ -116,7 +116,7 @@ class EngineChild:
 
     @property
     def resident_bytes(self) -> int:
-        """The child's resident set size; 0 when it is gone."""
+        """The child's resident set size; 0 when it has ended."""
         pid = self.pid
         try:
             pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1]) if pid else 0
@@ -144,22 +144,22 @@ class EngineChild:
         *arguments: Any,
         progress: Progress = _ignore,
         stop: Event | None = None,
-        patience: CallTimeouts | None = None,
+        timeouts: CallTimeouts | None = None,
     ) -> Any:
         """Run `method(*arguments, progress=…)` of the child's object and return its value.
 
         Raises:
             StageError: the one raised in the child, of the same class.
-            Interrupted: `stop` was set; the child is gone.
+            Interrupted: `stop` was set; the child has ended.
             Crashed: the child died, or made no progress for too long (code `hung`).
-            Transient: it took longer than `patience.total` (code `too_slow`).
+            Transient: it took longer than `timeouts.total` (code `too_slow`).
             Infrastructure: there is no child (code `not_loaded`).
         """
         with self._lock:
             if self._connection is None:
                 raise Infrastructure("The model is not loaded.", code="not_loaded")
             try:
-                return self._converse(Call(method, arguments), progress, stop, patience or CallTimeouts())
+                return self._converse(Call(method, arguments), progress, stop, timeouts or CallTimeouts())
             except (Permanent, Transient) as error:
                 if error.code == "too_slow":
                     self.terminate()
@@ -169,7 +169,7 @@ class EngineChild:
                 raise
 
     def terminate(self) -> None:
-        """Kill the process; returns when it is gone, and with it all the memory that it held.
+        """Kill the process; returns when it has ended and all the memory that it held is free.
 
         Raises:
             Infrastructure: the kernel can't end it (a hung device): its memory is still taken (code `undead_model`).
@@ -204,14 +204,14 @@ class EngineChild:
                 env=_environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=2,  # the parent's own output may be JSON for another program
-                start_new_session=True,  # Ctrl-C is the parent's to hear
+                start_new_session=True,  # Ctrl-C is for the parent to handle
             )
         finally:
             theirs.close()
             os.close(lifeline_read)
         self._connection = Connection(ours.detach())
 
-    def _converse(self, request: Start | Call, progress: Progress, stop: Event | None, patience: CallTimeouts) -> Any:
+    def _converse(self, request: Start | Call, progress: Progress, stop: Event | None, timeouts: CallTimeouts) -> Any:
         """Send the request and read until it is answered."""
         assert self._connection is not None
         # A minute of audio does not fit into a socket's buffer, and a stopped child reads nothing: `stop` must work.
@@ -220,7 +220,7 @@ class EngineChild:
         began = moved = time.monotonic()
         while True:
             now = time.monotonic()
-            _give_up(now - began, now - moved, stop, patience)
+            _give_up(now - began, now - moved, stop, timeouts)
             match self._receive():
                 case Progressed(done, total):
                     moved = now
@@ -239,7 +239,7 @@ class EngineChild:
             raise Crashed(f"The model's process {self._epitaph()}.") from error
 
     def _epitaph(self) -> str:
-        """How the process died, in words: it closed its end, so it is dead or about to be."""
+        """How the process died, as text: it closed its end, so it is dead or about to be."""
         assert self._process is not None
         try:
             status = self._process.wait(DEATH_SECONDS)
@@ -249,23 +249,23 @@ class EngineChild:
 
 
 def _send(connection: Connection, request: Start | Call) -> None:
-    # The reader of the other direction learns that the child is gone and how; this thread only has to end.
+    # The reader of the other direction learns that the child has ended and how; this thread only has to end.
     with contextlib.suppress(OSError):
         connection.send(request)
 
 
-def _give_up(took: float, still: float, stop: Event | None, patience: CallTimeouts) -> None:
+def _give_up(took: float, still: float, stop: Event | None, timeouts: CallTimeouts) -> None:
     if stop is not None and stop.is_set():
         raise Interrupted
-    if patience.total is not None and took > patience.total:
-        raise Transient(f"The model took longer than {patience.total:.0f} s.", code="too_slow")
-    if patience.without_progress is not None and still > patience.without_progress:
-        raise Crashed(f"The model made no progress for {patience.without_progress:.0f} s.", code="hung")
+    if timeouts.total is not None and took > timeouts.total:
+        raise Transient(f"The model took longer than {timeouts.total:.0f} s.", code="too_slow")
+    if timeouts.without_progress is not None and still > timeouts.without_progress:
+        raise Crashed(f"The model made no progress for {timeouts.without_progress:.0f} s.", code="hung")
 
 
 def _environment() -> dict[str, str]:
     kept = {key: value for key, value in os.environ.items() if key in INHERITED or key.startswith(INHERITED_FAMILIES)}
-    # Weights come from where they are named: a lab's machine may have no way out to ask a hub. And a thread that waits
+    # Weights come from where they are named: a lab's machine may have no way out to a hub. And a thread that waits
     # for its siblings must sleep, not spin: the site runs on the same cores.
     return {"OMP_WAIT_POLICY": "PASSIVE", **kept, "HF_HUB_OFFLINE": "1", "PYTHONUNBUFFERED": "1"}
 
@@ -338,7 +338,7 @@ def _die_with_parent(lifeline: int) -> None:
     fcntl.fcntl(lifeline, fcntl.F_SETSIG, signal.SIGKILL)
     fcntl.fcntl(lifeline, fcntl.F_SETFL, fcntl.fcntl(lifeline, fcntl.F_GETFL) | os.O_ASYNC)
     if select.select([lifeline], [], [], 0)[0]:
-        os.kill(os.getpid(), signal.SIGKILL)  # it went before we could ask the kernel to watch
+        os.kill(os.getpid(), signal.SIGKILL)  # it ended before the kernel could be asked to watch
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
-"""How long it will still take: what stages took (pace), the line played forward (play), what was said before (promise).
+"""How long everybody in line still has to wait, without a database.
 
-Those three are pure. `facts` reads the database for them, `forecaster` is the worker's thread that writes the outcome
-down, `words` says it to people.
+What stages took (pace), the line simulated into the future (simulation), and what was published before (published). The
+worker reads the facts (worker/line_facts.py) and stores the result (worker/forecaster.py); report/estimates.py turns an
+estimate into text.
 """

@@ -7,17 +7,17 @@ from dataclasses import dataclass
 from statistics import fmean, pstdev, stdev
 from typing import Final
 
-MIN_SAMPLES: Final = 3  # fewer than so many recent ones tell nothing
+MIN_SAMPLES: Final = 3  # fewer recent samples than this say nothing
 MIN_SAMPLES_FOR_SLOPE: Final = 8  # … and nothing about how it grows with the recording
 OUTLIER_FACTOR: Final = (
-    3.0  # what took so many times the median counts as that much: one that hung says little of the others
+    3.0  # what took so many times the median counts as that much: one that hung says little about the others
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
     seconds: float
-    audio: float | None = None  # seconds of the recording; None: nobody knows
+    audio: float | None = None  # seconds of the recording; None: unknown
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,14 +45,14 @@ class Pace:
 
 
 def learn(samples: Sequence[Sample]) -> Pace | None:
-    """None: too few to tell."""
+    """None: too few samples."""
     if len(samples) < MIN_SAMPLES:
         return None
     middle = sorted(sample.seconds for sample in samples)[len(samples) // 2]
     samples = [Sample(min(sample.seconds, OUTLIER_FACTOR * middle), sample.audio) for sample in samples]
     seconds = [sample.seconds for sample in samples]
     spread = stdev(seconds)
-    # A spread that was itself learnt from three says little of how wrong their mean is: as Student's t, roughly.
+    # A spread that was itself learnt from three says little about how wrong their mean is: as Student's t, roughly.
     doubt = spread / len(seconds) ** 0.5 * (1 + 2 / len(seconds))
     plain = Duration(fmean(seconds), spread, doubt)
     return _with_slope(plain, [(one.audio, one.seconds) for one in samples if one.audio is not None])

@@ -1,4 +1,4 @@
-"""The truth about a node's GPU: what its driver says, whose its memory is, and who drives the node."""
+"""A node's GPU: what its driver reports, whose its memory is, and the lock of the one worker that drives it."""
 
 from queueing.gpu.device import Absent, Device, Gpu, GpuMemoryFacts, GpuProcess, Look, NoGpu, Unknown, card, mib
 from queueing.gpu.lock import NodeBusy, node_lock

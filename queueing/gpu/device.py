@@ -1,7 +1,7 @@
-"""What the GPU's driver says.
+"""What the GPU's driver reports.
 
-Everything here is of the device as a whole. What NVML tells of single processes is unusable in containers (foreign ids,
-no sizes, or nothing at all), so it only names programs to people; no decision is computed from it.
+Everything here is of the device as a whole. What NVML reports of single processes is unusable in containers (foreign
+ids, no sizes, or nothing at all), so it only names programs to people; no decision is computed from it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class GpuProcess:
 
     pid: int
     name: str
-    bytes: int | None = None  # None: the driver does not tell
+    bytes: int | None = None  # None: the driver does not report it
 
     def __str__(self) -> str:
         size = f", {mib(self.bytes)}" if self.bytes else ""
@@ -39,20 +39,20 @@ class GpuMemoryFacts:
     total: int
     used: int  # what the driver keeps for itself included
     free: int
-    holders: tuple[GpuProcess, ...] = ()  # as far as the driver tells
+    holders: tuple[GpuProcess, ...] = ()  # as far as the driver reports them
     name: str = "GPU"
 
 
 @dataclass(frozen=True, slots=True)
 class Absent:
-    """There is no GPU to look after: no fault."""
+    """There is no GPU to watch: no fault."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """There is one, or may be, and it does not tell how it is. Nothing may be begun on it."""
+    """There is one, or may be, and its state is unknown. Nothing may be started on it."""
 
     reason: str
 
@@ -67,11 +67,11 @@ def card(look: Look) -> Card | None:
 
 class Gpu(Protocol):
     def look(self) -> Look:
-        """How it is now; within a few seconds, whatever happens, and without an exception."""
+        """Read its state now; within a few seconds, whatever happens, and without an exception."""
 
 
 class NoGpu:
-    """A node whose GPU nobody looks at, or that has none."""
+    """A node without a GPU, or whose GPU is not watched."""
 
     def look(self) -> Look:
         return Absent("it is not looked at")
@@ -81,8 +81,8 @@ class Device:
     """The GPU that this process's models use, by NVML: the first one, or the first of CUDA_VISIBLE_DEVICES.
 
     NVML is kept open while it answers: without a persistence daemon each opening wakes the device up, which takes
-    seconds. After any error it is closed and opened anew with the next look, since what was opened before a device was
-    lost or its driver reloaded stays dead.
+    seconds. After any error it is closed and opened anew for the next reading, since what was opened before a device
+    was lost or its driver reloaded stays dead.
 
     Args:
         nvml: a module with pynvml's names.
@@ -91,25 +91,25 @@ class Device:
     def __init__(self, nvml: Any = None, *, answer_seconds: float = ANSWER_SECONDS) -> None:
         self.nvml = nvml or importlib.import_module("pynvml")
         self.answer_seconds = answer_seconds
-        self._asking: Thread | None = None
+        self._reader: Thread | None = None
         self._is_open = self._was_there = False
 
     def look(self) -> Look:
-        if self._asking is not None and self._asking.is_alive():
+        if self._reader is not None and self._reader.is_alive():
             return Unknown("its driver still does not answer")
         answers: list[Look] = []
-        # A thread for each question, none left over: a call into the driver can't be given up in any other way.
-        self._asking = Thread(target=lambda: answers.append(self._ask()), name="nvml", daemon=True)
-        self._asking.start()
-        self._asking.join(self.answer_seconds)
+        # A thread for each reading, one at a time: a call into the driver can't be abandoned in any other way.
+        self._reader = Thread(target=lambda: answers.append(self._read()), name="nvml", daemon=True)
+        self._reader.start()
+        self._reader.join(self.answer_seconds)
         return answers[0] if answers else Unknown(f"its driver did not answer within {self.answer_seconds:g} s")
 
-    def _ask(self) -> Look:
+    def _read(self) -> Look:
         try:
             found = self._facts()
         except (self.nvml.NVMLError_LibraryNotFound, self.nvml.NVMLError_DriverNotLoaded) as error:
             found = Absent(str(error))
-        except Exception as error:  # a binding that stumbles knows no more than a driver that does
+        except Exception as error:  # a failing binding counts as a failing driver
             found = Unknown(str(error) or type(error).__name__)
         if not isinstance(found, GpuMemoryFacts):
             self._close()
@@ -137,19 +137,19 @@ class Device:
 
     def _holders(self, handle: Any) -> Iterator[GpuProcess]:
         seen: set[int] = set()
-        for ask in (self.nvml.nvmlDeviceGetComputeRunningProcesses, self.nvml.nvmlDeviceGetGraphicsRunningProcesses):
+        for query in (self.nvml.nvmlDeviceGetComputeRunningProcesses, self.nvml.nvmlDeviceGetGraphicsRunningProcesses):
             with contextlib.suppress(self.nvml.NVMLError):
-                for process in ask(handle):
+                for process in query(handle):
                     if process.pid not in seen:
                         seen.add(process.pid)
                         yield GpuProcess(process.pid, self._program(process.pid), process.usedGpuMemory)
 
     def _program(self, pid: int) -> str:
         try:
-            told = _text(self.nvml.nvmlSystemGetProcessName(pid))
+            name = _text(self.nvml.nvmlSystemGetProcessName(pid))
         except self.nvml.NVMLError:
             return "a program"
-        return told.split(" ")[0].rsplit("/", 1)[-1] or "a program"
+        return name.split(" ")[0].rsplit("/", 1)[-1] or "a program"
 
     def _close(self) -> None:
         if self._is_open:
@@ -162,5 +162,5 @@ def mib(size: int) -> str:
     return f"{size // MIB:,} MiB"
 
 
-def _text(told: str | bytes) -> str:
-    return told.decode(errors="replace") if isinstance(told, bytes) else told
+def _text(value: str | bytes) -> str:
+    return value.decode(errors="replace") if isinstance(value, bytes) else value

@@ -1,4 +1,4 @@
-"""Who drives a node: the kernel's word, which no database row can give."""
+"""Who drives a node: a lock that the kernel keeps, as no database row can."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
-"""Whose the GPU's memory is: ours or others', by what the device as a whole says before and after our loads.
+"""Whose the GPU's memory is: ours or others', by what the device as a whole reports before and after our loads.
 
 `Phase.empty_bytes` is what others hold: the memory in use when nothing of ours was loaded. It is on record, so that the
-successor of a killed worker does not take memory of a language model that is slowly given back for somebody else's.
+successor of a killed worker does not take memory of a language model that is slowly released for somebody else's.
 
-What a device as a whole can't tell: when another program leaves in the very moments in which ours is given back slowly,
-its share of the memory looks like ours that came back.
+What the device as a whole can't show: when another program leaves just while ours is slowly released, its
+share of the memory looks like ours that came back.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ class GpuMemory:
 
     def __init__(self, gpu: Gpu, row: Phase) -> None:
         self.gpu, self.row = gpu, row
-        self.needs: Mapping[int, int | None] = {}  # bytes by the engine's id(), as they were asked for after the unload
+        self.needs: Mapping[int, int | None] = {}  # bytes by the engine's id(), as given after the unload
         self.ours = 0  # bytes that our loads have added
         self._empty: GpuMemoryFacts | None = None  # as it was when nothing of ours was in memory the last time
-        # Since then something of ours was loaded, or may have been. Not if the row says idle: it said so after a look.
+        # Since then something of ours was loaded, or may have been. Not if the row says idle: that was verified.
         self._loaded = row.step != PhaseStep.IDLE
         self._measured = True
-        self._our_pids: frozenset[int] = frozenset()  # who came with our loads: only not to be named as others
+        self._our_pids: frozenset[int] = frozenset()  # came with our loads: not named among the others
 
     @property
     def matters(self) -> bool:
@@ -46,7 +46,7 @@ class GpuMemory:
         return any(need != 0 for need in self.needs.values())
 
     def before_unload(self, held: Sequence[Resident], *, intact: bool) -> None:
-        """Write down what others hold as long as nothing of ours is given back.
+        """Record what others hold as long as nothing of ours is released.
 
         Args:
             held: what of ours is in memory, as the engines report it.
@@ -61,13 +61,13 @@ class GpuMemory:
             reported = sum(one.gpu_bytes for one in held)
             self._record(facts.used - (max(self.ours, reported) if held else 0))
         elif intact and self.ours:
-            # Somebody has gone meanwhile: what they held must not hide as much of ours.
+            # Another program has left meanwhile: what it held must not hide as much of ours.
             self._record(min(self.row.empty_bytes, facts.used - self.ours))
         elif self._empty is None and self._loaded:
-            self.ours = max(0, facts.used - self.row.empty_bytes)  # left by a predecessor, until it is seen to be gone
+            self.ours = max(0, facts.used - self.row.empty_bytes)  # left by a predecessor, until its release is seen
 
-    def ask_needs(self, engines: Iterable[Engine]) -> None:
-        """Learn what the models will take, once they are unloaded."""
+    def read_needs(self, engines: Iterable[Engine]) -> None:
+        """Read what the models will take, once they are unloaded."""
         self.needs = {id(engine): _need(engine) for engine in engines}
 
     def expect(self, engines: Sequence[Engine], needs: Sequence[int | None]) -> None:
@@ -75,16 +75,16 @@ class GpuMemory:
         self.needs = {**self.needs, **dict(zip(map(id, engines), needs, strict=False))}
 
     def still_held(self) -> str:
-        """Why not all memory of ours has come back yet; empty when it has. To be asked when no model is reported.
+        """Why not all memory of ours has come back yet; empty when it has. To be called when no model is reported.
 
         Raises:
-            GpuRefuses: the GPU does not tell.
+            GpuRefuses: the GPU's state is unknown.
         """
         facts = self._facts()
         if facts is None:
             return ""
         if not self._loaded or self.row.empty_bytes is None:
-            self._record(facts.used)  # nothing of ours has been there since the last look: others have grown
+            self._record(facts.used)  # nothing of ours has been there since the last reading: others have grown
         empty = self.row.empty_bytes or 0
         if facts.used > empty + TOLERANCE_BYTES:
             return (
@@ -100,7 +100,7 @@ class GpuMemory:
         """Let the engine load its model.
 
         Raises:
-            GpuRefuses: there is no room for it, or the GPU does not tell.
+            GpuRefuses: there is no room for it, or the GPU's state is unknown.
         """
         need = self.needs.get(id(engine))
         if need == 0 or engine.resident():
@@ -115,7 +115,7 @@ class GpuMemory:
         self._loaded = True
 
     def misplaced(self, engine: Engine) -> str:
-        """Measure what the load took. Says why the model is not where it should be; nothing when it is."""
+        """Measure what the load took. Returns why the model is not where it should be; empty when it is."""
         need = self.needs.get(id(engine))
         if need == 0:
             return ""
@@ -129,7 +129,7 @@ class GpuMemory:
         return ""
 
     def outlook(self) -> tuple[float | None, str]:
-        """The share of the card that others leave to us (None: unknown), and words for who takes the rest."""
+        """The share of the card that others leave to us (None: unknown), and a text on who takes the rest."""
         if not self.matters:
             return 1.0, ""
         match self.gpu.look():
@@ -152,7 +152,7 @@ class GpuMemory:
         return look if isinstance(look, GpuMemoryFacts) else None
 
     def _measure(self, look: Look) -> None:
-        self._measured = not isinstance(look, Unknown)  # else at the next sample that tells
+        self._measured = not isinstance(look, Unknown)  # else at the next sample that is known
         if isinstance(look, GpuMemoryFacts) and self._empty:
             self.ours = max(0, look.used - self._empty.used)
             self._our_pids = _pids(look) - _pids(self._empty)
@@ -170,7 +170,7 @@ def _need(engine: Engine) -> int | None:
     try:
         return engine.needs()
     except StageError:
-        return None  # its server is away: the other phase must not wait for that
+        return None  # its server does not answer: the other phase must not wait for that
 
 
 def _fits(facts: GpuMemoryFacts, need: int) -> bool:
@@ -182,7 +182,7 @@ def _named(holders: Sequence[GpuProcess], lead: str = "; on it: ") -> str:
 
 
 def _on_gpu(one: Resident, need: int | None) -> float:
-    """A server tells how much of its model is where; of a process of ours only the device is known."""
+    """A server reports how much of its model is where; of a process of ours only the device is known."""
     if one.pid is None:
         return one.gpu_bytes / one.bytes if one.bytes else 1.0
     return 0.0 if need and one.device == "cpu" else 1.0

@@ -1,4 +1,4 @@
-"""When a node rests because of its GPU: others fill it, or nobody knows how it is."""
+"""When a node pauses because of its GPU: others fill it, or its state is unknown."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from queueing.models.phase import SYSTEM
 # Closed at the low mark, opened at the high one: memory that flaps round either of them moves nothing.
 PAUSE_BELOW, PAUSE_AFTER = 0.20, 3  # less of the card left for us, in so many samples running
 RESUME_ABOVE, RESUME_AFTER = 0.50, 5
-UNKNOWN_AFTER = 2  # samples; one missed answer is no news
+UNKNOWN_AFTER = 2  # samples; one missed answer changes nothing
 DWELL_SECONDS = 15.0  # between two moves of the gate
 PAUSE_SECONDS = 15.0  # a pause outlives a worker that dies by as much; renewed at every sample
 
@@ -22,19 +22,19 @@ class Gate:
     """Whether work may begin, by how much of the card is left for us: pure, one sample at a time.
 
     It closes when that was below PAUSE_BELOW for PAUSE_AFTER samples running, and opens when it was above RESUME_ABOVE
-    for RESUME_AFTER. Not knowing closes it too; then it opens as soon as enough samples in a row are known and not too
-    low. Two moves are DWELL_SECONDS apart, but that a gate which does not know closes at once.
+    for RESUME_AFTER. Unknown samples close it too; then it opens as soon as enough samples in a row are known and not
+    too low. Two moves are DWELL_SECONDS apart, except that unknown samples close it at once.
     """
 
     is_open: bool = True
-    is_low: bool = False  # closed, and not only because nothing was known
+    is_low: bool = False  # closed, and not only by unknown samples
     _unknown: int = 0  # each: samples running
     _low: int = 0
     _high: int = 0
     _moved_at: float = -math.inf
 
     def sample(self, share: float | None, now: float) -> bool:
-        """Take the share of the card that others leave to us (0..1; None: unknown), and say whether it is open.
+        """Take the share of the card that others leave to us (0..1; None: unknown), and return whether it is open.
 
         Args:
             now: seconds on any clock that only goes forward.
@@ -59,33 +59,33 @@ class Gate:
 
 
 class GpuWatch:
-    """Lets a node rest, by a pause that everybody can read, while others fill its GPU or nobody knows how it is."""
+    """Pauses a node, with a reason that everybody can read, while others fill its GPU or its state is unknown."""
 
     def __init__(self, node: str, memory: GpuMemory, *, every_seconds: float) -> None:
         self.node, self.memory, self.every_seconds = node, memory, every_seconds
         self.gate = Gate()
-        self._next = self._said_at = 0.0
-        self._words = ""  # of the pause that stands
+        self._next = self._changed_at = 0.0
+        self._reason = ""  # of the active pause
 
-    def look(self, now: float) -> None:
-        """Take a sample if it is time for one; pause, keep pausing, or let go on."""
+    def sample(self, now: float) -> None:
+        """Take a sample if it is due; start, extend or end the pause."""
         if now < self._next:
             return
         self._next = now + self.every_seconds
-        share, words = self.memory.outlook()
+        share, reason = self.memory.outlook()
         was_open = self.gate.is_open
         if not self.gate.sample(share, now):
-            if was_open or self._is_news(words, now):
-                self._words, self._said_at = words, now
+            if was_open or self._is_another_cause(reason, now):
+                self._reason, self._changed_at = reason, now
             Pause.objects.start_or_extend(
-                Pause.What.EVERYTHING, node=self.node, reason=self._words, seconds=PAUSE_SECONDS
+                Pause.What.EVERYTHING, node=self.node, reason=self._reason, seconds=PAUSE_SECONDS
             )
         elif not was_open:
-            standing = Pause.objects.filter(what=Pause.What.EVERYTHING, node=self.node, by=SYSTEM)
-            standing.end(by=SYSTEM, reason="the GPU has room again")
+            active = Pause.objects.filter(what=Pause.What.EVERYTHING, node=self.node, by=SYSTEM)
+            active.end(by=SYSTEM, reason="the GPU has room again")
 
-    def _is_news(self, words: str, now: float) -> bool:
-        """Figures move with every sample, and a driver may answer every other time: only another cause is news."""
-        unknown = words.startswith(UNKNOWN)
-        other_cause = unknown != self._words.startswith(UNKNOWN) and (unknown or self.gate.is_low)
-        return other_cause and now - self._said_at >= PAUSE_SECONDS
+    def _is_another_cause(self, reason: str, now: float) -> bool:
+        """Figures move with every sample, and a driver may answer every other time: only another cause is a change."""
+        unknown = reason.startswith(UNKNOWN)
+        other_cause = unknown != self._reason.startswith(UNKNOWN) and (unknown or self.gate.is_low)
+        return other_cause and now - self._changed_at >= PAUSE_SECONDS

@@ -17,12 +17,12 @@ from queueing.actions import Report
 from queueing.models import Phase, Task
 from queueing.report import durations
 
-LOOK_SECONDS: Final = 0.25
+POLL_SECONDS: Final = 0.25
 EXIT_CODES: Final = "Exit codes: 0 = done; 1 = nothing was done, or a wait ran out; 2 = not understood."
 
 
 class QueueCommand(BaseCommand):
-    """A door for a person at a terminal and for scripts: results on stdout, progress on stderr."""
+    """For a person at a terminal and for scripts: results on stdout, progress on stderr."""
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
         return super().create_parser(prog_name, subcommand, epilog=EXIT_CODES, **kwargs)
@@ -30,29 +30,29 @@ class QueueCommand(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--json", action="store_true", help="print one JSON object instead of words")
 
-    def tell(self, found: Mapping[str, Any], words: str, *, as_json: bool, done: bool = True) -> None:
+    def print_result(self, found: Mapping[str, Any], text: str, *, as_json: bool, done: bool = True) -> None:
         """Print what happened; not `done` means exit code 1."""
-        self.stdout.write(json.dumps({"done": done, **found}, indent=2) if as_json else words)
+        self.stdout.write(json.dumps({"done": done, **found}, indent=2) if as_json else text)
         if not done:
             sys.exit(1)
 
-    def tell_report(self, report: Report, *, as_json: bool) -> None:
-        self.tell(report.as_dict(), str(report), as_json=as_json, done=bool(report.moved))
+    def print_report(self, report: Report, *, as_json: bool) -> None:
+        self.print_result(report.as_dict(), str(report), as_json=as_json, done=bool(report.moved))
 
-    def wait(self, seconds: float, look: Callable[[], tuple[bool, str]], *, steady_seconds: float = 0) -> bool:
-        """Look until it holds, for `steady_seconds` on end; False when the time ran out. News go to stderr."""
-        deadline, held_since, told = time.monotonic() + seconds, None, ""
+    def wait(self, seconds: float, check: Callable[[], tuple[bool, str]], *, steady_seconds: float = 0) -> bool:
+        """Poll until `check` holds for `steady_seconds` on end; False at the timeout. Changes are printed to stderr."""
+        deadline, held_since, printed = time.monotonic() + seconds, None, ""
         while True:
-            holds, news = look()
-            if news != told:
-                self.stderr.write(told := news)
+            holds, text = check()
+            if text != printed:
+                self.stderr.write(printed := text)
             now = time.monotonic()
             held_since = (held_since or now) if holds else None
             if held_since and now - held_since >= steady_seconds:
                 return True
             if now > deadline:
                 return False
-            time.sleep(LOOK_SECONDS)
+            time.sleep(POLL_SECONDS)
 
 
 def who() -> str:
@@ -118,7 +118,7 @@ def named_tasks(ids: Sequence[int]) -> Sequence[Task]:
 
 
 def table(sides: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    """Lines with aligned columns; `sides` has `<` for each column of words and `>` for each of figures."""
+    """Lines with aligned columns; `sides` has `<` for each column of text and `>` for each of figures."""
     widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
     for row in (head, *rows):
         cells = (f"{cell:{side}{width}}" for cell, side, width in zip(row, sides, widths, strict=True))

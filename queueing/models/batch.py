@@ -41,7 +41,7 @@ class Batch(models.Model):
         return found["all"], found["live"]
 
     def close_transcription(self) -> None:
-        """From here on the batch is evaluated; nobody joins it any more; who was left waiting is free for the next."""
+        """From here on the batch is evaluated and no task joins it; those left waiting are free for the next one."""
         with transaction.atomic():
             Batch.objects.filter(pk=self.pk).update(phase=PhaseName.EVAL)
             self.tasks.filter(stage__in=pipelines.batched_stages(), state=State.QUEUED).update(batch=None)

@@ -33,7 +33,7 @@ class BreakerQuerySet(models.QuerySet["Breaker"]):
         self.get_or_create(server=server)
         closed = self.filter(server=server, openings=0)
         weight = config.opens_after if breaker.sign_of(error) is Sign.SILENCE else 1
-        closed.update(failures=F("failures") + weight, **_words(error))
+        closed.update(failures=F("failures") + weight, **_error_fields(error))
         pause = in_seconds(breaker.pause_seconds(1, 0, config))
         # Guarded: several calls fail at once, on several nodes, and an answer may have come in between.
         opened = closed.filter(failures__gte=config.opens_after).update(openings=1, opened_at=Now(), open_until=pause)
@@ -54,7 +54,7 @@ class BreakerQuerySet(models.QuerySet["Breaker"]):
         return bool(self.filter(server=server, asked_by=worker).update(open_until=in_seconds(seconds)))
 
     def stay_open(self, server: str, error: StageError, *, worker: uuid.UUID, config: BreakerConfig) -> bool:
-        """It did not answer `worker`'s probe: once more, and longer."""
+        """It did not answer `worker`'s probe: open again, for longer."""
         row = self.filter(server=server, asked_by=worker).first()
         if row is None:
             return False
@@ -62,10 +62,10 @@ class BreakerQuerySet(models.QuerySet["Breaker"]):
         pause = in_seconds(breaker.pause_seconds(openings, row.restarts, config))
         mine = self.filter(server=server, asked_by=worker, openings=row.openings)
         changes = {"openings": openings, "failures": F("failures") + 1, "asked_by": None, "open_until": pause}
-        return bool(mine.update(**changes, **_words(error)))
+        return bool(mine.update(**changes, **_error_fields(error)))
 
     def release(self, server: str, *, worker: uuid.UUID) -> bool:
-        """`worker` probed nothing in the end, or its restart is through: the next one may probe at once."""
+        """`worker` did not probe it, or its restart has ended: the next one may probe at once."""
         return bool(self.filter(server=server, asked_by=worker).update(asked_by=None, open_until=Now()))
 
     def restart(self, seen: Breaker, *, node: str, worker: uuid.UUID, action: str, seconds: float) -> bool:
@@ -89,7 +89,7 @@ class BreakerQuerySet(models.QuerySet["Breaker"]):
         return bool(began)
 
     def close(self, *, node: str = "", by: str = "", reason: str = "") -> int:
-        """The servers answered, or a person says that they do. The restarts of the last minutes still count."""
+        """The servers answered, or a person closes them. The restarts of the last minutes still count."""
         closed = 0
         for server, openings in self.exclude(**_AT_REST).values_list("server", "openings"):
             moved = self.model.objects.filter(server=server).exclude(**_AT_REST)
@@ -104,12 +104,12 @@ class BreakerQuerySet(models.QuerySet["Breaker"]):
 _AT_REST: dict[str, Any] = {"failures": 0, "openings": 0, "restarts": 0}
 
 
-def _words(error: StageError) -> dict[str, Any]:
+def _error_fields(error: StageError) -> dict[str, Any]:
     return {"error": str(error).replace("\0", ""), "error_code": error.code}
 
 
 class Breaker(models.Model):
-    """Stands between the tasks and one model server. Without a row, or with all counts at 0, tasks are let through."""
+    """The circuit breaker between the tasks and one model server. No row, or all counts at 0: closed."""
 
     server = models.CharField(max_length=300, primary_key=True, help_text="Its address; with the node's name if local.")
     failures = models.PositiveIntegerField(default=0, help_text="In a row.")
@@ -144,7 +144,7 @@ class Breaker(models.Model):
 
     @property
     def given_up(self) -> bool:
-        """All restarts were in vain."""
+        """All restarts have failed."""
         return breaker.given_up(self.restarts, BreakerConfig())
 
     @property

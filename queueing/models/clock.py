@@ -1,4 +1,4 @@
-"""The database's clock: the only one that leases and delays know. A process's own clock may be wrong, or have slept."""
+"""The database's clock: the only one that leases and delays use. A process's own clock may be wrong, or have slept."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How long everybody in line still has to wait, as it was last worked out."""
+"""How long everybody in line still has to wait, as it was last estimated."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from django.db import models, transaction
 from django.db.models import Q
 from django.db.models.functions import Now
 
-from queueing.forecast.promise import Estimate, PlaceInLine, Said
+from queueing.forecast.published import Estimate, PlaceInLine, Published
 from queueing.models.clock import in_seconds
 
 ONLY: Final = 1  # the row's key
-STALE_SECONDS: Final = 30.0  # a forecast that nobody renews is worth nothing
+STALE_SECONDS: Final = 30.0  # an older forecast is not shown
 
 
 class ForecastManager(models.Manager["Forecast"]):
     def current(self) -> Forecast:
-        """The one that holds; an empty one if there is none, or it is stale."""
+        """The current one; an empty one if there is none, or it is stale."""
         return self.filter(made_at__gte=in_seconds(-STALE_SECONDS)).first() or Forecast()
 
     @contextmanager
     def renew(self, seconds: float) -> Iterator[Forecast | None]:
-        """The row, locked, to be said anew; None when it is younger than `seconds` or somebody else is about it."""
+        """The row, locked, to be published anew; None when it is younger than `seconds` or another worker renews it."""
         with transaction.atomic():
             self.bulk_create([Forecast(made_at=in_seconds(-STALE_SECONDS))], ignore_conflicts=True)
             due = self.filter(pk=ONLY, made_at__lte=in_seconds(-seconds / 2))
@@ -36,10 +36,10 @@ class ForecastManager(models.Manager["Forecast"]):
 
 
 class Forecast(models.Model):
-    """Of all tasks in one row, which is read and replaced as a whole: a page asks once for all that it shows.
+    """Of all tasks in one row, which is read and replaced as a whole: a page reads all that it shows in one query.
 
     The seconds are those of `made_at`. They are not counted down in between: the next forecast does that, in which they
-    never grow without a reason (queueing/forecast/promise.py).
+    never grow without a reason (queueing/forecast/published.py).
     """
 
     id = models.PositiveSmallIntegerField(primary_key=True, default=ONLY)
@@ -61,19 +61,19 @@ class Forecast(models.Model):
         return Estimate(*found[:2]) if found else None
 
     @cached_property
-    def said(self) -> dict[int, Said]:
-        return {int(pk): _said(int(pk), *found) for pk, found in self.ranges.items()}
+    def published(self) -> dict[int, Published]:
+        return {int(pk): _published(int(pk), *found) for pk, found in self.ranges.items()}
 
-    def say(self, said: Mapping[int, Said], *, which_lab: str) -> None:
+    def publish(self, published: Mapping[int, Published], *, which_lab: str) -> None:
         """Replace it. Only on the row of `renew`, which is locked."""
-        ranges: dict[str, Any] = {str(pk): _packed(each) for pk, each in said.items()}
+        ranges: dict[str, Any] = {str(pk): _packed(each) for pk, each in published.items()}
         Forecast.objects.filter(pk=ONLY).update(ranges=ranges, which_lab=which_lab, made_at=self.made_at)
 
 
-def _said(task: int, low: float, high: float, group: int, setbacks: int) -> Said:
-    return Said(PlaceInLine(task, group, setbacks), Estimate(low, high))
+def _published(task: int, low: float, high: float, group: int, setbacks: int) -> Published:
+    return Published(PlaceInLine(task, group, setbacks), Estimate(low, high))
 
 
-def _packed(said: Said) -> list[float]:
-    found = said.estimate
-    return [round(found.low_seconds, 2), round(found.high_seconds, 2), said.place.group, said.place.setbacks]
+def _packed(published: Published) -> list[float]:
+    found = published.estimate
+    return [round(found.low_seconds, 2), round(found.high_seconds, 2), published.place.group, published.place.setbacks]

@@ -1,4 +1,4 @@
-"""What the GPU of a node is for, and what people (or a full disk) say against it."""
+"""The phase of each node's GPU, and the pauses that people (or a full disk) put on it."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Phase(models.Model):
         self.refresh_from_db()
 
     def note_plan(self, plan: str) -> None:
-        """Write down how the models share the memory. Only the node's own coordinator calls this."""
+        """Record how the models share the memory. Only the node's own coordinator calls this."""
         with transaction.atomic():
             Phase.objects.filter(node=self.node).update(plan=plan)
             note(self.node, "plan", plan=plan)
@@ -75,7 +75,7 @@ class Phase(models.Model):
 
     @classmethod
     def accept_gpu_memory(cls, *, node: str, by: str) -> bool:
-        """A person says that what is in the GPU's memory now, beside our models, is others' and may stay."""
+        """A person accepts what is in the GPU's memory now, beside our models, as others' that may stay."""
         with transaction.atomic():
             accepted = cls.objects.filter(node=node).update(empty_bytes=None)
             if accepted:
@@ -90,24 +90,24 @@ class PauseQuerySet(models.QuerySet["Pause"]):
     def start(
         self, what: str, *, node: str = "", drain: bool = False, by: str, reason: str, seconds: float | None = None
     ) -> Pause:
-        """Pause `what` from now on, for `seconds` or until it is lifted. One that stands takes the new words."""
+        """Pause `what` from now on, for `seconds` or until it is lifted. An active one is updated."""
         until = in_seconds(seconds) if seconds is not None else None
-        words: dict[str, Any] = {"drain": drain, "by": by, "reason": reason, "until": until, "since": Now()}
+        fields: dict[str, Any] = {"drain": drain, "by": by, "reason": reason, "until": until, "since": Now()}
         with transaction.atomic():
-            pause, _ = self.update_or_create(what=what, node=node, lifted_at=None, defaults=words)
+            pause, _ = self.update_or_create(what=what, node=node, lifted_at=None, defaults=fields)
             note(node, "drain" if drain else "pause", what=what, by=by, reason=reason)
         pause.refresh_from_db()
         return pause
 
     def start_or_extend(self, what: str, *, node: str, reason: str, seconds: float) -> None:
-        """The system itself pauses; what a person said stands, and is not made shorter by that.
+        """The system itself pauses; a person's active pause stays, and is not shortened.
 
-        Said again in the same words it only lasts longer, which is no news.
+        With the same reason as before it only lasts longer, without an event.
         """
-        standing = self.active().filter(what=what, node=node)
-        if standing.filter(by=SYSTEM, reason=reason).update(until=in_seconds(seconds)):
+        active = self.active().filter(what=what, node=node)
+        if active.filter(by=SYSTEM, reason=reason).update(until=in_seconds(seconds)):
             return
-        if not standing.exclude(by=SYSTEM).exists():
+        if not active.exclude(by=SYSTEM).exists():
             self.start(what, node=node, by=SYSTEM, reason=reason, seconds=seconds)
 
     def end(self, *, by: str, reason: str = "") -> int:
@@ -123,7 +123,7 @@ class PauseQuerySet(models.QuerySet["Pause"]):
 
 
 class Pause(models.Model):
-    """Somebody, or the system itself, says that certain work must not begin for now. What runs is finished."""
+    """A person, or the system itself, lets certain work not begin for now. What runs is finished."""
 
     class What(models.TextChoices):
         EVERYTHING = "everything", "everything"
@@ -155,6 +155,6 @@ class Pause(models.Model):
 
 
 def note(node: str, kind: str, **detail: str) -> None:
-    """An event of a node, and the news of it after the commit."""
+    """Record an event of a node; `phase_changed` is sent after the commit."""
     Event.objects.create(node=node, kind=kind, detail={key: value for key, value in detail.items() if value})
     transaction.on_commit(partial(phase_changed.send_robust, sender=Phase, node=node))

@@ -1,4 +1,4 @@
-"""All tasks together: looking, claiming, moving. `TaskManager.move` is the one writer of a task's `state`."""
+"""All tasks together: querying, claiming, moving. `TaskManager.move` is the one writer of a task's `state`."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from queueing.models.task import Task
 
 FRESH: dict[str, Any] = {"failures": 0, "crashes": 0, "retried": False, "progress_done": 0.0, "progress_total": 0.0}
-"""What a task knows of its current stage when it enters it."""
+"""The fields of the current stage, as a task enters it."""
 
 
 class TaskQuerySet(models.QuerySet["Task"]):
@@ -81,7 +81,7 @@ _Manager = models.Manager.from_queryset(TaskQuerySet)
 
 
 class TaskManager(_Manager["Task"]):
-    """What concerns the whole queue. On the manager, since none of it heeds a filter."""
+    """What concerns the whole queue. On the manager, since none of it respects a filter."""
 
     def enqueue(self, *, submission_id: uuid.UUID, pipeline: str, owner_key: str) -> Task:
         """A new task at its pipeline's first stage."""
@@ -176,11 +176,11 @@ class TaskManager(_Manager["Task"]):
     def snapshot(
         self, node: str, worker: Worker | None = None, servers: Mapping[str, str] = MappingProxyType({})
     ) -> Snapshot:
-        """What there is to do and to heed, for `policy.next_phase` and the worker, in one statement.
+        """The work and what restricts it, for `policy.phases.next_phase` and the worker, in one statement.
 
         `servers` says which model server a stage calls.
         """
-        query = statements.look(
+        query = statements.snapshot(
             node=node,
             worker=worker.pk if worker else None,
             stt=pipelines.stages_of(PhaseName.STT),
@@ -190,8 +190,8 @@ class TaskManager(_Manager["Task"]):
         )
         ((*figures, expired, live, owned, pauses, wanted, troubled),) = self._rows(query)
         unbatched, batch, evaluation = (Demand(*figures[at : at + 3]) for at in (0, 3, 6))
-        standing = {tuple(pause.split(":")) for pause in pauses}
-        what = {what for what, _ in standing}
+        active = {tuple(pause.split(":")) for pause in pauses}
+        what = {what for what, _ in active}
         return Snapshot(
             unbatched=unbatched,
             batch=batch,
@@ -200,7 +200,7 @@ class TaskManager(_Manager["Task"]):
             live=live,
             owned=frozenset(owned),
             paused=frozenset(phase for phase in PhaseName if {phase, Pause.What.EVERYTHING} & what),
-            drained=any(drain == "true" for _, drain in standing),
+            drained=any(drain == "true" for _, drain in active),
             wanted=PhaseName(wanted) if wanted else None,
             troubled=frozenset(troubled),
         )
@@ -234,7 +234,7 @@ class TaskManager(_Manager["Task"]):
         changes: dict[str, Any] | None = None,
         **detail: str,
     ) -> set[int]:
-        """The one writer of `state`: compare-and-set on each task's epoch, with companion fields, event and news.
+        """The one writer of `state`: compare-and-set on each task's epoch, with companion fields, event and signal.
 
         Returns the ids that moved; the others are somebody else's by now.
         """
@@ -261,7 +261,7 @@ class TaskManager(_Manager["Task"]):
         return moved
 
     def forget(self, submission_id: uuid.UUID, *, by: str) -> None:
-        """A person deletes a submission: all work on it is gone, whatever its state. Only within a transaction.
+        """A person deletes a submission: all work on it is deleted, whatever its state. Only within a transaction.
 
         Whoever works on one of the tasks has lost its claim: no later write of theirs finds a row.
         """
@@ -272,7 +272,7 @@ class TaskManager(_Manager["Task"]):
         for task in tasks:
             task.publish()
         self.filter(pk__in=[task.pk for task in tasks]).delete()
-        # Their own events are gone with them; this one stays, and is news to whoever watches for the newest.
+        # Their own events are deleted with them; this one stays, so that whoever polls the newest event sees a change.
         detail = {"by": by, "submission": str(submission_id), "tasks": [task.pk for task in tasks]}
         Event.objects.create(kind="delete", detail=detail)
 

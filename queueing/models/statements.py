@@ -1,4 +1,4 @@
-"""The SQL of the hot path: a claim, a move, a look. Everything else goes through the ORM.
+"""The SQL of the hot path: a claim, a move, a snapshot. Everything else goes through the ORM.
 
 Each is one statement that changes the task, closes or opens its attempt and writes its event, so that no crash can
 come between them and a stage costs few round trips. Values are parameters; what is put into the text are only the
@@ -43,7 +43,7 @@ def pick(*, stages: Sequence[str], limit: int, batch: int | None = None, beside:
     """Lock up to `limit` due tasks in the order of service, passing over those that others have locked: (id, crashes).
 
     The order is that of `TaskQuerySet.in_turn`. For one stage it is the order of the index `queued_in_turn`. With tasks
-    `beside` it, one that a worker died on is not taken, lest they die too.
+    `beside` it, one that a worker died on is not taken: they could die too.
     """
     where: list[str] = ["state = 'queued'", "not_before <= statement_timestamp()"]
     params: list[Any] = []
@@ -129,7 +129,7 @@ def move(
         )
         SELECT id FROM moved
     """  # noqa: S608 - see above
-    told = {**(detail or {}), **({"error_code": error.code} if error else {})}
+    noted = {**(detail or {}), **({"error_code": error.code} if error else {})}
     return text, [
         list(ids),
         list(epochs),
@@ -141,11 +141,11 @@ def move(
         error.code if error else "",
         str(error) if error else "",
         verb,
-        json.dumps({key: value for key, value in told.items() if value}),
+        json.dumps({key: value for key, value in noted.items() if value}),
     ]
 
 
-def look(
+def snapshot(
     *,
     node: str,
     worker: Any,
@@ -154,7 +154,7 @@ def look(
     batched: Sequence[str],
     servers: Mapping[str, str],
 ) -> Query:
-    """All that a worker has to know between two claims, in one statement: see `policy.phases.Snapshot`.
+    """All that a worker needs between two claims, in one statement: see `policy.phases.Snapshot`.
 
     Args:
         stt, evaluation: the stages of each phase.

@@ -128,7 +128,7 @@ class Task(models.Model):
         self._own("hand_back", error, took=took, not_before=from_now(delay_seconds), **self._leave_batch())
 
     def note_progress(self, done: float, total: float) -> None:
-        """Publish how far the current stage is; that the claim is lost shows at the next look."""
+        """Publish how far the current stage is; a lost claim shows at the next poll."""
         owned = Task.objects.filter(pk=self.pk, epoch=self.epoch, state=State.RUNNING)
         if owned.update(progress_done=done, progress_total=total):
             self.publish()
@@ -155,7 +155,7 @@ class Task(models.Model):
         return self._moved("requeue", by=by, reason=reason, not_before=NOW, **self._leave_batch())
 
     def cancel(self, *, by: str, reason: str = "") -> bool:
-        """A person stops it, waiting or running; a running one stops at its worker's next look."""
+        """A person stops it, waiting or running; a running one stops at its worker's next poll."""
         return self._moved("cancel", by=by, reason=reason)
 
     def _leave_batch(self) -> dict[str, Any]:
@@ -180,7 +180,7 @@ class Task(models.Model):
         return bool(Task.objects.move([self], verb, error, guard=guard, changes=changes, by=by, reason=reason))
 
     def publish(self) -> None:
-        """Tell those who watch, once it is committed."""
-        # Robust: whoever listens must not be able to undo, in the worker's eyes, what is committed.
-        news = partial(task_changed.send_robust, sender=Task, task_id=self.pk, owner_key=self.owner_key)
-        transaction.on_commit(news)
+        """Send `task_changed` after the commit."""
+        # Robust: to the worker, a failing receiver must not look like a failed commit.
+        send = partial(task_changed.send_robust, sender=Task, task_id=self.pk, owner_key=self.owner_key)
+        transaction.on_commit(send)

@@ -14,12 +14,12 @@ from queueing.models.clock import in_seconds
 
 class WorkerQuerySet(models.QuerySet["Worker"]):
     def alive(self, lease_seconds: float | None = None) -> Self:
-        """Those that have not stopped and were heard of within a lease: the one meaning of "alive".
+        """Those that have not stopped and sent a heartbeat within a lease: the one meaning of "alive".
 
         Past it their tasks are taken over, so pages, forecast, commands and other workers go by the same figure.
 
         Args:
-            lease_seconds: of the worker that asks; LEASE_SECONDS by default.
+            lease_seconds: of the calling worker; LEASE_SECONDS by default.
         """
         return self.filter(_alive(lease_seconds))
 

@@ -1,4 +1,4 @@
-"""When a batch starts, who joins it, and when it is closed: for queue, forecast and the rehearsal's bounds."""
+"""When a batch starts, which tasks join it, and when it is closed: for queue, forecast and the rehearsal's bounds."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Filling:
-    """What becomes of the open batch when somebody waits."""
+    """What happens to the open batch when tasks wait."""
 
     close: bool  # it is full and all of it has been transcribed: a new one is opened
     room: int  # tasks that may join: the open one, or the new one

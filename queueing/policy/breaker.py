@@ -1,8 +1,8 @@
 """When a model server is left alone, probed, or restarted: its state in, a move out.
 
 A breaker is *closed* while tasks may call the server. It *opens* after failures in a row: no task is put at risk. When
-its pause is over, one worker sends a probe, a call that is nobody's task; an answer closes it, a failure opens it again
-for longer. A server that stays silent is restarted, where a node knows how.
+its pause is over, one worker sends a probe, a call that belongs to no task; an answer closes it, a failure opens it
+again for longer. A server that stays silent is restarted, where a node knows how.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ class BreakerConfig:
 
     opens_after: int = 3  # failures in a row
     first_pause: float = 2.0
-    max_pause: float = 8.0  # so that with the question itself work resumes within 10 s of the server's return
+    max_pause: float = 8.0  # so that with the probe itself work resumes within 10 s of the server's return
     restart_after: int = 2  # openings without an answer: a blip restarts nothing
     max_restarts: int = 3  # without an answer, and also within `restart_window`
     restart_window: float = 600.0
     restart_grace: float = 60.0  # a server that was restarted gets as long to come up
-    given_up_pause: float = 60.0  # between two questions, once all restarts were in vain
+    given_up_pause: float = 60.0  # between two probes, once all restarts have failed
 
 
 class Sign(Enum):
-    """What the end of a call says about its server."""
+    """What the end of a call shows about its server."""
 
     ANSWER = auto()  # a model answered, well or badly
     FAILURE = auto()
@@ -46,16 +46,16 @@ class Move(Enum):
 
 # The model answered, only badly: nothing is wrong with its server.
 ANSWERED: Final = ("invalid_answer", "answer_cut", "prompt_cut")
-# Of these a restart is no cure: it is busy or loading, wants another key, is not what we need, lacks a file.
+# A restart fixes none of these: it is busy or loading, wants another key, is not what we need, lacks a file.
 ALIVE: Final = ("engine_busy", "engine_refuses", "engine_unfit", "model_missing")
 GONE: Final = ("engine_unavailable", "cpu_fallback", *ALIVE)
 
 
 def sign_of(error: StageError | None) -> Sign:
-    """What a task's call says of the server. Full disks, lost databases and bad input say nothing of it.
+    """What a task's call shows about the server. Full disks, database outages and bad input show nothing.
 
     `too_slow` may be the task's own fault, so it burns an attempt; but several such tasks, or all of a class, must not
-    be spent on a server that hangs. The question that follows tells the two apart in seconds.
+    be spent on a server that hangs. The probe that follows distinguishes the two in seconds.
     """
     if error is None or error.code in ANSWERED:
         return Sign.ANSWER
@@ -68,11 +68,11 @@ def sign_of(error: StageError | None) -> Sign:
 
 @dataclass(frozen=True, slots=True)
 class BreakerState:
-    """How a server stands, at one moment of the database's clock."""
+    """A server's state at one moment of the database's clock."""
 
     openings: int = 0  # since it last answered; 0: closed
-    pausing: bool = False  # its pause, the question or the restart under way is not over
-    asked: bool = False  # by a worker, which may have died since
+    pausing: bool = False  # its pause, or the probe or restart under way, is not over
+    asked: bool = False  # probed or restarted by a worker, which may have died since
     error_code: str = ""
     restarts: int = 0  # since it last answered
     restart_ages: tuple[float, ...] = ()  # seconds since each of the last ones
@@ -97,7 +97,7 @@ def may_restart(state: BreakerState, config: BreakerConfig) -> bool:
 
 
 def given_up(restarts: int, config: BreakerConfig) -> bool:
-    """All restarts were in vain: a person has to look."""
+    """All restarts have failed: it needs a person."""
     return restarts >= config.max_restarts
 
 
@@ -105,5 +105,5 @@ def pause_seconds(openings: int, restarts: int, config: BreakerConfig) -> float:
     """How long it stays open the `openings`-th time."""
     if given_up(restarts, config):
         return config.given_up_pause
-    # Bounded before it is raised to: an outage may last for a holiday.
+    # The exponent is bounded: an outage may last for a holiday.
     return min(config.first_pause * 2.0 ** min(openings - 1, 10), config.max_pause)

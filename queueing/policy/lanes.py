@@ -1,4 +1,4 @@
-"""Who is next: which tasks take a free slot of an engine, and which model is loaded where two can't be at once."""
+"""Which tasks take a free slot of an engine next, and which model is loaded where two can't be at once."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Lane:
     slots: int  # calls that the engine serves at once, whichever lane they are of
     phase: PhaseName = PhaseName.EVAL
     pipeline: str = ""
-    priority: int = 0  # who has the higher one takes a free slot first
+    priority: int = 0  # the higher one takes a free slot first
     max_slots: int | None = None  # of the engine's, at most so many for this lane; None: all
     batched: bool = False  # its tasks are claimed from the node's open batch
 
@@ -74,7 +74,7 @@ def whose_turn(
 ) -> Hashable:
     """Which engine is to be loaded, of engines that can't be loaded together.
 
-    Whoever is loaded goes on while it has work, so a batch costs one turn: all forms, then all ratings. It gives way
+    The loaded one goes on while it has work, so a batch costs one turn: all forms, then all ratings. It gives way
     to others' work only when it has had its turn for as long as a phase may last; and the next one is the first in the
     pipeline, unless another one's work has waited for that long. So a stream of one kind can't starve the other.
 

@@ -1,6 +1,6 @@
 """Does the node's card hold all language models at once, must they take turns, or does one not fit at all?
 
-Sizes in, a plan with its reason out. The worker makes one whenever nothing is loaded, `doctor` says what it would be.
+Sizes in, a plan with its reason out. The worker makes one whenever nothing is loaded, `doctor` shows what it would be.
 """
 
 from __future__ import annotations
@@ -54,12 +54,12 @@ class Share:
     """What one engine takes of the card."""
 
     model: str
-    needs: int | None  # bytes, with all `slots`; 0: none of it; None: nobody can tell
+    needs: int | None  # bytes, with all `slots`; 0: none of it; None: unknown
     slots: int = 1
     context_tokens: int = 0
-    token_bytes: int = 0  # of `needs`, for each token of context of each slot; 0: nobody can tell
+    token_bytes: int = 0  # of `needs`, for each token of context of each slot; 0: unknown
     server: str = ""
-    roles: tuple[str, ...] = ()  # what the engine is called for
+    roles: tuple[str, ...] = ()  # that the engine serves
 
     @property
     def slot_bytes(self) -> int:
@@ -73,7 +73,7 @@ class Share:
         return self._without(dropped) if dropped < self.slots else self
 
     def context_within(self, room: int) -> int:
-        """The longest context, in tokens, with which one slot fits; 0 if none does or nobody can tell."""
+        """The longest context, in tokens, with which one slot fits; 0 if none does or it is unknown."""
         if self.needs is None or not self.token_bytes:
             return 0
         bare = self.needs - self.slots * self.slot_bytes
@@ -90,13 +90,13 @@ class Share:
 
 @dataclass(frozen=True, slots=True)
 class MemoryPlan:
-    """How the node's memory is shared, and why, in words for people."""
+    """How the node's memory is shared, and why, as text for people."""
 
     mode: Mode
     why: str
-    slots: Mapping[str, int] = field(default_factory=dict)  # what fits, by role; without one: as the engine says
+    slots: Mapping[str, int] = field(default_factory=dict)  # what fits, by role; without one: the engine's own
     needs: tuple[int | None, ...] = ()  # bytes of each language model, with so many slots
-    fix: str = ""  # what would make it better; empty: nothing needs to be
+    fix: str = ""  # what would improve it; empty: nothing needs to be done
 
     def __str__(self) -> str:
         return f"{self.mode.replace('_', '-')}: {self.why}"
@@ -106,11 +106,11 @@ class MemoryPlan:
         return min(engine.slots, self.slots.get(role, engine.slots))
 
 
-AS_THEY_ARE = MemoryPlan(Mode.PIPELINED, "nobody has looked yet")
+DEFAULT_PLAN = MemoryPlan(Mode.PIPELINED, "not planned yet")
 
 
 def plan_for(engines: Engines, card: Card | None, together: bool | None = None) -> MemoryPlan:
-    """Ask the engines what they need, and plan. Nothing of them should be loaded."""
+    """Read what the engines need, and plan. None of their models should be loaded."""
     return plan(_speech(engines), [_share(*served) for served in engines.language_models()], card, together)
 
 
@@ -119,17 +119,17 @@ def plan(speech: Share, languages: Sequence[Share], card: Card | None, together:
 
     Args:
         languages: each language model once, whatever it is called for; at least one.
-        card: None when there is no GPU, or nobody can tell.
-        together: a person's word on whether all language models are loaded at once. It doesn't make a model fit that
-            is too large alone.
+        card: None when there is no GPU, or its memory is unknown.
+        together: whether a person wants all language models loaded at once; None: by the figures. It doesn't make a
+            model fit that is too large alone.
     """
     fitted = [share.within(card.room) for share in languages] if card else list(languages)
     for share in fitted:
         if card and (share.needs or 0) > card.room:
             return _refused(share, card)
-    found = _one(languages[0], card) if len(languages) == 1 else _as_said(_several(languages, card), together)
+    found = _one(languages[0], card) if len(languages) == 1 else _as_set(_several(languages, card), together)
     # Slots are given up only where a model would not fit alone: see `_several`.
-    return _heard(speech, card, _with_slots(found, languages, fitted))
+    return _with_speech(speech, card, _with_slots(found, languages, fitted))
 
 
 def _one(model: Share, card: Card | None) -> MemoryPlan:
@@ -168,13 +168,13 @@ def _several(models: Sequence[Share], card: Card | None) -> MemoryPlan:
     return MemoryPlan(Mode.PIPELINED, f"at most one of {named} takes memory of this node's GPU")
 
 
-def _as_said(found: MemoryPlan, together: bool | None) -> MemoryPlan:
-    """A person's word before the figures."""
-    said = Mode.PIPELINED if together else Mode.SUB_PHASES
-    if together is None or said == found.mode:
+def _as_set(found: MemoryPlan, together: bool | None) -> MemoryPlan:
+    """What a person has set comes before the figures."""
+    mode = Mode.PIPELINED if together else Mode.SUB_PHASES
+    if together is None or mode == found.mode:
         return found
     fix = "unset LLM_TOGETHER" if together else ""
-    return MemoryPlan(said, f"LLM_TOGETHER says so; without it {found}", fix=fix)
+    return MemoryPlan(mode, f"LLM_TOGETHER says so; without it {found}", fix=fix)
 
 
 def _unknown(models: Sequence[Share], card: Card | None) -> str:
@@ -203,17 +203,17 @@ def _with_slots(found: MemoryPlan, wanted: Sequence[Share], fitted: Sequence[Sha
     fewer = [(was, now) for was, now in zip(wanted, fitted, strict=True) if now.slots < was.slots]
     if not fewer:
         return found
-    told = ", ".join(f"{now.model} fits with {now.slots} of {was.slots} slots" for was, now in fewer)
+    reduced = ", ".join(f"{now.model} fits with {now.slots} of {was.slots} slots" for was, now in fewer)
     least = min(now.slots for _, now in fewer)
     fix = f"set LLM_SLOTS={least}, and OLLAMA_NUM_PARALLEL={least} at Ollama"
     if all(now.context_tokens * now.slots // was.slots >= MIN_CONTEXT_TOKENS for was, now in fewer):
         tokens = min(now.context_tokens * now.slots // was.slots for was, now in fewer) // 256 * 256
         fix += f"; or LLM_CONTEXT_TOKENS={tokens}"
-    return replace(found, why=f"{found.why}; {told}", fix=fix)
+    return replace(found, why=f"{found.why}; {reduced}", fix=fix)
 
 
-def _heard(speech: Share, card: Card | None, found: MemoryPlan) -> MemoryPlan:
-    """With a word on speech recognition where it does not fit: it has the card for itself, and still."""
+def _with_speech(speech: Share, card: Card | None, found: MemoryPlan) -> MemoryPlan:
+    """With a warning where speech recognition does not fit, although it has the card for itself."""
     if not card or (speech.needs or 0) <= card.room:
         return found
     fix = "set STT_MODEL to a smaller one, or STT_DEVICE=cpu"

@@ -1,4 +1,4 @@
-"""What the GPU of a node should be for: one look at the queue and the limits in, a decision out."""
+"""What the GPU of a node should be for: a snapshot of the queue and the limits in, a decision out."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ class Demand:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """One look at the queue, from one statement."""
+    """The queue at one moment, read by one statement."""
 
     unbatched: Demand = Demand()  # uploads that are in no batch yet
     batch: Demand = Demand()  # of this node's open batch, and what needs no batch, for speech to text
     evaluation: Demand = Demand()
     expired: int = 0  # running tasks, of any worker, whose lease ran out
     live: int = 0  # tasks that have not ended, all of them
-    owned: frozenset[int] = frozenset()  # the running tasks of the worker that looks
+    owned: frozenset[int] = frozenset()  # the running tasks of the polling worker
     paused: frozenset[PhaseName] = frozenset()  # nothing of these may begin
     drained: bool = False  # and nothing may stay loaded
     wanted: PhaseName | None = None  # a person asked for this phase, and its time is not over

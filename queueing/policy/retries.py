@@ -1,4 +1,4 @@
-"""What becomes of a task whose attempt failed: again, handed back, or failed for good."""
+"""What happens to a task whose attempt failed: a retry, a hand-back, or the final failure."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ class HandBack:
 
 AfterFailure = FailTask | RetryLater | HandBack
 
-# An engine says `does_not_fit` when it has tried all that is lighter itself. Once more, for the memory may have been
-# another program's for a while; a server that ran out of it is a failure like any other.
-TRIES_TO_FIT = 2
+# An engine raises `does_not_fit` after it has tried all that is lighter itself. One retry, since another program may
+# have held the memory for a while; a server that ran out of it is a failure like any other.
+MAX_TRIES_TO_FIT = 2
 
 
 def after_failure(error: StageError, tries: Tries, limits: RetryLimits, chance: random.Random) -> AfterFailure:
-    """What becomes of a task whose attempt ended with `error`."""
+    """What happens to a task whose attempt ended with `error`."""
     if isinstance(error, Interrupted):
         return HandBack(0)
     if isinstance(error, Infrastructure):
@@ -60,8 +60,8 @@ def after_failure(error: StageError, tries: Tries, limits: RetryLimits, chance: 
             code = "hung" if error.code == "hung" else "poison"
             return FailTask(Permanent(f"its worker died {tries.crashes + 1} times: {error}", code=code))
         return RetryLater(_jittered(limits.backoff_seconds / 2, chance))
-    most = min(TRIES_TO_FIT, limits.max_attempts) if error.code == "does_not_fit" else limits.max_attempts
-    if tries.failures + 1 >= most:
+    limit = min(MAX_TRIES_TO_FIT, limits.max_attempts) if error.code == "does_not_fit" else limits.max_attempts
+    if tries.failures + 1 >= limit:
         return FailTask(error)
     return RetryLater(_jittered(limits.backoff_seconds * 2**tries.failures, chance))
 

@@ -1,1 +1,1 @@
-"""The queue in figures and words: the same for commands, pages and the API."""
+"""The queue in figures and text: the same for commands, pages and the API."""

@@ -1,4 +1,4 @@
-"""A length of time that is not known exactly, in words for people. Whole phrases, so that each can be translated."""
+"""An estimate as text for people. Whole phrases, so that each can be translated."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Final
 from django.utils.translation import gettext
 from django.utils.translation import gettext_noop as _
 
-from queueing.forecast.promise import Estimate
+from queueing.forecast.published import Estimate
 
 UNKNOWN: Final = _("estimating…")
 MOMENT: Final = _("less than a minute")

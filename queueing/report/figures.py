@@ -17,7 +17,7 @@ from queueing.states import ENDED, State
 
 
 def status() -> dict[str, Any]:
-    """All that there is to say about the queue, as plain values; lengths of time in seconds.
+    """The state of the queue as plain values; lengths of time in seconds.
 
     The number of queries does not depend on the number of rows.
     """
@@ -41,7 +41,7 @@ def status() -> dict[str, Any]:
 
 
 def pauses() -> list[dict[str, Any]]:
-    """What stands right now: what, where, why, who, until when."""
+    """The active pauses: what, where, why, by whom, until when."""
     return [_pause(row) for row in Pause.objects.active().order_by("since")]
 
 
@@ -131,7 +131,7 @@ def _counts(groups: Iterable[Any]) -> dict[str, dict[str, int]]:
 
 
 def _statuses(groups: Iterable[Any], live: Iterable[dict[str, Any]]) -> dict[str, int]:
-    """How many tasks there are of each status word, in the order of their way through the queue."""
+    """How many tasks there are of each status, in the order of their way through the queue."""
     counts = Counter(str(task["status"]) for task in live)
     for row in groups:
         if row["state"] in ENDED:

@@ -1,1 +1,1 @@
-"""The process of one node: it looks, hands the GPU over, claims, runs and records; every few seconds it tidies up."""
+"""The process of one node: it polls the queue, hands the GPU over, claims, runs and records; upkeep goes with it."""

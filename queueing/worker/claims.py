@@ -21,7 +21,7 @@ class Claims:
     def __init__(self, row: Worker, jobs: Jobs, coordinator: Coordinator, models: NodeModels, options: Options) -> None:
         self.row, self.node = row, row.node
         self.jobs, self.coordinator, self.models, self.options = jobs, coordinator, models, options
-        self.empty_lanes: set[Lane] = set()  # nothing of them was due a moment ago
+        self.empty_lanes: set[Lane] = set()  # none of their tasks was due at the last claim
         self._passed_over: Counter[Lane] = Counter()  # tasks of other lanes of its engine, taken since its last one
 
     def close_batch(self) -> None:
@@ -44,7 +44,7 @@ class Claims:
         return claimed
 
     def _rooms(self) -> list[Room]:
-        """The lanes that have room, and work as far as is known. Asked anew after each claim."""
+        """The lanes that have room and, as far as is known, work. Computed anew after each claim."""
         phase = self.coordinator.current
         if phase is None or self.jobs.is_exclusive():
             return []
@@ -56,7 +56,7 @@ class Claims:
         return [(lane, room) for lane, room in found if lane not in self.empty_lanes]
 
     def _count(self, lane: Lane, taken: int, room: int, found: list[Room]) -> None:
-        """Who was passed over by this claim, so that nobody is for ever."""
+        """Count the lanes that this claim passed over, so that none waits for ever."""
         self._passed_over[lane] = 0
         for other, _ in found:
             if other != lane and other.engine == lane.engine:
@@ -67,7 +67,7 @@ class Claims:
     def _claim(self, lane: Lane, room: int, *, may_fill: bool) -> list[Task]:
         if not lane.batched:
             return self._take(lane, room)
-        # From the open batch; when nothing of it is due, who waits outside fills it up, or the next one.
+        # From the open batch; when none of its tasks is due, waiting uploads fill it up, or the next one.
         batch = Batch.objects.filter(node=self.node, phase=PhaseName.STT).first()
         claimed = self._take(lane, room, batch) if batch else []
         if not claimed and may_fill and (batch := self.fill_batch()):

@@ -1,8 +1,8 @@
-"""The hand-over of a node's GPU from one phase to the other: drain, unload, verify, load; written down at every step.
+"""The hand-over of a node's GPU from one phase to the other: drain, unload, verify, load; recorded at every step.
 
-The row is the intent; the truth is what the engines report as resident and what the GPU's driver says of its memory. So
-a coordinator that starts assumes nothing: it unloads everything, verifies, and begins from idle. A step that fails
-leaves the phase `blocked` with its reason, nothing is claimed, and it is tried again after a growing pause.
+The row is the intent; the truth is what the engines report as resident and what the GPU's driver reports of its memory.
+So a coordinator that starts assumes nothing: it unloads everything, verifies, and begins from idle. A step that fails
+leaves the phase `blocked` with its reason; nothing is claimed, and it is retried with a growing delay.
 
 Where the plan says that the language models don't fit together, evaluation has one of them loaded at a time, and a turn
 from one to the other goes through the same steps.
@@ -25,7 +25,7 @@ from queueing.failpoints import failpoint
 from queueing.gpu import Gpu, NoGpu
 from queueing.gpu.memory import GpuMemory, GpuRefuses
 from queueing.models import Phase
-from queueing.policy.memory_plan import AS_THEY_ARE, MemoryPlan, Mode
+from queueing.policy.memory_plan import DEFAULT_PLAN, MemoryPlan, Mode
 from queueing.states import PhaseName, PhaseStep
 
 log = structlog.get_logger()
@@ -55,25 +55,25 @@ class Turn:
 
 
 class Owner(Protocol):
-    """What a coordinator asks of the worker that owns it."""
+    """What a coordinator needs from the worker that owns it."""
 
     def make_plan(self) -> MemoryPlan:
-        """How the models fit. Asked with nothing loaded: when a node is taken over and before evaluation is loaded."""
+        """How the models fit. Called with nothing loaded: when a node is taken over and before evaluation is loaded."""
 
     def next_turn(self, plan: MemoryPlan, holder: Turn | None, held_seconds: float) -> Turn:
         """Which language model is to be loaded, where they take turns; `holder` is the one that is."""
 
     def is_hurried(self) -> bool:
-        """Whether to wait for nothing more."""
+        """Whether to stop waiting for anything."""
 
     def is_left_out(self, engine: Engine) -> bool:
         """Whether it is not loaded for now, since its server's breaker is open; the others work."""
 
     def on_load_error(self, engine: Engine, error: StageError) -> bool:
-        """It could not be loaded. True: somebody else says when it is tried again."""
+        """Its load failed. True: the owner decides when it is retried."""
 
     def free_memory(self, engine: Engine) -> bool:
-        """Its model or memory did not go in time. True: that was fixed (its server restarted), so wait once more."""
+        """Its model or memory was not released in time. True: that was fixed (its server restarted): wait again."""
 
 
 class Coordinator:
@@ -98,7 +98,7 @@ class Coordinator:
         self.engines = {phase: _unique(found) for phase, found in engines.items()}
         self.owner, self.verify_seconds, self.clock = owner, verify_seconds, clock
         self.memory = GpuMemory(gpu or NoGpu(), self.row)
-        self.plan = AS_THEY_ARE
+        self.plan = DEFAULT_PLAN
         self.current: PhaseName | None = None
         self.holder: Turn | None = None  # None: all of the current phase's engines are loaded
         self.since = self.held_since = clock()
@@ -132,20 +132,20 @@ class Coordinator:
             self.make_plan()
 
     def make_plan(self) -> None:
-        """Look how the models fit, with nothing loaded, and write it down."""
+        """Plan how the models share the memory, with nothing loaded, and record it."""
         self.plan = self.owner.make_plan()
         if str(self.plan) != self.row.plan:
             log.info("plan", node=self.row.node, mode=self.plan.mode, why=self.plan.why)
             self.row.note_plan(str(self.plan))
 
     def drain(self, target: PhaseName | None, why: str) -> None:
-        """Write down that running work is being finished before the switch."""
+        """Record that running work is being finished before the switch."""
         if self.row.step != PhaseStep.DRAINING:
             failpoint("switch.draining")
             self.row.enter(PhaseStep.DRAINING, name=self.current or "", target=target or "", reason=why)
 
     def stay(self) -> None:
-        """The policy wants the current phase: take back a draining that is no longer wanted."""
+        """The policy wants the current phase: end a draining that is no longer needed."""
         if self.row.step == PhaseStep.DRAINING:
             self.row.enter(PhaseStep.ACTIVE, name=self.current or "", reason=self._doing())
 
@@ -161,7 +161,7 @@ class Coordinator:
     def turn(self, turn: Turn) -> bool:
         """Unload the language model that is loaded and load the other one, with nothing running. Whether it worked.
 
-        The phase goes on as it was: its time doesn't begin anew.
+        The phase continues: its dwell time is not reset.
         """
         if self.holder is None or turn == self.holder:
             return False
@@ -172,18 +172,18 @@ class Coordinator:
         return not self.blocked
 
     def _is_held_up(self, target: PhaseName | None) -> bool:
-        """A model that can't be loaded is in the way of its own phase, one that can't be unloaded in that of all."""
+        """A model that can't be loaded blocks its own phase, one that can't be unloaded blocks all."""
         return self._holds_up_all or (target is not None and target == self.blocked_target)
 
     def leave(self) -> None:
-        """Let nothing stay loaded, whatever failed a moment ago."""
+        """Unload everything, even if the last step failed."""
         if self.current or self.blocked:
             self._attempt(None)
 
     def reload_lost(self) -> None:
-        """Load the current phase's models again if one of them is gone. With nothing running."""
+        """Load the current phase's models again if one of them is no longer resident. With nothing running."""
         if self.current and not self._intact():
-            log.warning("engine gone", node=self.row.node, phase=self.current)
+            log.warning("model no longer resident", node=self.row.node, phase=self.current)
             self._attempt(self.current, self.holder)
 
     def _intact(self) -> bool:
@@ -216,21 +216,21 @@ class Coordinator:
             self._block(target, error)
 
     def _unload_all(self, target: PhaseName | None) -> None:
-        # All kinds, not only the current one: after a crash nobody knows what is loaded.
+        # All kinds, not only the current one: after a crash it is unknown what is loaded.
         failpoint("switch.unloading")
         intact = self.current is not None and self._intact()
         if self.current:
             self.row.enter(PhaseStep.UNLOADING, name=self.current, target=target or "")
         self.current = self.holder = None
         self._holds_up_all = True
-        with suppress(StageError):  # a server that can't be asked does not say what it holds
+        with suppress(StageError):  # an unreachable server does not report what it holds
             self.memory.before_unload(self.resident(), intact=intact)
-        self._complaints = [words for engine in self._all() if (words := _unload(engine))]
-        self.memory.ask_needs(self._all())
+        self._complaints = [error for engine in self._all() if (error := _unload(engine))]
+        self.memory.read_needs(self._all())
         failpoint("switch.unloaded")
 
     def _verify(self, target: PhaseName | None) -> None:
-        """Wait until every model is gone and its memory is back."""
+        """Wait until every model is unloaded and its memory is released."""
         held = self._wait_until_empty(target)
         if held:
             failpoint("switch.stuck")
@@ -242,7 +242,7 @@ class Coordinator:
         failpoint("switch.verified")
 
     def _wait_until_empty(self, target: PhaseName | None) -> str:
-        """What is still there when the time is over; nothing, it is hoped."""
+        """What is still held at the timeout; empty on success."""
         deadline = self.clock() + self.verify_seconds
         while held := self._still_held():
             if self.clock() > deadline or self.owner.is_hurried():
@@ -257,17 +257,17 @@ class Coordinator:
         try:
             models = [one.model for one in self.resident()]
         except StageError as error:
-            return str(error)  # who can't be asked may well hold the GPU
+            return str(error)  # an unreachable server may well hold the GPU
         return f"still in memory: {', '.join(models)}" if models else self.memory.still_held()
 
     def _free_memory(self) -> bool:
-        """Have restarted what does not let go. Without a model to be seen it may be any server's memory."""
+        """Restart what does not release its memory. With no model reported it may be any server's."""
         if self.owner.is_hurried():
             return False
         stuck = [engine for engine in self._all() if _holds(engine)]
         stuck = stuck or [engine for engine in self._all() if engine.server]
         by_server = {engine.server or id(engine): engine for engine in stuck}
-        freed = [self.owner.free_memory(engine) for engine in by_server.values()]  # each, whatever the first one says
+        freed = [self.owner.free_memory(engine) for engine in by_server.values()]  # each, whatever the first returns
         return any(freed)
 
     def _load(self, target: PhaseName, turn: Turn | None) -> None:
@@ -282,12 +282,12 @@ class Coordinator:
         log.info("phase loaded", node=self.row.node, phase=target, seconds=round(self.clock() - began, 3))
 
     def _to_load(self, phase: PhaseName, holder: Turn | None) -> list[Engine]:
-        """The models that work in this phase, without those whose server is left alone."""
+        """The models that work in this phase, without those whose server's breaker is open."""
         working = [holder.engine] if holder else self.engines[phase]
         return [engine for engine in working if not self.owner.is_left_out(engine)]
 
     def _whose_turn(self, turn: Turn | None) -> Turn | None:
-        """Who is to be loaded alone; None: nobody, all are loaded.
+        """The model to be loaded alone; None: all are loaded together.
 
         Raises:
             DoesNotFit: the plan refuses them.
@@ -301,7 +301,7 @@ class Coordinator:
         return turn or self.owner.next_turn(self.plan, None, 0.0)
 
     def _load_engine(self, engine: Engine) -> None:
-        """Load one model, if there is room for it, and see that it is where it should be."""
+        """Load one model, if there is room for it, and check that it is where it should be."""
         self.memory.admit(engine)
         failpoint("switch.admitted")
         try:
@@ -338,7 +338,7 @@ class Coordinator:
 
 
 def _unload(engine: Engine) -> str:
-    """What the engine says against it, for the case that something is seen to stay: that decides."""
+    """The engine's error, or empty. It only explains a failed verification: what stays resident decides."""
     try:
         engine.unload()
     except StageError as error:

@@ -1,4 +1,4 @@
-"""The worker's thread that works out how long everybody still has to wait, and writes it down for all who show it.
+"""The worker's thread that estimates how long everybody still has to wait, and stores it for pages and commands.
 
 On a database connection of its own, beside the loop: nothing waits for it, and nothing is lost when it fails. Of
 several workers the one that comes first does it.
@@ -12,9 +12,9 @@ from threading import Event, Thread
 import structlog
 from django.db import DatabaseError, InterfaceError, connection
 
-from queueing.forecast import promise
-from queueing.forecast.play import play
-from queueing.forecast.promise import Said
+from queueing.forecast import published
+from queueing.forecast.published import Published
+from queueing.forecast.simulation import simulate
 from queueing.models import Forecast
 from queueing.worker import line_facts
 from queueing.worker.line_facts import LineFacts, NodeCapacity
@@ -50,24 +50,24 @@ class Forecaster:
                 log.warning("forecast failed", error=str(error).strip())
                 connection.close()
             except Exception:
-                log.exception("no forecast")  # pages then say that they don't know
+                log.exception("no forecast")  # pages then show no estimate
         connection.close()
 
 
 def forecast(capacity: NodeCapacity, *, every_seconds: float = 0.0) -> None:
-    """Bring what is said of everybody in line up to date, unless somebody else has done so just now."""
+    """Update the estimates of everybody in line, unless another worker has done so just now."""
     with Forecast.objects.renew(every_seconds) as row:
         if row is None:
             return
         if line_facts.standstill():
-            row.say({}, which_lab="")
+            row.publish({}, which_lab="")
             return
         found = line_facts.read(capacity)
-        row.say(_said(found, row), which_lab=found.which_lab)
+        row.publish(_published(found, row), which_lab=found.which_lab)
 
 
-def _said(found: LineFacts, row: Forecast) -> dict[int, Said]:
-    soonest = play(found.line, found.nodes, found.lab)
-    latest = play([*found.line, *found.expected], found.nodes, found.lab) if found.expected else soonest
-    fresh = {task: promise.estimate(moment, latest[task]) for task, moment in soonest.items()}
-    return promise.say(fresh, found.places, row.said, same_lab=found.which_lab == row.which_lab)
+def _published(found: LineFacts, row: Forecast) -> dict[int, Published]:
+    soonest = simulate(found.line, found.nodes, found.lab)
+    latest = simulate([*found.line, *found.expected], found.nodes, found.lab) if found.expected else soonest
+    fresh = {task: published.estimate(moment, latest[task]) for task, moment in soonest.items()}
+    return published.publish(fresh, found.places, row.published, same_lab=found.which_lab == row.which_lab)

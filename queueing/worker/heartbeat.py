@@ -1,7 +1,7 @@
 """The heartbeat of a worker: it marks the worker alive and renews its leases, on a thread and a connection of its own.
 
 A second thread, which needs no database, watches the first one: a heartbeat may also hang, on a connection whose other
-end is gone without a word.
+end vanished without closing it.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from queueing.models import Claim, Task, Worker
 
 log = structlog.get_logger()
 
-TICKS = 20  # how often the watch looks, before it gives the connection up
+TICKS = 20  # checks of the watch before it gives the connection up
 
 
 class Heartbeat:
     """Sent every `every_seconds` until stopped.
 
     After `trust_seconds` without a successful heartbeat (two thirds of a lease) the leases can't be relied on any more:
-    `on_lost` is called once, and the worker must stop by itself before anybody else takes its tasks over. Tasks it
+    `on_lost` is called once, and the worker must stop by itself before another worker takes its tasks over. Tasks it
     holds but no longer owns (cancelled, or rescued from it) go to `on_tasks_lost`.
 
     The time is counted in the watch's own ticks: a process that was stopped as a whole, and goes on, gets to send one.
@@ -76,7 +76,7 @@ class Heartbeat:
     def _send(self) -> bool:
         held = self.held()  # before the renewal: what is claimed in between must not look lost
         try:
-            # It also takes back that others had given the worker up for dead.
+            # Also clears `stopped_at`, if others have marked the worker as dead.
             Worker.objects.filter(pk=self.worker.pk).update(last_heartbeat_at=Now(), stopped_at=None)
             ids = {pk for pk, _ in held}
             owned = Task.objects.extend_leases(self.worker, ids, self.lease_seconds) if held else set()

@@ -79,7 +79,7 @@ class Jobs:
 
     def start(self, task: Task) -> None:
         job = Job(task, pipelines.get(task.pipeline).stage(task.stage))
-        self.running[task.pk] = job  # in place of one that had lost its claim, and whose outcome nobody would take
+        self.running[task.pk] = job  # replaces one that lost its claim: its outcome would be dropped
         log.info("claimed", task=task.pk, stage=task.stage, epoch=task.epoch)
         try:
             work = job.spec.handler.prepare(task)
@@ -107,7 +107,7 @@ class Jobs:
         """Record every outcome that is there; returns the jobs that ended.
 
         Raises:
-            OperationalError, InterfaceError: the database is away; what was not recorded is still here.
+            OperationalError, InterfaceError: the database is unavailable; what was not recorded is still here.
         """
         ended = [job for job in self.running.values() if job.outcome.done()]
         good = [job for job in ended if job.error is None]
@@ -169,7 +169,7 @@ class Jobs:
                 task.hand_back(error, delay, took=job.took)
 
     def show_progress(self) -> None:
-        """Write down how far each job is, about once a second."""
+        """Save each job's progress, about once a second."""
         if time.monotonic() < self._next_progress:
             return
         self._next_progress = time.monotonic() + PROGRESS_SECONDS
@@ -193,7 +193,7 @@ class Jobs:
         return Counter(self.running[pk].spec.name for pk in self.computing())
 
     def is_exclusive(self) -> bool:
-        """Whether a task runs here that a worker died on: nothing is put beside it, lest it dies too."""
+        """Whether a task runs here that a worker died on: nothing runs beside it, or it could die too."""
         return any(job.task.crashes for job in self.running.values())
 
     def hand_back_all(self) -> bool:
@@ -205,7 +205,7 @@ class Jobs:
         return True
 
     def any_in_doubt(self) -> bool:
-        """Whether a job has ended in a way that may have cost its engine's process."""
+        """Whether a job has ended in a way that may have ended its engine's process."""
         return any(job.outcome.done() and is_doubtful(job) for job in self.running.values())
 
     def held(self) -> set[Claim]:
@@ -213,7 +213,7 @@ class Jobs:
         return {job.claim for job in self.running.copy().values()}
 
     def stop(self, claims: Collection[Claim]) -> None:
-        """Interrupt these computations; safe from any thread. A later claim of the same task is not meant."""
+        """Interrupt these computations; safe from any thread. A later claim of the same task is not affected."""
         for job in self.running.copy().values():
             if job.claim in claims:
                 job.stop.set()
@@ -235,12 +235,12 @@ def _log_end(job: Job, *, kept: bool) -> None:
 
 
 def is_doubtful(job: Job) -> bool:
-    """Whether the way this job ended may have cost its engine's process, or came of its being gone."""
+    """Whether the way this job ended may have ended its engine's process, or was caused by that."""
     error = job.error
     return isinstance(error, StageError) and not isinstance(error, Permanent) and error.code not in ANSWERED
 
 
-# What the machine is short of or has lost: no task is to blame for it.
+# What the machine lacks or has lost: no task is to blame for it.
 MACHINES_FAULT = {
     **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EROFS), "disk_full"),
     **dict.fromkeys((errno.EIO, errno.ESTALE), "disk_failed"),

@@ -1,4 +1,4 @@
-"""What the database knows of the line and of how long things took, for `play`; a handful of queries for any line."""
+"""The line and how long stages took, read from the database for `simulate`; a handful of queries for any line."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from django.db.models.functions import Now
 
 from queueing import pipelines
 from queueing.forecast.pace import Duration, Pace, Sample, learn
-from queueing.forecast.play import LabSetup, LiveTask, NodeState, StageStep
-from queueing.forecast.promise import PlaceInLine
+from queueing.forecast.published import PlaceInLine
+from queueing.forecast.simulation import LabSetup, LiveTask, NodeState, StageStep
 from queueing.models import Attempt, Batch, Breaker, Event, Pause, Phase, Task, Worker
 from queueing.policy import batches
 from queueing.policy.lanes import Lane
 from queueing.policy.phases import Limits
 from queueing.states import PhaseName, PhaseStep, State
 
-LONGEST: Final = 1000  # tasks from the front of the line; who is behind them is told nothing
-RECENT: Final = 30  # tries of a stage that tell its pace
+LONGEST: Final = 1000  # tasks from the front of the line; those behind them get no estimate
+RECENT: Final = 30  # tries of a stage from which its pace is learnt
 PACED: Final = ("stage", "took", "task__audio_seconds")
 SWAPS: Final = 60  # events of hand-overs
 COLUMNS: Final = (  # rows, not objects: of a long line they take a third of the time
@@ -36,7 +36,7 @@ WAITS: Final = (PhaseStep.UNLOADING, PhaseStep.VERIFYING, PhaseStep.LOADING)
 
 @dataclass(frozen=True, slots=True)
 class NodeCapacity:
-    """How a worker works: what only its process knows."""
+    """How a worker works: the part that is in no table."""
 
     limits: Limits
     lanes: tuple[Lane, ...]  # of all phases, in the order of their stages
@@ -56,14 +56,14 @@ class LineFacts:
 
     @property
     def which_lab(self) -> str:
-        """Differs when the lab is another one."""
+        """Changes when the lab's nodes or slots change."""
         nodes = ",".join(f"{node.name}:{node.wanted or ''}" for node in self.nodes)
         slots = {lane.engine: lane.slots for lane in self.lab.lanes}
         return f"{nodes} {slots} {self.lab.take_turns}"
 
 
 def standstill() -> bool:
-    """Whether somebody or something has stopped work, so that nobody can tell how long it takes. Pages say why."""
+    """Whether somebody or something has stopped work, so that no estimate is possible. Pages show why."""
     return (
         Pause.objects.active().exists()
         or Breaker.objects.open().exists()
@@ -147,7 +147,7 @@ def _expected(
     capacity: NodeCapacity,
     lab: LabSetup,
 ) -> list[LiveTask]:
-    """As many as handed in lately come again as soon, if the last batch has room for them. One alone is no trend."""
+    """As many hand-ins as lately are expected again as soon, if the last batch has room. One alone is no trend."""
     found = [number for number, row in enumerate(rows) if pipelines.get(row.pipeline).stages[0].batched]
     if not found or rows[last := found[-1]].batch_phase not in (None, PhaseName.STT):
         return []
@@ -199,7 +199,7 @@ def _dwelt(row: Any, capacity: NodeCapacity) -> float:
 def paces() -> dict[str, Pace]:
     """By stage, of those that are known well enough."""
     newest = Attempt.objects.filter(outcome="succeeded").annotate(took=F("ended_at") - F("began_at")).order_by("-pk")
-    # Each stage by itself: a flood of one must not push the others out of what is looked at.
+    # Each stage by itself: a flood of one must not push the others out of what is read.
     of_stages = [newest.filter(stage=spec.name).values_list(*PACED)[:RECENT] for spec in pipelines.specs()]
     samples: dict[str, list[Sample]] = defaultdict(list)
     for stage, took, audio in _all_of(of_stages):

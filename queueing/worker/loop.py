@@ -1,4 +1,4 @@
-"""What a registered worker does, round by round: look, hand over, claim, record."""
+"""What a registered worker does, round by round: poll, hand over, claim, record."""
 
 from __future__ import annotations
 
@@ -78,16 +78,16 @@ class WorkLoop:
         self.claims = Claims(row, self.jobs, self.coordinator, self.models, options)
         self.controller = PhaseController(self.coordinator, self.models, self.jobs, self.claims, options.limits)
         self.watch = GpuWatch(row.node, self.coordinator.memory, every_seconds=options.poll_seconds)
-        self.live = 0  # tasks that had not ended when it last looked
+        self.live = 0  # tasks that had not ended at the last poll
         self.is_outdated = False  # a newer version has migrated the database
-        self._next_look = self._next_upkeep = 0.0
+        self._next_poll = self._next_upkeep = 0.0
         self._in_doubt = False
 
     def run_once(self) -> bool:
-        """One round. True: something moved, ask again now."""
-        # Asked before they are recorded: a database that goes away meanwhile must not make it forgotten.
+        """One round. True: something moved, run the next one now."""
+        # Read before they are recorded: a database outage meanwhile must not lose it.
         self._in_doubt |= self.jobs.any_in_doubt()
-        # The next task computes while the last one's outcome is written down: models do not wait for the disk.
+        # The next task computes while the last one's outcome is recorded: models do not wait for the disk.
         went_on = self.jobs.mark_computed() and self._go_on()
         ended = self.jobs.finish_ended()
         if any(pipelines.get(job.task.pipeline).after(job.spec.name) for job in ended):
@@ -101,18 +101,18 @@ class WorkLoop:
         self.jobs.show_progress()
         if ended and (self._go_on() or went_on):
             return True
-        readiness = self._look()
+        readiness = self._poll()
         claimed = readiness is not Readiness.NOT_READY and self._claim_all()
-        self._next_look = time.monotonic() + self.options.poll_seconds if readiness is not Readiness.NOT_READY else 0.0
+        self._next_poll = time.monotonic() + self.options.poll_seconds if readiness is not Readiness.NOT_READY else 0.0
         return bool(ended) or readiness is Readiness.CHANGED or claimed or (self._in_doubt and not self.jobs)
 
     def rest(self) -> None:
         self.stopping.wake.wait(self.options.poll_seconds * self.chance.uniform(0.8, 1.0))
         self.stopping.wake.clear()
 
-    def look_first(self) -> None:
-        """What has ended is written down, and the queue looked at, before anything else is claimed."""
-        self._next_look = 0.0
+    def poll_first(self) -> None:
+        """Record what has ended and poll the queue before anything else is claimed."""
+        self._next_poll = 0.0
 
     def has_nothing_to_do(self) -> bool:
         return not self.jobs and not Task.objects.live().exists()
@@ -130,14 +130,14 @@ class WorkLoop:
         return self.models.capacity(phase.plan, phase.holder, phase.dwelt_seconds)
 
     def _go_on(self) -> bool:
-        """Claim as it was decided a moment ago, without another look. Whether anything was taken."""
-        return time.monotonic() < self._next_look and self._claim_all(may_fill=False)
+        """Claim by the last decision, without another poll. Whether anything was taken."""
+        return time.monotonic() < self._next_poll and self._claim_all(may_fill=False)
 
-    def _look(self) -> Readiness:
+    def _poll(self) -> Readiness:
         """Rescue, tidy up, and apply the policy."""
         held = self.jobs.held()
         self.claims.empty_lanes.clear()
-        self.watch.look(time.monotonic())
+        self.watch.sample(time.monotonic())
         snapshot = self._snapshot()
         self.live = snapshot.live
         self._in_doubt |= self.servers.refresh(snapshot.troubled)
@@ -147,7 +147,7 @@ class WorkLoop:
         self._keep_up()
         readiness = self.controller.apply_policy(snapshot)
         if readiness is Readiness.CHANGED:
-            # Loading takes its time, in which somebody may have paused what is loaded now.
+            # Somebody may have paused this phase while it was loaded.
             snapshot = self._snapshot()
         return Readiness.NOT_READY if self.coordinator.current in snapshot.paused else readiness
 
@@ -162,13 +162,13 @@ class WorkLoop:
         return not self._in_doubt and bool(self.claims.take_all(may_fill=may_fill, unless=self.stopping.requested))
 
     def _pause_on_disk_error(self, ended: list[Job]) -> None:
-        """A disk that is full, or not there, stops everybody: the phase pauses, and tries again by itself."""
+        """A full or failed disk would fail every task: pause the phase for a while; it resumes by itself."""
         for job in ended:
             if job.error and job.error.code in DISK_ERRORS:
                 Pause.objects.start_or_extend(
                     Pause.What(job.spec.phase), node=self.node, reason=str(job.error), seconds=DISK_PAUSE_SECONDS
                 )
-                self._next_look = 0.0
+                self._next_poll = 0.0
 
     def _keep_up(self) -> None:
         if time.monotonic() < self._next_upkeep:
@@ -177,4 +177,4 @@ class WorkLoop:
         upkeep.release_orphaned_batches(self.options.lease_seconds)
         upkeep.forget_dead_workers(self.options.lease_seconds)
         self.stop_if_outdated()
-        upkeep.ask_others()
+        upkeep.run_others()

@@ -1,4 +1,4 @@
-"""The model servers that a worker calls: what the ends of calls tell of them, the probe whether one is back, the
+"""The model servers that a worker calls: their health by how calls end, the probe whether one is back, the
 restart of one that is not. The rows are shared by all nodes (models/breaker.py), the decisions are those of
 policy/breaker.py.
 
@@ -55,7 +55,7 @@ def address(engine: Engine, node: str) -> str:
 
 @dataclass(slots=True)
 class ServerProbe:
-    """A call that nobody's task makes, or a restart, of one server, on a thread of its own."""
+    """A probe of one server (a call that belongs to no task), or its restart, on a thread of its own."""
 
     server: str
     is_restart: bool = False
@@ -72,7 +72,7 @@ class ServerProbe:
 class ModelServers:
     """
     Args:
-        actions: what restarts the server of each role.
+        actions: how the server of each role is restarted.
         probe_seconds: what an answer may take, with the loading of the model.
     """
 
@@ -99,7 +99,7 @@ class ModelServers:
                     self._actions[server] = action
         self.of_stages = _of_stages(engines, node)
         self._troubled: dict[str, Breaker] = {}
-        self._open: set[str] = set()  # of them, at the last look
+        self._open: set[str] = set()  # of them, at the last refresh
         self._reserved: set[str] = set()  # servers that only this worker may probe now
         self._probes: dict[str, ServerProbe] = {}
 
@@ -128,7 +128,7 @@ class ModelServers:
         return sum(not probe.is_restart for probe in self._probes.values())
 
     def record_ends(self, jobs: Iterable[Job]) -> None:
-        """Take note of how calls ended. An answer of a server without trouble writes nothing."""
+        """Record how calls ended. An answer of a healthy server writes nothing."""
         for job in jobs:
             server = self.of_stages.get(job.spec.name)
             if server is None:
@@ -141,7 +141,7 @@ class ModelServers:
                 self._failed(server, job.error)
 
     def on_load_error(self, engine: Engine, error: StageError) -> bool:
-        """It could not be loaded. Whether its server is to blame, whose breaker says when to try again."""
+        """Its load failed. Whether its server is to blame: then its breaker decides when to retry."""
         server = address(engine, self.node)
         if not server or breaker.sign_of(error) not in (Sign.FAILURE, Sign.SILENCE):
             return False
@@ -149,9 +149,9 @@ class ModelServers:
         return True
 
     def refresh(self, troubled: Iterable[str]) -> bool:
-        """Learn how those that failed are now; begin the restarts that are due.
+        """Read the current state of those that failed; start the restarts that are due.
 
-        True: a server may be called again, and what it has in memory should be looked at.
+        True: a server may be called again, and what it has in memory should be checked.
         """
         troubled = {*troubled}
         rows = Breaker.objects.filter(pk__in=troubled).now() if troubled else ()
@@ -166,14 +166,14 @@ class ModelServers:
         return not before <= self._open
 
     def reserve_probes(self) -> None:
-        """Be the one who probes the servers whose pause is over: their models may be loaded, and `probe` be called."""
+        """Reserve the probes of servers whose pause is over: their models may be loaded, and `probe` be called."""
         for server, row in self._troubled.items():
             due = server not in self._probes and self._move(row) is Move.PROBE
             if due and Breaker.objects.reserve(server, worker=self.worker, seconds=self.lease_seconds):
                 self._reserved.add(server)
 
     def probe(self, working: Collection[Engine]) -> None:
-        """Probe those whose model is among the `working`: another one's would be loaded beside them, unseen."""
+        """Probe those whose model is among the `working`: another one's would be loaded beside them, unnoticed."""
         options = LanguageOptions(max_tokens=PROBE_TOKENS, deadline_seconds=self.probe_seconds)
         for server in sorted(self._reserved):
             if engines := [engine for engine in self._engines[server] if engine in working]:
@@ -182,13 +182,13 @@ class ModelServers:
         self.release_probes()
 
     def release_probes(self) -> None:
-        """Nothing could be probed: the phase did not come about for another reason."""
+        """Give up unused reservations: the phase was not reached for another reason."""
         for server in self._reserved:
             Breaker.objects.release(server, worker=self.worker)
         self._reserved.clear()
 
     def collect(self) -> None:
-        """Write down which probes and restarts have ended."""
+        """Record the probes and restarts that have ended."""
         for probe in [probe for probe in self._probes.values() if probe.outcome.done()]:
             if probe.is_restart:
                 self._restarted(probe.server, probe.outcome.result())
@@ -197,7 +197,7 @@ class ModelServers:
             del self._probes[probe.server]
 
     def leave(self) -> bool:
-        """The worker stops: somebody else may probe."""
+        """The worker stops: let another one probe."""
         self.release_probes()
         for probe in self._probes.values():
             probe.stop.set()
@@ -206,7 +206,7 @@ class ModelServers:
         return True
 
     def restart_stuck(self, engine: Engine) -> bool:
-        """Its memory does not come back. True: its server was restarted; look again whether it is free.
+        """Its memory is not released. True: its server was restarted; check again whether it is free.
 
         Waits for the command. Its breaker stays open until the server has answered.
         """
@@ -261,8 +261,8 @@ class ModelServers:
         return counted
 
     def _restarted(self, server: str, outcome: restart.RestartOutcome) -> None:
-        log.info("restart has ended", server=server, worked=outcome.worked, said=outcome.said)
-        note(self.node, "server_restarted", server=server, worked=str(outcome.worked), said=outcome.said)
+        log.info("restart has ended", server=server, worked=outcome.worked, output=outcome.output)
+        note(self.node, "server_restarted", server=server, worked=str(outcome.worked), said=outcome.output)
         Breaker.objects.release(server, worker=self.worker)
 
     def _begin(self, probe: ServerProbe, work: Callable[..., Any]) -> None:

@@ -20,14 +20,14 @@ from queueing.worker.options import Options
 
 
 class NodeModels:
-    """Answers what a coordinator asks of its owner (`coordinator.Owner`). Used by the worker's main thread only."""
+    """Implements `coordinator.Owner`. Used by the worker's main thread only."""
 
     def __init__(
         self, node: str, engines: Engines, servers: ModelServers, options: Options, *, device: gpu.Gpu, hurry: Event
     ) -> None:
         self.node, self.engines, self.servers, self.options = node, engines, servers, options
         self.device, self.hurry = device, hurry
-        # An engine is called by the first of its roles.
+        # An engine is named by the first of its roles.
         self._names = {role: roles[0] for _, roles in engines.language_models() for role in roles}
 
     def lanes(self, phase: PhaseName, plan: MemoryPlan) -> list[Lane]:

@@ -31,7 +31,7 @@ class Options:
     restarts: Mapping[str, restart.RestartAction | None] = field(default_factory=dict)  # of the server, by role
     breaker: BreakerConfig = field(default_factory=BreakerConfig)
     forecast_seconds: float = FORECAST_SECONDS
-    together: bool | None = None  # a person's word on all language models at once; None: as they fit
+    together: bool | None = None  # whether a person wants all language models loaded at once; None: if they fit
 
     @classmethod
     def from_settings(cls, settings: Any) -> Options:

@@ -1,4 +1,4 @@
-"""Where the node's GPU goes: what the policy wants, and how far the work under way lets it have it."""
+"""Moves the node's GPU to the phase that the policy wants, as far as running work allows."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Readiness(Enum):
     """Running work is being finished, or the models could not be changed."""
     READY = auto()
     CHANGED = auto()
-    """Other models were loaded just now, which took its time."""
+    """Other models were loaded just now, which took a while."""
 
 
 class PhaseController:
@@ -72,14 +72,14 @@ class PhaseController:
                 return self._change_turn(turn)
             phase.stay()
             if self._phase_is(PhaseName.STT) and snapshot.unbatched.due:
-                self.claims.fill_batch()  # who came meanwhile joins while there is room
+                self.claims.fill_batch()  # uploads that came meanwhile join while there is room
             return Readiness.READY
         if self.jobs or self.servers.probing:
             phase.drain(wanted.phase, wanted.why)
             return Readiness.NOT_READY
         if wanted.phase != PhaseName.STT:
             self.claims.close_batch()
-        # Claim in the same round: a phase entered for waiting uploads must take them before the policy looks again.
+        # Claim in the same round: a phase entered for waiting uploads must take them before the policy runs again.
         return _changed(phase.switch(wanted.phase) and not phase.blocked)
 
     def _next_turn(self) -> Turn | None:

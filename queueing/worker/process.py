@@ -1,4 +1,4 @@
-"""The process of one node: it takes the node's lock, registers, works until told to stop, and hands back what is left.
+"""The process of one node: it takes the node's lock, registers, works until stopped, and hands back what is left.
 
 Four kinds of thread: the main one does the queue's database work, each job computes on one without a database, the
 heartbeat renews leases and the forecaster estimates the waits, on their own connections. Models run in children and
@@ -36,7 +36,7 @@ DATABASE_PAUSE_SECONDS = 1.0
 
 
 class PhaseWorker:
-    """Drives one node until told to stop.
+    """Drives one node until stopped.
 
     `stop()` once: claim nothing more, finish what runs within the grace period or hand it back. Twice: hand back now.
     """
@@ -55,8 +55,8 @@ class PhaseWorker:
         self.id = uuid.uuid4()
         self.stopping = Stopping()
         self.lost = Event()
-        # By the end of its leases a worker that can't be heard is gone, even if it hangs in a call to the database. Its
-        # models go with it.
+        # A worker without a heartbeat exits before its leases end, even if it hangs in a call to the database. Its
+        # models end with it.
         self._last_resort = Timer(options.lease_seconds / 3, os._exit, [1])
         self._last_resort.daemon = True
 
@@ -87,7 +87,7 @@ class PhaseWorker:
         self.stopping.request()
 
     def register(self) -> WorkLoop:
-        """Be known, and take over the node as it was left. Can be tried again after any error."""
+        """Register this worker and take over the node as it was left. Can be retried after any error."""
         schema.ensure_current()
         row, _ = Worker.objects.get_or_create(pk=self.id, defaults={"node": self.node, "pid": os.getpid()})
         loop = WorkLoop(row, self.engines, self.options, device=self.device, chance=self.chance, stopping=self.stopping)
@@ -104,20 +104,20 @@ class PhaseWorker:
                     break
                 loop.rest()
             self._wind_down(loop)
-        self._guarded(lambda: self._leave(loop), loop)  # after its last heartbeat, which would take the goodbye back
+        self._guarded(lambda: self._leave(loop), loop)  # after its last heartbeat, which would clear `stopped_at` again
 
     def _guarded(self, step: Callable[[], T], loop: WorkLoop | None = None) -> T | None:
-        """A step that survives a database that went away: nothing is forgotten, the next round tries again."""
+        """Run a step so that a database outage loses nothing: the next round tries again."""
         try:
             return step()
         except (OperationalError, InterfaceError) as error:
             log.warning("database unavailable", error=str(error).strip())
             connection.close()
             if loop:
-                loop.look_first()
+                loop.poll_first()
             self.stopping.wait(DATABASE_PAUSE_SECONDS)
         except ProgrammingError:
-            # A table or a column is not what this version knows.
+            # A table or a column is not as this version expects it.
             if not loop or not loop.stop_if_outdated():
                 raise
         return None

@@ -18,7 +18,7 @@ from typing import Final
 
 NONE: Final = "none"
 WALL_SECONDS: Final = 60.0
-SAID_BYTES: Final = 2048
+OUTPUT_BYTES: Final = 2048
 POLL_SECONDS: Final = 0.05
 
 _CONTAINER: Final = re.compile(r"docker restart ([A-Za-z0-9][A-Za-z0-9_.-]{0,127})")
@@ -26,7 +26,7 @@ _CONTAINER: Final = re.compile(r"docker restart ([A-Za-z0-9][A-Za-z0-9_.-]{0,127
 _UNIT: Final = re.compile(
     r"systemctl restart ([A-Za-z0-9][A-Za-z0-9:_@-]{0,127}|[A-Za-z0-9][A-Za-z0-9:_.@-]{0,127}\.service)"
 )
-# What the two programs need to find their daemons. The worker's secrets are none of their business.
+# What the two programs need to find their daemons. They get none of the worker's secrets.
 _PASSED_ON: Final = re.compile(r"PATH|HOME|LANG|DOCKER_[A-Z_]+|XDG_RUNTIME_DIR|DBUS_SESSION_BUS_ADDRESS")
 
 
@@ -43,10 +43,10 @@ class RestartAction:
 
 @dataclass(frozen=True, slots=True)
 class RestartOutcome:
-    """What became of a command; that it worked says nothing of the server yet."""
+    """How a command ended; its success does not mean that the server answers yet."""
 
     worked: bool
-    said: str  # its first words, or why it could not run
+    output: str  # its beginning, or why it could not run
 
 
 def parse(text: str) -> RestartAction | None:
@@ -63,7 +63,7 @@ def parse(text: str) -> RestartAction | None:
 
 
 def run(action: RestartAction, *, seconds: float = WALL_SECONDS) -> RestartOutcome:
-    """Do it, for at most `seconds`; it raises nothing."""
+    """Run the command for at most `seconds`; raises nothing."""
     path = shutil.which(action.program)
     if path is None:
         return RestartOutcome(False, f"{action.program} is not on this machine")
@@ -83,31 +83,31 @@ def run(action: RestartAction, *, seconds: float = WALL_SECONDS) -> RestartOutco
 
 
 def _ended(process: subprocess.Popen[bytes], seconds: float) -> RestartOutcome:
-    said, late = b"", False
+    output, late = b"", False
     assert process.stdout is not None
-    with process.stdout as output:
-        os.set_blocking(output.fileno(), False)
+    with process.stdout as pipe:
+        os.set_blocking(pipe.fileno(), False)
         give_up = time.monotonic() + seconds
         # Not communicate(): what the command leaves running may keep the pipe open for ever.
         while process.poll() is None and not late:
-            said = _more(said, output.fileno())
+            output = _more(output, pipe.fileno())
             late = time.monotonic() > give_up
             time.sleep(POLL_SECONDS)
-        said = _more(said, output.fileno())
+        output = _more(output, pipe.fileno())
     if late:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-    words = said.decode("utf-8", "replace").replace("\0", "").strip()
+    text = output.decode("utf-8", "replace").replace("\0", "").strip()
     if late:
-        return RestartOutcome(False, f"it was stopped after {seconds:g} s. {words}".strip())
+        return RestartOutcome(False, f"it was stopped after {seconds:g} s. {text}".strip())
     return RestartOutcome(
-        process.returncode == 0, words if process.returncode == 0 else f"exit {process.returncode}: {words}"
+        process.returncode == 0, text if process.returncode == 0 else f"exit {process.returncode}: {text}"
     )
 
 
-def _more(said: bytes, descriptor: int) -> bytes:
-    """With what has come meanwhile, cut at SAID_BYTES. The rest is read, too, or the command would stand still."""
+def _more(output: bytes, descriptor: int) -> bytes:
+    """The output so far, cut at OUTPUT_BYTES. The rest is read too, or the command would block on a full pipe."""
     try:
-        return (said + os.read(descriptor, 65536))[:SAID_BYTES]
+        return (output + os.read(descriptor, 65536))[:OUTPUT_BYTES]
     except BlockingIOError:
-        return said
+        return output

@@ -1,4 +1,4 @@
-"""Duties that keep the queue true, one function each. Part of every worker's loop, so they can't stall on their own."""
+"""Duties that keep the queue consistent, one function each. Part of every worker's loop: they can't stall alone."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ log = structlog.get_logger()
 def rescue_expired(max_crashes: int, lease_seconds: float, spare: Collection[int] = ()) -> int:
     """Put tasks whose lease ran out back into the queue; a task whose worker died on it once too often is poison.
 
-    A worker that lives, or that said goodbye, did not die, nor did one that could not be heard because the database
-    itself was down: a machine that slept, or a database that was away for longer than a lease, costs a task nothing.
-    `spare` are tasks that the caller itself still computes: its own heart notices.
+    A worker that is alive, or stopped in order, did not die, nor did one that was silent because the database was down:
+    a machine that slept, or a database outage longer than a lease, burns no attempt. `spare` are tasks that the caller
+    itself still computes: its own heartbeat handles them.
     """
-    # Half a lease is silence enough: a beat that came after the claim, but without it, outlives the task's lease.
+    # Half a lease is long enough: a heartbeat sent after the claim, but without it, outlives the task's lease.
     silent = Worker.objects.filter(stopped_at=None).exclude(pk__in=Worker.objects.alive(lease_seconds / 2).values("pk"))
     dead = set(silent.filter(last_heartbeat_at__gt=database_started_at()).values_list("pk", flat=True))
     rescued = 0
     with transaction.atomic():
-        # One that somebody holds locked must not hold up the others; it is looked at again.
+        # A locked one must not hold up the others; the next round reads it again.
         lapsed = Task.objects.expired().exclude(pk__in=spare).order_by("lease_until", "pk")
         expired = list(lapsed.select_for_update(skip_locked=True))
     failpoint("rescue.read")
@@ -55,7 +55,7 @@ def database_started_at() -> datetime:
 
 
 def release_orphaned_batches(lease_seconds: float) -> int:
-    """Close the open batches of nodes without a living worker, so that another node takes who waited in them."""
+    """Close the open batches of nodes without a living worker, so that another node takes what waits in them."""
     alive = Worker.objects.alive(lease_seconds).values("node")
     orphaned = list(Batch.objects.filter(phase=PhaseName.STT).exclude(node__in=alive))
     for batch in orphaned:
@@ -69,12 +69,12 @@ def forget_dead_workers(lease_seconds: float) -> int:
     return silent.update(stopped_at=Now())
 
 
-def ask_others() -> dict[str, str]:
-    """Whoever keeps something of their own tidies up. Returns each one's error, empty if there was none."""
-    told = {}
+def run_others() -> dict[str, str]:
+    """Run the upkeep of other apps, receivers of `upkeep_due`. Returns each one's error, empty if there was none."""
+    errors = {}
     for receiver, failure in upkeep_due.send_robust(sender=Task):
         duty = getattr(receiver, "__name__", repr(receiver))
-        told[duty] = str(failure) if isinstance(failure, Exception) else ""
-        if told[duty]:
-            log.error("upkeep failed", duty=duty, error=told[duty])
-    return told
+        errors[duty] = str(failure) if isinstance(failure, Exception) else ""
+        if errors[duty]:
+            log.error("upkeep failed", duty=duty, error=errors[duty])
+    return errors

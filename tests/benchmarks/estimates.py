@@ -70,7 +70,7 @@ def cost(*, rounds: int, say: Callable[[str], None]) -> Table:
     from django.test.utils import CaptureQueriesContext
 
     from evaluations.live import messages
-    from queueing.forecast import play
+    from queueing.forecast import simulation
     from queueing.models import Forecast
     from queueing.worker import line_facts
     from queueing.worker.forecaster import forecast
@@ -98,7 +98,7 @@ def cost(*, rounds: int, say: Callable[[str], None]) -> Table:
         "a look without estimates": look_untold,
         "a look": look,
         "a forecast (a worker, every 2 s)": lambda: forecast(capacity),
-        "of which the play": lambda: play.play(found.line, found.nodes, found.lab),
+        "of which the simulation": lambda: simulation.simulate(found.line, found.nodes, found.lab),
     }
     took: dict[str, list[float]] = {name: [] for name in acts}
     queries: dict[str, int] = {}

@@ -1,4 +1,4 @@
-"""`python -m tests.chaos [PART …]`: all parts at their full length, or one as it is told; on servers of its own.
+"""`python -m tests.chaos [PART …]`: all parts at their full length, or one with its own options; on servers of its own.
 
 Exit status 1 if any of them found fault.
 """

@@ -36,7 +36,7 @@ class Process:
         self.world, self.name, self.chance = world, name, world.chance
         self.row = start_worker(name)
         self.jobs = Jobs(ENGINES, PATIENCE, wake=lambda: None, chance=self.chance)
-        self.heart = Heartbeat(
+        self.heartbeat = Heartbeat(
             self.row,
             every_seconds=1,
             lease_seconds=LEASE_SECONDS,
@@ -68,14 +68,14 @@ class Process:
             until(lambda: any(job.outcome.done() for job in self.jobs.running.values()))
             self.jobs.finish_ended()
 
-    def beat(self) -> None:
+    def send_heartbeat(self) -> None:
         for _ in range(self.chance.randint(1, 2)):
             until(lambda: bool(self.jobs) or self.left, "beats")
-            self.heart._send()
+            self.heartbeat._send()
 
 
 def play(scheduler: Scheduler, submissions: list[Any]) -> ScheduleWorld:
-    """One schedule, and a look at what it left."""
+    """One schedule, and a check of what it left."""
     world = enter(ScheduleWorld(scheduler, submissions))
     chance = scheduler.chance
     for number in range(chance.randint(1, 3)):
@@ -83,7 +83,7 @@ def play(scheduler: Scheduler, submissions: list[Any]) -> ScheduleWorld:
     processes = [Process(world, name) for name in ("A", "B")]
     for process in processes:
         scheduler.spawn(process.name, process.main)
-        scheduler.spawn(f"{process.name}.heart", process.beat, process=process.name)
+        scheduler.spawn(f"{process.name}.heartbeat", process.send_heartbeat, process=process.name)
     scheduler.spawn("C", lambda: keep_up(world, processes))
     scheduler.spawn("teacher", lambda: person(world))
     scheduler.spawn("time", lambda: time(world, processes))
@@ -100,7 +100,7 @@ def play(scheduler: Scheduler, submissions: list[Any]) -> ScheduleWorld:
 
 
 def keep_up(world: ScheduleWorld, processes: list[Process]) -> None:
-    """A third worker, which only looks after what the others left."""
+    """A third worker, which only does the upkeep of what the others left."""
     for _ in range(world.chance.randint(1, 2)):
         seen = world.counts["leases run out"]
         until(lambda seen=seen: world.counts["leases run out"] > seen or all(each.left for each in processes))  # type: ignore[misc]

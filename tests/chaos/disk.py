@@ -55,7 +55,7 @@ class Disk:
         for folder in sorted({change.folder for change in self.unsure}):
             changes = [change for change in self.unsure if change.folder == folder]
             for change in reversed(changes[chance.randint(0, len(changes)) :]):
-                with suppress(OSError):  # what it stood on is gone as well
+                with suppress(OSError):  # what it was on is lost as well
                     change.undo()
         for path in sorted(self.unwritten):
             if path.is_file():
@@ -65,7 +65,7 @@ class Disk:
 
     @contextmanager
     def watched(self) -> Iterator[None]:
-        """Within, every call of this process to change a file or ask the database is one of the disk's steps."""
+        """Within, every call of this process to change a file or query the database is one of the disk's steps."""
         self.dead = False
         with ExitStack() as patches:
             for name in ("rename", "unlink", "mkdir", "fsync"):

@@ -58,7 +58,7 @@ class Student:
 
 
 def play(scheduler: Scheduler, submissions: list[Any]) -> ScheduleWorld:
-    """One schedule, with a look after each crash."""
+    """One schedule, with a check after each crash."""
     world = enter(ScheduleWorld(scheduler, submissions))
     chance = scheduler.chance
     disk = Disk(scheduler, chance.choice((0.05, 0.15, 0.3)))
@@ -91,13 +91,13 @@ def _until_acknowledged(student: Student, disk: Disk, world: ScheduleWorld, stud
                 disk.scheduler.trace.append("--- killed")
         except Exception as error:
             world.scheduler.report(f"handing in raised {type(error).__name__}: {error}")
-        _look(world, students)
+        _check(world, students)
         if student.acknowledged or world.scheduler.problems:
             return
     world.scheduler.report("a file that was never acknowledged")
 
 
-def _look(world: ScheduleWorld, students: list[Student]) -> None:
+def _check(world: ScheduleWorld, students: list[Student]) -> None:
     """What is on record is whole, what has its final name is whole, what was acknowledged is on record."""
     report = world.scheduler.report
     rows = {row.pk: row for row in Submission.objects.filter(pk__in=[student.id for student in students])}

@@ -1,4 +1,4 @@
-"""Scenario: a node's worker with its phases, over a GPU that tells on it; uploads, people and kills meanwhile."""
+"""Scenario: a node's worker with its phases, over a GPU that reports overlaps; uploads, people and kills meanwhile."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class PhaseModel(OwnProcess):
         self.name = self.model = f"the model for {role}"
         self.loaded = False
         self.users = 0
-        self.lingers = 0  # how many more looks find it in memory although it was unloaded
+        self.lingers = 0  # how many more polls find it in memory although it was unloaded
 
     def load(self) -> None:
         pass_on(f"loads {self.role}")
@@ -141,7 +141,7 @@ class ChaosNode:
 
 
 def play(scheduler: Scheduler, submissions: list[Any]) -> ScheduleWorld:
-    """One schedule, and a look at what it left."""
+    """One schedule, and a check of what it left."""
     world = enter(ScheduleWorld(scheduler, submissions))
     node = ChaosNode(world)
     Phase.objects.filter(node=NODE).delete()

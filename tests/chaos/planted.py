@@ -168,7 +168,7 @@ def retry_without_a_cap() -> Iterator[None]:
 
 @fault("claims")
 def look_then_update() -> Iterator[None]:
-    """A claim reads who waits, and then updates by id, without a lock or a second look."""
+    """A claim reads who waits, and then updates by id, without a lock or a second check."""
     pick, claim = statements.pick, statements.claim
     with (
         patch.object(statements, "pick", lambda **kwargs: without(pick(**kwargs), "FOR UPDATE SKIP LOCKED")),
@@ -199,24 +199,24 @@ def flip_before_unload() -> Iterator[None]:
 
 
 @fault("phases")
-def look_then_call() -> Iterator[None]:
-    """What is claimed is decided by the phase as it was when the worker last looked."""
-    look, claim_all = WorkLoop._look, WorkLoop._claim_all
-    looked: dict[WorkLoop, PhaseName | None] = {}
+def poll_then_call() -> Iterator[None]:
+    """What is claimed is decided by the phase as it was when the worker last polled."""
+    poll, claim_all = WorkLoop._poll, WorkLoop._claim_all
+    polled: dict[WorkLoop, PhaseName | None] = {}
 
-    def look_and_remember(self: WorkLoop) -> Readiness:
-        looked[self] = self.coordinator.current
-        return look(self)
+    def poll_and_remember(self: WorkLoop) -> Readiness:
+        polled[self] = self.coordinator.current
+        return poll(self)
 
     def claim_from_memory(self: WorkLoop, **how: bool) -> bool:
-        now, self.coordinator.current = self.coordinator.current, looked.get(self)
+        now, self.coordinator.current = self.coordinator.current, polled.get(self)
         try:
             return claim_all(self, **how)
         finally:
             self.coordinator.current = now
 
     with (
-        patch.object(WorkLoop, "_look", look_and_remember),
+        patch.object(WorkLoop, "_poll", poll_and_remember),
         patch.object(WorkLoop, "_claim_all", claim_from_memory),
     ):
         yield

@@ -40,7 +40,7 @@ _mine = threading.local()
 
 
 class Killed(BaseException):
-    """The actor's process dies here: its transaction is rolled back, its memory is gone."""
+    """The actor's process dies here: its transaction is rolled back, its memory is lost."""
 
 
 class Actor:
@@ -59,7 +59,7 @@ class Actor:
 
 
 class Hand(threading.Thread):
-    """A thread that plays one actor after the other, and keeps its connection."""
+    """A thread that runs one actor after the other, and keeps its connection."""
 
     def __init__(self, number: int) -> None:
         super().__init__(name=f"hand-{number}", daemon=True)
@@ -112,7 +112,7 @@ def _label(sql: str, params: Sequence[Any] | None) -> str:
     if words[:2] == ["WITH", "moved"]:
         return "claim these"
     if words[:2] == ["WITH", "live"]:
-        return "look"
+        return "snapshot"
     table = _TABLE.search(sql)
     return " ".join([words[0].lower(), *([table[0]] if table else []), *(["for update"] if "FOR " in sql else [])])
 
@@ -148,7 +148,7 @@ def process_of_this_actor() -> str:
 
 
 class Pool:
-    """The hands, and the connection that looks who waits for whom."""
+    """The hands, and the connection that checks who waits for whom."""
 
     def __init__(self) -> None:
         self.hands = [Hand(number) for number in range(HANDS)]
@@ -310,8 +310,8 @@ class Scheduler:
             if error := hand.error:
                 hand.error = None
                 last = traceback.extract_tb(error.__traceback__)[-1]
-                said = f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error) else ''}"
-                self.report(f"{actor.name} raised {said} ({last.name})")
+                message = f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error) else ''}"
+                self.report(f"{actor.name} raised {message} ({last.name})")
 
     def _hear_of_locks(self) -> None:
         for actor in self.actors:

@@ -39,7 +39,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def faults_found(found: dict[str, Any], least: Mapping[str, int]) -> list[str]:
-    """What a storm's figures show to be wrong, in words."""
+    """What a storm's figures show to be wrong, as text."""
     worst, limit, injected = found["recovery_worst"], found["recovery_limit"], found["faults"]
     return [
         *(f"{found[name]} {name}" for name in NONE_OF if found[name]),
@@ -53,8 +53,8 @@ def faults_found(found: dict[str, Any], least: Mapping[str, int]) -> list[str]:
 
 
 def rehearse(*arguments: str, timeout: float | None = None) -> dict[str, Any]:
-    """The figures of `manage.py rehearse_lab`; its exit status must tell the same as they do."""
-    quiet = {"LOG_LEVEL": "CRITICAL", **os.environ}  # that workers lose their database is no news here
+    """The figures of `manage.py rehearse_lab`; its exit status must agree with them."""
+    quiet = {"LOG_LEVEL": "CRITICAL", **os.environ}  # that workers lose their database is expected here
     command = [sys.executable, "manage.py", "rehearse_lab", "--json", *arguments]
     done = subprocess.run(command, cwd=ROOT, env=quiet, stdout=subprocess.PIPE, text=True, timeout=timeout, check=False)
     found: dict[str, Any] = json.loads(done.stdout)

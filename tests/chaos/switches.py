@@ -1,4 +1,4 @@
-"""Hand-overs by the thousand, over a card that tells on them; what goes wrong in each is decided by the seed.
+"""Hand-overs by the thousand, over a card that reports overlaps; what goes wrong in each is decided by the seed.
 
 python -m tests.chaos switches                           # 10,000, and then each planted fault
 python -m tests.chaos switches --switches 500 --seed 11
@@ -55,7 +55,7 @@ TROUBLES = ("lost", "unknown", "not supported", "no driver", "hang")
 
 
 class Died(BaseException):
-    """The worker's process is gone."""
+    """The worker's process has ended."""
 
 
 class Rig(Protocol):
@@ -262,7 +262,7 @@ class Switching:
     def _somebody_comes_or_goes(self) -> None:
         """Another program takes a part of the card, or gives it back.
 
-        Never while ours is being given back: the device's figures can't tell its memory from ours that came back.
+        Never while ours is being released: the device's figures can't separate its memory from ours that came back.
         """
         holdings = self.card.look().holdings
         if not any(one.owner == "blender" for one in holdings):
@@ -282,7 +282,7 @@ class Switching:
             self._somebody_comes_or_goes()
 
     def _accept(self) -> None:
-        """A person looks at the blocked node, sees that nothing of ours is there, and says so."""
+        """A person checks the blocked node, sees that nothing of ours is there, and accepts it."""
         self.counts["accepted"] += 1
         Phase.accept_gpu_memory(node=NODE, by="chaos")
 
@@ -319,12 +319,12 @@ class Switching:
 
 
 def play(
-    switches: int, seed: int, *, rig: Callable[[FakeCard], Rig] = CardRig, patience: float | None = None
+    switches: int, seed: int, *, rig: Callable[[FakeCard], Rig] = CardRig, max_seconds: float | None = None
 ) -> SwitchesResult:
     """Hand over so many times, or until something is found.
 
     Args:
-        patience: seconds of real time after which it ends; None: as long as it takes.
+        max_seconds: seconds of real time after which it ends; None: as long as it takes.
     """
     result, clock, began = SwitchesResult(seed), SleepingClock(), time.monotonic()
     Phase.objects.filter(node=NODE).delete()
@@ -341,7 +341,7 @@ def play(
         node = Switching(card, rig(card), clock, result)
         for number in range(switches):
             node.switch(number)
-            if result.problems or (patience and time.monotonic() - began > patience):
+            if result.problems or (max_seconds and time.monotonic() - began > max_seconds):
                 break
         result.counts["MiB at most"] = card.look().most // MIB
     result.seconds = time.monotonic() - began
@@ -363,7 +363,7 @@ def no_verification() -> AbstractContextManager[object]:
 
 
 def no_wait() -> AbstractContextManager[object]:
-    """The memory is looked at, and then loading begins all the same."""
+    """The memory is read, and then loading begins all the same."""
 
     def look_once(self: Coordinator, target: PhaseName | None) -> str:
         self._still_held()

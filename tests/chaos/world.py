@@ -86,7 +86,7 @@ class ScheduleWorld:
             self.going[task.pk, stage] = self.chance.choice(WAYS)()
 
     def let_a_lease_run_out(self, task: int, *, silent: bool) -> bool:
-        """Time passes for the holder of `task`; `silent`: and nothing was heard of it for as long."""
+        """Time passes for the holder of `task`; `silent`: and it sent no heartbeat for as long."""
         found = execute(
             "UPDATE queueing_task SET lease_until = statement_timestamp() - interval '1 second' WHERE id = ("
             "SELECT id FROM queueing_task WHERE id = %s AND state = 'running' FOR UPDATE SKIP LOCKED"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from queueing.engines.base import Engine
 from queueing.exceptions import StageError
-from queueing.policy.memory_plan import AS_THEY_ARE, MemoryPlan
+from queueing.policy.memory_plan import DEFAULT_PLAN, MemoryPlan
 from queueing.worker.coordinator import Turn
 
 
@@ -15,7 +15,7 @@ from queueing.worker.coordinator import Turn
 class FakeOwner:
     """By default all models fit, nothing is left out, and nobody can free what is stuck."""
 
-    plan: Callable[[], MemoryPlan] = lambda: AS_THEY_ARE
+    plan: Callable[[], MemoryPlan] = lambda: DEFAULT_PLAN
     first: Callable[[], Turn] | None = None
     hurried: Callable[[], bool] = lambda: False
     left_out: Callable[[Engine], bool] = lambda engine: False

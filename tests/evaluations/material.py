@@ -17,7 +17,7 @@ from evaluations.live import messages
 from evaluations.models import Classroom, Evaluation, Form, Submission, Transcript
 from evaluations.stages.names import Stage
 from queueing.exceptions import StageError
-from queueing.forecast.promise import Estimate, PlaceInLine, Said
+from queueing.forecast.published import Estimate, PlaceInLine, Published
 from queueing.models import Forecast, Task, Worker
 
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'&"
@@ -57,8 +57,8 @@ def foretell(submission: Submission, low_seconds: float, high_seconds: float) ->
     task = submission.evaluation_task
     with Forecast.objects.renew(0) as row:
         assert row
-        said = Said(PlaceInLine(task.pk, 0, 0), Estimate(low_seconds, high_seconds))
-        row.say({**row.said, task.pk: said}, which_lab="lab-pc")
+        published = Published(PlaceInLine(task.pk, 0, 0), Estimate(low_seconds, high_seconds))
+        row.publish({**row.published, task.pk: published}, which_lab="lab-pc")
 
 
 def write_results(submission: Submission, *, text: str = "I like climbing.", **evaluation: Any) -> Evaluation:

@@ -66,20 +66,20 @@ def in_state(enqueue: Callable[..., Task], worker: Worker) -> Callable[[State], 
 def ready_to(enqueue: Callable[..., Task]) -> Callable[..., Task]:
     """A task that is through with transcription and waits for `stage`."""
 
-    def make(stage: Stage, said: str = "Hello, I am Ada. I like chess.") -> Task:
+    def make(stage: Stage, speech: str = "Hello, I am Ada. I like chess.") -> Task:
         task = enqueue()
         words = [
             {"text": word, "start": at * 0.4, "end": at * 0.4 + 0.3, "probability": 0.9}
-            for at, word in enumerate(said.split())
+            for at, word in enumerate(speech.split())
         ]
         Transcript.objects.create(
             submission_id=task.submission_id,
-            text=said,
+            text=speech,
             language="en",
             language_probability=1.0,
             duration=5.0,
             speech_seconds=4.0,
-            segments=[{"start": 0.0, "end": 3.0, "text": said, "no_speech_probability": 0.0, "words": words}],
+            segments=[{"start": 0.0, "end": 3.0, "text": speech, "no_speech_probability": 0.0, "words": words}],
             engine="test",
             model="test",
         )

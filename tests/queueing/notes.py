@@ -32,7 +32,7 @@ class Jot:
         if self.errors:
             raise self.errors.pop(0)
         prompt, options = Prompt("", "Take notes."), LanguageOptions()
-        return engines.language["rate"].write(prompt, options, tell=lambda piece: None, stop=stop).text
+        return engines.language["rate"].write(prompt, options, on_text=lambda piece: None, stop=stop).text
 
     def save(self, task: Task, result: str) -> None:
         self.saved.append(task.pk)

@@ -32,7 +32,7 @@ class UnusableAnswerError(ValueError):
 
 
 class InvalidAnswerError(UnusableAnswerError):
-    """It is not what was asked for; the message says how, in words the model can act on."""
+    """It is not what was requested; the message says how, so that the model can act on it."""
 
     code = "invalid_answer"
 
@@ -66,7 +66,7 @@ def validated(value: dict[str, Any], schema: JSONSchema) -> dict[str, Any]:
 
 
 def correction(fault: InvalidAnswerError) -> str:
-    """What a prompt ends with when it is asked once more."""
+    """What the prompt of the second request ends with."""
     return f"\n\nYour last answer was not valid: {fault}\nAnswer again with one JSON object that follows the schema."
 
 

@@ -1,10 +1,10 @@
 """Did the model see the beginning of its prompt?
 
-A server whose context is smaller than we were told drops a prompt's beginning, the instructions and the rubric, and
-answers well-formed nonsense without a word. So the prompt begins with a random code that the answer must repeat. The
+A server whose context is smaller than configured drops a prompt's beginning, the instructions and the rubric, and
+answers well-formed nonsense without an error. So the prompt begins with a random code that the answer must repeat. The
 field for it is free text: from an enum or a pattern the grammar would spell out the code whether it was seen or not.
 
-It costs some 30 tokens of prompt, 15 of answer, and the server's memory of an earlier prompt with the same beginning.
+It costs some 30 tokens of prompt, 15 of answer, and the server's cache of an earlier prompt with the same beginning.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ def _new() -> str:
 
 @dataclass(frozen=True, slots=True)
 class Canary:
-    """One ask's code. A new one for each: what a server remembers of the last ask can't answer for this one."""
+    """One request's code. A new one for each: what a server caches of the last request can't answer this one."""
 
     code: str = field(default_factory=_new)
 
     def ahead_of(self, prompt: Prompt) -> Prompt:
         """The prompt with the code at its head, whichever message that is."""
         # The code is not the first word: servers that cut keep a handful of tokens (Ollama 4) before the gap.
-        # So said, even a model of 135 million parameters copies it; told to copy a code "into the field", it does not.
+        # Worded so, even a model of 135 million parameters copies it; asked to copy a code "into the field", it fails.
         order = f'The field "{FIELD}" of your answer is "{self.code}".\n\n'
         if prompt.system:
             return Prompt(order + prompt.system, prompt.user)

@@ -20,7 +20,7 @@ from queueing.exceptions import Crashed, Infrastructure, Transient
 
 FACTORY = "queueing.engines.llm.embedded_server:LlamaServer"
 LOAD_SECONDS = 120.0
-DEATH_SECONDS = 2.0  # how long after its sockets broke a process may still seem to live
+DEATH_SECONDS = 10.0  # how long after its sockets broke a process may still seem alive
 POLL_SECONDS = 0.01
 
 
@@ -73,10 +73,10 @@ class EmbeddedLlama(OwnProcess):
             return served.generate(prompt, schema, options, stop=stop)
 
     def write(
-        self, prompt: Prompt, options: LanguageOptions, *, tell: Callable[[str], None], stop: Event
+        self, prompt: Prompt, options: LanguageOptions, *, on_text: Callable[[str], None], stop: Event
     ) -> WrittenText:
         with self._serving() as served:
-            return served.write(prompt, options, tell=tell, stop=stop)
+            return served.write(prompt, options, on_text=on_text, stop=stop)
 
     @contextmanager
     def _serving(self) -> Iterator[OpenAICompatible]:
@@ -101,7 +101,7 @@ class EmbeddedLlama(OwnProcess):
         }
 
     def _died(self) -> bool:
-        # The sockets break a moment before the process is seen to be gone.
+        # The sockets break a moment before the process has ended.
         give_up = monotonic() + DEATH_SECONDS
         while self._child.pid is not None:
             if monotonic() > give_up:

@@ -14,7 +14,7 @@ _MEMORY = re.compile(r"bad_alloc|failed to allocate|out of memory|cannot allocat
 class LlamaServer:
     """Listens from the moment it exists; ends with its process.
 
-    `facts` is the server's address. Whoever calls it must show `key`: other users of the machine and pages in a browser
+    `facts` is the server's address. Callers must send `key`: other users of the machine and pages in a browser
     reach loopback ports too.
     """
 

@@ -1,4 +1,4 @@
-"""What a model server's complaint means for the task: one table for all protocols."""
+"""What a model server's error means for the task: one table for all protocols."""
 
 from __future__ import annotations
 
@@ -26,29 +26,29 @@ _NOT_LOADED = re.compile(r"timed out waiting for .*runner|(unable to|failed to|e
 
 def refusal(status: int, text: str, *, missing: str) -> StageError:
     """The error for an HTTP status other than 200. `missing` says how to get the model."""
-    said = words(text)
+    message = error_text(text)
     if status == 404:
-        return Infrastructure(f"{missing} (The server said: {said})", code="model_missing")
+        return Infrastructure(f"{missing} (The server said: {message})", code="model_missing")
     if status in (401, 403):
-        return Infrastructure(f"The language model server refuses us (HTTP {status}): {said}", code="engine_refuses")
+        return Infrastructure(f"The language model server refuses us (HTTP {status}): {message}", code="engine_refuses")
     if status in (408, 429, 503):
-        busy = f"The language model server is busy or not ready (HTTP {status}): {said}"
+        busy = f"The language model server is busy or not ready (HTTP {status}): {message}"
         return Infrastructure(busy, code="engine_busy")
     if status > 500:
-        return unavailable(f"The language model server is not there (HTTP {status}): {said}")
-    return complaint(said, where=f"HTTP {status}")
+        return unavailable(f"The language model server is not there (HTTP {status}): {message}")
+    return complaint(message, where=f"HTTP {status}")
 
 
-def complaint(said: str, *, where: str) -> StageError:
-    """The error for a server's words, sent with a status of 400 or 500, or in the middle of an answer."""
-    message = f"The language model server reports an error ({where}): {said}"
-    if _TOO_LONG.search(said):
+def complaint(text: str, *, where: str) -> StageError:
+    """The error for a server's error text, sent with a status of 400 or 500, or in the middle of an answer."""
+    message = f"The language model server reports an error ({where}): {text}"
+    if _TOO_LONG.search(text):
         return Permanent(message, code="too_long_for_model")
-    if _MEMORY.search(said):
+    if _MEMORY.search(text):
         return OutOfMemory(message)
-    if _DIED.search(said):
+    if _DIED.search(text):
         return Crashed(message)
-    if _NOT_LOADED.search(said):
+    if _NOT_LOADED.search(text):
         return unavailable(message)
     return Transient(message)
 
@@ -63,8 +63,8 @@ def unfit(message: str) -> Infrastructure:
     return Infrastructure(message, code="engine_unfit")
 
 
-def words(text: str) -> str:
-    """The error's words out of a body: `{"error": "…"}`, `{"error": {"message": "…"}}`, or the text as it is.
+def error_text(text: str) -> str:
+    """The error's text out of a body: `{"error": "…"}`, `{"error": {"message": "…"}}`, or the text as it is.
 
     Newer Ollamas hand on their runner's body as a string: `{"error": "{\\"error\\": {\\"message\\": …"}`.
     """

@@ -1,4 +1,4 @@
-"""Ollama's own protocol: it can load, unload and say what is in memory, which its OpenAI-compatible one can't."""
+"""Ollama's own protocol: it can load, unload and list what is in memory, which its OpenAI-compatible one can't."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import Any, ClassVar
 
 from queueing.engines.base import ON_GPU_SHARE, Resident
 from queueing.engines.llm import faults, sizes, transport
-from queueing.engines.llm.asking import Ask
 from queueing.engines.llm.faults import unavailable
+from queueing.engines.llm.request import ModelRequest
 from queueing.engines.llm.served import Piece, ServedModel
 from queueing.exceptions import Infrastructure, StageError
 
@@ -20,14 +20,14 @@ OLDEST = (0, 17, 1)  # below it, anyone who reaches the port can read the server
 LOAD_SECONDS = 300.0
 LOST_SECONDS = 1800.0  # a load that takes longer lost its connection without a sign
 POLL_SECONDS = 0.1
-SIZE_SECONDS = 3.0  # how long a question for a model's size may take; it is asked at every hand-over
+SIZE_SECONDS = 3.0  # timeout of the query for a model's size, which is sent at every hand-over
 
 
 class Ollama(ServedModel):
     """A model that an Ollama server keeps in memory from `load` to `unload`."""
 
     name: ClassVar[str] = "ollama"
-    load_seconds = LOAD_SECONDS  # how long is waited for a model to load
+    load_seconds = LOAD_SECONDS  # timeout of a load
     unload_seconds = 5.0  # as long as Ollama itself waits for the memory; what takes longer, the hand-over waits for
 
     def __init__(
@@ -36,7 +36,7 @@ class Ollama(ServedModel):
         """`shares_gpu`: the server's memory is that of this node's GPU."""
         super().__init__(url, model, slots=slots, context_tokens=context_tokens, key=key)
         self.shares_gpu = shares_gpu
-        self._seen_bytes = 0  # what the server said it took, when it was last loaded
+        self._seen_bytes = 0  # what the server reported that it took, when it was last loaded
         self._size: sizes.Size | None = None
         self._lock = Lock()
         self._last_load: Future[None] | None = None
@@ -48,18 +48,18 @@ class Ollama(ServedModel):
         return self._seen_bytes or self._computed_bytes()
 
     def token_bytes(self) -> int:
-        # A whole that was seen can't be taken apart: nobody knows with how many slots the server laid it out.
+        # A measured total can't be split: it is unknown with how many slots the server laid it out.
         return 0 if self._seen_bytes or not self._size else self._size.token
 
     def _computed_bytes(self) -> int | None:
         try:
-            self._size = self._ask_size()
+            self._size = self._query_size()
         except StageError:
             self._size = None
             return None
         return self._size.with_slots(self.slots, self.context_tokens)
 
-    def _ask_size(self) -> sizes.Size:
+    def _query_size(self) -> sizes.Size:
         present = self._call("GET", "/api/tags", seconds=SIZE_SECONDS).get("models") or []
         files = next((entry["size"] for entry in self._ours(present) if entry.get("size")), None)
         if files is None:
@@ -83,7 +83,7 @@ class Ollama(ServedModel):
         self._must_not_be_loading()
         if self._held():
             self._keep_alive(0)
-            # The reply comes before the memory is free: only the list of what is loaded tells.
+            # The reply comes before the memory is free: only the list of what is loaded shows that.
             self._wait_until_gone()
 
     def resident(self) -> tuple[Resident, ...]:
@@ -91,7 +91,7 @@ class Ollama(ServedModel):
 
     def _held(self) -> list[dict[str, Any]]:
         """What the server keeps in memory. One that is not running keeps nothing, so that others may load; one that
-        can't be asked for any other reason is an error: it may well hold the GPU."""
+        can't be reached for any other reason is an error: it may well hold the GPU."""
         try:
             return self._loaded()
         except Infrastructure as error:
@@ -102,7 +102,7 @@ class Ollama(ServedModel):
     def _must_be_safe(self) -> None:
         version = str(self._call("GET", "/api/version").get("version", ""))
         numbers = tuple(int(digits) for digits in re.findall(r"\d+", version)[:3])
-        # Built from source it calls itself 0.0.0.
+        # Built from source it reports 0.0.0.
         if numbers < OLDEST and numbers != (0, 0, 0):
             oldest = ".".join(map(str, OLDEST))
             raise faults.unfit(f"Ollama {version or '(no version)'} has known holes: update it to {oldest} or newer.")
@@ -140,8 +140,8 @@ class Ollama(ServedModel):
 
     def _keep_alive(self, pin: int, *, seconds: float | None = None) -> None:
         """Without a prompt, this loads the model and keeps it (-1), or unloads it (0)."""
-        question = {"model": self.model, "keep_alive": pin, "stream": False, "options": self._runner_options()}
-        self._call("POST", "/api/generate", question, seconds=seconds)
+        body = {"model": self.model, "keep_alive": pin, "stream": False, "options": self._runner_options()}
+        self._call("POST", "/api/generate", body, seconds=seconds)
 
     def _wait_until_gone(self) -> None:
         give_up = monotonic() + self.unload_seconds
@@ -151,9 +151,9 @@ class Ollama(ServedModel):
             sleep(POLL_SECONDS)
 
     async def _make_ready(self) -> None:
-        """Only a loaded model is asked, and one that has not slipped off the GPU since the last call."""
+        """Only a loaded model gets a request, and only if it has not slipped off the GPU since the last call."""
         listed = await self._listed()
-        # One that somebody else loaded with another context would be loaded anew by the question itself.
+        # One that somebody else loaded with another context would be loaded anew by the request itself.
         if not any(entry.get("context_length", self.context_tokens) == self.context_tokens for entry in listed):
             await asyncio.wrap_future(self._loading())
             listed = await self._listed()
@@ -184,8 +184,8 @@ class Ollama(ServedModel):
         return transport.run(self._listed())
 
     async def _listed(self) -> list[dict[str, Any]]:
-        """What Ollama says it keeps of ours."""
-        return self._ours((await self._asked("GET", "/api/ps")).get("models") or [])
+        """What Ollama reports that it keeps of ours."""
+        return self._ours((await self._query("GET", "/api/ps")).get("models") or [])
 
     def _ours(self, models: list[dict[str, Any]]) -> list[dict[str, Any]]:
         names = {self.model, f"{self.model}:latest"}
@@ -195,11 +195,11 @@ class Ollama(ServedModel):
         # The same in every request: another num_ctx makes Ollama load the model anew.
         return {"num_ctx": self.context_tokens}
 
-    def _request(self, ask: Ask) -> tuple[str, dict[str, Any]]:
+    def _encode(self, request: ModelRequest) -> tuple[str, dict[str, Any]]:
         return "/api/chat", {
             "model": self.model,
-            "messages": self._messages(ask.prompt),
-            **({"format": ask.schema} if ask.schema is not None else {}),
+            "messages": self._messages(request.prompt),
+            **({"format": request.schema} if request.schema is not None else {}),
             "stream": True,
             "keep_alive": -1,
             # Say so when the prompt or the answer doesn't fit, instead of dropping its beginning.
@@ -207,16 +207,16 @@ class Ollama(ServedModel):
             "shift": False,
             "options": {
                 **self._runner_options(),
-                "num_predict": ask.options.max_tokens,
-                "temperature": ask.options.temperature,
-                "seed": ask.options.seed,
+                "num_predict": request.options.max_tokens,
+                "temperature": request.options.temperature,
+                "seed": request.options.seed,
             },
         }
 
     def _read(self, line: bytes) -> Piece | None:
         event = transport.json_object(line)
         if event.get("error"):
-            raise faults.complaint(faults.words(line.decode("utf-8", "replace")), where="in mid-answer")
+            raise faults.complaint(faults.error_text(line.decode("utf-8", "replace")), where="in mid-answer")
         return Piece(
             text=(event.get("message") or {}).get("content") or "",
             finish=(event.get("done_reason") or "stop") if event.get("done") else None,

@@ -9,11 +9,11 @@ import httpx
 
 from queueing.engines.base import Prompt, Resident
 from queueing.engines.llm import faults, transport
-from queueing.engines.llm.asking import Ask
+from queueing.engines.llm.request import ModelRequest
 from queueing.engines.llm.served import Piece, ServedModel
 from queueing.exceptions import Infrastructure, StageError
 
-LOAD_SECONDS = 300.0  # a server that says "still loading" is waited for this long
+LOAD_SECONDS = 300.0  # timeout for a server that reports "still loading"
 POLL_SECONDS = 0.2
 
 
@@ -57,7 +57,7 @@ class OpenAICompatible(ServedModel):
         return ()
 
     def _wait_until_ready(self) -> None:
-        # llama.cpp and vLLM answer /health with 503 while they load; servers without it say 404.
+        # llama.cpp and vLLM answer /health with 503 while they load; servers without it answer 404.
         give_up = monotonic() + LOAD_SECONDS
         while transport.run(self._exchange("GET", "/health"))[0] == 503:
             if monotonic() > give_up:
@@ -70,7 +70,7 @@ class OpenAICompatible(ServedModel):
         return {str(name) for model in models for name in (model.get("id"), *(model.get("aliases") or ())) if name}
 
     def _slots_served(self) -> int | None:
-        """How many answers the server gives at once, if it tells: llama.cpp does. What is beyond would wait there,
+        """How many answers the server gives at once, if it reports that: llama.cpp does. More calls would wait there,
         claimed and doing nothing."""
         try:
             total = self._call("GET", "/props").get("total_slots")
@@ -93,15 +93,15 @@ class OpenAICompatible(ServedModel):
             return count
         return len(tokens) if isinstance(tokens := counted.get("tokens"), list) else None
 
-    def _request(self, ask: Ask) -> tuple[str, dict[str, Any]]:
-        form = {"name": "answer", "strict": True, "schema": ask.schema}
+    def _encode(self, request: ModelRequest) -> tuple[str, dict[str, Any]]:
+        form = {"name": "answer", "strict": True, "schema": request.schema}
         return "/v1/chat/completions", {
             "model": self.model,
-            "messages": self._messages(ask.prompt),
-            **({"response_format": {"type": "json_schema", "json_schema": form}} if ask.schema is not None else {}),
-            "max_tokens": ask.options.max_tokens,
-            "temperature": ask.options.temperature,
-            "seed": ask.options.seed,
+            "messages": self._messages(request.prompt),
+            **({"response_format": {"type": "json_schema", "json_schema": form}} if request.schema is not None else {}),
+            "max_tokens": request.options.max_tokens,
+            "temperature": request.options.temperature,
+            "seed": request.options.seed,
             "stream": True,
             "stream_options": {"include_usage": True},
         }
@@ -113,7 +113,7 @@ class OpenAICompatible(ServedModel):
             return None  # a comment that keeps the connection alive, an event's name, or the end
         event = transport.json_object(data)
         if field == b"error" or event.get("error"):
-            raise faults.complaint(faults.words(data.decode("utf-8", "replace")), where="in mid-answer")
+            raise faults.complaint(faults.error_text(data.decode("utf-8", "replace")), where="in mid-answer")
         return _piece(event)
 
     def _missing(self) -> str:

@@ -15,9 +15,9 @@ import httpx
 from queueing.engines.base import Generation, JSONSchema, LanguageOptions, Prompt, WrittenText
 from queueing.engines.llm import answers, faults, transport
 from queueing.engines.llm.answers import UnusableAnswerError
-from queueing.engines.llm.asking import Ask, Question, Reply
 from queueing.engines.llm.canary import Canary
 from queueing.engines.llm.pace import AnswerPace
+from queueing.engines.llm.request import ModelRequest, Question, Reply
 from queueing.exceptions import Permanent, Transient
 
 T = TypeVar("T")
@@ -34,7 +34,7 @@ class Piece:
     output_tokens: int = 0
 
     def then(self, piece: Piece) -> Piece:
-        """What both said of the answer's end."""
+        """Both pieces' facts about the answer's end."""
         return Piece(
             "",
             piece.finish or self.finish,
@@ -43,16 +43,16 @@ class Piece:
         )
 
 
-def _nobody(_piece: str) -> None:
-    """Nobody wants to see the pieces."""
+def _ignore(_piece: str) -> None:
+    """Ignore the pieces."""
 
 
 class ServedModel(ABC):
-    """The call from prompt to valid answer; a protocol says how to ask and how to read a line."""
+    """The call from prompt to valid answer; a protocol defines how to encode a request and how to read a line."""
 
     name: ClassVar[str]
     simulated: ClassVar[bool] = False
-    control_seconds = 10.0  # for questions a server answers at once: which models, what is loaded
+    control_seconds = 10.0  # for queries that a server answers at once: which models, what is loaded
 
     def __init__(
         self, url: str, model: str, *, slots: int, context_tokens: int, key: str = "", cuts_prompts: bool = True
@@ -62,7 +62,7 @@ class ServedModel(ABC):
         self.slots = slots
         self.context_tokens = context_tokens  # of each slot: prompt and answer together
         self._key = key
-        self._cuts_prompts = cuts_prompts  # it may drop what doesn't fit without a word
+        self._cuts_prompts = cuts_prompts  # it may drop what doesn't fit without an error
 
     @property
     def server(self) -> str:
@@ -89,10 +89,10 @@ class ServedModel(ABC):
         )
 
     def write(
-        self, prompt: Prompt, options: LanguageOptions, *, tell: Callable[[str], None], stop: Event
+        self, prompt: Prompt, options: LanguageOptions, *, on_text: Callable[[str], None], stop: Event
     ) -> WrittenText:
         began = monotonic()
-        reply = self._run(lambda http: self._write(http, Ask(prompt, options), tell), options, stop)
+        reply = self._run(lambda http: self._write(http, ModelRequest(prompt, options), on_text), options, stop)
         return WrittenText(
             reply.text, self.model, reply.finish, reply.prompt_tokens, reply.output_tokens, monotonic() - began
         )
@@ -113,48 +113,50 @@ class ServedModel(ABC):
             raise Transient(late, code="too_slow") from None
 
     async def _generate(self, http: httpx.AsyncClient, question: Question) -> tuple[dict[str, Any], list[Reply]]:
-        await self._must_fit(http, question.ask())
-        first = await self._answer(http, question.ask())
+        await self._must_fit(http, question.request())
+        first = await self._answer(http, question.request())
         try:
             return question.value(first), [first]
         except UnusableAnswerError as fault:
             again = question.again(fault, first, context_tokens=self.context_tokens)
             if again is None:
                 raise _unusable(fault, asks=1) from fault
-        second = await self._answer(http, again.ask())
+        second = await self._answer(http, again.request())
         try:
             return again.value(second), [first, second]
         except UnusableAnswerError as fault:
             raise _unusable(fault, asks=2) from fault
 
-    async def _write(self, http: httpx.AsyncClient, ask: Ask, tell: Callable[[str], None]) -> Reply:
-        await self._must_fit(http, ask)
-        reply = await self._answer(http, ask, tell)
+    async def _write(self, http: httpx.AsyncClient, request: ModelRequest, on_text: Callable[[str], None]) -> Reply:
+        await self._must_fit(http, request)
+        reply = await self._answer(http, request, on_text)
         try:
-            ask.must_be_seen_whole(reply)
+            request.must_be_seen_whole(reply)
         except UnusableAnswerError as fault:
             raise _unusable(fault, asks=1) from fault
         return reply
 
-    async def _must_fit(self, http: httpx.AsyncClient, ask: Ask) -> None:
-        """A server that cuts the prompt to fit says nothing: refuse first what might not fit."""
-        room = self.context_tokens - ask.options.max_tokens
-        tokens = answers.most_tokens(ask.prompt)
+    async def _must_fit(self, http: httpx.AsyncClient, request: ModelRequest) -> None:
+        """A server that cuts the prompt to fit reports nothing: refuse first what might not fit."""
+        room = self.context_tokens - request.options.max_tokens
+        tokens = answers.most_tokens(request.prompt)
         if tokens > room:
-            counted = await self._count(http, ask.prompt)
+            counted = await self._count(http, request.prompt)
             tokens = tokens if counted is None else counted + answers.TEMPLATE_TOKENS
         if tokens > room:
             raise Permanent(
-                f"A prompt of up to {tokens} tokens and an answer of {ask.options.max_tokens} exceed the "
+                f"A prompt of up to {tokens} tokens and an answer of {request.options.max_tokens} exceed the "
                 f"{self.context_tokens} tokens of {self.model}'s context.",
                 code="too_long_for_model",
             )
 
-    async def _answer(self, http: httpx.AsyncClient, ask: Ask, tell: Callable[[str], None] = _nobody) -> Reply:
-        path, body = self._request(ask)
-        answer = answers.GrowingAnswer(ask.options)
+    async def _answer(
+        self, http: httpx.AsyncClient, request: ModelRequest, on_text: Callable[[str], None] = _ignore
+    ) -> Reply:
+        path, body = self._encode(request)
+        answer = answers.GrowingAnswer(request.options)
         last = Piece()
-        async with AnswerPace(ask.options).kept() as pace, http.stream("POST", path, json=body) as response:
+        async with AnswerPace(request.options).kept() as pace, http.stream("POST", path, json=body) as response:
             if response.status_code != 200:
                 raise faults.refusal(response.status_code, await transport.body(response), missing=self._missing())
             async for line in transport.lines(response):
@@ -163,22 +165,22 @@ class ServedModel(ABC):
                     answer.add(piece.text)
                     last = last.then(piece)
                     if piece.text:
-                        tell(piece.text)
+                        on_text(piece.text)
         if not last.finish:
             raise faults.unavailable(f"The language model server at {self.url} ended its stream in mid-answer.")
         return Reply(answer.text, last.finish, last.prompt_tokens, last.output_tokens)
 
-    async def _make_ready(self) -> None:  # noqa: B027 - most servers are ready, or say that they aren't
-        """What must be so before a question is asked."""
+    async def _make_ready(self) -> None:  # noqa: B027 - most servers are ready, or report that they aren't
+        """What must hold before a request is sent."""
 
     def _call(self, method: str, path: str, body: Body = None, *, seconds: float | None = None) -> dict[str, Any]:
-        """`_asked`, from a thread that has no event loop."""
-        return transport.run(self._asked(method, path, body, seconds=seconds))
+        """`_query`, from a thread that has no event loop."""
+        return transport.run(self._query(method, path, body, seconds=seconds))
 
-    async def _asked(
+    async def _query(
         self, method: str, path: str, body: Body = None, *, seconds: float | None = None
     ) -> dict[str, Any]:
-        """Ask the server about itself, or to do something; the JSON object that it answers."""
+        """Query the server about itself, or to do something; the JSON object that it answers."""
         status, text = await self._exchange(method, path, body, seconds=seconds)
         if status != 200:
             raise faults.refusal(status, text, missing=self._missing())
@@ -197,7 +199,7 @@ class ServedModel(ABC):
                 ):
                     return response.status_code, await transport.body(response)
         except TimeoutError:
-            # Late with what it should know at once: the server's fault, not a task's.
+            # Late with what it should answer at once: the server's fault, not a task's.
             raise faults.unavailable(f"The language model server at {self.url} is silent for {seconds:g} s.") from None
 
     def _messages(self, prompt: Prompt) -> list[dict[str, str]]:
@@ -209,12 +211,12 @@ class ServedModel(ABC):
         return None
 
     @abstractmethod
-    def _request(self, ask: Ask) -> tuple[str, dict[str, Any]]:
+    def _encode(self, request: ModelRequest) -> tuple[str, dict[str, Any]]:
         """Path and JSON body of the request for a streamed answer."""
 
     @abstractmethod
     def _read(self, line: bytes) -> Piece | None:
-        """One line of the stream; None when it says nothing. Raises the error that the line reports."""
+        """One line of the stream; None when it holds nothing of the answer. Raises the error that the line reports."""
 
     @abstractmethod
     def _missing(self) -> str:

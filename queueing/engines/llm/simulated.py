@@ -1,4 +1,4 @@
-"""A language model that isn't there: answers of the right form, as slow and as faulty as it is told to be."""
+"""A simulated language model: answers of the right form, as slow and as faulty as configured."""
 
 from __future__ import annotations
 
@@ -61,14 +61,14 @@ class SimulatedLanguage(OwnProcess):
         return Generation(value, self.model, answers.most_tokens(prompt), len(str(value)) // 4, monotonic() - began, 1)
 
     def write(
-        self, prompt: Prompt, options: LanguageOptions, *, tell: Callable[[str], None], stop: Event
+        self, prompt: Prompt, options: LanguageOptions, *, on_text: Callable[[str], None], stop: Event
     ) -> WrittenText:
         began = monotonic()
         self._work(prompt, options, stop)
         words = ["This", "answer", "is", "simulated:", "no", "model", "has", "read", "the", "question."]
         kept = [word if number == 0 else f" {word}" for number, word in enumerate(words[: options.max_tokens])]
         for word in kept:
-            tell(word)
+            on_text(word)
         finish = "stop" if len(kept) == len(words) else "length"
         return WrittenText(
             "".join(kept), self.model, finish, answers.most_tokens(prompt), len(kept), monotonic() - began

@@ -1,4 +1,4 @@
-"""What an Ollama model takes of a GPU, from what the server says about it before it is loaded. Bytes throughout.
+"""What an Ollama model takes of a GPU, from what the server reports about it before it is loaded. Bytes throughout.
 
 `weights + driver + step + token × context × slots`. Ollama lays out the cache of all slots when it loads the model.
 Each term is what it takes at most: all layers on the GPU, a cache in 16 bits, no flash attention. Once the model has
@@ -52,9 +52,9 @@ def size_of(weights: int, facts: Mapping[str, Any], context_tokens: int) -> Size
     return Size(weights + DRIVER_BYTES + step, kept * (key + value) * CACHE_ELEMENT_BYTES, most_tokens)
 
 
-def _heads_kept(said: Any, heads: int, layers: int) -> int:
+def _heads_kept(reported: Any, heads: int, layers: int) -> int:
     """Heads in the cache, of all layers. Ollama leaves long lists out: then there are as many as there can be."""
-    return sum(said) if isinstance(said, list) and said else (said or heads) * layers
+    return sum(reported) if isinstance(reported, list) and reported else (reported or heads) * layers
 
 
 def _step(heads: int, width: int, vocabulary: Any, context_tokens: int) -> int:

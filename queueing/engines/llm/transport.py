@@ -57,7 +57,7 @@ async def _bounded(work: Coroutine[Any, Any, T], seconds: float | None, stop: Ev
     finally:
         task.cancel()
         stopped.cancel()
-        # Errors of an abandoned call are looked at, so that they aren't logged as lost.
+        # Errors of an abandoned call are retrieved, so that they aren't logged as lost.
         await asyncio.gather(task, stopped, return_exceptions=True)
 
 
@@ -92,7 +92,7 @@ def _trusted() -> ssl.SSLContext:
 
 @contextmanager
 def naming_faults(url: str) -> Iterator[None]:
-    """What httpx raises, as Infrastructure with the words that help."""
+    """What httpx raises, as Infrastructure with a message that helps."""
     try:
         yield
     except (httpx.ConnectError, httpx.ConnectTimeout) as fault:
@@ -104,7 +104,7 @@ def naming_faults(url: str) -> Iterator[None]:
 
 
 def refused(error: BaseException) -> bool:
-    """Whether, at the bottom of it, nobody listens at the address: the server is not running."""
+    """Whether the root cause is that nothing listens at the address: the server is not running."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, ConnectionRefusedError) or getattr(cause, "errno", None) == errno.ECONNREFUSED:
@@ -148,7 +148,7 @@ async def body(response: httpx.Response) -> str:
 
 
 def json_object(text: str | bytes) -> dict[str, Any]:
-    """What a server said about itself or its work (not what a model wrote: that is `answers.check`).
+    """What a server reports about itself or its work (not what a model wrote: that is `answers.check`).
 
     Raises:
         Infrastructure: it is not a JSON object, so this is not the kind of server it was taken for.

@@ -76,7 +76,7 @@ def convert(source: Path, target: Path) -> None:
     Raises:
         Infrastructure: `source` is no CTranslate2 Whisper model, or `target` can't be written.
     """
-    import torch  # it takes seconds and gigabytes; only this path wants it
+    import torch  # it takes seconds and gigabytes; only this path needs it
 
     weights = read_weights(source / "model.bin")
     checkpoint = {

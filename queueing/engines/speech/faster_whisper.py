@@ -35,7 +35,7 @@ PRECISIONS = {"cpu": ("int8", "float32"), "cuda": ("float16", "int8_float16", "i
 WEIGHT_BYTES = {"float32": 4, "float16": 2, "int8_float32": 1, "int8_float16": 1, "int8": 1}
 # Windows decoded at once. For each token a GPU reads all weights, for eight windows as for one; a CPU is busy with one.
 WINDOWS = {"cpu": 1, "cuda": 8}
-UNREPEATED_TOKENS = 5  # no run of so many is said twice when a window is decoded again: that ends any loop
+UNREPEATED_TOKENS = 5  # no run of so many occurs twice when a window is decoded again: that ends any loop
 SENTENCE_ENDS = (".", "?", "!")
 
 Clip = tuple[int, int]  # samples from, to
@@ -85,17 +85,17 @@ class _FasterWhisper(Transcriber):
         list(segments)
 
     def decode(self, samples: Samples, hints: Sequence[str], done: Callable[[float], None]) -> Decoding:
-        told = {
+        options = {
             **self.options(),
             "log_prob_threshold": UNSURE_LOG_PROBABILITY,
             "hotwords": fitting(hints, self._tokens),
         }
         if len(samples) > WINDOW:
-            return self._decode_many(samples, told)
-        segments, info = self.model.transcribe(samples, language=self.only_language, **told)
+            return self._decode_many(samples, options)
+        segments, info = self.model.transcribe(samples, language=self.only_language, **options)
         return Decoding(info.language, info.language_probability, map(asdict, segments))
 
-    def _decode_many(self, samples: Samples, told: Mapping[str, Any]) -> Decoding:
+    def _decode_many(self, samples: Samples, options: Mapping[str, Any]) -> Decoding:
         """In windows cut at pauses, several at once; those that did not go well again, one by one.
 
         Whisper's own way through a long file leaps to the last time that the model wrote down, and small models write
@@ -103,12 +103,14 @@ class _FasterWhisper(Transcriber):
         7.1 s of a core, this way 0.24 % and 6.7 s. Windows cut at pauses, but with the model's times: 5.7 %.
         """
         clips = windows(samples)
-        segments, info = self._decode_clips(samples, clips, {**told, "language": self.only_language})
-        again = {**told, "language": info.language, "no_repeat_ngram_size": UNREPEATED_TOKENS}
-        return Decoding(info.language, info.language_probability, self._second_look(samples, segments, clips, again))
+        segments, info = self._decode_clips(samples, clips, {**options, "language": self.only_language})
+        again = {**options, "language": info.language, "no_repeat_ngram_size": UNREPEATED_TOKENS}
+        return Decoding(
+            info.language, info.language_probability, self._decode_doubtful(samples, segments, clips, again)
+        )
 
-    def _second_look(
-        self, samples: Samples, segments: Iterable[Any], clips: Sequence[Clip], told: Mapping[str, Any]
+    def _decode_doubtful(
+        self, samples: Samples, segments: Iterable[Any], clips: Sequence[Clip], options: Mapping[str, Any]
     ) -> Iterator[Heard]:
         for window in map(asdict, segments):
             if window["compression_ratio"] <= LOOP_RATIO and window["avg_logprob"] >= UNSURE_LOG_PROBABILITY:
@@ -116,11 +118,11 @@ class _FasterWhisper(Transcriber):
                 continue
             frame = SAMPLE_RATE / self.model.frames_per_second
             clip = min(clips, key=lambda clip: abs(clip[0] - window["seek"] * frame))
-            once_more, _ = self._decode_clips(samples, [clip], told)
+            once_more, _ = self._decode_clips(samples, [clip], options)
             for one in once_more:
                 yield from sentences(asdict(one))
 
-    def _decode_clips(self, samples: Samples, clips: Sequence[Clip], told: Mapping[str, Any]) -> tuple[Any, Any]:
+    def _decode_clips(self, samples: Samples, clips: Sequence[Clip], options: Mapping[str, Any]) -> tuple[Any, Any]:
         from faster_whisper import BatchedInferencePipeline
 
         segments, info = BatchedInferencePipeline(self.model).transcribe(
@@ -128,7 +130,7 @@ class _FasterWhisper(Transcriber):
             batch_size=self.facts.windows,
             clip_timestamps=[{"start": begin / SAMPLE_RATE, "end": end / SAMPLE_RATE} for begin, end in clips],
             without_timestamps=True,
-            **told,
+            **options,
         )
         return segments, info
 

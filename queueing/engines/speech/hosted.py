@@ -17,7 +17,7 @@ from queueing.engines.speech.transcriber import Thrift
 from queueing.engines.speech.voice import WINDOW
 from queueing.exceptions import Infrastructure, OutOfMemory
 
-STALL_SECONDS = 60.0  # the least time without progress that counts as hung
+STALL_SECONDS = 60.0  # the minimum time without progress that counts as hung
 STALL_FACTOR = 4.0  # and this many times the audio's length: four times slower than speech is hung as well
 
 # What the driver puts there for programs that want a GPU: NVIDIA's own, and Windows' for Linux inside of it.
@@ -25,7 +25,7 @@ DRIVERS = (Path("/dev/nvidiactl"), Path("/dev/dxg"))
 
 
 def cuda_is_possible(device: str) -> bool:
-    """Whether a child on this device ("auto", "cpu", "cuda") may come to use a GPU. Asks no CUDA library: merely asking
+    """Whether a child on this device ("auto", "cpu", "cuda") may come to use a GPU. Calls no CUDA library: that alone
     would take memory of the GPU in this process."""
     if device == "auto":
         hidden = os.environ.get("CUDA_VISIBLE_DEVICES", "0") in ("", "-1")
@@ -67,7 +67,7 @@ class HostedSpeech(OwnProcess, ABC):
         self.wall_budget_seconds, self.stall_seconds = wall_budget_seconds, stall_seconds
         self.cache = cache or default_cache()
         self.thrift = Thrift.NONE
-        self._tried: list[str] = []  # what memory ran out with, in words
+        self._tried: list[str] = []  # what memory ran out with, as text
         self._child = EngineChild(self.factory)
 
     @abstractmethod
@@ -111,9 +111,9 @@ class HostedSpeech(OwnProcess, ABC):
         deadline, onward = time.monotonic() + self.wall_budget_seconds, _never_falling(progress)
         still = max(self.stall_seconds, STALL_FACTOR * len(samples) / SAMPLE_RATE)
         while True:
-            patience = CallTimeouts(deadline - time.monotonic(), still)
+            timeouts = CallTimeouts(deadline - time.monotonic(), still)
             try:
-                speech = self._child.call(method, samples, *arguments, progress=onward, stop=stop, patience=patience)
+                speech = self._child.call(method, samples, *arguments, progress=onward, stop=stop, timeouts=timeouts)
             except OutOfMemory as error:
                 self._be_thriftier(error, batched=len(samples) > WINDOW)
                 self.load()
@@ -137,7 +137,7 @@ class HostedSpeech(OwnProcess, ABC):
 
 
 def _never_falling(progress: Progress) -> Progress:
-    """The same audio may be begun again; what was told of it stays told."""
+    """The same audio may be begun again: progress that was reported is not taken back."""
     furthest = 0.0
 
     def onward(done: float, total: float) -> None:

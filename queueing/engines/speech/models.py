@@ -13,7 +13,7 @@ from pathlib import Path
 from queueing.engines.weights import Packaged, locate, verify
 from queueing.exceptions import Infrastructure
 
-NEEDED = ("model.bin", "config.json", "tokenizer.json")  # without the last one faster-whisper asks a hub for it
+NEEDED = ("model.bin", "config.json", "tokenizer.json")  # without the last one faster-whisper queries a hub for it
 
 
 PACKAGED = {

@@ -144,7 +144,7 @@ def _read(path: Path, device: str) -> Any:
 
 
 def _set_alignment_heads(model: Any, path: Path, heads: list[list[int]] | None) -> None:
-    """Name the attention heads that follow the audio: words' times are read off them."""
+    """Name the attention heads that follow the audio: words' times are read from them."""
     import torch
     from whisper import _ALIGNMENT_HEADS
 

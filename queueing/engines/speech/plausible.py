@@ -1,4 +1,4 @@
-"""What of a model's text to believe. Whisper's two ways of lying are sentences over silence and endless repetition."""
+"""Which of a model's text to keep. Whisper hallucinates in two ways: sentences over silence, and endless repetition."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def compression_ratio(text: str) -> float:
 
 
 def repeated_share(text: str) -> float:
-    """How much of the text's runs of three words was said before in it; 0 for a text too short to tell."""
+    """How much of the text's runs of three words occurs earlier in it; 0 for a text too short to judge."""
     words = re.findall(r"\w+", text.casefold())
     triples = list(zip(words, words[1:], words[2:], strict=False))
     return 1 - len(set(triples)) / len(triples) if len(words) >= LOOP_WORDS else 0.0

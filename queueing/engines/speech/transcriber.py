@@ -38,7 +38,7 @@ class Thrift(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class DeviceFacts:
-    """What the loaded model tells of itself."""
+    """What the loaded model reports about itself."""
 
     device: str  # "cpu", "cuda:0"
     precision: str  # of the arithmetic: "int8", "float16", "float32", …
@@ -90,7 +90,7 @@ class Transcriber(ABC):
         """Run the model over speech; call `done(seconds)` on the way if it is not seen from the segments."""
 
     def options(self) -> dict[str, Any]:
-        """What both libraries are told, by the names that they share."""
+        """The options of both libraries, by the names that they share."""
         return {
             "beam_size": self.beams,
             "best_of": self.beams,
@@ -174,7 +174,7 @@ def default_threads() -> int:
 
 @contextmanager
 def device_errors() -> Iterator[None]:
-    """What CTranslate2 and torch say in a RuntimeError, as errors that end the process: that alone heals CUDA."""
+    """What CTranslate2 and torch raise as RuntimeError, as errors that end the process: only that resets CUDA."""
     try:
         yield
     except RuntimeError as error:

@@ -19,7 +19,7 @@ from queueing.engines.base import SAMPLE_RATE, Samples
 # Fine enough to count the seconds of speech: a cough is none, a breath between two words is some.
 FINE = {"min_speech_duration_ms": 250, "min_silence_duration_ms": 300, "speech_pad_ms": 0}
 BETWEEN_WORDS = {"min_silence_duration_ms": 100, "speech_pad_ms": 0}
-WINDOW = 30 * SAMPLE_RATE  # samples that Whisper looks at at once
+WINDOW = 30 * SAMPLE_RATE  # samples that Whisper decodes at once
 PAD_SECONDS = 0.4  # kept on both sides, or Whisper misses a soft first sound
 GAP_SECONDS = 2.0  # a shorter pause stays in: Whisper ends its sentences by them
 
@@ -34,7 +34,7 @@ class Voice:
         return np.concatenate([samples[begin:end] for begin, end in self.stretches])
 
     def original(self, seconds: float, *, within: float) -> float:
-        """Where a time in the joined audio lies in the whole; `within` tells a stretch's end from the next begin."""
+        """Where a time in the joined audio lies in the whole; `within` separates a stretch's end from the next one."""
         number = min(bisect_right(self._ends, within), len(self.stretches) - 1)
         begin, end = self.stretches[number]
         return min(

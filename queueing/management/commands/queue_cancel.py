@@ -25,4 +25,4 @@ class Command(QueueCommand):
         if bool(ids) == waiting:
             raise usage("Name tasks by ID, or ask for --waiting.")
         tasks = Task.objects.filter(state=State.QUEUED).order_by("pk") if waiting else named_tasks(ids)
-        self.tell_report(actions.cancel(tasks=tasks, by=who(), reason=reason), as_json=json)
+        self.print_report(actions.cancel(tasks=tasks, by=who(), reason=reason), as_json=json)

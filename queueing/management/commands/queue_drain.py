@@ -25,23 +25,23 @@ class Command(QueueCommand):
         node = known_node(node)
         because = reason or "The machine is being emptied for work on it."
         Pause.objects.start(Pause.What.EVERYTHING, node=node, drain=True, by=who(), reason=because)
-        # A worker looks once in POLL_SECONDS: only after that it has surely heard of it.
-        heard = 2 * settings.POLL_SECONDS
-        empty = self.wait(wait, partial(_look, node), steady_seconds=heard) if wait else None
-        words = {
+        # A worker polls every POLL_SECONDS: only after that has it surely seen the pause.
+        steady = 2 * settings.POLL_SECONDS
+        empty = self.wait(wait, partial(_progress, node), steady_seconds=steady) if wait else None
+        texts = {
             None: f"{node} finishes what runs, then unloads. `queue_drain --wait 10m` waits for that.",
             True: f"{node} is empty: nothing runs, nothing is loaded. `queue_resume` lets it go on.",
             False: f"{node} is not empty yet, the time is over. It stays drained until `queue_resume`.",
         }
         found = {"node": node, "empty": empty, "pauses": figures.pauses()}
-        self.tell(found, words[empty], as_json=json, done=empty is not False)
+        self.print_result(found, texts[empty], as_json=json, done=empty is not False)
 
 
-def _look(node: str) -> tuple[bool, str]:
+def _progress(node: str) -> tuple[bool, str]:
     """Whether the node is empty, and what it still does."""
     running = Task.objects.filter(state=State.RUNNING, worker__node=node).count()
     phase = Phase.objects.get(node=node)
     empty = not running and phase.step == PhaseStep.IDLE
     alive = Worker.objects.alive().filter(node=node).exists()
-    told = f"{running} running; {phase}" + ("" if alive or empty else "; no worker is alive there to unload anything")
-    return empty, told
+    text = f"{running} running; {phase}" + ("" if alive or empty else "; no worker is alive there to unload anything")
+    return empty, text

@@ -27,5 +27,5 @@ class Command(QueueCommand):
         where = known_node(node) if node else ""
         Pause.objects.start(what, node=where, by=who(), reason=reason, seconds=seconds)
         until = f"for {durations.spoken(seconds)}" if seconds else "until queue_resume"
-        words = f"Paused {until}: {Pause.What(what).label} on {where or 'all nodes'}. What runs is finished."
-        self.tell({"pauses": figures.pauses()}, words, as_json=json)
+        text = f"Paused {until}: {Pause.What(what).label} on {where or 'all nodes'}. What runs is finished."
+        self.print_result({"pauses": figures.pauses()}, text, as_json=json)

@@ -31,8 +31,8 @@ class Command(QueueCommand):
         rescued = upkeep.rescue_expired(settings.MAX_CRASHES, settings.LEASE_SECONDS)
         released = upkeep.release_orphaned_batches(settings.LEASE_SECONDS)
         forgotten = upkeep.forget_dead_workers(settings.LEASE_SECONDS)
-        tidied = upkeep.ask_others()
-        words = [
+        tidied = upkeep.run_others()
+        lines = [
             f"{rescued} tasks brought back from workers that fell silent",
             f"{released} batches of silent nodes opened to others",
             f"{forgotten} silent workers forgotten",
@@ -40,7 +40,7 @@ class Command(QueueCommand):
         ]
         if accepted:
             Phase.accept_gpu_memory(node=accepted, by=who())
-            words.append(f"what is in the GPU's memory of {accepted} is taken for others' at its next try")
+            lines.append(f"what is in the GPU's memory of {accepted} is taken for others' at its next try")
         found = {
             "rescued": rescued,
             "released": released,
@@ -48,4 +48,4 @@ class Command(QueueCommand):
             "tidied": tidied,
             "accepted": accepted,
         }
-        self.tell(found, "\n".join(words), as_json=json, done=not any(tidied.values()))
+        self.print_result(found, "\n".join(lines), as_json=json, done=not any(tidied.values()))

@@ -27,5 +27,5 @@ class Command(QueueCommand):
         meant = Pause.objects.filter(**({"node": known_node(node)} if node else {}))
         lifted = (meant if all else meant.filter(what=what or Pause.What.EVERYTHING)).end(by=who(), reason=reason)
         left = [f"Still on: {pause}" for pause in Pause.objects.active()]
-        words = "\n".join([f"{lifted} lifted" if lifted else "Nothing to lift.", *left])
-        self.tell({"lifted": lifted, "pauses": figures.pauses()}, words, as_json=json, done=bool(lifted))
+        text = "\n".join([f"{lifted} lifted" if lifted else "Nothing to lift.", *left])
+        self.print_result({"lifted": lifted, "pauses": figures.pauses()}, text, as_json=json, done=bool(lifted))

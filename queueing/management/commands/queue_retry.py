@@ -31,7 +31,7 @@ class Command(QueueCommand):
         if code and not failed:
             raise usage("--code goes with --failed.")
         tasks = _failed(code) if failed else named_tasks(ids)
-        self.tell_report(actions.retry(tasks=tasks, by=who(), reason=reason), as_json=json)
+        self.print_report(actions.retry(tasks=tasks, by=who(), reason=reason), as_json=json)
 
 
 def _failed(code: str | None) -> Iterable[Task]:

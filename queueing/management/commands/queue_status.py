@@ -11,7 +11,7 @@ from django.core.management.base import CommandParser
 from django.utils.timezone import localtime
 
 from queueing import pipelines
-from queueing.forecast.promise import Estimate
+from queueing.forecast.published import Estimate
 from queueing.management.base import QueueCommand, bar, length, table
 from queueing.report import durations, estimates, figures
 from queueing.states import PhaseName, PhaseStep, State
@@ -69,9 +69,9 @@ class Command(QueueCommand):
 
 def _phase(row: Found) -> str:
     name = f"{PhaseName(row['phase']).label}, " if row["phase"] else ""
-    told = f"node {row['node']}: {name}{PhaseStep(row['step']).label} for {durations.spoken(row['since_seconds'])}"
-    told += f" ({row['reason']})" if row["reason"] else ""
-    return told + (f"; asked for {PhaseName(row['wanted']).label}" if row["wanted"] else "")
+    text = f"node {row['node']}: {name}{PhaseStep(row['step']).label} for {durations.spoken(row['since_seconds'])}"
+    text += f" ({row['reason']})" if row["reason"] else ""
+    return text + (f"; asked for {PhaseName(row['wanted']).label}" if row["wanted"] else "")
 
 
 def _pause(row: Found) -> str:
@@ -84,9 +84,9 @@ def _server(row: Found) -> str:
     if not row["open"]:
         return f"language model server {row['server']}: {_times(row['failures'], 'failure')}: {row['error']}"
     asked = "being asked or restarted now" if row["asked"] else f"again in {row['again_in_seconds']:.0f} s"
-    told = f"language model server {row['server']}: OPEN, {_times(row['failures'], 'failure')}, {asked}: {row['error']}"
-    told += f"; restarted {_times(row['restarts'], 'time')}" if row["restarts"] else ""
-    return told + (" IN VAIN: it needs a person" if row["given_up"] else "")
+    text = f"language model server {row['server']}: OPEN, {_times(row['failures'], 'failure')}, {asked}: {row['error']}"
+    text += f"; restarted {_times(row['restarts'], 'time')}" if row["restarts"] else ""
+    return text + (" IN VAIN: it needs a person" if row["given_up"] else "")
 
 
 def _times(number: int, what: str) -> str:

@@ -25,8 +25,8 @@ class Command(BaseCommand):
         parser.add_argument("--until-idle", action="store_true", help="leave when every task has ended")
 
     def handle(self, *args: Any, node: str, until_idle: bool, **options: Any) -> None:
-        # It keeps two connections for life. A pool would only stand between it and a database that comes back: it waits
-        # longer and longer before it connects again.
+        # It keeps two connections for life. A pool would only delay the reconnect after a database outage: it waits
+        # longer and longer before it tries again.
         connection.settings_dict["OPTIONS"].pop("pool", None)
         device = gpu.Device() if settings.GPU_WATCH else gpu.NoGpu()
         engines = build.from_settings(settings)

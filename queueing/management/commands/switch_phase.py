@@ -25,19 +25,21 @@ class Command(QueueCommand):
     def handle(self, *args: Any, phase: str, wait: float | None, hold: float, json: bool, **options: Any) -> None:
         node, wanted = known_node(options["node"]), PhaseName(phase)
         Phase.ask_for(wanted, node=node, hold_seconds=hold, by=who(), reason=options["reason"])
-        there = self.wait(wait, partial(_look, node, wanted)) if wait else None
-        words = {
+        there = self.wait(wait, partial(_progress, node, wanted)) if wait else None
+        texts = {
             None: f"{node} was asked for {wanted.label}, for {durations.spoken(hold)}. What runs is finished first.",
             True: f"{node} works on {wanted.label}.",
             False: f"{node} does not work on {wanted.label} yet, the time is over. `queue_status` says more.",
         }
-        self.tell({"node": node, "wanted": phase, "there": there}, words[there], as_json=json, done=there is not False)
+        self.print_result(
+            {"node": node, "wanted": phase, "there": there}, texts[there], as_json=json, done=there is not False
+        )
 
 
-def _look(node: str, wanted: PhaseName) -> tuple[bool, str]:
-    """Whether the node is where it should be, and what it does or what is against it."""
+def _progress(node: str, wanted: PhaseName) -> tuple[bool, str]:
+    """Whether the node is where it should be, and what it does or what holds it up."""
     phase = Phase.objects.get(node=node)
     drains = Pause.objects.active().filter(drain=True, node__in=("", node))
     because = f" ({phase.reason})" if phase.reason else ""
-    told = f"{phase}{because}" + "".join(f"; but there is a {drain}" for drain in drains)
-    return phase.step == PhaseStep.ACTIVE and phase.name == wanted, told
+    text = f"{phase}{because}" + "".join(f"; but there is a {drain}" for drain in drains)
+    return phase.step == PhaseStep.ACTIVE and phase.name == wanted, text

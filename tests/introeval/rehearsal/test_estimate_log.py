@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from introeval.rehearsal.estimate_log import EstimateAccuracy, SeenEstimate, measure
-from queueing.forecast.promise import Estimate
+from queueing.forecast.published import Estimate
 
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
 ADA = 1

@@ -1,4 +1,4 @@
-"""The queue in the admin, as an operator uses it: look, be asked, act."""
+"""The queue in the admin, as an operator uses it: read, confirm, act."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def tick(client: Client, verb: str, rows: Iterable[Any], *, model: str = "task",
 
 
 def fields(page: Any) -> dict[str, str]:
-    """What a browser would send back from the page that asks."""
+    """What a browser would send back from the confirmation page."""
     found = re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)"', page.content.decode())
     return {name: value.replace("&amp;", "&") for name, value in found if name in ("rows", "back")}
 
@@ -73,7 +73,7 @@ def text(page: Any) -> str:
     return " ".join(re.sub(r"<[^>]+>", " ", page.content.decode()).split())
 
 
-def said(client: Client, answer: Any) -> str:
+def messages_of(client: Client, answer: Any) -> str:
     """The page that follows, with its message."""
     assert answer.status_code == 302
     return text(client.get(answer["Location"]))
@@ -82,7 +82,7 @@ def said(client: Client, answer: Any) -> str:
 # Tasks
 
 
-def test_a_list_asks_before_it_does_anything_and_then_reports(operator: Client, root: User, in_state: Make) -> None:
+def test_a_list_confirms_before_it_does_anything_and_then_reports(operator: Client, root: User, in_state: Make) -> None:
     failed, running = in_state(State.FAILED), in_state(State.RUNNING)
     asked = tick(operator, "retry", [failed, running], where="?pipeline=evaluation")
     assert "1 will be queued" in text(asked)
@@ -92,7 +92,7 @@ def test_a_list_asks_before_it_does_anything_and_then_reports(operator: Client, 
 
     answer = operator.post(address("retry"), {**fields(asked), "reason": "new microphone"})
     assert answer["Location"].endswith("?pipeline=evaluation")  # back to the list as it was
-    assert "1 queued, 1 skipped: already running" in said(operator, answer)
+    assert "1 queued, 1 skipped: already running" in messages_of(operator, answer)
     assert Task.objects.get(pk=failed.pk).state == State.QUEUED
     event = failed.events.latest("sequence")
     assert event.detail == {"by": f"admin:{root.pk}", "reason": "new microphone"}
@@ -104,7 +104,7 @@ def test_select_all_of_a_long_list_acts_on_those_that_were_shown(operator: Clien
     asked = operator.post(reverse("admin:queueing_task_changelist"), chosen)
     late = in_state(State.FAILED)
     assert "and 5 more" in text(asked)
-    assert "25 queued" in said(operator, operator.post(address("retry"), fields(asked)))
+    assert "25 queued" in messages_of(operator, operator.post(address("retry"), fields(asked)))
     assert Task.objects.get(pk=late.pk).state == State.FAILED
 
 
@@ -132,12 +132,12 @@ def test_acting_from_a_tasks_page_leads_back_to_it(operator: Client, in_state: M
     assert "1 will be cancelled" in text(asked)
     answer = operator.post(address("cancel"), {**fields(asked), "reason": "wrong video"})
     assert answer["Location"] == reverse("admin:queueing_task_change", args=[task.pk])
-    page = said(operator, answer)
+    page = messages_of(operator, answer)
     assert "1 cancelled" in page
     assert "reason: wrong video" in page
 
 
-def test_a_tasks_page_tells_attempts_waits_and_durations(operator: Client, in_state: Make, worker: Worker) -> None:
+def test_a_tasks_page_shows_attempts_waits_and_durations(operator: Client, in_state: Make, worker: Worker) -> None:
     task = in_state(State.QUEUED)
     submitted = task.events.get()
     for seconds in (20, 70):
@@ -175,7 +175,7 @@ def test_a_machines_page_shows_how_the_models_share_its_memory(operator: Client,
     assert "llama3:8b (6.3 GiB) does not fit" in page
 
 
-def test_who_may_only_look_is_offered_nothing_and_refused(in_state: Make) -> None:
+def test_who_may_only_read_is_offered_nothing_and_refused(in_state: Make) -> None:
     user = User.objects.create_superuser("temp")  # sees all classes, as far as rows go
     task = in_state(State.FAILED)
     looker = staff("looker", "view_task", "view_phase", "view_pause")
@@ -226,7 +226,7 @@ def queries(client: Client, address: str) -> int:
     return len(captured)
 
 
-def test_no_page_asks_the_database_more_often_when_there_are_more_rows(
+def test_no_page_queries_the_database_more_often_when_there_are_more_rows(
     operator: Client, in_state: Make, nodes: list[Phase]
 ) -> None:
     def count() -> list[int]:
@@ -279,7 +279,7 @@ def test_a_pause_wants_a_reason_and_is_listed_with_who_why_and_until(
     assert "This field is required." in text(again)
     assert not Pause.objects.exists()
     answer = operator.post(address("pause", "phase"), {**given, **fields(again), "reason": "new cable"})
-    assert "Speech to text is paused on lab-1." in said(operator, answer)
+    assert "Speech to text is paused on lab-1." in messages_of(operator, answer)
     pause = Pause.objects.active().get()
     assert (pause.what, pause.node, pause.drain, pause.by) == ("stt", "lab-1", False, f"admin:{root.pk}")
     assert pause.until is not None
@@ -289,7 +289,7 @@ def test_a_pause_wants_a_reason_and_is_listed_with_who_why_and_until(
     assert f"admin:{root.pk}" in listed
 
 
-def test_a_length_of_time_that_is_none_is_refused_in_words(operator: Client, nodes: list[Phase]) -> None:
+def test_a_length_of_time_that_is_none_is_refused_with_a_message(operator: Client, nodes: list[Phase]) -> None:
     given = {"rows": "lab-1", "what": "stt", "reason": "x", "seconds": "soon"}
     assert "no length of time" in text(operator.post(address("pause", "phase"), given))
     assert not Pause.objects.exists()
@@ -298,7 +298,7 @@ def test_a_length_of_time_that_is_none_is_refused_in_words(operator: Client, nod
 def test_an_operator_need_not_be_a_superuser(nodes: list[Phase]) -> None:
     keeper = staff("keeper", "view_phase", "change_phase")
     given = {"rows": "lab-1", "what": "eval", "reason": "repair"}
-    assert "Evaluation is paused on lab-1." in said(keeper, keeper.post(address("pause", "phase"), given))
+    assert "Evaluation is paused on lab-1." in messages_of(keeper, keeper.post(address("pause", "phase"), given))
 
 
 def test_resume_names_what_it_lifts_and_leaves_other_nodes_alone(
@@ -311,7 +311,7 @@ def test_resume_names_what_it_lifts_and_leaves_other_nodes_alone(
     assert "fire drill" in text(asked)
     assert "new cable" in text(asked)
     assert "new fan" not in text(asked)
-    assert "2 pauses lifted" in said(
+    assert "2 pauses lifted" in messages_of(
         operator, operator.post(address("resume", "phase"), {"rows": "lab-1", "reason": "done"})
     )
     assert list(Pause.objects.active()) == [there]
@@ -323,14 +323,14 @@ def test_resume_names_what_it_lifts_and_leaves_other_nodes_alone(
 
 def test_drain_pauses_everything_and_unloads(operator: Client, nodes: list[Phase]) -> None:
     given = {"rows": "lab-1", "reason": "repair"}
-    assert "the models are unloaded" in said(operator, operator.post(address("drain", "phase"), given))
+    assert "the models are unloaded" in messages_of(operator, operator.post(address("drain", "phase"), given))
     pause = Pause.objects.active().get()
     assert (pause.what, pause.node, pause.drain, pause.until) == ("everything", "lab-1", True, None)
 
 
 def test_switch_asks_for_a_phase_and_keeps_it(operator: Client, nodes: list[Phase]) -> None:
     given = {"rows": "lab-1", "phase": "eval", "hold_seconds": "2m", "reason": "marks are due"}
-    assert "evaluation was asked for" in said(operator, operator.post(address("switch", "phase"), given))
+    assert "evaluation was asked for" in messages_of(operator, operator.post(address("switch", "phase"), given))
     first, second = Phase.objects.order_by("node")
     assert (first.wanted, second.wanted) == ("eval", "")
     assert Event.objects.get(kind="phase_wanted").detail["reason"] == "marks are due"
@@ -351,9 +351,9 @@ def test_a_single_pause_is_lifted_from_its_list(operator: Client, nodes: list[Ph
     kept = Pause.objects.start(Pause.What.STT, by="x", reason="keep")
     gone = Pause.objects.start(Pause.What.EVAL, by="x", reason="go")
     asked = tick(operator, "lift", [gone], model="pause")
-    assert "1 lifted" in said(operator, operator.post(address("lift", "pause"), fields(asked)))
+    assert "1 lifted" in messages_of(operator, operator.post(address("lift", "pause"), fields(asked)))
     assert list(Pause.objects.active()) == [kept]
-    assert "0 lifted, 1 skipped: already over" in said(
+    assert "0 lifted, 1 skipped: already over" in messages_of(
         operator, operator.post(address("lift", "pause"), {"rows": gone.pk})
     )
 
@@ -381,7 +381,7 @@ def test_a_server_that_is_left_alone_is_listed_with_its_error_and_can_be_let_thr
     assert "Tasks call the server again at once." in text(asked)
     assert Breaker.objects.get().openings == 1
     answer = operator.post(address("close", "breaker"), {**fields(asked), "reason": "new cable"})
-    assert "1 closed" in said(operator, answer)
+    assert "1 closed" in messages_of(operator, answer)
     assert Breaker.objects.get().openings == 0
     assert Event.objects.get(kind="breaker_close").detail == {
         "server": "http://gpu-1:11434",
@@ -390,7 +390,7 @@ def test_a_server_that_is_left_alone_is_listed_with_its_error_and_can_be_let_thr
     }
 
 
-def test_who_may_only_look_cannot_close_a_breaker(silent: Breaker) -> None:
+def test_who_may_only_read_cannot_close_a_breaker(silent: Breaker) -> None:
     looks = staff("looks", "view_breaker")
     assert looks.get(reverse("admin:queueing_breaker_changelist")).status_code == 200
     assert looks.post(address("close", "breaker"), {"rows": silent.pk}).status_code == 403

@@ -124,7 +124,7 @@ def test_a_model_that_is_never_built_is_given_up() -> None:
     assert (caught.value.code, child.pid) == ("too_slow", None)
 
 
-def test_how_a_process_died_is_told(child: EngineChild) -> None:
+def test_how_a_process_died_is_reported(child: EngineChild) -> None:
     with pytest.raises(Crashed, match="ended with exit status 3"):
         child.call("leave", 3)
     child.start({})
@@ -147,17 +147,17 @@ def test_a_process_that_died_between_calls_is_a_crash_of_the_next(child: EngineC
 @pytest.mark.parametrize("method", ["wait", "hold_the_interpreter"])
 def test_a_call_without_progress_is_hung(child: EngineChild, method: str) -> None:
     with pytest.raises(Crashed) as caught:
-        child.call(method, patience=CallTimeouts(without_progress=0.3))
+        child.call(method, timeouts=CallTimeouts(without_progress=0.3))
     assert (caught.value.code, child.pid) == ("hung", None)
 
 
 def test_a_call_with_progress_is_not_hung(child: EngineChild) -> None:
-    child.call("advance", 50, patience=CallTimeouts(without_progress=0.7))
+    child.call("advance", 50, timeouts=CallTimeouts(without_progress=0.7))
 
 
 def test_a_call_past_its_budget_is_too_slow(child: EngineChild) -> None:
     with pytest.raises(Transient) as caught:
-        child.call("advance", 10_000, patience=CallTimeouts(total=0.3))
+        child.call("advance", 10_000, timeouts=CallTimeouts(total=0.3))
     assert (caught.value.code, child.pid) == ("too_slow", None)
 
 
@@ -192,7 +192,7 @@ def test_what_a_model_prints_stays_out_of_the_parents_output(
     assert captured.out == ""
 
 
-def test_a_model_is_told_no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_gets_no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("SECRET_KEY", "DATABASE_URL", "REDIS_URL", "LLM_API_KEY"):
         monkeypatch.setenv(name, "of no concern to a model")
     child = EngineChild(f"{MODELS}:build")

@@ -1,4 +1,4 @@
-"""How long a stage takes, as its last tries tell."""
+"""How long a stage takes, by its last tries."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ seconds = st.floats(0.01, 10_000)
 samples = st.lists(st.builds(Sample, seconds, st.none() | st.floats(0.1, 3_600)), min_size=MIN_SAMPLES, max_size=40)
 
 
-def test_two_tries_tell_nothing() -> None:
+def test_two_tries_are_too_few() -> None:
     assert learn([Sample(10.0)] * (MIN_SAMPLES - 1)) is None
     assert learn([Sample(10.0)] * MIN_SAMPLES) is not None
 

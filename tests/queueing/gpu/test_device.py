@@ -1,4 +1,4 @@
-"""What the driver says."""
+"""What the driver reports."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def device(driver: Nvml) -> Device:
     return Device(driver)
 
 
-def test_a_look_tells_the_memory_of_the_device_and_names_who_holds_it(card: FakeCard, device: Device) -> None:
+def test_a_reading_gives_the_memory_of_the_device_and_names_who_holds_it(card: FakeCard, device: Device) -> None:
     card.take("blender", "", 3 * GIB)
     (blender,) = card.look().holdings
     found = device.look()
@@ -43,7 +43,7 @@ def test_a_look_tells_the_memory_of_the_device_and_names_who_holds_it(card: Fake
 
 
 def test_in_a_container_nobody_can_be_named_and_the_figures_stand(card: FakeCard, device: Device) -> None:
-    """F43: what NVML tells of processes is unusable there."""
+    """F43: what NVML reports of processes is unusable there."""
     card.take("blender", "", 3 * GIB)
     card.trouble(nvml.NO_PROCESSES)
     found = device.look()
@@ -58,7 +58,7 @@ def test_no_gpu_is_no_fault(card: FakeCard, device: Device, trouble: str) -> Non
 
 
 @pytest.mark.parametrize("trouble", nvml.ASKING)
-def test_a_driver_that_does_not_tell_is_unknown_and_known_again_afterwards(
+def test_a_driver_that_fails_is_unknown_and_known_again_afterwards(
     card: FakeCard, driver: Nvml, device: Device, trouble: str
 ) -> None:
     """F43: also when the device was lost, after which only what is opened anew is alive."""
@@ -94,7 +94,7 @@ def hanging() -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if thread.name == "nvml"]
 
 
-def test_a_driver_that_hangs_holds_up_one_look_and_one_thread(card: FakeCard, driver: Nvml) -> None:
+def test_a_driver_that_hangs_holds_up_one_reading_and_one_thread(card: FakeCard, driver: Nvml) -> None:
     """F43: NVML can hang for ever."""
     device = Device(driver, answer_seconds=0.1)
     card.trouble(nvml.HANGS)
@@ -139,7 +139,7 @@ real = Device().look()
     not isinstance(real, GpuMemoryFacts),
     reason=f"no GPU here ({real}): NVML's own answers, and their time, are unmeasured",
 )
-def test_a_real_driver_tells_the_same_as_its_double() -> None:
+def test_a_real_driver_reports_the_same_as_its_double() -> None:
     device = Device()
     began = time.monotonic()
     found = device.look()

@@ -124,7 +124,7 @@ def watch(db: None, card: FakeCard) -> GpuWatch:
 
 def watch_for(watch: GpuWatch, since: int, seconds: int) -> int:
     for second in range(since, since + seconds):
-        watch.look(second)
+        watch.sample(second)
     return since + seconds
 
 
@@ -153,9 +153,7 @@ def test_a_card_that_others_fill_pauses_the_node_in_words_and_resumes_by_itself(
 
 
 @pytest.mark.parametrize("trouble", ["lost", "unknown", "not supported"])
-def test_a_gpu_that_does_not_tell_pauses_the_node_within_two_samples(
-    watch: GpuWatch, card: FakeCard, trouble: str
-) -> None:
+def test_an_unknown_gpu_pauses_the_node_within_two_samples(watch: GpuWatch, card: FakeCard, trouble: str) -> None:
     """F43."""
     card.trouble(trouble)
     now = watch_for(watch, 100, 2)
@@ -174,7 +172,7 @@ def test_the_pause_lasts_as_long_as_its_cause(watch: GpuWatch, card: FakeCard) -
     assert Pause.objects.filter(until__gt=in_seconds(10)).exists()
 
 
-def test_a_person_who_lifts_it_is_told_again(watch: GpuWatch, card: FakeCard) -> None:
+def test_a_person_who_lifts_it_sees_it_again(watch: GpuWatch, card: FakeCard) -> None:
     card.trouble("lost")
     now = watch_for(watch, 100, 3)
     Pause.objects.all().end(by="operator")
@@ -209,7 +207,7 @@ def test_a_pause_that_turns_into_another_one_says_so_but_not_with_every_sample(w
 def test_a_sample_is_taken_only_when_it_is_time(watch: GpuWatch) -> None:
     nvml = watch.memory.gpu.nvml  # type: ignore[attr-defined]
     for _ in range(50):
-        watch.look(100.0)
+        watch.sample(100.0)
     asked = nvml.calls
-    watch.look(101.0)
+    watch.sample(101.0)
     assert nvml.calls == 2 * asked

@@ -1,4 +1,4 @@
-"""What `queue_status` says, to people and to programs."""
+"""What `queue_status` prints, for people and for programs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from queueing.exceptions import Infrastructure
-from queueing.forecast.promise import Estimate, PlaceInLine, Said
+from queueing.forecast.published import Estimate, PlaceInLine, Published
 from queueing.models import Breaker, Forecast, Pause, Phase, Task, Worker, in_seconds
 from queueing.policy.breaker import BreakerConfig
 from queueing.report import figures
@@ -57,16 +57,16 @@ def test_json_keeps_its_fixed_keys_and_counts_every_task_once(run: Run, in_state
     assert found["positions"] == {str(task): place for task, place in Task.objects.positions().items()}
 
 
-def test_the_plan_of_a_node_is_told_below_what_it_does(run: Run) -> None:
+def test_the_plan_of_a_node_is_printed_below_what_it_does(run: Run) -> None:
     Phase(node="lab-pc").enter(PhaseStep.ACTIVE, name=PhaseName.EVAL, reason="extracts with mistral:7b")
     Phase.objects.get().note_plan("sub-phases: both are too large")
-    said = run("queue_status").out.splitlines()
-    assert "(extracts with mistral:7b)" in said[0]
-    assert said[1] == "  sub-phases: both are too large"
+    out = run("queue_status").out.splitlines()
+    assert "(extracts with mistral:7b)" in out[0]
+    assert out[1] == "  sub-phases: both are too large"
     assert run("queue_status", "--json").json["phases"][0]["plan"] == "sub-phases: both are too large"
 
 
-def test_waits_are_told_per_stage_and_the_longest_for_all(run: Run, in_state: Make) -> None:
+def test_waits_are_printed_per_stage_and_the_longest_for_all(run: Run, in_state: Make) -> None:
     old, young = in_state(State.QUEUED), in_state(State.QUEUED)
     Task.objects.filter(pk=old.pk).update(staged_at=in_seconds(-100))
     Task.objects.filter(pk=young.pk).update(staged_at=in_seconds(-40), stage="rate")
@@ -79,10 +79,10 @@ def test_waits_are_told_per_stage_and_the_longest_for_all(run: Run, in_state: Ma
 
 def test_a_worker_that_fell_silent_is_called_lost(run: Run, worker: Worker, in_state: Make) -> None:
     task = in_state(State.RUNNING)
-    told = rf"worker test/1: {{}}, heard of {{}} ago, works on {task.pk}\n"
-    assert re.search(told.format("alive", r"\d+ s"), run("queue_status").out)
+    line = rf"worker test/1: {{}}, heard of {{}} ago, works on {task.pk}\n"
+    assert re.search(line.format("alive", r"\d+ s"), run("queue_status").out)
     Worker.objects.update(last_heartbeat_at=in_seconds(-120))
-    assert re.search(told.format("LOST", r"2 min( \d+ s)?"), run("queue_status").out)
+    assert re.search(line.format("LOST", r"2 min( \d+ s)?"), run("queue_status").out)
 
 
 def test_a_running_task_shows_how_far_it_is(run: Run, in_state: Make) -> None:
@@ -91,7 +91,7 @@ def test_a_running_task_shows_how_far_it_is(run: Run, in_state: Make) -> None:
     assert f"task {task.pk}: transcribing  █████░░░░░░░░░░░░░░░  15 of 60 s" in run("queue_status").out
 
 
-def test_pauses_and_wishes_are_told_with_who_and_why(run: Run) -> None:
+def test_pauses_and_wishes_are_printed_with_who_and_why(run: Run) -> None:
     Phase(node="lab-pc").enter(PhaseStep.IDLE)
     Phase.ask_for(PhaseName.EVAL, node="lab-pc", hold_seconds=60, by="x")
     Pause.objects.start(Pause.What.STT, by="command:anna", reason="new cable", seconds=600)
@@ -110,18 +110,18 @@ def test_pauses_and_wishes_are_told_with_who_and_why(run: Run) -> None:
     assert run("queue_status", "--json").json["phases"][0]["wanted"] is None
 
 
-def test_a_model_server_that_is_left_alone_is_told_with_why_and_when_it_is_asked_again(run: Run) -> None:
+def test_an_open_breaker_is_printed_with_why_and_when_its_server_is_probed(run: Run) -> None:
     """F45, F56"""
     server, gone = "http://gpu-1:11434", Infrastructure("nobody answers", code="engine_unavailable")
-    told = f"language model server {server}: "
+    line = f"language model server {server}: "
 
     def fail() -> str:
         Breaker.objects.fail(server, gone, node="n", config=BreakerConfig(first_pause=60, max_pause=60))
         return run("queue_status").out
 
-    assert told + "1 failure: nobody answers\n" in fail()
+    assert line + "1 failure: nobody answers\n" in fail()
     fail()
-    assert re.search(told + r"OPEN, 3 failures, again in [56]\d s: nobody answers\n", fail())
+    assert re.search(line + r"OPEN, 3 failures, again in [56]\d s: nobody answers\n", fail())
     Breaker.objects.update(restarts=1)
     assert "restarted 1 time\n" in run("queue_status").out
     Breaker.objects.update(restarts=3, asked_by=uuid.uuid4())
@@ -139,18 +139,18 @@ def test_positions_list_the_line_in_the_order_of_service(run: Run, in_state: Mak
     assert sorted(line) == sorted([["now", str(running.pk)], ["1", str(first.pk)], ["2", str(second.pk)]])
 
 
-def test_how_long_each_still_takes_is_told_and_all_of_them(run: Run, in_state: Make) -> None:
+def test_how_long_each_still_takes_is_printed_and_all_of_them(run: Run, in_state: Make) -> None:
     task, untold = in_state(State.QUEUED), in_state(State.QUEUED)
     assert "all of them" not in run("queue_status").out
     with Forecast.objects.renew(0) as row:
         assert row
-        row.say({task.pk: Said(PlaceInLine(task.pk, 0, 0), Estimate(245.0, 350.0))}, which_lab="")
+        row.publish({task.pk: Published(PlaceInLine(task.pk, 0, 0), Estimate(245.0, 350.0))}, which_lab="")
     estimates = {row["id"]: row["estimate"] for row in run("queue_status", "--json").json["tasks"]}
     assert estimates == {task.pk: {"low_seconds": 245.0, "high_seconds": 350.0}, untold.pk: None}
-    said = run("queue_status", "--positions").out
-    assert "2 waiting, the longest for 0 s; 0 running; all of them about 4–6 min" in said
-    assert re.search(rf"\b{task.pk} +uploaded +about 4–6 min\n", said)
-    assert re.search(rf"\b{untold.pk} +uploaded +-\n", said)
+    out = run("queue_status", "--positions").out
+    assert "2 waiting, the longest for 0 s; 0 running; all of them about 4–6 min" in out
+    assert re.search(rf"\b{task.pk} +uploaded +about 4–6 min\n", out)
+    assert re.search(rf"\b{untold.pk} +uploaded +-\n", out)
 
 
 def test_nothing_but_text_goes_into_a_pipe(run: Run, worker: Worker) -> None:

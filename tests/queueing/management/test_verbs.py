@@ -124,8 +124,8 @@ def test_pause_and_resume_everything(run: Run, lab: None) -> None:
 
 def test_a_pause_can_be_of_one_kind_on_one_node_for_a_time(run: Run, two_nodes: None) -> None:
     ran = run("queue_pause", "stt", "--node", "lab-2", "--reason", "lunch", "--for", "10m", "--json")
-    (told,) = ran.json["pauses"]
-    assert (told["what"], told["node"], told["reason"], told["by"]) == ("stt", "lab-2", "lunch", ME)
+    (pause,) = ran.json["pauses"]
+    assert (pause["what"], pause["node"], pause["reason"], pause["by"]) == ("stt", "lab-2", "lunch", ME)
     pause = Pause.objects.get()
     assert pause.until is not None
     assert (pause.until - pause.since).total_seconds() == pytest.approx(600, abs=1)
@@ -245,7 +245,7 @@ def test_recover_does_every_duty_and_says_what_each_did(run: Run, in_state: Make
     assert "0 tasks brought back" in again.out
 
 
-def test_recover_tells_of_a_duty_that_failed_and_does_the_others(run: Run) -> None:
+def test_recover_reports_a_duty_that_failed_and_does_the_others(run: Run) -> None:
     def broken(**_: object) -> None:
         raise OSError("read-only file system")
 
@@ -259,7 +259,7 @@ def test_recover_tells_of_a_duty_that_failed_and_does_the_others(run: Run) -> No
     assert "tidy: done" in ran.out
 
 
-def test_recover_accepts_what_others_hold_of_the_gpu_only_if_told_to(run: Run) -> None:
+def test_recover_accepts_what_others_hold_of_the_gpu_only_by_its_option(run: Run) -> None:
     Phase.objects.create(node="n", empty_bytes=300)
     assert run("queue_recover").code == 0
     assert Phase.objects.get().empty_bytes == 300
@@ -278,9 +278,9 @@ GUIDE = Path(__file__).parents[3] / "docs" / "operator.md"
 
 
 def test_the_operators_guide_lists_every_command_and_no_other() -> None:
-    told = set(re.findall(r"^\| `(\w+)", GUIDE.read_text(), re.MULTILINE)) - {"blocked"}
+    documented = set(re.findall(r"^\| `(\w+)", GUIDE.read_text(), re.MULTILINE)) - {"blocked"}
     here = {file.stem for file in COMMANDS.glob("[a-z]*.py")} - {"run_phase_worker", "rehearse_lab"}
-    assert told == here
+    assert documented == here
 
 
 VERBS = ("status", "pause", "resume", "drain", "retry", "cancel", "recover")

@@ -66,7 +66,7 @@ def test_one_call_that_waited_for_a_whole_deadline_opens_it(db: None) -> None:
     assert fail(LATE)
 
 
-def test_after_its_pause_one_asks_and_its_failure_opens_it_again_for_longer(opened: None) -> None:
+def test_after_its_pause_one_probes_and_its_failure_opens_it_again_for_longer(opened: None) -> None:
     assert not Breaker.objects.reserve(URL, worker=ME, seconds=30)
     pass_time(2)
     assert Breaker.objects.reserve(URL, worker=ME, seconds=30)
@@ -80,7 +80,7 @@ def test_after_its_pause_one_asks_and_its_failure_opens_it_again_for_longer(open
     assert Breaker.objects.reserve(URL, worker=ME, seconds=30)
 
 
-def test_a_worker_that_dies_while_it_asks_keeps_nobody_from_asking(opened: None) -> None:
+def test_a_worker_that_dies_while_it_probes_keeps_nobody_from_probing(opened: None) -> None:
     pass_time(2)
     assert Breaker.objects.reserve(URL, worker=ME, seconds=30)
     assert Breaker.objects.extend(URL, worker=ME, seconds=30)
@@ -160,7 +160,7 @@ def race() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_of_several_nodes_one_asks_one_restarts_and_one_says_that_it_opened() -> None:
+def test_of_several_nodes_one_probes_one_restarts_and_one_reports_that_it_opened() -> None:
     """F45, F56: races of real connections on one row."""
     race()
 

@@ -1,4 +1,4 @@
-"""Old and new code on one database: who may work, and with which words the other is told."""
+"""Old and new code on one database: which may work, and with which message the other is refused."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_a_database_that_lacks_a_migration_is_refused_with_the_command_that_mend
     assert not schema.is_ahead()
 
 
-def test_a_database_of_a_newer_version_is_refused_with_words() -> None:
+def test_a_database_of_a_newer_version_is_refused_with_a_message() -> None:
     MigrationRecorder(connection).record_applied("queueing", "9999_of_the_future")
     assert schema.is_ahead()
     with pytest.raises(WrongSchema, match="migrated by a newer version of IntroEval; update this one"):

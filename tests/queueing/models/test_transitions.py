@@ -23,7 +23,7 @@ Enqueue = Callable[..., Task]
 
 @dataclass(frozen=True)
 class TransitionCase:
-    """A verb of the table, and how it is said; `stage` is where it applies."""
+    """A verb of the table, and how it is called; `stage` is where it applies."""
 
     verb: str
     say: Callable[[Task], object]

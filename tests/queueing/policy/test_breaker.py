@@ -36,7 +36,7 @@ def test_only_what_the_server_did_counts(error: StageError | None, sign: Sign) -
 
 
 @pytest.mark.parametrize(
-    ("status", "said", "code", "sign", "cured"),
+    ("status", "text", "code", "sign", "cured"),
     [
         (503, "server busy, please try again: maximum pending requests exceeded", "engine_busy", Sign.FAILURE, False),
         (429, "slow down", "engine_busy", Sign.FAILURE, False),
@@ -48,9 +48,9 @@ def test_only_what_the_server_did_counts(error: StageError | None, sign: Sign) -
         (500, "something else", "unexpected", Sign.NOTHING, False),
     ],
 )
-def test_each_refusal_has_its_meaning(status: int, said: str, code: str, sign: Sign, cured: bool) -> None:
-    """F55: what the server says decides whether it is left alone, and whether a restart could help."""
-    error = faults.refusal(status, f'{{"error": "{said}"}}', missing="ollama pull llama3")
+def test_each_refusal_has_its_meaning(status: int, text: str, code: str, sign: Sign, cured: bool) -> None:
+    """F55: what the server answers decides whether it is left alone, and whether a restart could help."""
+    error = faults.refusal(status, f'{{"error": "{text}"}}', missing="ollama pull llama3")
     assert (error.code, breaker.sign_of(error)) == (code, sign)
     assert error.burns_attempt == (not isinstance(error, Infrastructure))
     if sign is Sign.FAILURE:

@@ -102,7 +102,7 @@ class SimulatedLesson:
         self.now += SWITCH_SECONDS
         self.current, self.entered, self.idle_since, self.worked = phase, self.now, self.now, 0
         if phase == PhaseName.STT:
-            self._fill()  # a phase entered for uploads takes them before the policy looks again
+            self._fill()  # a phase entered for uploads takes them before the policy runs again
 
     def _fill(self) -> None:
         taken = self.waiting[: LIMITS.batch_size - self.batch]

@@ -37,7 +37,7 @@ def elsewhere(share: Share, needs: int | None, server: str = "http://127.0.0.1:1
         (MISTRAL, LLAMA, MIDDLE, True, Mode.PIPELINED),
         (MISTRAL, LLAMA, LARGE, False, Mode.SUB_PHASES),
         (MISTRAL, LLAMA, SMALL, True, Mode.REFUSED),
-        # Nobody can tell: one server is safe only with one model at a time.
+        # Unknown: one server is safe only with one model at a time.
         (MISTRAL, elsewhere(LLAMA, None, OLLAMA), LARGE, None, Mode.SUB_PHASES),
         (MISTRAL, elsewhere(LLAMA, None), LARGE, None, Mode.PIPELINED),
         (MISTRAL, LLAMA, None, None, Mode.SUB_PHASES),
@@ -83,7 +83,7 @@ def test_a_refusal_names_the_model_its_need_the_card_and_what_would_fit() -> Non
     assert "LLM_CONTEXT_TOKENS" not in found.fix  # its weights alone are too large
 
 
-def test_a_refusal_tells_the_context_with_which_one_slot_fits() -> None:
+def test_a_refusal_names_the_context_with_which_one_slot_fits() -> None:
     one = replace(CACHED, needs=int(7.1 * GIB), slots=1)
     found = plan(WHISPER, [one], MIDDLE)
     assert found.mode == Mode.REFUSED
@@ -121,7 +121,7 @@ def test_slots_are_not_given_up_to_have_both_models_at_once() -> None:
     assert in_turns == 165 < evaluation(10, replace(work, slots=1)) == 265
 
 
-def test_speech_recognition_that_does_not_fit_is_told_but_does_not_keep_transcripts_from_being_evaluated() -> None:
+def test_speech_recognition_that_does_not_fit_is_reported_but_does_not_keep_transcripts_from_being_evaluated() -> None:
     found = plan(Share("large-v3", 10 * GB), [MISTRAL, LLAMA], MIDDLE)
     assert found.mode == Mode.SUB_PHASES
     assert "large-v3 (9.3 GiB), which transcribes, does not fit" in found.why
@@ -135,7 +135,7 @@ def test_a_word_that_the_figures_contradict_says_so() -> None:
     assert "LLM_TOGETHER" not in plan(WHISPER, [MISTRAL, LLAMA], LARGE, together=True).why
 
 
-def test_a_machine_without_a_gpu_and_one_model_is_told_truthfully() -> None:
+def test_a_machine_without_a_gpu_and_one_model_is_described_truthfully() -> None:
     found = plan(Share("tiny.en", 0), [Share("smollm2", 0)], None)
     assert str(found) == "pipelined: all stages are served by one model in memory, smollm2; no GPU is seen here"
 

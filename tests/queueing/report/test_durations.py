@@ -15,7 +15,7 @@ from queueing.report import durations
         ("1.5h", 5400, "1 h 30 min"),
     ],
 )
-def test_lengths_of_time_are_read_and_told(text: str, seconds: float, spoken: str) -> None:
+def test_lengths_of_time_are_read_and_written(text: str, seconds: float, spoken: str) -> None:
     assert durations.parse(text) == seconds
     assert durations.spoken(seconds) == spoken
 

@@ -8,14 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from queueing.forecast.promise import Estimate
+from queueing.forecast.published import Estimate
 from queueing.report.estimates import spoken
 
 MIN, H = 60, 3600
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "said"),
+    ("low", "high", "text"),
     [
         (0, 20, "less than a minute"),
         (40, 60, "less than a minute"),
@@ -31,22 +31,22 @@ MIN, H = 60, 3600
         (12 * H, 20 * H, "more than 12 h"),
     ],
 )
-def test_a_range_in_words(low: float, high: float, said: str) -> None:
-    assert spoken(Estimate(low, high)) == said
+def test_a_range_in_words(low: float, high: float, text: str) -> None:
+    assert spoken(Estimate(low, high)) == text
 
 
 def test_what_is_not_known_is_being_estimated() -> None:
     assert spoken(None) == "estimating…"
 
 
-def upper_end(said: str) -> float:
+def upper_end(text: str) -> float:
     """In seconds, as a reader understands it."""
-    if said == "less than a minute":
+    if text == "less than a minute":
         return MIN
-    if said.startswith("more than"):
+    if text.startswith("more than"):
         return float("inf")
-    found = re.search(r"([\d½]+) (min|h)$", said)
-    assert found, said
+    found = re.search(r"([\d½]+) (min|h)$", text)
+    assert found, text
     whole, half = found[1].rstrip("½") or "0", found[1].endswith("½") / 2
     return (int(whole) + half) * (MIN if found[2] == "min" else H)
 
@@ -59,7 +59,7 @@ def test_the_words_hold_the_range_and_never_go_up_while_it_falls(
     one: float, other: float, less_low: float, less_high: float
 ) -> None:
     low, high = sorted((one, other))
-    said = upper_end(spoken(Estimate(low, high)))
-    assert said >= high
+    upper = upper_end(spoken(Estimate(low, high)))
+    assert upper >= high
     later = max(high - less_high, 0)
-    assert upper_end(spoken(Estimate(min(max(low - less_low, 0), later), later))) <= said
+    assert upper_end(spoken(Estimate(min(max(low - less_low, 0), later), later))) <= upper

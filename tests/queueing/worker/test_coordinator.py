@@ -182,12 +182,12 @@ def test_a_model_whose_server_has_a_breaker_is_loaded_again_when_that_says_so(
     """F45: not after the coordinator's own pause, which grows to a minute."""
     refused: list[str] = []
 
-    def heed(engine: Engine, error: StageError) -> bool:
+    def on_load_error(engine: Engine, error: StageError) -> bool:
         refused.append(f"{engine.name}: {error}")
         return True
 
     engines = {PhaseName.STT: [whisper], PhaseName.EVAL: [mistral]}
-    coordinator = Coordinator("n1", engines, FakeOwner(load_error=heed), clock=clock)
+    coordinator = Coordinator("n1", engines, FakeOwner(load_error=on_load_error), clock=clock)
     mistral.broken = "no server"
     coordinator.switch(PhaseName.EVAL)
     assert coordinator.blocked
@@ -239,8 +239,8 @@ def test_a_turn_is_written_down_like_every_hand_over(in_turns: Coordinator, llam
     in_turns.switch(PhaseName.EVAL)
     in_turns.drain(PhaseName.EVAL, "llama's turn")
     in_turns.turn(Turn("rate", llama))
-    told = [(event.kind, event.detail.get("reason")) for event in Event.objects.order_by("pk")]
-    assert told == [
+    events = [(event.kind, event.detail.get("reason")) for event in Event.objects.order_by("pk")]
+    assert events == [
         ("plan", None),
         ("phase_loading", "mistral"),
         ("phase_active", "extracts with mistral"),

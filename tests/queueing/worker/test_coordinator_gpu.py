@@ -1,4 +1,4 @@
-"""The hand-over over a GPU that tells: its driver's double, over the card that the models draw on."""
+"""The hand-over over a GPU that reports every overlap: its driver's double, over the card that the models draw on."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def reason() -> str:
 def test_nothing_is_loaded_before_the_memory_of_the_last_model_is_back(
     start: Start, mistral: CardModel, clock: SteppingClock, seconds: float
 ) -> None:
-    """F40: "unloaded" is answered before the memory is free; the card tells of a load that came too early."""
+    """F40: "unloaded" is answered before the memory is free; the card reports a load that came too early."""
     coordinator = start()
     coordinator.switch(PhaseName.EVAL)
     mistral.frees_after = seconds
@@ -178,9 +178,7 @@ def test_a_program_that_stays_is_named_and_a_person_can_accept_it(
     assert Phase.objects.get().empty_bytes == GIB + 300 * MIB
 
 
-def test_a_program_that_comes_while_nothing_of_ours_is_loaded_stands_in_nobodys_way(
-    start: Start, card: FakeCard
-) -> None:
+def test_a_program_that_comes_while_nothing_of_ours_is_loaded_blocks_nobody(start: Start, card: FakeCard) -> None:
     coordinator = start()
     card.take("blender", "", 1 * GIB, pid=1)
     coordinator.switch(PhaseName.EVAL)
@@ -256,14 +254,14 @@ def test_a_model_that_two_engines_share_is_counted_once(
 
 
 class Undeclared(CardModel):
-    """Nobody can tell what it will take."""
+    """What it will take is unknown."""
 
     def needs(self) -> int | None:
         return None
 
 
 @pytest.mark.parametrize(("others", "admitted"), [(7380, True), (7381, False)])
-def test_a_model_that_does_not_tell_its_need_is_loaded_while_512_mib_are_free(
+def test_a_model_of_unknown_need_is_loaded_while_512_mib_are_free(
     start: Start, card: FakeCard, mistral: CardModel, others: int, admitted: bool
 ) -> None:
     """F39."""
@@ -274,7 +272,7 @@ def test_a_model_that_does_not_tell_its_need_is_loaded_while_512_mib_are_free(
     assert (step() == PhaseStep.ACTIVE) == admitted
 
 
-def test_a_model_that_fell_back_to_the_processor_is_unloaded_and_said_so(start: Start, mistral: CardModel) -> None:
+def test_a_model_that_fell_back_to_the_processor_is_unloaded_and_reported(start: Start, mistral: CardModel) -> None:
     """F53."""
     mistral.on_gpu = 0.63
     coordinator = start()
@@ -302,7 +300,7 @@ def test_without_a_gpu_a_model_on_the_processor_is_where_it_should_be(
 
 
 @pytest.mark.parametrize("trouble", ["lost", "unknown", "not supported", "no driver"])
-def test_a_gpu_that_does_not_tell_blocks_and_is_used_again_when_it_does(
+def test_an_unknown_gpu_blocks_and_is_used_again_when_it_is_known(
     start: Start, card: FakeCard, whisper: CardModel, clock: SteppingClock, trouble: str
 ) -> None:
     """F43."""
@@ -401,7 +399,7 @@ def test_one_who_is_in_a_hurry_waits_for_nothing(start: Start, mistral: CardMode
     assert step() == PhaseStep.BLOCKED
 
 
-def test_what_others_leave_is_told_without_our_own(start: Start, card: FakeCard) -> None:
+def test_what_others_leave_is_reported_without_our_own(start: Start, card: FakeCard) -> None:
     coordinator = start()
     coordinator.switch(PhaseName.EVAL)
     share, _ = coordinator.memory.outlook()
@@ -415,7 +413,7 @@ def test_what_others_leave_is_told_without_our_own(start: Start, card: FakeCard)
     assert coordinator.memory.outlook() == (None, "the GPU's state is unknown: GPU is lost")
 
 
-def test_a_load_that_could_not_be_measured_is_measured_when_the_driver_tells_again(
+def test_a_load_that_could_not_be_measured_is_measured_when_the_driver_answers_again(
     start: Start, card: FakeCard, mistral: CardModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     load = mistral.load

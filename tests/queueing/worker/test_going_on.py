@@ -1,4 +1,4 @@
-"""A phase that goes on as it was decided a moment ago: what the worker then does without another look."""
+"""A phase that goes on by the last decision: what the worker then does without another poll."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from queueing.worker.process import PhaseWorker
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 
 Enqueue = Callable[..., Task]
-LONG = 1000.0  # between two looks, as far as these tests go
+LONG = 1000.0  # between two polls, as far as these tests go
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def hand_in(enqueue: Enqueue, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
 
 @pytest.fixture
 def worker(tmp_path: Path) -> Iterator[WorkLoop]:
-    """Registered, without its heartbeat; it looks once and then goes on."""
+    """Registered, without its heartbeat; it polls once and then goes on."""
     options = Options(
         limits=Limits(batch_size=2, batch_max_wait_seconds=0.01, max_dwell_seconds=600, idle_unload_seconds=60),
         retries=RetryLimits(max_attempts=3, max_crashes=2, backoff_seconds=0.1),
@@ -70,7 +70,7 @@ def worker(tmp_path: Path) -> Iterator[WorkLoop]:
 def until(condition: Callable[[], bool], step: Callable[[], object] = lambda: time.sleep(0.01)) -> None:
     deadline = time.monotonic() + 20
     while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
+        assert time.monotonic() < deadline, "timed out"
         step()
 
 
@@ -117,7 +117,7 @@ def test_an_outcome_that_could_not_be_written_down_comes_before_any_further_clai
     monkeypatch.setattr(TaskManager, "claim", watched)
     with pytest.raises(OperationalError):
         worker.run_once()
-    worker.look_first()  # as the process does then
+    worker.poll_first()  # as the process does then
     until(lambda: all(job.outcome.done() for job in worker.jobs.running.values()))
     worker.run_once()
     assert done[:3] == ["claim", "write down", "write down"]

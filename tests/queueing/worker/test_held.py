@@ -20,7 +20,7 @@ from tests.queueing.worker.working import Enqueue, quick, registered
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 
 
-def test_a_task_that_was_taken_from_its_worker_stops_computing_at_the_next_look(
+def test_a_task_that_was_taken_from_its_worker_stops_computing_at_the_next_poll(
     ready_to: Callable[..., Task], node: Callable[..., PhaseWorker]
 ) -> None:
     ready_to(Stage.RATE)
@@ -71,7 +71,7 @@ def heartbeat(worker: Worker, held: set[Claim]) -> Heartbeat:
 
 
 def test_a_heartbeat_renews_what_is_held_and_nothing_else(enqueue: Enqueue, worker: Worker) -> None:
-    """A claim whose commit was lost on the way back is nobody's work; it must expire."""
+    """A claim whose commit was lost on the way back is worked on by no one; it must expire."""
     enqueue(), enqueue()
     held, orphan = Task.objects.claim(worker=worker, stages=[*Stage.values], lease_seconds=1, limit=2)
     heartbeat(worker, {(held.pk, held.epoch)})._send()
@@ -89,7 +89,7 @@ def test_a_heartbeat_does_not_stop_the_next_stage_of_a_task_that_was_finished_me
             loop.run_once()
         late = process._heartbeat(loop)
         held = loop.jobs.held()
-        late.held = lambda: held  # it has asked what is held; the rest of the heartbeat comes late
+        late.held = lambda: held  # it has read what is held; the rest of the heartbeat comes late
         while {task.stage for task in (job.task for job in loop.jobs.running.values())} != {Stage.RATE}:
             loop.run_once()
         Task.objects.update(lease_until=in_seconds(-1))  # so that the heartbeat does not own it

@@ -1,4 +1,4 @@
-"""What an idle worker asks of the database, and what a stopping one leaves alone."""
+"""What an idle worker queries, and what a stopping one leaves alone."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def statements(of: Callable[[], object], times: int = 1) -> float:
     return len(seen) / times
 
 
-def test_an_idle_worker_asks_the_database_less_than_twice_a_second(idle: WorkLoop) -> None:
+def test_an_idle_worker_queries_the_database_less_than_twice_a_second(idle: WorkLoop) -> None:
     heartbeat = Heartbeat(
         idle.row,
         every_seconds=settings.HEARTBEAT_SECONDS,
@@ -71,7 +71,7 @@ def test_an_idle_worker_asks_the_database_less_than_twice_a_second(idle: WorkLoo
     assert per_second <= 2
 
 
-def test_a_cancelled_task_is_stopped_by_the_next_look(
+def test_a_cancelled_task_is_stopped_by_the_next_poll(
     idle: WorkLoop, enqueue: Callable[..., Task], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     task = enqueue()
@@ -86,7 +86,7 @@ def test_a_cancelled_task_is_stopped_by_the_next_look(
     assert job.stop.is_set()
 
 
-def test_a_worker_that_was_told_to_stop_claims_nothing_more(idle: WorkLoop, enqueue: Callable[..., Task]) -> None:
+def test_a_worker_that_was_stopped_claims_nothing_more(idle: WorkLoop, enqueue: Callable[..., Task]) -> None:
     enqueue()
     idle.stopping.request()
     for _ in range(5):

@@ -48,8 +48,8 @@ class Stumbling:
 def jobs_of() -> Callable[[], Jobs]:
     language = SimulatedLanguage()
     engines = Engines(SimulatedSpeech(), {"extract": language, "rate": language})
-    patience = RetryLimits(max_attempts=3, max_crashes=2, backoff_seconds=0.1)
-    return lambda: Jobs(engines, patience, wake=lambda: None, chance=random.Random(1))
+    limits = RetryLimits(max_attempts=3, max_crashes=2, backoff_seconds=0.1)
+    return lambda: Jobs(engines, limits, wake=lambda: None, chance=random.Random(1))
 
 
 @pytest.fixture
@@ -80,7 +80,7 @@ FULL = OSError(errno.ENOSPC, "No space left on device")
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("step", ["prepare", "compute", "save"])
-def test_a_disk_without_room_costs_the_task_nothing_and_is_told(
+def test_a_disk_without_room_costs_the_task_nothing_and_is_reported(
     claimed: Callable[..., Task], jobs_of: Callable[[], Jobs], step: str
 ) -> None:
     held, task = jobs_of(), claimed(step, FULL)

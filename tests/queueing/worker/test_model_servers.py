@@ -49,7 +49,7 @@ def serve() -> Iterator[Callable[[FakeOpenAI], FakeOpenAI]]:
 
 @pytest.fixture
 def restarts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[str]]:
-    """What `docker` was told to do, by a script of that name which only writes it down."""
+    """What `docker` was called with, by a script of that name which only records it."""
     journal, program = tmp_path / "journal", tmp_path / "docker"
     program.write_text(f'#!/bin/sh\necho "$@" >> {journal}\necho restarted\n')
     program.chmod(0o755)
@@ -68,7 +68,7 @@ class ServerRounds:
         """The bound only ends a broken test."""
         deadline = time.monotonic() + seconds
         while not condition():
-            assert time.monotonic() < deadline, "waited in vain"
+            assert time.monotonic() < deadline, "timed out"
             if not self.loop.run_once():
                 time.sleep(0.02)
 
@@ -246,10 +246,10 @@ def test_a_server_is_not_asked_while_its_phase_is_paused(
     assert Breaker.objects.get().openings == openings
 
 
-def test_a_silent_server_costs_each_task_one_attempt_at_most_and_a_slow_task_is_told_from_it(
+def test_a_silent_server_costs_each_task_one_attempt_at_most_and_a_slow_task_is_distinguished_from_it(
     ready_to: ReadyTo, node: Callable[..., ServerRounds], serve: Callable[[FakeOpenAI], FakeOpenAI], settings: Any
 ) -> None:
-    """F46: the question that nobody's task depends on is what fails while the server hangs."""
+    """F46: the probe, on which no task depends, is what fails while the server hangs."""
     settings.LLM_DEADLINE_SECONDS = 1.0
     tasks = [ready_to(Stage.EXTRACT) for _ in range(4)]
     server = serve(FakeOpenAI([acts.hang] * 4))
@@ -273,7 +273,7 @@ def test_memory_that_does_not_come_back_may_cost_a_restart_of_the_same_budget(
 
 
 class Stuck(OpenAICompatible):
-    """Nobody can tell what its server holds in memory, until it was restarted."""
+    """What its server holds in memory is unknown until it was restarted."""
 
     restarted: Callable[[], list[str]]
 
@@ -304,7 +304,7 @@ def test_a_server_that_cannot_even_be_asked_to_unload_is_restarted_so_that_trans
     assert restarts()
 
 
-def test_a_restart_whose_command_fails_is_counted_and_told(
+def test_a_restart_whose_command_fails_is_counted_and_reported(
     ready_to: ReadyTo, node: Callable[..., ServerRounds], tmp_path: Path, restarts: Callable[[], list[str]]
 ) -> None:
     (tmp_path / "docker").write_text("#!/bin/sh\necho no such container: ollama >&2\nexit 1\n")

@@ -1,4 +1,4 @@
-"""What rests and goes on: pauses, drains, and the phase that a person asked for."""
+"""Pauses, drains, and the phase that a person asked for."""
 
 from __future__ import annotations
 

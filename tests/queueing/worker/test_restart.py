@@ -127,7 +127,7 @@ def test_a_command_that_fails_says_why(program: Program) -> None:
     assert restart.run(RestartAction("systemctl", "ollama")) == restart.RestartOutcome(False, "exit 5: no such unit")
 
 
-def test_a_command_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_command_that_is_not_there_is_reported(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     assert restart.run(RestartAction("docker", "x")) == restart.RestartOutcome(False, "docker is not on this machine")
 
@@ -159,4 +159,4 @@ def test_a_command_is_over_when_it_ends_though_what_it_left_keeps_the_pipe(progr
 def test_of_a_flood_of_words_only_the_first_are_kept(program: Program) -> None:
     program("head -c 3000000 /dev/zero | tr '\\0' x")
     outcome = restart.run(RestartAction("docker", "x"), seconds=20)
-    assert (outcome.worked, outcome.said) == (True, "x" * restart.SAID_BYTES)
+    assert (outcome.worked, outcome.output) == (True, "x" * restart.OUTPUT_BYTES)

@@ -134,7 +134,7 @@ def test_the_admin_retries_it_like_any_other_task(
 
 
 def test_each_pipeline_has_a_line_of_its_own(note: Callable[[], Task], cast: Cast) -> None:
-    """Who waits for a rating is told how many videos are ahead, not how many notes."""
+    """Who waits for a rating is shown how many videos are ahead, not how many notes."""
     first, second = note(), note()
     places = Task.objects.positions()
     assert (places[first.pk], places[second.pk]) == (1, 2)

@@ -65,7 +65,7 @@ def test_one_student_is_rated_while_the_next_ones_form_is_extracted_if_both_mode
 
 
 class OneOfTwo(SimulatedLanguage):
-    """Takes a while to load, and tells how often it was loaded and what was in memory beside it."""
+    """Takes a while to load, and reports how often it was loaded and what was in memory beside it."""
 
     loads = 0
     beside = 0
@@ -94,7 +94,7 @@ def loads(worker: PhaseWorker) -> tuple[int, int]:
 
 
 def doings() -> list[str]:
-    """What the node's row said while it worked, in order."""
+    """What the node's row showed while it worked, in order."""
     events = Event.objects.filter(kind="phase_active").order_by("pk")
     return [event.detail["reason"] for event in events if "reason" in event.detail]
 

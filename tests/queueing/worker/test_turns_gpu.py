@@ -44,7 +44,7 @@ def start(card: FakeCard, whisper: CardModel, extract: CardModel, rate: CardMode
 
 
 def test_an_8_gb_card_holds_whisper_mistral_and_llama_one_after_the_other(card: FakeCard) -> None:
-    """F39, F40: the card tells of two kinds at once, and of a load before the last model's memory was back."""
+    """F39, F40: the card reports two kinds at once, and a load before the last model's memory was back."""
     whisper = CardModel(card, "whisper", "stt", 3 * GIB)
     mistral = CardModel(card, "mistral", "extract", int(4.4 * GIB), server="http://ollama", frees_after=0.2)
     llama = CardModel(card, "llama", "rate", int(4.9 * GIB), server="http://ollama", frees_after=0.2)
@@ -78,7 +78,7 @@ class Overstated(CardModel):
 
 
 def test_a_model_is_admitted_with_the_slots_that_the_plan_gives_it(card: FakeCard) -> None:
-    """All three slots would take 8 GiB of an 8 GiB card; the guard before the load must not ask for them."""
+    """All three slots would take 8 GiB of an 8 GiB card; the guard before the load must not require them."""
     whisper = CardModel(card, "whisper", "stt", 3 * GIB)
     llama = Overstated(card, "llama", "eval", 6 * GIB, server="http://ollama")
     small = CardModel(card, "small", "eval", 4 * GIB, server="http://ollama")

@@ -36,7 +36,7 @@ def work(worker: PhaseWorker, until: Callable[[], bool], seconds: float = 20) ->
     with registered(worker) as loop:
         deadline = time.monotonic() + seconds
         while not until():
-            assert time.monotonic() < deadline, "waited in vain"
+            assert time.monotonic() < deadline, "timed out"
             if not loop.run_once():
                 time.sleep(0.02)
 

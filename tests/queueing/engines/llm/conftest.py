@@ -1,4 +1,4 @@
-"""A server of either protocol that does as its script says, and the engine that speaks to it."""
+"""A server of either protocol that follows its script, and the engine that calls it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A fake of OpenAI's protocol on loopback, as llama.cpp speaks it. It misbehaves as its script says."""
+"""A fake of OpenAI's protocol on loopback, as llama.cpp serves it. It misbehaves by its script."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ class FakeOpenAI:
     requests: list[str] = field(default_factory=list)
     model: str = "tiny:latest"
     tokenizer: bool = True
-    loading: int = 0  # how many times /health says 503
-    total_slots: object = None  # what /props tells; None: there is no such page
-    prompt_tokens: int | None = None  # what it says it read; None: what it was sent
+    loading: int = 0  # how many times /health answers 503
+    total_slots: object = None  # what /props reports; None: there is no such page
+    prompt_tokens: int | None = None  # what it reports as read; None: what it was sent
 
     def __post_init__(self) -> None:
         self.server = HttpDouble(self._handle)
@@ -62,12 +62,12 @@ class FakeOpenAI:
         text = words.answer(
             _prompt(talk.question), talk.question.get("response_format") and self.schema(talk.question), 7
         )
-        said = list(words.pieces(text))
-        kept = said[: talk.question["max_tokens"]]
+        pieces = list(words.pieces(text))
+        kept = pieces[: talk.question["max_tokens"]]
         await talk.begin()
         for piece in kept:
             await talk.say(piece)
-        await talk.finish("stop" if kept == said else "length")
+        await talk.finish("stop" if kept == pieces else "length")
 
     def schema(self, question: dict[str, Any]) -> dict[str, Any]:
         schema: dict[str, Any] = question["response_format"]["json_schema"]["schema"]

@@ -33,7 +33,7 @@ LONG = Prompt("You fill in forms. " + "Here is how. " * 40, "I am Ann. " + "I li
 
 @pytest.fixture
 def silent() -> Iterator[FakeOllama]:
-    """A server that has less room than it was told to have, cuts what is too long, and doesn't say what it read."""
+    """A server that has less room than configured, cuts what is too long, and doesn't report what it read."""
     with ollama.serving(FakeOllama()) as fake:
         fake.cuts_silently, fake.prompt_counted = True, False
         yield fake
@@ -65,7 +65,7 @@ def test_an_answer_to_a_prompt_without_its_beginning_is_thrown_away(silent: Fake
 
 
 def test_a_prompt_that_just_fits_is_answered(silent: FakeOllama) -> None:
-    """F52: and the field for the code is gone from the answer."""
+    """F52: and the field for the code is removed from the answer."""
     silent.real_context = whole(LONG)
     assert ask(silent.url) == {"name": "simulated name"}
     assert len(silent.questions) == 1
@@ -95,9 +95,9 @@ def test_a_server_that_counts_too_few_tokens_is_found_out_by_its_count() -> None
             engine.generate(LONG, SCHEMA, OPTIONS, stop=Event())
         assert caught.value.code == "prompt_cut"
         with pytest.raises(Transient) as written:
-            engine.write(LONG, OPTIONS, tell=lambda _: None, stop=Event())
+            engine.write(LONG, OPTIONS, on_text=lambda _: None, stop=Event())
         assert written.value.code == "prompt_cut"
-        server.prompt_tokens = 0  # it doesn't tell
+        server.prompt_tokens = 0  # it doesn't report it
         assert engine.generate(LONG, SCHEMA, OPTIONS, stop=Event()).asks == 1
 
 
@@ -113,7 +113,7 @@ def test_a_server_that_says_so_is_believed(silent: FakeOllama) -> None:
     "echo", ["", "AAAAAA", "null", "the code", "CODE CODE"[:2]], ids=["empty", "wrong", "null", "words", "half"]
 )
 def test_a_wrong_echo_counts_as_the_one_bad_answer(echo: str) -> None:
-    """F52: asked for once more, with a new code, and without a word about the last one."""
+    """F52: requested once more, with a new code, and without mention of the last one."""
     bad = saying(f'{{"{FIELD}": "{echo}", "name": "Ann"}}')
     with ollama.serving(FakeOllama(script=[bad, acts.right])) as fake:
         assert ask(fake.url, Prompt("Be brief.", "Hello.")) == {"name": "simulated name"}

@@ -72,7 +72,7 @@ def test_it_names_itself_and_its_model(engine: LanguageEngine) -> None:
     assert engine.simulated is (engine.name == "simulated")
 
 
-def test_what_it_needs_of_the_gpu_is_told_without_loading_it(engine: LanguageEngine) -> None:
+def test_what_it_needs_of_the_gpu_is_known_without_loading_it(engine: LanguageEngine) -> None:
     needs = engine.needs()
     assert needs is None or needs >= 0
     assert 0 <= engine.token_bytes() * engine.context_tokens * engine.slots <= (needs or 0)
@@ -132,12 +132,12 @@ def test_a_call_past_its_deadline_is_too_slow(loaded: LanguageEngine) -> None:
     assert caught.value.code == "too_slow"
 
 
-def test_free_text_is_told_piece_by_piece_and_comes_back_whole(loaded: LanguageEngine) -> None:
-    told: list[str] = []
-    text = loaded.write(PROMPT, OPTIONS, tell=told.append, stop=Event())
+def test_free_text_is_passed_on_piece_by_piece_and_comes_back_whole(loaded: LanguageEngine) -> None:
+    pieces: list[str] = []
+    text = loaded.write(PROMPT, OPTIONS, on_text=pieces.append, stop=Event())
     assert text.text.strip()
-    assert "".join(told) == text.text
-    assert len(told) > 3
+    assert "".join(pieces) == text.text
+    assert len(pieces) > 3
     assert text.model == loaded.model
     assert text.finish in ("stop", "length")
     assert text.prompt_tokens > 0
@@ -146,7 +146,7 @@ def test_free_text_is_told_piece_by_piece_and_comes_back_whole(loaded: LanguageE
 
 
 def test_free_text_that_is_cut_says_so(loaded: LanguageEngine) -> None:
-    text = loaded.write(PROMPT, replace(OPTIONS, max_tokens=4), tell=lambda _: None, stop=Event())
+    text = loaded.write(PROMPT, replace(OPTIONS, max_tokens=4), on_text=lambda _: None, stop=Event())
     assert text.finish == "length"
     assert 0 < len(text.text) < 60
 
@@ -155,15 +155,15 @@ def test_free_text_keeps_to_the_same_limits(loaded: LanguageEngine) -> None:
     stop = Event()
     stop.set()
     with pytest.raises(Interrupted):
-        loaded.write(PROMPT, OPTIONS, tell=print, stop=stop)
+        loaded.write(PROMPT, OPTIONS, on_text=print, stop=stop)
     with pytest.raises(Permanent) as caught:
-        loaded.write(Prompt("", "introduce " * 8000), OPTIONS, tell=print, stop=Event())
+        loaded.write(Prompt("", "introduce " * 8000), OPTIONS, on_text=print, stop=Event())
     assert caught.value.code == "too_long_for_model"
     if isinstance(loaded, SimulatedLanguage):
         loaded = SimulatedLanguage(60)
         loaded.load()
     with pytest.raises(Transient) as late:
-        loaded.write(PROMPT, replace(OPTIONS, deadline_seconds=0.0001), tell=print, stop=Event())
+        loaded.write(PROMPT, replace(OPTIONS, deadline_seconds=0.0001), on_text=print, stop=Event())
     assert late.value.code == "too_slow"
 
 
@@ -171,9 +171,9 @@ def test_the_rehearsals_stand_in_follows_the_contract_too(tmp_path: Path) -> Non
     kind, outages = PhaseName.EVAL, Outages(tmp_path / "outages")
     model = SimulatedModel(kind, Memory(tmp_path / "gpus", "n"), outages, model="m", seconds=0.01, move_seconds=0)
     engine: LanguageEngine = model
-    told: list[str] = []
+    pieces: list[str] = []
     with pytest.raises(Infrastructure):
-        engine.write(PROMPT, OPTIONS, tell=told.append, stop=Event())
+        engine.write(PROMPT, OPTIONS, on_text=pieces.append, stop=Event())
     engine.load()
-    assert engine.write(PROMPT, OPTIONS, tell=told.append, stop=Event()).text == "".join(told) == "simulated"
+    assert engine.write(PROMPT, OPTIONS, on_text=pieces.append, stop=Event()).text == "".join(pieces) == "simulated"
     engine.unload()

@@ -83,7 +83,7 @@ def test_a_real_model_fills_in_a_form_from_an_introduction(engine: EmbeddedLlama
 
 
 def test_a_real_model_repeats_the_code_at_its_prompts_head(engine: EmbeddedLlama) -> None:
-    """F52: the smallest there is; asked as a server that may cut its prompts."""
+    """F52: the smallest there is; called as a server that may cut its prompts."""
     engine.load()
     assert engine._served
     engine._served._cuts_prompts = True

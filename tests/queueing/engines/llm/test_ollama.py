@@ -57,7 +57,7 @@ def test_the_request_carries_everything_in_options_and_pins_the_model(server: Fa
 
 
 def test_free_text_is_asked_for_without_a_form(server: FakeOllama) -> None:
-    engine(server).write(PROMPT, replace(OPTIONS, max_tokens=50), tell=print, stop=Event())
+    engine(server).write(PROMPT, replace(OPTIONS, max_tokens=50), on_text=print, stop=Event())
     question = server.questions[0]
     assert "format" not in question
     assert question["options"]["num_predict"] == 50
@@ -76,7 +76,7 @@ def test_loading_returns_when_the_model_is_in_memory(server: FakeOllama) -> None
 
 
 @pytest.mark.parametrize(("share", "device"), [(1.0, "cuda"), (0.5, "cuda+cpu"), (0.0, "cpu")])
-def test_the_device_tells_what_ollama_could_not_put_on_the_gpu(server: FakeOllama, share: float, device: str) -> None:
+def test_the_device_shows_what_ollama_could_not_put_on_the_gpu(server: FakeOllama, share: float, device: str) -> None:
     server.runners.gpu_share = share
     model = engine(server)
     model.load()
@@ -102,7 +102,7 @@ def test_a_model_that_does_not_leave_is_infrastructure(server: FakeOllama) -> No
         model.unload()
 
 
-def test_unloading_twice_asks_once(server: FakeOllama) -> None:
+def test_unloading_twice_sends_one_request(server: FakeOllama) -> None:
     model = engine(server)
     model.load()
     model.unload()
@@ -161,7 +161,7 @@ def test_a_server_that_cannot_be_reached_may_still_hold_the_gpu() -> None:
 
 
 def test_a_server_that_comes_back_is_used_at_once(server: FakeOllama) -> None:
-    """F45: nothing remembers that it was gone."""
+    """F45: nothing remembers that it was away."""
     model = engine(server)
     model.load()
     server.server.do(server.die())

@@ -42,7 +42,7 @@ def test_the_request_carries_schema_limits_and_seed(server: FakeOpenAI) -> None:
 
 
 def test_free_text_is_asked_for_without_a_schema(server: FakeOpenAI) -> None:
-    engine(server).write(Prompt("", "Hello."), LanguageOptions(max_tokens=50), tell=print, stop=Event())
+    engine(server).write(Prompt("", "Hello."), LanguageOptions(max_tokens=50), on_text=print, stop=Event())
     question = server.questions[0]
     assert "response_format" not in question
     assert question["max_tokens"] == 50
@@ -61,11 +61,11 @@ def test_loading_waits_for_a_server_that_is_still_loading(server: FakeOpenAI) ->
     assert server.requests[:4] == ["/health"] * 3 + ["/v1/models"]
 
 
-@pytest.mark.parametrize(("told", "slots"), [(2, 2), (8, 3), (None, 3), ("many", 3), (0, 3)])
+@pytest.mark.parametrize(("reported", "slots"), [(2, 2), (8, 3), (None, 3), ("many", 3), (0, 3)])
 def test_no_more_calls_are_made_at_once_than_the_server_answers_at_once(
-    server: FakeOpenAI, told: object, slots: int
+    server: FakeOpenAI, reported: object, slots: int
 ) -> None:
-    server.total_slots = told
+    server.total_slots = reported
     model = OpenAICompatible(server.url, "small", slots=3, context_tokens=4096)
     model.load()
     assert model.slots == slots

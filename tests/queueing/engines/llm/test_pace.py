@@ -32,7 +32,7 @@ def generate(engine: ServedModel, options: LanguageOptions, stop: Event) -> obje
 
 
 def write(engine: ServedModel, options: LanguageOptions, stop: Event) -> object:
-    return engine.write(PROMPT, options, tell=lambda _: None, stop=stop)
+    return engine.write(PROMPT, options, on_text=lambda _: None, stop=stop)
 
 
 def fault(call: Callable[[], object]) -> StageError:
@@ -59,7 +59,7 @@ def test_a_server_that_accepts_and_never_answers_is_left_at_its_first_deadline(
 
 @pytest.mark.parametrize(("act", "verb"), [(acts.dawdle(0.3), generate), (acts.hang_midway, write)])
 def test_an_answer_that_comes_too_slowly_is_left_with_the_figures(start: Start, act: Act, verb: Verb) -> None:
-    """F47: a token each 0.3 s is not the 10 a second that were asked for."""
+    """F47: a token each 0.3 s is not the 10 a second that are required."""
     _, engine = start(act)
     error = fault(lambda: verb(engine, QUICK, Event()))
     assert (type(error), error.code) == (Infrastructure, "engine_unavailable")
@@ -75,9 +75,9 @@ def test_a_token_each_five_seconds_is_too_slow_by_default() -> None:
 
 def test_an_answer_that_comes_just_fast_enough_comes_whole(start: Start) -> None:
     _, engine = start()
-    told: list[str] = []
-    engine.write(PROMPT, replace(QUICK, least_tokens_per_second=2), tell=told.append, stop=Event())
-    assert told
+    pieces: list[str] = []
+    engine.write(PROMPT, replace(QUICK, least_tokens_per_second=2), on_text=pieces.append, stop=Event())
+    assert pieces
 
 
 @pytest.mark.parametrize("act", [acts.hang, acts.drip(0.02), acts.dawdle(0.05)])
@@ -118,23 +118,23 @@ def test_stop_ends_a_call_and_frees_the_model(start: Start, act: Act, verb: Verb
     assert verb(engine, PATIENT, Event())
 
 
-def test_pieces_are_told_as_they_come_not_at_the_end(start: Start) -> None:
+def test_pieces_are_passed_on_as_they_come_not_at_the_end(start: Start) -> None:
     _, engine = start(acts.dawdle(0.05))
-    told, stop = [], Event()
+    pieces, stop = [], Event()
 
-    def tell(piece: str) -> None:
-        told.append(piece)
-        if len(told) == 3:
+    def on_text(piece: str) -> None:
+        pieces.append(piece)
+        if len(pieces) == 3:
             stop.set()
 
     with pytest.raises(Interrupted):
-        engine.write(PROMPT, PATIENT, tell=tell, stop=stop)
-    assert len(told) >= 3
+        engine.write(PROMPT, PATIENT, on_text=on_text, stop=stop)
+    assert len(pieces) >= 3
 
 
 @pytest.mark.parametrize(("act", "code"), [(acts.blanks, "invalid_answer"), (acts.flood, "answer_cut")])
 def test_free_text_is_capped_too(start: Start, act: Act, code: str) -> None:
-    """F50, and 65,536 characters whatever was asked for."""
+    """F50, and 65,536 characters whatever the limit."""
     _, engine = start(act)
     error = fault(lambda: write(engine, replace(PATIENT, max_tokens=3000), Event()))
     assert (type(error), error.code) == (Transient, code)

@@ -14,10 +14,10 @@ import pytest
 
 from queueing.engines.base import LanguageOptions, Prompt
 from queueing.engines.llm.answers import most_tokens
-from queueing.engines.llm.asking import Question
 from queueing.engines.llm.canary import Canary
 from queueing.engines.llm.ollama import Ollama
 from queueing.engines.llm.openai_compatible import OpenAICompatible
+from queueing.engines.llm.request import Question
 from queueing.engines.llm.served import ServedModel
 from queueing.exceptions import (
     Crashed,
@@ -125,8 +125,8 @@ def test_a_cut_answer_gets_no_more_room_than_the_context_has(start: Start) -> No
 
 def least_context() -> int:
     """The smallest context that the question surely fits into; a digit in a code counts more than a letter."""
-    ask = Question(PROMPT, SCHEMA, OPTIONS, Canary("3" * 6)).ask()
-    return most_tokens(ask.prompt) + ask.options.max_tokens
+    request = Question(PROMPT, SCHEMA, OPTIONS, Canary("3" * 6)).request()
+    return most_tokens(request.prompt) + request.options.max_tokens
 
 
 def limit(question: dict[str, Any]) -> int:
@@ -164,7 +164,7 @@ def test_a_line_without_end_is_stopped(start: Start) -> None:
     assert (type(error), error.code) == (Transient, "unexpected")
 
 
-# F45, F48, F55: what each status and each of its words means. (status, words, class, code)
+# F45, F48, F55: what each status and each of its messages means. (status, text, class, code)
 MEANINGS: list[tuple[int, str, type[StageError], str]] = [
     (404, "model 'tiny' not found", Infrastructure, "model_missing"),
     (401, "unauthorized", Infrastructure, "engine_refuses"),
@@ -217,7 +217,7 @@ def test_each_status_and_its_words_have_one_meaning(
 def test_the_same_words_mean_the_same_in_mid_answer(
     start: Start, code: int, words: str, kind: type[StageError], meaning: str
 ) -> None:
-    """F48: an error under status 200; nothing of the half answer is used or asked for again."""
+    """F48: an error under status 200; nothing of the half answer is used or requested again."""
     server, engine = start(acts.error_midway(words))
     error = failure(engine)
     assert (type(error), error.code) == (kind, meaning)
@@ -241,7 +241,7 @@ def test_a_server_that_is_not_there_is_infrastructure_for_every_verb(engine: typ
     error = failure(model)
     assert (type(error), error.code) == (Infrastructure, "engine_unavailable")
     with pytest.raises(Infrastructure):
-        model.write(PROMPT, OPTIONS, tell=print, stop=Event())
+        model.write(PROMPT, OPTIONS, on_text=print, stop=Event())
     with pytest.raises(Infrastructure):
         model.load()  # type: ignore[attr-defined]
 

@@ -66,7 +66,7 @@ def test_it_says_that_it_is_simulated() -> None:
     assert "simulated" in loaded().generate(PROMPT, SCHEMA, LanguageOptions(), stop=Event()).value["either"]
 
 
-def test_it_fails_as_it_is_told_in_order_and_then_works() -> None:
+def test_it_fails_as_configured_in_order_and_then_works() -> None:
     engine = loaded(faults=[Transient("once"), None, Crashed("then")])
     outcomes = []
     for _ in range(4):

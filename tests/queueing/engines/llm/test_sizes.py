@@ -69,13 +69,13 @@ def test_a_model_gets_no_longer_a_context_than_it_was_trained_for() -> None:
 
 
 @pytest.mark.parametrize("facts", [{}, {"general.architecture": "llama"}, without("attention.head_count")])
-def test_a_model_that_does_not_tell_its_shape_is_of_unknown_size(facts: dict[str, Any]) -> None:
+def test_a_model_that_does_not_report_its_shape_is_of_unknown_size(facts: dict[str, Any]) -> None:
     with pytest.raises(Infrastructure):
         sizes.size_of(FILES, facts, 8192)
 
 
 class SizesServer:
-    """An Ollama that loads at once, and says that it took `took` bytes."""
+    """An Ollama that loads at once, and reports that it took `took` bytes."""
 
     def __init__(self) -> None:
         self.facts: Any = LLAMA
@@ -136,7 +136,7 @@ def test_ollama_is_asked_for_the_files_and_the_shape_of_its_model(server: tuple[
 
 
 def test_what_ollama_took_when_it_was_loaded_is_better_than_what_was_computed(server: tuple[SizesServer, str]) -> None:
-    """How many slots Ollama lays out is its own setting, which no question to it tells."""
+    """How many slots Ollama lays out is its own setting, which no query to it reports."""
     served, url = server
     llama = engine(url)
     assert llama.needs() != served.took
@@ -155,7 +155,7 @@ def test_what_others_had_loaded_says_nothing_of_what_our_own_load_takes(server: 
 
 
 @pytest.mark.parametrize("trouble", ["missing", "shapeless", "away"])
-def test_a_size_that_nobody_can_tell_is_none_and_no_error(server: tuple[SizesServer, str], trouble: str) -> None:
+def test_an_unknown_size_is_none_and_no_error(server: tuple[SizesServer, str], trouble: str) -> None:
     served, url = server
     served.installed = trouble != "missing"
     served.facts = LLAMA if trouble != "shapeless" else {}

@@ -98,9 +98,9 @@ def test_a_window_falls_into_its_sentences() -> None:
     assert {one["avg_logprob"] for one in found} == {-0.2}
 
 
-def test_as_many_names_are_told_as_there_is_room_for() -> None:
+def test_as_many_names_are_hinted_as_there_is_room_for() -> None:
     names = [f"Name{number:03}" for number in range(100)]
-    told = fitting(names, lambda text: len(text.split()) * 4)
-    assert told == ", ".join(names[:28])
+    prompt = fitting(names, lambda text: len(text.split()) * 4)
+    assert prompt == ", ".join(names[:28])
     assert fitting([], len) is None
     assert fitting(["a" * 200], len) is None

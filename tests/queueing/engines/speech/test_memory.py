@@ -83,7 +83,7 @@ def test_a_short_file_is_done_again_in_a_lighter_precision(engine: OnACard, card
 
 @slow
 def test_the_precision_is_lowered_after_the_batch(engine: OnACard, card: FakeCard, long: Samples) -> None:
-    """F41: and what was told of the progress is not taken back."""
+    """F41: and progress that was reported is not taken back."""
     leave_free(card, 2.5)
     engine.load()
     seen: list[float] = []
@@ -114,7 +114,7 @@ def test_it_stays_thrifty_until_it_is_unloaded(engine: OnACard, card: FakeCard, 
 
 
 @slow
-def test_when_nothing_is_left_to_be_spared_all_that_was_tried_is_told(
+def test_when_nothing_is_left_to_be_spared_all_that_was_tried_is_reported(
     engine: OnACard, card: FakeCard, long: Samples
 ) -> None:
     """F41: and the card is as free as it was."""

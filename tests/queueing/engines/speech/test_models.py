@@ -104,7 +104,7 @@ def test_a_missing_package_names_the_command_that_mends_it(tmp_path: Path, monke
     assert "no_such_package" in str(error)
 
 
-def test_a_folder_that_would_make_the_library_ask_a_hub_is_refused(tmp_path: Path) -> None:
+def test_a_folder_that_would_make_the_library_query_a_hub_is_refused(tmp_path: Path) -> None:
     (tmp_path / "model.bin").touch()
     (tmp_path / "config.json").touch()
     error = refusal(str(tmp_path), tmp_path)

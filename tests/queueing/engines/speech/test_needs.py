@@ -1,4 +1,4 @@
-"""What Whisper needs of the GPU, told without loading it and without asking a CUDA library."""
+"""What Whisper needs of the GPU, known without loading it and without calling a CUDA library."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_on_cuda_faster_whisper_needs_its_weights_in_16_bits_and_room_to_work(tm
 
 
 @pytest.mark.parametrize("millions", REQUIRED_GB)
-def test_openai_whisper_is_said_to_need_no_less_than_its_readme_says(millions: int, tmp_path: Path) -> None:
+def test_openai_whisper_is_taken_to_need_no_less_than_its_readme_says(millions: int, tmp_path: Path) -> None:
     file = tmp_path / "checkpoint.pt"
     with file.open("wb") as sparse:
         sparse.truncate(millions * 1_000_000 * 2)  # in 16 bits, as OpenAI's files are

@@ -86,7 +86,7 @@ def test_a_long_file_is_heard_as_well_as_its_parts_and_in_its_order(
     assert any(0 < done < heard.duration / 2 for done in seen)
 
 
-def test_names_are_heard_better_for_being_told(
+def test_names_are_recognised_better_as_hints(
     engines: dict[str, HostedSpeech], recordings: dict[str, ClipRecording]
 ) -> None:
     """In the noise of a room; the words beside them get no worse."""
@@ -94,17 +94,17 @@ def test_names_are_heard_better_for_being_told(
     for file in ("emma.m4a", "frank.mp3", "grace.ogg"):
         noise = np.random.default_rng(1).standard_normal(len(recordings[file].samples)).astype(np.float32)
         own = STUDENTS[file]
-        for told, hints in enumerate(((), (own, *(name for name in NAMES if name != own)))):
+        for hinted, hints in enumerate(((), (own, *(name for name in NAMES if name != own)))):
             text = plain(hear(engines["faster-whisper"], recordings[file].samples + 0.02 * noise, hints).text)
-            found[told] += sum(part in text.split() for part in plain(own).split())
-            wrong[told] += jiwer.wer(plain(recordings[file].words), text) / 3
+            found[hinted] += sum(part in text.split() for part in plain(own).split())
+            wrong[hinted] += jiwer.wer(plain(recordings[file].words), text) / 3
     assert found[1] > found[0]
     assert wrong[1] <= wrong[0] + 0.01
 
 
 @pytest.mark.parametrize("file", ["clara.webm", "henry.wav"])
-def test_names_that_are_told_change_nothing_in_what_is_heard_well(
+def test_hinted_names_change_nothing_in_what_is_recognised_well(
     file: str, engines: dict[str, HostedSpeech], recordings: dict[str, ClipRecording], heard: Heard
 ) -> None:
-    told = hear(engines["faster-whisper"], recordings[file].samples, NAMES)
-    assert plain(told.text) == plain(heard["faster-whisper", file].text)
+    hinted = hear(engines["faster-whisper"], recordings[file].samples, NAMES)
+    assert plain(hinted.text) == plain(heard["faster-whisper", file].text)

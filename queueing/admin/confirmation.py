@@ -1,4 +1,4 @@
-"""Rows that are acted on, never edited: each verb asks first, on a page that says what will happen and why."""
+"""Rows that are acted on, never edited: each action is confirmed first, on a page that shows what it will do."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from django.utils.http import url_has_allowed_host_and_scheme
 
 M = TypeVar("M", bound=Model)
 
-SHOWN: Final = 20  # rows that a page of confirmation names; the others are counted
+SHOWN: Final = 20  # rows that a confirmation page names; the others are counted
 
 
 class ReasonForm(forms.Form):
@@ -30,12 +30,12 @@ class ReasonForm(forms.Form):
 
 
 @dataclass(frozen=True, slots=True)
-class Verb:
-    """Something that a person can do to rows."""
+class AdminAction:
+    """An action on rows that a person confirms."""
 
     label: str
-    foresee: Callable[[Sequence[Any]], list[str]]  # what will happen, in sentences
-    do: Callable[..., tuple[str, bool]]  # (rows, by=, **form) → a report in words, and whether all of it was done
+    preview: Callable[[Sequence[Any]], list[str]]  # what will happen, in sentences
+    run: Callable[..., tuple[str, bool]]  # (rows, by=, **form) → a report as text, and whether all of it was done
     form: type[forms.Form] = ReasonForm
     fits: Callable[[Any], bool] = lambda row: True  # whether a row's own page offers it
 
@@ -53,14 +53,14 @@ class ReadOnly:
         return False
 
 
-class Asking(ReadOnly, admin.ModelAdmin[M]):
-    """An admin whose actions are verbs.
+class ConfirmedActionsAdmin(ReadOnly, admin.ModelAdmin[M]):
+    """An admin whose actions are confirmed on a page of their own.
 
-    Acting needs the model's own `change` permission, so that somebody may be allowed to look and not to touch; and it
+    Acting needs the model's own `change` permission, so that somebody may be allowed to read and not to act; and it
     reaches only rows of `get_queryset`, so what a user does not see cannot be acted on.
     """
 
-    verbs: ClassVar[Mapping[str, Verb]] = {}
+    confirmed_actions: ClassVar[Mapping[str, AdminAction]] = {}
     change_form_template = "admin/queueing/change_form.html"
 
     def has_act_permission(self, request: HttpRequest) -> bool:
@@ -69,7 +69,10 @@ class Asking(ReadOnly, admin.ModelAdmin[M]):
     def get_actions(self, request: HttpRequest) -> dict[str, Any]:
         if not self.has_act_permission(request):
             return {}
-        return {name: (partial(_ask_in_list, name), name, verb.label) for name, verb in self.verbs.items()}
+        return {
+            name: (partial(_confirm_in_list, name), name, action.label)
+            for name, action in self.confirmed_actions.items()
+        }
 
     def get_urls(self) -> list[URLPattern]:
         act = path("act/<slug:name>/", self.admin_site.admin_view(self.act), name=self._url_name)
@@ -80,34 +83,36 @@ class Asking(ReadOnly, admin.ModelAdmin[M]):
         return f"{self.opts.app_label}_{self.opts.model_name}_act"
 
     def describe(self, row: M) -> str:
-        """How a page of confirmation names a row."""
+        """How a confirmation page names a row."""
         return str(row)
 
     def act(self, request: HttpRequest, name: str) -> HttpResponse:
-        """GET: the page that asks, for the rows named in the address. POST: do it."""
+        """GET: the confirmation page for the rows named in the query. POST: run the action."""
         if not self.has_act_permission(request):
             raise PermissionDenied
-        if name not in self.verbs:
+        if name not in self.confirmed_actions:
             raise Http404
-        verb = self.verbs[name]
+        action = self.confirmed_actions[name]
         rows = self._rows(request)
-        form = verb.form(request.POST) if request.method == "POST" else verb.form()
+        form = action.form(request.POST) if request.method == "POST" else action.form()
         back = request.POST.get("back", "")
         if not form.is_valid():
-            return self.ask(request, name, rows, form, back=back)
-        report, complete = verb.do(rows, by=f"admin:{request.user.pk}", **form.cleaned_data)
+            return self.confirm(request, name, rows, form, back=back)
+        report, complete = action.run(rows, by=f"admin:{request.user.pk}", **form.cleaned_data)
         self.message_user(request, report, messages.SUCCESS if complete else messages.WARNING)
         return HttpResponseRedirect(self._back(request, rows, back))
 
-    def ask(self, request: HttpRequest, name: str, rows: Sequence[M], form: forms.Form, *, back: str) -> HttpResponse:
-        verb = self.verbs[name]
+    def confirm(
+        self, request: HttpRequest, name: str, rows: Sequence[M], form: forms.Form, *, back: str
+    ) -> HttpResponse:
+        action = self.confirmed_actions[name]
         context = {
             **self.admin_site.each_context(request),
-            "title": verb.label,
+            "title": action.label,
             "opts": self.opts,
             "media": self.media,
             "form": form,
-            "foreseen": verb.foresee(rows),
+            "foreseen": action.preview(rows),
             "named": [self.describe(row) for row in rows[:SHOWN]],
             "unnamed": max(0, len(rows) - SHOWN),
             "rows": ",".join(str(row.pk) for row in rows),
@@ -157,13 +162,15 @@ class Asking(ReadOnly, admin.ModelAdmin[M]):
             return []
         asked = urlencode({"rows": row.pk})
         return [
-            (verb.label, f"{reverse(f'admin:{self._url_name}', args=[name])}?{asked}")
-            for name, verb in self.verbs.items()
-            if verb.fits(row)
+            (action.label, f"{reverse(f'admin:{self._url_name}', args=[name])}?{asked}")
+            for name, action in self.confirmed_actions.items()
+            if action.fits(row)
         ]
 
 
-def _ask_in_list(name: str, asking: Asking[Any], request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse:
-    """What a list does with the rows that were ticked."""
-    form = asking.verbs[name].form()
-    return asking.ask(request, name, list(asking._related(queryset)), form, back=request.get_full_path())
+def _confirm_in_list(
+    name: str, model_admin: ConfirmedActionsAdmin[Any], request: HttpRequest, queryset: QuerySet[Any]
+) -> HttpResponse:
+    """The confirmation page for the rows that were selected in a list."""
+    form = model_admin.confirmed_actions[name].form()
+    return model_admin.confirm(request, name, list(model_admin._related(queryset)), form, back=request.get_full_path())

@@ -1,4 +1,4 @@
-"""One question to a model, what its answer must be, and how it is asked once more."""
+"""One question to a model, what its answer must be, and the second request when it is unusable."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ class Reply:
 
     text: str
     finish: str
-    prompt_tokens: int  # 0 where the server doesn't tell
+    prompt_tokens: int  # 0 where the server doesn't report it
     output_tokens: int
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
-    """What the server is sent: `prompt`, `options`, and the schema unless free text will do."""
+class ModelRequest:
+    """What is sent to the server: `prompt`, `options`, and the schema unless free text will do."""
 
     prompt: Prompt
     options: LanguageOptions
@@ -46,7 +46,7 @@ class Ask:
 class Question:
     """A prompt and the schema of its answer, as the caller gave them.
 
-    `canary`: the server may cut a prompt without a word, so the answer must show that the model saw its beginning.
+    `canary`: the server may cut a prompt without an error, so the answer must show that the model saw its beginning.
     """
 
     prompt: Prompt
@@ -54,10 +54,10 @@ class Question:
     options: LanguageOptions
     canary: Canary | None
 
-    def ask(self) -> Ask:
+    def request(self) -> ModelRequest:
         if self.canary is None:
-            return Ask(self.prompt, self.options, self.schema)
-        return Ask(
+            return ModelRequest(self.prompt, self.options, self.schema)
+        return ModelRequest(
             self.canary.ahead_of(self.prompt),
             replace(self.options, max_tokens=self.options.max_tokens + TOKENS),
             self.canary.asked_for_in(self.schema),
@@ -72,7 +72,7 @@ class Question:
         if reply.finish == "length":
             raise CutAnswerError(f"it was cut at {reply.output_tokens or self.options.max_tokens} tokens")
         if self.canary:
-            self.ask().must_be_seen_whole(reply)
+            self.request().must_be_seen_whole(reply)
         value = answers.parse(reply.text)
         if self.canary and not self.canary.echoed_by(value.pop(FIELD, None)):
             raise CutPromptError("it does not repeat the code at the prompt's head")
@@ -80,7 +80,7 @@ class Question:
 
     def again(self, fault: UnusableAnswerError, reply: Reply, *, context_tokens: int) -> Question | None:
         """The question once more, so that this fault may not come back; None when the context has no room for it."""
-        sent = self.ask()
+        sent = self.request()
         used = (reply.prompt_tokens or answers.most_tokens(sent.prompt)) + sent.options.max_tokens
         spare = context_tokens - used
         fresh = replace(self, canary=self.canary and Canary())

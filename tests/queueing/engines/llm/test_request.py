@@ -1,4 +1,4 @@
-"""What makes an answer good, and how it is asked for once more when it isn't."""
+"""What makes an answer good, and how it is requested once more when it isn't."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from queueing.engines.llm.answers import (
     UnusableAnswerError,
     most_tokens,
 )
-from queueing.engines.llm.asking import Ask, Question, Reply
 from queueing.engines.llm.canary import FIELD, TOKENS, Canary
+from queueing.engines.llm.request import ModelRequest, Question, Reply
 from queueing.engines.llm.simulated import example
 
 SCHEMA: dict[str, Any] = {
@@ -88,16 +88,16 @@ def test_the_callers_schema_is_what_is_validated() -> None:
 
 def test_a_count_below_nine_tenths_of_the_fewest_tokens_is_a_cut_prompt() -> None:
     """F52."""
-    ask = Ask(Prompt("", "word " * 100), LanguageOptions())
-    ask.must_be_seen_whole(reply("", prompt_tokens=90))
-    ask.must_be_seen_whole(reply("", prompt_tokens=0))
+    request = ModelRequest(Prompt("", "word " * 100), LanguageOptions())
+    request.must_be_seen_whole(reply("", prompt_tokens=90))
+    request.must_be_seen_whole(reply("", prompt_tokens=0))
     with pytest.raises(CutPromptError, match="89 tokens of a prompt of at least 100"):
-        ask.must_be_seen_whole(reply("", prompt_tokens=89))
+        request.must_be_seen_whole(reply("", prompt_tokens=89))
 
 
 def test_the_answer_has_room_for_the_code() -> None:
-    assert QUESTION.ask().options.max_tokens == 200 + TOKENS
-    assert Question(QUESTION.prompt, SCHEMA, QUESTION.options, None).ask().options.max_tokens == 200
+    assert QUESTION.request().options.max_tokens == 200 + TOKENS
+    assert Question(QUESTION.prompt, SCHEMA, QUESTION.options, None).request().options.max_tokens == 200
 
 
 def again(fault: UnusableAnswerError, *, context: int = 4096, prompt_tokens: int = 60) -> Question | None:
@@ -108,13 +108,13 @@ def again(fault: UnusableAnswerError, *, context: int = 4096, prompt_tokens: int
     ("context", "limit"), [(4096, 400), (60 + 200 + TOKENS + 30, 230), (60 + 200 + TOKENS, None), (100, None)]
 )
 def test_a_cut_answer_gets_more_room_as_far_as_the_context_allows(context: int, limit: int | None) -> None:
-    """F49: twice the room at most; with none left there is no second ask."""
+    """F49: twice the room at most; with none left there is no second request."""
     longer = again(CutAnswerError("cut"), context=context)
     assert (longer and longer.options.max_tokens) == limit
 
 
 def test_where_the_server_does_not_count_the_upper_bound_does() -> None:
-    context = most_tokens(QUESTION.ask().prompt) + 200 + TOKENS
+    context = most_tokens(QUESTION.request().prompt) + 200 + TOKENS
     assert again(CutAnswerError("cut"), context=context, prompt_tokens=0) is None
     assert again(CutAnswerError("cut"), context=context + 10, prompt_tokens=0) is not None
 
@@ -127,10 +127,10 @@ def test_an_invalid_answer_is_asked_for_again_with_its_fault() -> None:
     assert again(InvalidAnswerError("$.score: 11"), context=360) is None
 
 
-def test_each_ask_has_a_code_of_its_own_and_none_is_given_away() -> None:
+def test_each_request_has_a_code_of_its_own_and_none_is_given_away() -> None:
     for fault in (CutAnswerError("cut"), InvalidAnswerError("bad"), CutPromptError("no code")):
         fresh = again(fault)
         assert fresh is not None
         assert fresh.canary != QUESTION.canary
         assert QUESTION.canary is not None
-        assert QUESTION.canary.code not in fresh.ask().prompt.system + fresh.ask().prompt.user
+        assert QUESTION.canary.code not in fresh.request().prompt.system + fresh.request().prompt.user

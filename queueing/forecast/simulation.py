@@ -1,6 +1,6 @@
-"""Pure: the line, played forward by the decisions that the workers will take (policy.py), until everybody is through.
+"""Pure: simulates the line by the decisions that the workers will take (queueing/policy/), until everybody is through.
 
-Every stage takes as long as its pace says. Nobody new comes, and nothing fails. With each moment goes how sure it is:
+Every stage takes as long as its pace says. Nobody new comes, and nothing fails. Each moment has its uncertainty:
 the spreads of what had to happen one after the other add up as variances, their doubts as they are.
 """
 
@@ -19,9 +19,9 @@ from queueing.policy.lanes import Lane
 from queueing.states import PhaseName
 
 NEAR_THE_END: Final = 0.1  # of its pace is still to come, of what has run for longer than that
-TELLING: Final = 0.1  # of a recording must be done before its own speed counts
+MIN_PROGRESS: Final = 0.1  # of a recording must be done before its own speed counts
 TICK_SECONDS: Final = 0.01  # later than when something falls due: no rounding must make it look early
-STANDS_STILL: Final = 100_000  # moments after which a play is given up; a line of a thousand takes a few thousand
+MAX_MOMENTS: Final = 100_000  # after so many a simulation ends; a line of a thousand takes a few thousand
 
 Order = tuple[int, int, int, int]  # batch, stage, turn, task: `TaskQuerySet.in_turn`
 NO_BATCH: Final = 1 << 62
@@ -96,8 +96,8 @@ NOW: Final = Moment(0.0)
 
 
 @dataclass(slots=True)
-class _Player:
-    """One node while it is played."""
+class _NodeRun:
+    """One node during the simulation."""
 
     node: NodeState
     phase: PhaseName | None
@@ -106,14 +106,14 @@ class _Player:
     batch: int | None
     taken: int
     holder: str | None
-    entering: bool  # a phase whose first tasks are claimed before the policy looks again
+    entering: bool  # a phase whose first tasks are claimed before the policy runs again
     running: dict[int, str] = field(default_factory=dict)  # task → stage
     passed_over: Counter[Lane] = field(default_factory=Counter)
     idle_since: float = 0.0
     held_since: float = 0.0
 
     @classmethod
-    def of(cls, node: NodeState) -> _Player:
+    def of(cls, node: NodeState) -> _NodeRun:
         ready, entering = node.ready_in, node.ready_in > 0
         return cls(node, node.phase, ready - node.dwelt, ready, node.batch, node.taken, node.holder, entering)
 
@@ -121,18 +121,18 @@ class _Player:
         return Counter(self.running.values())
 
 
-def play(line: Sequence[LiveTask], nodes: Sequence[NodeState], lab: LabSetup) -> dict[int, Moment]:
-    """When each task will be through. What can't be played to its end, or whose pace is not known, is left out.
+def simulate(line: Sequence[LiveTask], nodes: Sequence[NodeState], lab: LabSetup) -> dict[int, Moment]:
+    """When each task will be through. What can't be simulated to its end, or whose pace is unknown, is left out.
 
-    What is ahead of others and takes a time that nobody knows leaves out its whole pipeline. The other pipelines are
-    played as if it were not there: it has lanes of its own.
+    A task of unknown pace that may be ahead of others leaves out its whole pipeline. The other pipelines are simulated
+    without it: it has lanes of its own.
     """
     unknown = {task.pipeline for task in line if any(step.stage not in lab.paces for step in task.steps)}
     known = [task for task in line if task.pipeline not in unknown]
-    return _Play(known, nodes, lab).run() if nodes and known else {}
+    return Simulation(known, nodes, lab).run() if nodes and known else {}
 
 
-class _Play:
+class Simulation:
     def __init__(self, line: Sequence[LiveTask], nodes: Sequence[NodeState], lab: LabSetup) -> None:
         self.lab = lab
         self.ends: dict[int, Moment] = {}
@@ -145,21 +145,21 @@ class _Play:
         self.unbatched: list[tuple[Order, int]] = []
         self.since: dict[int, float] = {}  # when each entered its stage
         self.next_batch = max([work.batch or 0 for work in line], default=0) + 1
-        self.moments: list[tuple[float, int, Moment, _Player | None, int | None]] = []
+        self.moments: list[tuple[float, int, Moment, _NodeRun | None, int | None]] = []
         self._order = count()
-        self.players = [_Player.of(node) for node in nodes]
-        for player in self.players:
-            self._come_back(Moment(player.node.ready_in), player)
+        self.runs = [_NodeRun.of(node) for node in nodes]
+        for run in self.runs:
+            self._come_back(Moment(run.node.ready_in), run)
         self._set_up(line)
 
     def _set_up(self, line: Sequence[LiveTask]) -> None:
-        at = {player.node.name: player for player in self.players}
+        at = {run.node.name: run for run in self.runs}
         for work in line:
             self.since[work.task] = -work.waited
             if work.node is not None:
-                player = at.get(work.node, self.players[0])  # of a lost node: somebody else takes it over
-                player.running[work.task] = work.steps[0].stage
-                self._later(NOW.after(self._left(work)), player, work.task)
+                run = at.get(work.node, self.runs[0])  # of a lost node: another one takes it over
+                run.running[work.task] = work.steps[0].stage
+                self._later(NOW.after(self._left(work)), run, work.task)
             elif work.due_in > 0:
                 self._later(Moment(work.due_in), None, work.task)
             else:
@@ -169,7 +169,7 @@ class _Play:
         """How long a step that has begun still takes: by its own speed as soon as there is one, else by the pace."""
         span = self.lab.paces[work.steps[0].stage].of(work.audio)
         least = span.mean * NEAR_THE_END
-        if work.progress < TELLING:
+        if work.progress < MIN_PROGRESS:
             return replace(span, mean=max(span.mean - work.elapsed, least))
         left = 1 - min(work.progress, 1.0)
         mean = max(work.elapsed * left / work.progress, least * left)
@@ -178,28 +178,28 @@ class _Play:
     # What happens
 
     def run(self) -> dict[int, Moment]:
-        for _ in range(STANDS_STILL):
+        for _ in range(MAX_MOMENTS):
             if not self.moments:
                 break
-            _, _, moment, player, task = heappop(self.moments)
-            if player is None:
+            _, _, moment, run, task = heappop(self.moments)
+            if run is None:
                 assert task is not None
                 self._queue(task)
             elif task is not None:
-                self._end(player, task, moment)
-            for each in self.players:
+                self._end(run, task, moment)
+            for each in self.runs:
                 self._go_on(each, moment)
         return self.ends
 
-    def _later(self, moment: Moment, player: _Player | None, task: int | None) -> None:
-        heappush(self.moments, (moment.at, next(self._order), moment, player, task))
+    def _later(self, moment: Moment, run: _NodeRun | None, task: int | None) -> None:
+        heappush(self.moments, (moment.at, next(self._order), moment, run, task))
 
-    def _come_back(self, moment: Moment, player: _Player) -> None:
-        self._later(moment, player, None)
+    def _come_back(self, moment: Moment, run: _NodeRun) -> None:
+        self._later(moment, run, None)
 
-    def _end(self, player: _Player, task: int, moment: Moment) -> None:
-        del player.running[task]
-        player.idle_since = moment.at
+    def _end(self, run: _NodeRun, task: int, moment: Moment) -> None:
+        del run.running[task]
+        run.idle_since = moment.at
         self.steps[task] = self.steps[task][1:]
         if self.steps[task]:
             self.since[task] = moment.at
@@ -212,103 +212,103 @@ class _Play:
         key: Order = (NO_BATCH if batch is None else batch, step.rank, self.works[task].turn, task)
         if not step.batched:
             heappush(self.waiting.setdefault(self.lane_of[step.stage], []), (key, task))
-        elif batch is not None and any(player.batch == batch for player in self.players):
+        elif batch is not None and any(run.batch == batch for run in self.runs):
             heappush(self.waiting.setdefault(batch, []), (key, task))
         else:
-            # In none, or in one whose node is gone, or that was closed while the line was read.
+            # In none, or in one whose node is lost, or that was closed while the line was read.
             heappush(self.unbatched, (key, task))
 
     # What a node does next: as PhaseController and Claims
 
-    def _go_on(self, player: _Player, moment: Moment) -> None:
-        if moment.at < player.ready_at:
+    def _go_on(self, run: _NodeRun, moment: Moment) -> None:
+        if moment.at < run.ready_at:
             return
-        wanted = player.phase if player.entering else self._wanted(player, moment.at)
-        player.entering = False
-        if wanted != player.phase:
-            if not player.running:
-                self._switch(player, wanted, moment)
-        elif not self._turns(player, moment):
-            self._claim(player, moment)
-        if not player.running and moment.at >= player.ready_at:
-            self._wait_for_a_batch(player, moment)
+        wanted = run.phase if run.entering else self._wanted(run, moment.at)
+        run.entering = False
+        if wanted != run.phase:
+            if not run.running:
+                self._switch(run, wanted, moment)
+        elif not self._turns(run, moment):
+            self._claim(run, moment)
+        if not run.running and moment.at >= run.ready_at:
+            self._wait_for_a_batch(run, moment)
 
-    def _wanted(self, player: _Player, at: float) -> PhaseName | None:
+    def _wanted(self, run: _NodeRun, at: float) -> PhaseName | None:
         decision = phases.next_phase(
-            player.phase,
-            self._snapshot(player, at),
+            run.phase,
+            self._snapshot(run, at),
             self.lab.limits,
-            dwelt_seconds=at - player.since,
-            idle_seconds=0.0 if player.running else at - player.idle_since,
+            dwelt_seconds=at - run.since,
+            idle_seconds=0.0 if run.running else at - run.idle_since,
         )
         return decision.phase
 
-    def _snapshot(self, player: _Player, at: float) -> phases.Snapshot:
-        stt = player.phase == PhaseName.STT
-        running = len(player.running)
+    def _snapshot(self, run: _NodeRun, at: float) -> phases.Snapshot:
+        stt = run.phase == PhaseName.STT
+        running = len(run.running)
         oldest = at - self.since[self.unbatched[0][1]] if self.unbatched else 0.0
         return phases.Snapshot(
             unbatched=phases.Demand(len(self.unbatched), 0, oldest),
-            batch=phases.Demand(len(self._batch(player)) + self._due(PhaseName.STT), running if stt else 0),
+            batch=phases.Demand(len(self._batch(run)) + self._due(PhaseName.STT), running if stt else 0),
             evaluation=phases.Demand(self._due(PhaseName.EVAL), 0 if stt else running),
-            wanted=player.node.wanted if at < player.node.wanted_for else None,
+            wanted=run.node.wanted if at < run.node.wanted_for else None,
         )
 
-    def _batch(self, player: _Player) -> list[tuple[Order, int]]:
-        return [] if player.batch is None else self.waiting.setdefault(player.batch, [])
+    def _batch(self, run: _NodeRun) -> list[tuple[Order, int]]:
+        return [] if run.batch is None else self.waiting.setdefault(run.batch, [])
 
     def _due(self, phase: PhaseName) -> int:
         """Tasks that need no batch and wait for this phase."""
         return sum(len(self.waiting.get(lane, ())) for lane in self._lanes(phase))
 
-    def _switch(self, player: _Player, wanted: PhaseName | None, moment: Moment) -> None:
+    def _switch(self, run: _NodeRun, wanted: PhaseName | None, moment: Moment) -> None:
         if wanted is None:
             return  # with nothing to do it is all the same what is loaded
         if wanted != PhaseName.STT:
-            self._close_batch(player)
-        self._load(player, moment)
-        player.phase, player.since, player.holder, player.entering = wanted, player.ready_at, None, True
+            self._close_batch(run)
+        self._load(run, moment)
+        run.phase, run.since, run.holder, run.entering = wanted, run.ready_at, None, True
 
-    def _close_batch(self, player: _Player) -> None:
-        left, player.batch = [task for _, task in self._batch(player)], None
+    def _close_batch(self, run: _NodeRun) -> None:
+        left, run.batch = [task for _, task in self._batch(run)], None
         for task in left:
             self.batch_of[task] = None
             self._queue(task)
 
-    def _load(self, player: _Player, moment: Moment) -> None:
+    def _load(self, run: _NodeRun, moment: Moment) -> None:
         ready = moment.after(self.lab.swap)
-        player.ready_at = player.idle_since = player.held_since = ready.at
-        self._come_back(ready, player)
+        run.ready_at = run.idle_since = run.held_since = ready.at
+        self._come_back(ready, run)
 
-    def _wait_for_a_batch(self, player: _Player, moment: Moment) -> None:
+    def _wait_for_a_batch(self, run: _NodeRun, moment: Moment) -> None:
         if self.unbatched:
             ripe = self.since[self.unbatched[0][1]] + self.lab.limits.batch_max_wait_seconds + TICK_SECONDS
             if ripe > moment.at:
-                self._come_back(replace(moment, at=ripe), player)
+                self._come_back(replace(moment, at=ripe), run)
 
-    def _turns(self, player: _Player, moment: Moment) -> bool:
+    def _turns(self, run: _NodeRun, moment: Moment) -> bool:
         """Whether the node changes from one language model to the other now, or drains for that."""
-        held = moment.at - player.held_since
-        if not self.lab.take_turns or player.phase != PhaseName.EVAL:
+        held = moment.at - run.held_since
+        if not self.lab.take_turns or run.phase != PhaseName.EVAL:
             return False
-        if player.holder and player.running and held < self.lab.limits.max_dwell_seconds:
+        if run.holder and run.running and held < self.lab.limits.max_dwell_seconds:
             return False
-        turn = self._whose_turn(player, moment.at, held)
-        if player.holder in (None, turn):
-            player.holder = turn
+        turn = self._whose_turn(run, moment.at, held)
+        if run.holder in (None, turn):
+            run.holder = turn
             return False
-        if not player.running:
-            player.holder = turn
-            self._load(player, moment)
+        if not run.running:
+            run.holder = turn
+            self._load(run, moment)
         return True
 
-    def _whose_turn(self, player: _Player, at: float, held: float) -> str:
+    def _whose_turn(self, run: _NodeRun, at: float, held: float) -> str:
         known = self._lanes(PhaseName.EVAL)
         return str(
             lanes.whose_turn(
                 known,
-                {stage: found for lane in known for stage, found in self._demands(player, lane, at)},
-                player.holder,
+                {stage: found for lane in known for stage, found in self._demands(run, lane, at)},
+                run.holder,
                 held_seconds=held,
                 max_dwell_seconds=self.lab.limits.max_dwell_seconds,
             )
@@ -317,49 +317,49 @@ class _Play:
     def _lanes(self, phase: PhaseName) -> list[Lane]:
         return self.lanes[phase]
 
-    def _demands(self, player: _Player, lane: Lane, at: float) -> Iterator[tuple[str, phases.Demand]]:
+    def _demands(self, run: _NodeRun, lane: Lane, at: float) -> Iterator[tuple[str, phases.Demand]]:
         """All that waits in a lane is counted for its first stage: turns are an engine's, not a stage's."""
         queue = self.waiting.get(lane, [])
         oldest = max((at - self.since[task] for _, task in queue), default=0.0)
-        yield lane.stages[0], phases.Demand(len(queue), lane.running(player.per_stage()), oldest)
+        yield lane.stages[0], phases.Demand(len(queue), lane.running(run.per_stage()), oldest)
 
-    def _claim(self, player: _Player, moment: Moment) -> None:
-        if player.phase is None:
+    def _claim(self, run: _NodeRun, moment: Moment) -> None:
+        if run.phase is None:
             return
-        if player.phase == PhaseName.STT:
-            self._fill(player)
-        known = self._lanes(player.phase)
-        while found := self._rooms(player, known):
-            lane, _ = lanes.next_room(found, player.passed_over) or found[0]
-            self._take(player, lane, moment)
-            player.passed_over[lane] = 0
+        if run.phase == PhaseName.STT:
+            self._fill(run)
+        known = self._lanes(run.phase)
+        while found := self._rooms(run, known):
+            lane, _ = lanes.next_room(found, run.passed_over) or found[0]
+            self._take(run, lane, moment)
+            run.passed_over[lane] = 0
             for other, _ in found:
                 if other != lane and other.engine == lane.engine:
-                    player.passed_over[other] += 1
+                    run.passed_over[other] += 1
 
-    def _rooms(self, player: _Player, known: Sequence[Lane]) -> list[lanes.Room]:
-        found = lanes.rooms(known, player.per_stage(), only=player.holder)
-        return [(lane, room) for lane, room in found if self._queue_of(player, lane)]
+    def _rooms(self, run: _NodeRun, known: Sequence[Lane]) -> list[lanes.Room]:
+        found = lanes.rooms(known, run.per_stage(), only=run.holder)
+        return [(lane, room) for lane, room in found if self._queue_of(run, lane)]
 
-    def _queue_of(self, player: _Player, lane: Lane) -> list[tuple[Order, int]]:
-        return self._batch(player) if lane.batched else self.waiting.get(lane, [])
+    def _queue_of(self, run: _NodeRun, lane: Lane) -> list[tuple[Order, int]]:
+        return self._batch(run) if lane.batched else self.waiting.get(lane, [])
 
-    def _fill(self, player: _Player) -> None:
-        taken = 0 if player.batch is None else player.taken
-        unfinished = len(self._batch(player)) + len(player.running)
+    def _fill(self, run: _NodeRun) -> None:
+        taken = 0 if run.batch is None else run.taken
+        unfinished = len(self._batch(run)) + len(run.running)
         filling = batches.fill(taken, unfinished, size=self.lab.limits.batch_size)
         if filling.close:
-            player.batch = None
-        if self.unbatched and player.batch is None:
-            player.batch, player.taken = self.next_batch, 0
+            run.batch = None
+        if self.unbatched and run.batch is None:
+            run.batch, run.taken = self.next_batch, 0
             self.next_batch += 1
         for _ in range(min(filling.room, len(self.unbatched))):
             _, task = heappop(self.unbatched)
-            self.batch_of[task], player.taken = player.batch, player.taken + 1
+            self.batch_of[task], run.taken = run.batch, run.taken + 1
             self._queue(task)
 
-    def _take(self, player: _Player, lane: Lane, moment: Moment) -> None:
-        _, task = heappop(self._queue_of(player, lane))
+    def _take(self, run: _NodeRun, lane: Lane, moment: Moment) -> None:
+        _, task = heappop(self._queue_of(run, lane))
         stage = self.steps[task][0].stage
-        player.running[task] = stage
-        self._later(moment.after(self.lab.paces[stage].of(self.works[task].audio)), player, task)
+        run.running[task] = stage
+        self._later(moment.after(self.lab.paces[stage].of(self.works[task].audio)), run, task)

@@ -1,4 +1,4 @@
-"""The line, played forward: the arithmetic by hand for small ones, what must always hold for any."""
+"""The line, simulated forward: the arithmetic by hand for small ones, what must always hold for any."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from introeval.rehearsal import bounds
 from queueing.forecast.pace import Duration, Pace
-from queueing.forecast.play import NEAR_THE_END, LabSetup, LiveTask, Moment, NodeState, StageStep, play
+from queueing.forecast.simulation import NEAR_THE_END, LabSetup, LiveTask, Moment, NodeState, StageStep, simulate
 from queueing.policy.lanes import Lane
 from queueing.policy.phases import Limits
 from queueing.states import PhaseName
@@ -44,7 +44,7 @@ IDLE, LISTENS, RATES = NodeState("n", None), NodeState("n", STT), NodeState("n",
 
 
 def ends(line: list[LiveTask], *nodes: NodeState, **how: float) -> dict[int, float]:
-    return {task: moment.at for task, moment in play(line, nodes, lab(**how)).items()}  # type: ignore[arg-type]
+    return {task: moment.at for task, moment in simulate(line, nodes, lab(**how)).items()}  # type: ignore[arg-type]
 
 
 def test_one_alone_is_transcribed_swapped_and_rated() -> None:
@@ -103,27 +103,27 @@ def test_two_nodes_share_the_work() -> None:
 
 
 def test_without_a_node_or_a_pace_nothing_is_known() -> None:
-    assert play(waiting(2), [], lab()) == {}
+    assert simulate(waiting(2), [], lab()) == {}
     unknown = LiveTask(9, (StageStep("summarise", EVAL, 3),), turn=0)
-    assert play([*waiting(2), unknown], [RATES], lab()) == {}  # of the same pipeline: it is ahead of somebody
+    assert simulate([*waiting(2), unknown], [RATES], lab()) == {}  # of the same pipeline: it is ahead of somebody
 
 
 def test_a_pipeline_of_unknown_pace_leaves_the_forecast_of_the_others_as_it_is() -> None:
     unknown = LiveTask(9, (StageStep("summarise", EVAL, 3),), turn=0, pipeline="summary")
-    assert play([*waiting(2), unknown], [RATES], lab()) == play(waiting(2), [RATES], lab())
+    assert simulate([*waiting(2), unknown], [RATES], lab()) == simulate(waiting(2), [RATES], lab())
 
 
-def test_a_pipeline_that_shares_an_engine_is_played_with_its_own_slots_and_priority() -> None:
+def test_a_pipeline_that_shares_an_engine_is_simulated_with_its_own_slots_and_priority() -> None:
     alone = lab()
     coach = Lane("rate", ("answer",), 1, pipeline="coach", priority=1)
     shared = replace(alone, lanes=(*alone.lanes, coach), paces={**alone.paces, "answer": Pace(Duration(5.0))})
     asked = [LiveTask(100 + n, (StageStep("answer", EVAL, 3),), turn=n, pipeline="coach") for n in range(4)]
-    found = {task: moment.at for task, moment in play([*waiting(1, stage=2), *asked], [RATES], shared).items()}
+    found = {task: moment.at for task, moment in simulate([*waiting(1, stage=2), *asked], [RATES], shared).items()}
     assert found == {100: 5, 101: 10, 102: 15, 1: 40, 103: 45}  # three answers, then the rating's turn
 
 
 def test_how_unsure_it_is_grows_with_what_must_happen_one_after_the_other() -> None:
-    moments = play(waiting(3, stage=2), [RATES], lab(spread=2, doubt=1))
+    moments = simulate(waiting(3, stage=2), [RATES], lab(spread=2, doubt=1))
     assert moments == {n: Moment(25.0 * n, 4.0 * n, 1.0 * n) for n in (1, 2, 3)}
 
 
@@ -146,7 +146,7 @@ def test_everybody_ends_in_turn_and_another_one_behind_changes_nothing_before_it
         LiveTask(n, STEPS[1:] if late else STEPS[2:], turn=n, batch=1, waited=w)
         for n, (late, w) in enumerate(evaluated)
     ]
-    found = play([*older, *uploads], [node], lab(slots=slots, spread=1, doubt=0.5, turns=turns))
+    found = simulate([*older, *uploads], [node], lab(slots=slots, spread=1, doubt=0.5, turns=turns))
     assert found.keys() == {work.task for work in [*older, *uploads]}  # nobody waits for ever
     assert all(moment.at > 0 and moment.variance > 0 and moment.doubt > 0 for moment in found.values())
     in_turn = [found[work.task].at for work in uploads]

@@ -1,15 +1,14 @@
-"""Pure: what is said of how long it takes. It goes up only for a reason.
+"""Pure: the estimates that are published. One goes up only for a reason.
 
-What is worked out anew every two seconds wobbles: a stage took longer than the last ones, so everybody's end moves. A
-student who reads "about 4 min", then "about 5 min", trusts neither. So of two estimates of a task the lower one is
-said, and when things go slowly the countdown stands still until they have caught up. (The lower end of the range may
-come up as far as the upper one comes down.) It goes up when something has happened to this task, and then says what it
-must:
+A simulation every two seconds wobbles: a stage took longer than the last ones, so everybody's end moves. A student who
+reads "about 4 min", then "about 5 min", trusts neither. So of two estimates of a task the lower one is published, and
+when things go slowly the countdown pauses until they have caught up. (The lower end of the range may come up as far as
+the upper one comes down.) It goes up, as far as the simulation says, when something has happened to this task:
 
-- it was put back: a failure, a lost worker, a server that was away;
+- it was put back: a failure, a lost worker, a server that did not answer;
 - somebody who was behind it, or not there, comes before it, or somebody before it was put back;
-- the lab is another one: a node came or went, or has other slots;
-- everything takes so long that even the best case is later than the worst one that was said.
+- the lab has changed: a node came or went, or has other slots;
+- everything takes so long that even the best case is later than the worst one that was published.
 """
 
 from __future__ import annotations
@@ -19,11 +18,11 @@ from dataclasses import dataclass
 from math import sqrt
 from typing import Final
 
-from queueing.forecast.play import Moment
+from queueing.forecast.simulation import Moment
 
 WIDTH: Final = 1.3  # standard deviations on either side: four of five fall between them if they are bell-shaped
-SOONER: Final = 0.05  # of the time: what the play leaves out …
-LATER: Final = 0.1  # … most of which, a look here and a commit there, only takes longer
+SOONER: Final = 0.05  # of the time: what the simulation leaves out …
+LATER: Final = 0.1  # … most of which, a poll here and a commit there, only takes longer
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,15 +35,15 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True)
 class PlaceInLine:
-    """A task in the line, for as far as it tells whether something happened to it."""
+    """A task's place in the line, and what shows whether something happened to it."""
 
     task: int
     group: int  # its batch, counted from the first that is served; those of one group wait for each other
-    setbacks: int  # how often it was claimed in vain
+    setbacks: int  # claims that did not end in success
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class Published:
     place: PlaceInLine
     estimate: Estimate
 
@@ -60,27 +59,27 @@ def _width(moment: Moment) -> float:
     return WIDTH * sqrt(moment.variance + moment.doubt**2)
 
 
-def say(
-    fresh: Mapping[int, Estimate], line: Sequence[PlaceInLine], before: Mapping[int, Said], *, same_lab: bool
-) -> dict[int, Said]:
-    """What is said now of each task in `line`, which is in the order of its groups, given what was said `before`."""
-    furthest = _furthest(line, before)
-    said = {}
+def publish(
+    fresh: Mapping[int, Estimate], line: Sequence[PlaceInLine], previous: Mapping[int, Published], *, same_lab: bool
+) -> dict[int, Published]:
+    """The estimate of each task in `line`, which is in the order of its groups, given the `previous` ones."""
+    furthest = _furthest(line, previous)
+    result = {}
     for place in line:
         if (found := fresh.get(place.task)) is None:
             continue
-        last = before.get(place.task)
+        last = previous.get(place.task)
         if last and same_lab and furthest[place.group] <= last.place.group:
             found = _lower(found, last.estimate)
-        said[place.task] = Said(place, found)
-    return said
+        result[place.task] = Published(place, found)
+    return result
 
 
-def _furthest(line: Sequence[PlaceInLine], before: Mapping[int, Said]) -> dict[int, float]:
+def _furthest(line: Sequence[PlaceInLine], previous: Mapping[int, Published]) -> dict[int, float]:
     """By group: how far behind the one was that has come from furthest behind, of all that are in it or before it."""
     furthest, most = {}, float("-inf")
     for place in line:
-        last = before.get(place.task)
+        last = previous.get(place.task)
         undisturbed = last and last.place.setbacks == place.setbacks
         most = max(most, last.place.group if last and undisturbed else float("inf"))
         furthest[place.group] = most

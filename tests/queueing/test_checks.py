@@ -58,6 +58,12 @@ def test_figures_without_sense_are_named(name: str, value: float, settings: Sett
     assert name in error.msg
 
 
+def test_a_stage_whose_engine_no_setting_describes_is_named(settings: Settings) -> None:
+    settings.LLM_ROLES = ("extract",)
+    (error,) = [each for each in run_checks() if each.id == "queueing.E004"]
+    assert "'rate' asks for the engine 'rating'" in error.msg
+
+
 @pytest.mark.slow
 def test_a_worker_does_not_start_on_a_planned_death(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(failpoints.VARIABLE, "claim=kill")

@@ -61,7 +61,7 @@ def test_figures_without_sense_are_named(name: str, value: float, settings: Sett
 def test_a_stage_whose_engine_no_setting_describes_is_named(settings: Settings) -> None:
     settings.LLM_ROLES = ("extract",)
     (error,) = [each for each in run_checks() if each.id == "queueing.E004"]
-    assert "'rate' asks for the engine 'rating'" in error.msg
+    assert error.msg.startswith("Stage 'rate' asks for the engine 'rate'")
 
 
 @pytest.mark.slow

@@ -70,7 +70,7 @@ class Part:
         if self.judged is None:
             return round(self.measured or LOWEST, 1)
         if self.measured is None:
-            return round(LEVELS[self.judged], 1)
+            return LEVELS[self.judged]
         return round(judged_share * LEVELS[self.judged] + (1 - judged_share) * self.measured, 1)
 
 

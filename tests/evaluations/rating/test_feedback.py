@@ -32,6 +32,23 @@ def test_there_are_always_remarks_and_advice_enough(answers: dict[str, object]) 
     assert len(feedback.advice(FACTS, answers)) >= 2
 
 
+@pytest.mark.parametrize(
+    ("fields", "things"),
+    [
+        (["age"], "your age"),
+        (["name", "age"], "your name and your age"),
+        (["name", "age", "hobbies", "strengths"], "your name, your age, your hobbies and what you are good at"),
+    ],
+)
+def test_what_was_told_is_listed_as_people_do(fields: list[str], things: str) -> None:
+    answers = {field: answer if field in fields else None for field, answer in EVERYTHING.items()}
+    assert feedback.remarks(FACTS, answers)[0] == f"You told us {things}."
+
+
+def test_who_told_nothing_that_is_asked_for_is_told_so() -> None:
+    assert feedback.remarks(FACTS, NOTHING)[0] == "We heard you, but little of what the form asks for."
+
+
 def test_advice_asks_for_what_was_not_said() -> None:
     advice = feedback.advice(FACTS, {**EVERYTHING, "age": None})
     assert advice[0] == "Say how old you are."

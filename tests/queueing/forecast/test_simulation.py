@@ -10,7 +10,16 @@ from hypothesis import strategies as st
 
 from introeval.rehearsal import bounds
 from queueing.forecast.pace import Duration, Pace
-from queueing.forecast.simulation import NEAR_THE_END, LabSetup, LiveTask, Moment, NodeState, StageStep, simulate
+from queueing.forecast.simulation import (
+    MIN_PROGRESS,
+    NEAR_THE_END,
+    LabSetup,
+    LiveTask,
+    Moment,
+    NodeState,
+    StageStep,
+    simulate,
+)
 from queueing.policy.lanes import Lane
 from queueing.policy.phases import Limits
 from queueing.states import PhaseName
@@ -71,6 +80,29 @@ def test_what_runs_is_nearly_through_by_its_pace_or_by_its_own_speed() -> None:
     assert ends([replace(runs, node="n", elapsed=20)], RATES) == {1: 5}
     assert ends([replace(runs, node="n", elapsed=100)], RATES) == {1: 25 * NEAR_THE_END}
     assert ends([replace(runs, node="n", elapsed=30, progress=0.75)], RATES) == {1: 10}
+
+
+@pytest.mark.parametrize(
+    ("elapsed", "progress", "left"),
+    [
+        (30, 0.75, Moment(10, (2 * 0.25) ** 2, 0.25)),  # by its own speed; what is unsure shrinks with what is left
+        (0.1, 0.9, Moment(25 * NEAR_THE_END * 0.1, (2 * 0.1) ** 2, 0.1)),  # too quick to be believed
+        (20, MIN_PROGRESS, Moment(180, (2 * 0.9) ** 2, 0.9)),
+        (30, 1.2, Moment(0)),
+    ],
+)
+def test_how_sure_the_end_of_what_runs_is(elapsed: float, progress: float, left: Moment) -> None:
+    (runs,) = waiting(1, stage=2)
+    running = replace(runs, node="n", elapsed=elapsed, progress=progress)
+    (found,) = simulate([running], [RATES], lab(spread=2, doubt=1)).values()
+    assert (found.at, found.variance, found.doubt) == pytest.approx((left.at, left.variance, left.doubt))
+
+
+def test_what_runs_is_held_against_the_pace_for_its_own_length() -> None:
+    by_length = replace(lab(), paces={**lab().paces, "rate": Pace(Duration(25.0), base=5.0, slope=0.5)})
+    (runs,) = waiting(1, stage=2)
+    (found,) = simulate([replace(runs, node="n", elapsed=20, audio=60.0)], [RATES], by_length).values()
+    assert found.at == 5 + 0.5 * 60 - 20
 
 
 def test_what_is_put_off_is_not_begun_before_its_time() -> None:

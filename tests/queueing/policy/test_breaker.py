@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from queueing.engines.llm import faults
@@ -79,7 +81,8 @@ def test_each_refusal_has_its_meaning(status: int, text: str, code: str, sign: S
             True,
             Move.PROBE,
         ),  # by others
-        (BreakerState(openings=2, restarts=0, restart_ages=(601.0, 300.0, 100.0)), True, Move.RESTART),
+        (BreakerState(openings=2, restarts=0, restart_ages=(600.0, 300.0, 100.0)), True, Move.RESTART),
+        (BreakerState(openings=2, restarts=1, restart_ages=(60.0,)), True, Move.RESTART),
     ],
 )
 def test_what_is_done_next(state: BreakerState, can_restart: bool, move: Move) -> None:
@@ -91,3 +94,4 @@ def test_pauses_grow_up_to_a_bound_that_lets_work_resume_within_ten_seconds() ->
     pauses = [breaker.pause_seconds(openings, 0, CONFIG) for openings in (1, 2, 3, 4, 5, 100_000)]
     assert pauses == [2, 4, 8, 8, 8, 8]
     assert breaker.pause_seconds(9, 3, CONFIG) == 60
+    assert breaker.pause_seconds(100_000, 0, replace(CONFIG, max_pause=1e9)) == 2 * 2**10  # a number, whatever happens

@@ -79,17 +79,29 @@ def test_a_model_that_fills_the_room_to_the_last_byte_fits_and_one_byte_more_doe
 def test_a_refusal_names_the_model_its_need_the_card_and_what_would_fit() -> None:
     found = plan(WHISPER, [replace(CACHED, needs=10 * GIB), CACHED], MIDDLE)
     assert "llama3:8b (10.0 GiB) does not fit into the 6.8 GiB that may be used of the GPU's 8.0 GiB" in found.why
-    assert "smaller" in found.fix
-    assert "LLM_CONTEXT_TOKENS" not in found.fix  # its weights alone are too large
+    # Its weights alone are too large, so no context is named.
+    assert found.fix == "take a smaller model or quantisation, or free the GPU"
 
 
 def test_a_refusal_names_the_context_with_which_one_slot_fits() -> None:
     one = replace(CACHED, needs=int(7.1 * GIB), slots=1)
     found = plan(WHISPER, [one], MIDDLE)
     assert found.mode == Mode.REFUSED
-    assert "LLM_CONTEXT_TOKENS=5632" in found.fix
+    expected = "set LLM_SLOTS=1 and LLM_CONTEXT_TOKENS=5632, or take a smaller model or quantisation, or free the GPU"
+    assert found.fix == expected
     shorter = replace(one, context_tokens=5632, needs=int(7.1 * GIB) - (8192 - 5632) * one.token_bytes)
     assert plan(WHISPER, [shorter], MIDDLE).mode == Mode.PIPELINED
+
+
+@pytest.mark.parametrize(
+    ("room", "tokens"),
+    [(5632, 5632), (5633, 5632), (5631, 5376), (2048, 2048), (2047, 0), (8191, 7936), (8192, 0), (9000, 0)],
+)
+def test_the_context_that_fits_is_a_multiple_of_256_worth_having(room: int, tokens: int) -> None:
+    one = Share("m", GIB + 8192, slots=1, context_tokens=8192, token_bytes=1)
+    assert one.context_within(GIB + room) == tokens
+    assert replace(one, needs=None).context_within(GIB + room) == 0
+    assert replace(one, token_bytes=0).context_within(GIB + room) == 0
 
 
 @pytest.mark.parametrize("rate", [None, LLAMA])
@@ -141,10 +153,16 @@ def test_a_machine_without_a_gpu_and_one_model_is_described_truthfully() -> None
 
 
 @pytest.mark.parametrize(
-    ("model", "says"), [(Share("m", None), "size is unknown"), (Share("m", 0), "no GPU memory of")]
+    ("needs", "says"),
+    [
+        (GIB, "1.0 GiB of the 6.8 GiB that may be used of the GPU's 8.0 GiB"),
+        (None, "its size is unknown"),
+        (0, "it uses no GPU memory of this node"),
+    ],
 )
-def test_one_model_whose_memory_is_not_known_or_not_here_says_so(model: Share, says: str) -> None:
-    assert says in plan(WHISPER, [model], MIDDLE).why
+def test_the_plan_of_one_model_says_where_it_lies(needs: int | None, says: str) -> None:
+    found = plan(WHISPER, [Share("m", needs)], MIDDLE)
+    assert found.why == f"all stages are served by one model in memory, m; {says}"
 
 
 def test_slots_of_a_plan_are_never_more_than_the_engine_has() -> None:

@@ -47,6 +47,29 @@ def test_the_first_retry_comes_within_two_minutes_and_later_ones_later() -> None
     assert 5 <= min(seconds) < max(seconds) <= 15
 
 
+class Even(random.Random):
+    """Chance without any: the middle of what was asked for."""
+
+    def uniform(self, a: float, b: float) -> float:
+        return (a + b) / 2
+
+
+@pytest.mark.parametrize(
+    ("error", "failures", "seconds"),
+    [
+        (Interrupted(), 2, 0),
+        (Infrastructure(), 2, 5),
+        (Crashed(), 0, 5),
+        (Transient(), 0, 10),
+        (Transient(), 1, 20),
+    ],
+)
+def test_how_long_a_task_rests(error: StageError, failures: int, seconds: float) -> None:
+    rests = after_failure(error, Tries(failures, 0), LIMITS, Even())
+    assert isinstance(rests, RetryLater | HandBack)
+    assert rests.delay_seconds == seconds
+
+
 def test_a_bad_input_fails_at_once() -> None:
     failed = decide(Permanent("broken", code="unreadable"))
     assert isinstance(failed, FailTask)
@@ -61,9 +84,10 @@ def test_what_is_nobodys_fault_burns_no_attempt_however_often(kind: type[StageEr
 
 def test_a_task_that_kills_its_worker_twice_is_poison() -> None:
     assert isinstance(decide(Crashed()), RetryLater)
-    second = decide(Crashed(), crashes=1)
+    second = decide(Crashed("killed by signal 9"), crashes=1)
     assert isinstance(second, FailTask)
     assert second.error.code == "poison"
+    assert str(second.error) == "its worker died 2 times: killed by signal 9"
 
 
 def test_a_task_under_which_a_model_hangs_twice_says_so() -> None:

@@ -8,7 +8,7 @@ STAMPS := $(VENV)/.stamps
 WORDS := $(patsubst %.po,%.mo,$(wildcard locale/*/LC_MESSAGES/django.po))
 PIP := $(RUN) -m pip install --quiet --disable-pip-version-check --no-deps
 
-.PHONY: help setup demo test-setup test-unit test-fast test check fix bench chaos messages lock chromium nginx
+.PHONY: help setup demo test-setup test-unit test-fast test check fix bench mutants chaos messages lock chromium nginx
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
@@ -52,6 +52,10 @@ $(STAMPS)/bench: $(STAMPS)/test requirements/bench.lock
 	@$(PIP) -r requirements/bench.lock
 	@touch $@
 
+$(STAMPS)/mutation: $(STAMPS)/test requirements/mutation.lock
+	@$(PIP) -r requirements/mutation.lock
+	@touch $@
+
 $(STAMPS)/test-assets: $(STAMPS)/assets
 	@$(RUN) scripts/assets.py --tests
 	@touch $@
@@ -91,6 +95,10 @@ bench: setup $(STAMPS)/bench  ## queue and engines beside their peers, idle cost
 
 chaos: setup $(STAMPS)/test  ## kill, stop and crash the queue for a quarter of an hour; nothing may be lost or done twice
 	@$(RUN) -m tests.chaos
+
+mutants: setup $(STAMPS)/mutation  ## change the pure modules a thousand times; which changes does no unit test notice?
+	@$(RUN) -m mutmut run
+	@$(RUN) -m mutmut results
 
 messages: setup  ## bring locale/*/LC_MESSAGES/django.po up to date with the sources
 	@$(RUN) scripts/languages.py update

@@ -52,8 +52,6 @@ EXTERNAL: Final = (
     "tests/queueing/worker/test_restart.py::test_a_command",
     "tests/queueing/worker/test_restart.py::test_of_a_flood",
     "tests/queueing/worker/test_restart.py::test_the_command",
-    "tests/evaluations/live/test_hub.py::test_however_long_a_look",  # these two publish to Valkey
-    "tests/evaluations/live/test_hub.py::test_what_was_found_before",
     "tests/queueing/engines/llm/test_ollama.py::test_a_server_that_cannot_be_reached",  # asks a name server
 )
 # Examples of a property in the lane; `make test` tries as many as the test says.

@@ -6,7 +6,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.lanes import ROOT
+import pytest
+
+from tests.lanes import EXTERNAL, ROOT
 
 REACH_OUT = """
 import contextlib, os, socket
@@ -56,3 +58,11 @@ def test_what_reaches_out_of_the_lane_fails_and_says_what_to_do(tmp_path: Path) 
     assert "6 failed, 1 passed, 2 deselected" in ran.stdout, ran.stdout + ran.stderr
     for words in ("started a process", "'192.0.2.1'", "/tmp/nobody.sock", "PostgreSQL", "django_db"):
         assert words in ran.stdout
+
+
+@pytest.mark.parametrize("name", EXTERNAL)
+def test_what_is_left_out_by_name_is_there(name: str) -> None:
+    """A test that was renamed would come into the lane without a word."""
+    path, _, test = name.partition("::")
+    assert (ROOT / path).exists()
+    assert not test or f"\ndef {test}" in (ROOT / path).read_text()

@@ -1,4 +1,4 @@
-"""The hub by itself, with fake sockets and a fake reading of the database."""
+"""The hub by itself: fake sockets, a broker in memory, a fake reading of the database."""
 
 from __future__ import annotations
 
@@ -8,12 +8,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import pytest
+from channels.layers import InMemoryChannelLayer
 
 from evaluations.live import hub, messages
 from evaluations.live.hub import DashboardHub
 from evaluations.live.messages import SentState, Update
 
 READ_SECONDS = 0.1
+
+
+@pytest.fixture(autouse=True)
+def no_broker(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hub, "get_channel_layer", InMemoryChannelLayer)
 
 
 @dataclass(eq=False)

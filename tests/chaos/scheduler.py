@@ -14,6 +14,7 @@ import threading
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from time import monotonic
 from typing import Any
 
 from django.db import connection, connections
@@ -27,6 +28,7 @@ HANDS = 12
 DOUBLE = {"claim", "claim.locked", "run.prepared", "finish", "finish.moved", "rescue.read"}
 PATIENCE_SECONDS = 0.004  # an actor that is not back after that may be waiting for a lock
 STUCK_SECONDS = 20.0
+DEADLOCK_SECONDS = 0.5  # less than PostgreSQL's own, which would end it
 
 # Nobody pulls the plug here, and a schedule is 30 commits. The plans must not depend on how full the tables are, or a
 # seed would not replay: unordered rows come in the order of a plan.
@@ -223,7 +225,7 @@ class Scheduler:
         last: Actor | None = None
         for _ in range(most_steps):
             self._hear_of_locks()
-            ready = self._ready()
+            ready = self._ready() or self._wait_for_locks()
             if not ready:
                 break
             if last not in ready or self.chance.random() >= self.stay:
@@ -246,6 +248,15 @@ class Scheduler:
         ready = [actor for actor in self.actors if actor.ready]
         awake = [actor for actor in ready if self.stopped.get(actor, 0) <= self.steps]
         return awake or ready or [actor for actor in self.actors if actor.rests and not actor.ended]
+
+    def _wait_for_locks(self) -> list[Actor]:
+        """Who has got its lock since it was last seen waiting; nobody, if they wait for each other."""
+        give_up = monotonic() + DEADLOCK_SECONDS
+        while any(actor.blocked for actor in self.actors) and monotonic() < give_up:
+            self._hear_of_locks()
+            if ready := self._ready():
+                return ready
+        return []
 
     def put_away(self) -> None:
         """End what still runs, so that the hands are free for the next schedule."""

@@ -288,7 +288,7 @@ def gpu() -> Finding:
 
     if not settings.GPU_WATCH:
         return warning("GPU", "not looked at: models may be loaded beside other programs", "unset GPU_WATCH")
-    match Device().look():
+    match Device().read():
         case Absent(reason):
             return _no_gpu(reason)
         case Unknown(reason):
@@ -305,7 +305,7 @@ def plan() -> Finding:
     from queueing.engines import build
     from queueing.policy import memory_plan
 
-    here = gpu.card(gpu.Device().look() if settings.GPU_WATCH else gpu.NoGpu().look())
+    here = gpu.card(gpu.Device().read() if settings.GPU_WATCH else gpu.NoGpu().read())
     card = memory_plan.Card(here.total) if here else None
     found = memory_plan.plan_for(build.from_settings(settings), card, settings.LLM_TOGETHER)
     if found.mode == memory_plan.Mode.REFUSED:

@@ -67,7 +67,7 @@ class StageSpec:
             raise ValueError(f"stage {self.name}: only stages of {PhaseName.STT.label} are batched")
 
     @property
-    def words(self) -> StrOrPromise:
+    def verbose_name(self) -> StrOrPromise:
         """Its name for people."""
         return self.label or self.name
 

@@ -20,7 +20,7 @@ The contract of this package (each name lives in the module named beside it):
     seekable.py
         seekable(original: Path) -> Path      a copy with an index beside a browser's recording, made on first use
 
-    decode.py  (parent side; asking.py spawns the child, keeps the wall clock and reads its answer)
+    decode.py  (parent side; confined.py spawns the child, keeps the wall clock and reads its answer)
         decode(path: Path, *, max_seconds: float) -> Decoded    `samples` (float32 mono 16 kHz) and `facts`, the
             `MediaFacts`: container, duration (seconds, from decoded samples), audio and video codec, width, height,
             damaged. `video_codec` is None for an audio file.

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from evaluations.media import wire
-from evaluations.media.asking import ask
+from evaluations.media.confined import run_child
 from evaluations.media.facts import SAMPLE_BYTES, SAMPLE_RATE, MediaFacts
 
 __all__ = ["Decoded", "MediaFacts", "decode"]
@@ -45,7 +45,7 @@ def decode(path: Path, *, max_seconds: float, wall_seconds: float = WALL_SECONDS
         if len(received) > limit:
             raise wire.TornError("more samples than were asked for")
 
-    facts = ask(
+    facts = run_child(
         "decode",
         path,
         answer=MediaFacts,

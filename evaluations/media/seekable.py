@@ -17,7 +17,7 @@ import structlog
 from django.conf import settings
 
 from evaluations.media import store, wire
-from evaluations.media.asking import ask
+from evaluations.media.confined import run_child
 from evaluations.media.facts import Remuxed
 from queueing.exceptions import Infrastructure, Permanent, Transient
 
@@ -86,7 +86,7 @@ def _written(original: Path, descriptor: int, *, most: int) -> bool:
         os.pwrite(descriptor, content, offset)
 
     try:
-        made = ask("remux", original, answer=Remuxed, collect=place, max_seconds=0, wall_seconds=WALL_SECONDS)
+        made = run_child("remux", original, answer=Remuxed, collect=place, max_seconds=0, wall_seconds=WALL_SECONDS)
     except (Permanent, Transient) as error:
         log.info("not_remuxed", path=str(original), code=error.code, error=str(error))
         return False

@@ -188,7 +188,7 @@ class SubmissionRow:
         names = [spec.name for spec in specs]
         here = len(names) if self.task.state == State.DONE else names.index(self.task.stage)
         marks = ["done"] * here + ["current"] + ["ahead"] * len(names)
-        return [StageMark(str(spec.words), mark) for spec, mark in zip(specs, marks, strict=False)]
+        return [StageMark(str(spec.verbose_name), mark) for spec, mark in zip(specs, marks, strict=False)]
 
     @property
     def has_progress(self) -> bool:

@@ -112,7 +112,7 @@ class ConfirmedActionsAdmin(ReadOnly, admin.ModelAdmin[M]):
             "opts": self.opts,
             "media": self.media,
             "form": form,
-            "foreseen": action.preview(rows),
+            "preview": action.preview(rows),
             "named": [self.describe(row) for row in rows[:SHOWN]],
             "unnamed": max(0, len(rows) - SHOWN),
             "rows": ",".join(str(row.pk) for row in rows),
@@ -120,7 +120,7 @@ class ConfirmedActionsAdmin(ReadOnly, admin.ModelAdmin[M]):
             "back": back,
             "cancel": self._back(request, rows, back),
         }
-        return TemplateResponse(request, "admin/queueing/ask.html", context)
+        return TemplateResponse(request, "admin/queueing/confirmation.html", context)
 
     def _rows(self, request: HttpRequest) -> list[M]:
         """The rows that the request names, as far as its user may see them.

@@ -81,7 +81,7 @@ def _resume(nodes: Sequence[Phase], *, by: str, reason: str) -> tuple[str, bool]
 
 def _switch(nodes: Sequence[Phase], *, by: str, reason: str, phase: str, hold_seconds: float) -> tuple[str, bool]:
     for node in nodes:
-        Phase.ask_for(PhaseName(phase), node=node.node, hold_seconds=hold_seconds, by=by, reason=reason)
+        Phase.request(PhaseName(phase), node=node.node, hold_seconds=hold_seconds, by=by, reason=reason)
     return f"{_on(nodes)}: {PhaseName(phase).label} was asked for. What runs is finished first.", True
 
 

@@ -145,7 +145,7 @@ class TaskAdmin(Erring, ConfirmedActionsAdmin[Task]):
 
     def describe(self, row: Task) -> str:
         error = f" ({row.error_code})" if row.error_code else ""
-        return f"task {row.pk}, {pipelines.spec_of(row.stage).words}: {row.status.label}{error}"
+        return f"task {row.pk}, {pipelines.spec_of(row.stage).verbose_name}: {row.status.label}{error}"
 
 
 class AttemptAdmin(Erring, ReadOnly, admin.ModelAdmin[Attempt]):

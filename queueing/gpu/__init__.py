@@ -1,6 +1,6 @@
 """A node's GPU: what its driver reports, whose its memory is, and the lock of the one worker that drives it."""
 
-from queueing.gpu.device import Absent, Device, Gpu, GpuMemoryFacts, GpuProcess, Look, NoGpu, Unknown, card, mib
+from queueing.gpu.device import Absent, Device, Gpu, GpuMemoryFacts, GpuProcess, GpuReading, NoGpu, Unknown, card, mib
 from queueing.gpu.lock import NodeBusy, node_lock
 
 __all__ = [
@@ -9,7 +9,7 @@ __all__ = [
     "Gpu",
     "GpuMemoryFacts",
     "GpuProcess",
-    "Look",
+    "GpuReading",
     "NoGpu",
     "NodeBusy",
     "Unknown",

@@ -57,24 +57,24 @@ class Unknown:
     reason: str
 
 
-Look = GpuMemoryFacts | Absent | Unknown
+GpuReading = GpuMemoryFacts | Absent | Unknown
 
 
-def card(look: Look) -> Card | None:
+def card(reading: GpuReading) -> Card | None:
     """The memory that a plan shares out; what is in use is others', so nothing of ours should be loaded."""
-    return Card(look.total, look.used) if isinstance(look, GpuMemoryFacts) else None
+    return Card(reading.total, reading.used) if isinstance(reading, GpuMemoryFacts) else None
 
 
 class Gpu(Protocol):
-    def look(self) -> Look:
+    def read(self) -> GpuReading:
         """Read its state now; within a few seconds, whatever happens, and without an exception."""
 
 
 class NoGpu:
     """A node without a GPU, or whose GPU is not watched."""
 
-    def look(self) -> Look:
-        return Absent("it is not looked at")
+    def read(self) -> GpuReading:
+        return Absent("it is not watched")
 
 
 class Device:
@@ -94,17 +94,17 @@ class Device:
         self._reader: Thread | None = None
         self._is_open = self._was_there = False
 
-    def look(self) -> Look:
+    def read(self) -> GpuReading:
         if self._reader is not None and self._reader.is_alive():
             return Unknown("its driver still does not answer")
-        answers: list[Look] = []
+        answers: list[GpuReading] = []
         # A thread for each reading, one at a time: a call into the driver can't be abandoned in any other way.
-        self._reader = Thread(target=lambda: answers.append(self._read()), name="nvml", daemon=True)
+        self._reader = Thread(target=lambda: answers.append(self._read_now()), name="nvml", daemon=True)
         self._reader.start()
         self._reader.join(self.answer_seconds)
         return answers[0] if answers else Unknown(f"its driver did not answer within {self.answer_seconds:g} s")
 
-    def _read(self) -> Look:
+    def _read_now(self) -> GpuReading:
         try:
             found = self._facts()
         except (self.nvml.NVMLError_LibraryNotFound, self.nvml.NVMLError_DriverNotLoaded) as error:
@@ -118,7 +118,7 @@ class Device:
         self._was_there |= isinstance(found, GpuMemoryFacts)
         return found
 
-    def _facts(self) -> Look:
+    def _facts(self) -> GpuReading:
         if not self._is_open:
             self.nvml.nvmlInit()
             self._is_open = True

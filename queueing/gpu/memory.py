@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from queueing.engines.base import ON_GPU_SHARE, Engine, Resident
 from queueing.exceptions import Infrastructure, StageError
-from queueing.gpu import Absent, Gpu, GpuMemoryFacts, GpuProcess, Look, Unknown, mib
+from queueing.gpu import Absent, Gpu, GpuMemoryFacts, GpuProcess, GpuReading, Unknown, mib
 from queueing.models import Phase
 from queueing.policy.memory_plan import ADMIT_SHARE, MIB, SPARE_BYTES
 from queueing.states import PhaseStep
@@ -53,7 +53,7 @@ class GpuMemory:
             intact: all of what was loaded is still there, so that `ours` is true.
         """
         self._loaded |= any(one.pid is None for one in held)  # a server's model: whoever asked for it
-        facts = self.gpu.look()
+        facts = self.gpu.read()
         if not isinstance(facts, GpuMemoryFacts):
             return
         self.row.refresh_from_db(fields=["empty_bytes"])  # a person may have cleared it
@@ -119,20 +119,22 @@ class GpuMemory:
         need = self.needs.get(id(engine))
         if need == 0:
             return ""
-        look = self.gpu.look()
-        self._measure(look)
-        if not isinstance(look, GpuMemoryFacts):
+        reading = self.gpu.read()
+        self._measure(reading)
+        if not isinstance(reading, GpuMemoryFacts):
             return ""
         for one in engine.resident():
             if (share := _on_gpu(one, need)) < ON_GPU_SHARE:
-                return f"only {share:.0%} of {one.model} is on the GPU, so it would be slow{_named(self._others(look))}"
+                return (
+                    f"only {share:.0%} of {one.model} is on the GPU, so it would be slow{_named(self._others(reading))}"
+                )
         return ""
 
     def outlook(self) -> tuple[float | None, str]:
         """The share of the card that others leave to us (None: unknown), and a text on who takes the rest."""
         if not self.matters:
             return 1.0, ""
-        match self.gpu.look():
+        match self.gpu.read():
             case Absent():
                 return 1.0, ""
             case Unknown(reason):
@@ -146,16 +148,16 @@ class GpuMemory:
 
     def _facts(self) -> GpuMemoryFacts | None:
         """None: no GPU that matters."""
-        look = self.gpu.look() if self.matters else None
-        if isinstance(look, Unknown):
-            raise GpuRefuses(f"{UNKNOWN}: {look.reason}")
-        return look if isinstance(look, GpuMemoryFacts) else None
+        reading = self.gpu.read() if self.matters else None
+        if isinstance(reading, Unknown):
+            raise GpuRefuses(f"{UNKNOWN}: {reading.reason}")
+        return reading if isinstance(reading, GpuMemoryFacts) else None
 
-    def _measure(self, look: Look) -> None:
-        self._measured = not isinstance(look, Unknown)  # else at the next sample that is known
-        if isinstance(look, GpuMemoryFacts) and self._empty:
-            self.ours = max(0, look.used - self._empty.used)
-            self._our_pids = _pids(look) - _pids(self._empty)
+    def _measure(self, reading: GpuReading) -> None:
+        self._measured = not isinstance(reading, Unknown)  # else at the next sample that is known
+        if isinstance(reading, GpuMemoryFacts) and self._empty:
+            self.ours = max(0, reading.used - self._empty.used)
+            self._our_pids = _pids(reading) - _pids(self._empty)
 
     def _record(self, used: int) -> None:
         if self.row.empty_bytes != (used := max(0, used)):

@@ -65,7 +65,7 @@ class Phase(models.Model):
         self.refresh_from_db()
 
     @classmethod
-    def ask_for(cls, phase: PhaseName, *, node: str, hold_seconds: float, by: str, reason: str = "") -> bool:
+    def request(cls, phase: PhaseName, *, node: str, hold_seconds: float, by: str, reason: str = "") -> bool:
         """A person wants `phase` on `node` now, and kept for `hold_seconds`; False when the node is not known."""
         with transaction.atomic():
             asked = cls.objects.filter(node=node).update(wanted=phase, wanted_until=in_seconds(hold_seconds))

@@ -262,7 +262,7 @@ class ModelServers:
 
     def _restarted(self, server: str, outcome: restart.RestartOutcome) -> None:
         log.info("restart has ended", server=server, worked=outcome.worked, output=outcome.output)
-        note(self.node, "server_restarted", server=server, worked=str(outcome.worked), said=outcome.output)
+        note(self.node, "server_restarted", server=server, worked=str(outcome.worked), output=outcome.output)
         Breaker.objects.release(server, worker=self.worker)
 
     def _begin(self, probe: ServerProbe, work: Callable[..., Any]) -> None:

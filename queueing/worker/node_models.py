@@ -51,7 +51,7 @@ class NodeModels:
         )
 
     def make_plan(self) -> MemoryPlan:
-        return memory_plan.plan_for(self.engines, gpu.card(self.device.look()), self.options.together)
+        return memory_plan.plan_for(self.engines, gpu.card(self.device.read()), self.options.together)
 
     def next_turn(self, plan: MemoryPlan, holder: Turn | None, held_seconds: float) -> Turn:
         known = self.lanes(PhaseName.EVAL, plan)

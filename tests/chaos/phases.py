@@ -174,7 +174,7 @@ def hand_in_more(world: ScheduleWorld, node: ChaosNode) -> None:
 def operate(world: ScheduleWorld) -> None:
     for _ in range(world.chance.randint(0, 2)):
         if world.chance.random() < 0.5:
-            Phase.ask_for(world.chance.choice([*PhaseName]), node=NODE, hold_seconds=3600, by="teacher")
+            Phase.request(world.chance.choice([*PhaseName]), node=NODE, hold_seconds=3600, by="teacher")
             for _ in range(world.chance.randint(1, 5)):
                 pass_on("the wish stands")
             Phase.objects.filter(node=NODE).update(wanted="", wanted_until=None)

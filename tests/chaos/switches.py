@@ -355,8 +355,8 @@ def no_verification() -> AbstractContextManager[object]:
     """What the engines say of themselves is enough."""
 
     def believe(self: GpuMemory) -> str:
-        look = self.gpu.look()
-        self._empty = look if isinstance(look, GpuMemoryFacts) else None
+        reading = self.gpu.read()
+        self._empty = reading if isinstance(reading, GpuMemoryFacts) else None
         return ""
 
     return patch.object(GpuMemory, "still_held", believe)
@@ -402,7 +402,7 @@ def no_look_at_the_place() -> AbstractContextManager[object]:
     """A model that fell back to the processor works there."""
 
     def measure(self: GpuMemory, engine: Engine) -> str:
-        self._measure(self.gpu.look())
+        self._measure(self.gpu.read())
         return ""
 
     return patch.object(GpuMemory, "misplaced", measure)

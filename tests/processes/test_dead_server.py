@@ -98,7 +98,7 @@ def test_a_server_that_hangs_is_restarted_by_the_command_that_the_settings_name(
     kinds = ["breaker_open", "server_restart", "server_restarted", "breaker_close"]
     told = Event.objects.filter(kind__in=kinds).order_by("pk")
     assert [event.kind for event in told] == kinds
-    assert told[2].detail["said"] == "started again"
+    assert told[2].detail["output"] == "started again"
     # What was under way when it began to hang may have been its own fault; nothing else was put at risk.
     late = Attempt.objects.filter(error_code="too_slow")
     assert late.count() == 2

@@ -86,7 +86,7 @@ def _server(row: Found) -> str:
     asked = "being asked or restarted now" if row["asked"] else f"again in {row['again_in_seconds']:.0f} s"
     text = f"language model server {row['server']}: OPEN, {_times(row['failures'], 'failure')}, {asked}: {row['error']}"
     text += f"; restarted {_times(row['restarts'], 'time')}" if row["restarts"] else ""
-    return text + (" IN VAIN: it needs a person" if row["given_up"] else "")
+    return text + (", WITHOUT SUCCESS: it needs a person" if row["given_up"] else "")
 
 
 def _times(number: int, what: str) -> str:
@@ -98,7 +98,7 @@ def _counts(found: Found) -> Iterator[str]:
     stages = dict.fromkeys([spec.name for spec in pipelines.specs()] + list(found["counts"]))
     rows = [
         [
-            str(pipelines.spec_of(stage).words),
+            str(pipelines.spec_of(stage).verbose_name),
             *(str(found["counts"].get(stage, {}).get(state, 0)) for state in State),
             _wait(found["oldest_seconds_of_stage"].get(stage)),
         ]
@@ -124,7 +124,8 @@ def _running(task: Found) -> str:
 def _worker(row: Found) -> str:
     health = "alive" if row["alive"] else "LOST"
     tasks = f", works on {', '.join(map(str, row['tasks']))}" if row["tasks"] else ""
-    return f"worker {row['node']}/{row['pid']}: {health}, heard of {durations.spoken(row['silent_seconds'])} ago{tasks}"
+    silent = durations.spoken(row["silent_seconds"])
+    return f"worker {row['node']}/{row['pid']}: {health}, last heartbeat {silent} ago{tasks}"
 
 
 def _summary(found: Found) -> str:

@@ -24,7 +24,7 @@ class Command(QueueCommand):
 
     def handle(self, *args: Any, phase: str, wait: float | None, hold: float, json: bool, **options: Any) -> None:
         node, wanted = known_node(options["node"]), PhaseName(phase)
-        Phase.ask_for(wanted, node=node, hold_seconds=hold, by=who(), reason=options["reason"])
+        Phase.request(wanted, node=node, hold_seconds=hold, by=who(), reason=options["reason"])
         there = self.wait(wait, partial(_progress, node, wanted)) if wait else None
         texts = {
             None: f"{node} was asked for {wanted.label}, for {durations.spoken(hold)}. What runs is finished first.",

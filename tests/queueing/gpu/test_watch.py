@@ -103,7 +103,7 @@ def test_a_sawtooth_moves_the_gate_at_most_once_in_fifteen_seconds(card: FakeCar
             card.take("blender", "", 15 * GIB // 2)
         elif second % period == period // 2:
             card.give_back("blender")
-        found = device.look()
+        found = device.read()
         assert isinstance(found, GpuMemoryFacts)
         states.append(gate.sample(found.free / found.total, second))
     at = moves(states)

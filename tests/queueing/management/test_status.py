@@ -79,7 +79,7 @@ def test_waits_are_printed_per_stage_and_the_longest_for_all(run: Run, in_state:
 
 def test_a_worker_that_fell_silent_is_called_lost(run: Run, worker: Worker, in_state: Make) -> None:
     task = in_state(State.RUNNING)
-    line = rf"worker test/1: {{}}, heard of {{}} ago, works on {task.pk}\n"
+    line = rf"worker test/1: {{}}, last heartbeat {{}} ago, works on {task.pk}\n"
     assert re.search(line.format("alive", r"\d+ s"), run("queue_status").out)
     Worker.objects.update(last_heartbeat_at=in_seconds(-120))
     assert re.search(line.format("LOST", r"2 min( \d+ s)?"), run("queue_status").out)
@@ -93,7 +93,7 @@ def test_a_running_task_shows_how_far_it_is(run: Run, in_state: Make) -> None:
 
 def test_pauses_and_wishes_are_printed_with_who_and_why(run: Run) -> None:
     Phase(node="lab-pc").enter(PhaseStep.IDLE)
-    Phase.ask_for(PhaseName.EVAL, node="lab-pc", hold_seconds=60, by="x")
+    Phase.request(PhaseName.EVAL, node="lab-pc", hold_seconds=60, by="x")
     Pause.objects.start(Pause.What.STT, by="command:anna", reason="new cable", seconds=600)
     Pause.objects.start(Pause.What.EVERYTHING, node="lab-pc", drain=True, by="admin:1", reason="repair")
     lines = run("queue_status").out
@@ -125,7 +125,7 @@ def test_an_open_breaker_is_printed_with_why_and_when_its_server_is_probed(run: 
     Breaker.objects.update(restarts=1)
     assert "restarted 1 time\n" in run("queue_status").out
     Breaker.objects.update(restarts=3, asked_by=uuid.uuid4())
-    assert "being asked or restarted now: nobody answers; restarted 3 times IN VAIN" in run("queue_status").out
+    assert "being asked or restarted now: nobody answers; restarted 3 times, WITHOUT SUCCESS" in run("queue_status").out
     (found,) = run("queue_status", "--json").json["servers"]
     assert (found["server"], found["open"], found["failures"], found["given_up"]) == (server, True, 3, True)
     Breaker.objects.all().close()

@@ -129,7 +129,7 @@ def test_a_server_that_never_comes_back_is_restarted_exactly_three_times(
     work.until(Breaker.objects.filter(restarts=3, open_until__gt=in_seconds(50)).exists)
     work.rounds(20)
     assert restarts() == ["restart ollama"] * 3
-    assert [event.detail["said"] for event in Event.objects.filter(kind="server_restarted")] == ["restarted"] * 3
+    assert [event.detail["output"] for event in Event.objects.filter(kind="server_restarted")] == ["restarted"] * 3
     breaker = Breaker.objects.now().get()
     assert breaker.given_up
     assert breaker.breaker_state.pausing  # for a minute
@@ -312,7 +312,7 @@ def test_a_restart_whose_command_fails_is_counted_and_reported(
     dead = servers.closed_port()
     work = node(dead, dead, action=RESTART, breaker=replace(QUICK, restart_grace=60.0))
     work.until(Event.objects.filter(kind="server_restarted").exists)
-    assert Event.objects.filter(kind="server_restarted")[0].detail["said"] == "exit 1: no such container: ollama"
+    assert Event.objects.filter(kind="server_restarted")[0].detail["output"] == "exit 1: no such container: ollama"
     assert Breaker.objects.get().restarts == 1
 
 

@@ -93,7 +93,7 @@ def test_the_phase_that_a_person_asked_for_is_entered_and_kept_for_its_time(
 ) -> None:
     ready_to(Stage.RATE)
     with registered(node()) as worker:
-        assert Phase.ask_for(PhaseName.STT, node="n", hold_seconds=60, by="operator")
+        assert Phase.request(PhaseName.STT, node="n", hold_seconds=60, by="operator")
         for _ in range(3):
             worker.run_once()
         assert (Phase.objects.get().name, Phase.objects.get().step) == (PhaseName.STT, PhaseStep.ACTIVE)
@@ -103,7 +103,7 @@ def test_the_phase_that_a_person_asked_for_is_entered_and_kept_for_its_time(
 
 
 def test_nobody_can_ask_for_a_phase_of_a_node_that_is_not_there(db: None) -> None:
-    assert not Phase.ask_for(PhaseName.STT, node="nowhere", hold_seconds=60, by="operator")
+    assert not Phase.request(PhaseName.STT, node="nowhere", hold_seconds=60, by="operator")
 
 
 def test_a_draining_that_is_no_longer_wanted_is_taken_back(

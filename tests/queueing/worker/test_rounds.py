@@ -164,7 +164,7 @@ def test_models_of_which_one_is_too_large_for_the_card_block_evaluation_with_the
 
     waiting, upload = ready_to(Stage.EXTRACT), enqueue()
     worker = node(quick(Large))
-    worker.device = Mock(look=lambda: gpu.GpuMemoryFacts(8 << 30, 0, 8 << 30))
+    worker.device = Mock(read=lambda: gpu.GpuMemoryFacts(8 << 30, 0, 8 << 30))
     blocked = Phase.objects.filter(step=PhaseStep.BLOCKED, target=PhaseName.EVAL)
     work(worker, lambda: state(upload) == State.FAILED and blocked.exists())
     assert state(waiting) == State.QUEUED

@@ -35,7 +35,7 @@ def start(card: FakeCard, whisper: CardModel, extract: CardModel, rate: CardMode
     device = gpu.Device(Nvml(card))
 
     def planned() -> MemoryPlan:
-        return plan(share(whisper), [share(extract, slots), share(rate, slots)], gpu.card(device.look()))
+        return plan(share(whisper), [share(extract, slots), share(rate, slots)], gpu.card(device.read()))
 
     engines = {PhaseName.STT: [whisper], PhaseName.EVAL: [extract, rate]}
     made = Coordinator("n1", engines, FakeOwner(plan=planned, first=lambda: Turn("extract", extract)), gpu=device)

@@ -13,7 +13,7 @@ from queueing.policy.memory_plan import MIB
 from tests.queueing.engines.speech.conftest import ClipRecording, hear
 
 driver = Device()
-before = driver.look()
+before = driver.read()
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(
@@ -27,7 +27,7 @@ BACK_SECONDS = 10.0
 
 
 def used() -> int:
-    facts = driver.look()
+    facts = driver.read()
     assert isinstance(facts, GpuMemoryFacts)
     return facts.used
 

@@ -22,7 +22,7 @@ T = TypeVar("T")
 _ROOT = Path(__file__).resolve().parents[2]
 
 
-def ask(
+def run_child(
     mode: str,
     path: Path,
     *,

@@ -8,6 +8,9 @@ STAMPS := $(VENV)/.stamps
 WORDS := $(patsubst %.po,%.mo,$(wildcard locale/*/LC_MESSAGES/django.po))
 PIP := $(RUN) -m pip install --quiet --disable-pip-version-check --no-deps
 
+# Where it is set, each of the processes that tests start would compile the whole project anew: a quarter of its start.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help setup demo test-setup test-unit test-fast test check fix bench mutants chaos messages lock chromium nginx
 
 help:  ## this list

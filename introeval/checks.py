@@ -62,7 +62,7 @@ def _dotted(parts: Version) -> str:
     return ".".join(str(part) for part in parts)
 
 
-@register
+@register("runtime")  # asked for by commands without pages, too: queueing/checks.py
 def check_software(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
     return [Error(f"{what}.", hint="`make setup`", id="introeval.E001") for what in unsuitable_software()]
 

@@ -1,4 +1,4 @@
-"""What must hold before a worker runs; Django checks it at the start of every command."""
+"""What must hold before a worker runs; checked at the start of every command."""
 
 from __future__ import annotations
 
@@ -16,10 +16,14 @@ from queueing.engines.base import SPEECH
 REHEARSAL: Final = "INTROEVAL_REHEARSAL"
 HEARTBEATS_PER_LEASE: Final = 3  # two may get lost before another worker takes the work over
 
+# What every process needs, one without pages as well. The workers' and operators' commands ask for these alone: for
+# Django's own checks of addresses and forms they would load all pages and the API first, a quarter of their start.
+RUNTIME: Final = "runtime"
+
 COUNTS: Final = ("BATCH_SIZE", "MAX_ATTEMPTS", "MAX_CRASHES", "LLM_SLOTS")
 
 
-@register
+@register(RUNTIME)
 def check_lease(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
     lease, heartbeat = settings.LEASE_SECONDS, settings.HEARTBEAT_SECONDS
     if lease >= HEARTBEATS_PER_LEASE * heartbeat:
@@ -33,7 +37,7 @@ def check_lease(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[
     ]
 
 
-@register
+@register(RUNTIME)
 def check_failpoints(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
     if not os.environ.get(failpoints.VARIABLE) or settings.DEBUG or os.environ.get(REHEARSAL) == "1":
         return []
@@ -46,12 +50,12 @@ def check_failpoints(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> 
     ]
 
 
-@register
+@register(RUNTIME)
 def check_figures(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
     return [Error(f"{problem}.", id="queueing.E003") for problem in _nonsense()]
 
 
-@register
+@register(RUNTIME)
 def check_roles(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
     """Every registered stage needs an engine."""
     known = (SPEECH, *settings.LLM_ROLES)

@@ -5,13 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING
 
 from evaluations.media import wire
 from evaluations.media.confined import run_child
 from evaluations.media.facts import SAMPLE_BYTES, SAMPLE_RATE, MediaFacts
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 __all__ = ["Decoded", "MediaFacts", "decode"]
 
@@ -54,6 +56,8 @@ def decode(path: Path, *, max_seconds: float, wall_seconds: float = WALL_SECONDS
         wall_seconds=wall_seconds,
         stop=stop,
     )
+    import numpy as np  # by those who decode: pages and commands don't wait for it
+
     samples = np.frombuffer(received, dtype=np.int16).astype(np.float32)
     samples /= 32_768
     return Decoded(samples, facts)

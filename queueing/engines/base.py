@@ -24,14 +24,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from threading import Event
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 
-import numpy as np
-import numpy.typing as npt
+if TYPE_CHECKING:  # every command imports this module, and numpy would be a tenth of its start
+    import numpy as np
+    import numpy.typing as npt
 
 SAMPLE_RATE = 16_000  # Hz; what every Whisper model was trained on
 
-Samples = npt.NDArray[np.float32]
+Samples: TypeAlias = "npt.NDArray[np.float32]"
 """Mono audio at SAMPLE_RATE, shape (n,), full scale ±1.0."""
 
 JSONSchema = Mapping[str, Any]

@@ -14,6 +14,7 @@ from typing import Any, Final
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from queueing.actions import Report
+from queueing.checks import RUNTIME
 from queueing.models import Phase, Task
 from queueing.report import durations
 
@@ -23,6 +24,8 @@ EXIT_CODES: Final = "Exit codes: 0 = done; 1 = nothing was done, or a wait ran o
 
 class QueueCommand(BaseCommand):
     """For a person at a terminal and for scripts: results on stdout, progress on stderr."""
+
+    requires_system_checks = (RUNTIME,)
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
         return super().create_parser(prog_name, subcommand, epilog=EXIT_CODES, **kwargs)

@@ -11,6 +11,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandParser
 
 from evaluations.uploads import local_files
+from queueing.checks import RUNTIME
 from queueing.models import Phase, Task, Worker
 from queueing.states import PhaseStep
 
@@ -19,6 +20,7 @@ POLL_SECONDS = 0.5
 
 class Command(BaseCommand):
     help = "Evaluate video or audio files of this machine and wait for the results. Exit code 0 only if all completed."
+    requires_system_checks = (RUNTIME,)
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("files", nargs="+", metavar="FILE")

@@ -5,10 +5,12 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from evaluations import demo
+from queueing.checks import RUNTIME
 
 
 class Command(BaseCommand):
     help = "Make the demo class: a teacher, eight students and their sample videos. Running it again adds nothing."
+    requires_system_checks = (RUNTIME,)
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:

@@ -7,6 +7,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from evaluations.uploads.audit import Audit, audit
+from queueing.checks import RUNTIME
 from queueing.exceptions import Infrastructure
 
 GROUPS = {
@@ -23,6 +24,7 @@ FIX = "Handing the same video in again, as the same student in the same class, p
 
 class Command(BaseCommand):
     help = "Compare the stored videos with the submissions, in both directions. Changes nothing."
+    requires_system_checks = (RUNTIME,)
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--deep", action="store_true", help="read every byte and compare its sha256")

@@ -11,6 +11,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from introeval.rehearsal import lab, plan, report
 from introeval.rehearsal.bounds import StageTimes
+from queueing.checks import RUNTIME
 from queueing.models import Task
 
 
@@ -19,6 +20,7 @@ class Command(BaseCommand):
         "Rehearse a class: simulated students through the true queue and worker processes, with stand-ins for the"
         " models, in a database of its own. Exit status 1 if anything was lost or done twice."
     )
+    requires_system_checks = (RUNTIME,)
 
     def add_arguments(self, parser: CommandParser) -> None:
         faults = "; ".join(f"{kind}: {what}" for kind, what in plan.KINDS.items())

@@ -9,6 +9,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import connection
 
 from queueing import gpu
+from queueing.checks import RUNTIME
 from queueing.engines import build
 from queueing.exceptions import QueueError
 from queueing.worker.options import Options
@@ -17,6 +18,7 @@ from queueing.worker.process import PhaseWorker
 
 class Command(BaseCommand):
     help = "Run the worker of one node: it transcribes and evaluates what is in the queue, phase after phase."
+    requires_system_checks = (RUNTIME,)
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(

@@ -19,6 +19,11 @@ def test_sentences_carry_their_numbers_words_and_times() -> None:
     assert numbered([first, second]) == "[1] I am Ada.\n[2] I draw!"
 
 
+def test_a_quote_says_which_sentence_it_is_and_when_it_was_said() -> None:
+    _, second = sentences(spoken("I am Ada. I draw!"))
+    assert second.as_quote() == {"sentence": 2, "quote": "I draw!", "start": 3.0, "end": 4.5}
+
+
 def test_speech_without_punctuation_is_cut_into_quotes_of_bounded_length() -> None:
     found = sentences(spoken("word " * 100))
     assert [len(sentence.text.split()) for sentence in found] == [40, 40, 20]

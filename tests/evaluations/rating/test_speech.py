@@ -1,12 +1,23 @@
 from __future__ import annotations
 
+import dataclasses
+import json
 from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evaluations.rating.speech import PAUSE_SECONDS, Spoken, Stretch, StretchKind, measure, stretches
+from evaluations.rating.speech import (
+    PAUSE_SECONDS,
+    SpeechFacts,
+    Spoken,
+    Stretch,
+    StretchKind,
+    measure,
+    stretches,
+    words_of,
+)
 
 WORDS = [
     Spoken("Hello,", 0.0, 0.5, 1.0),
@@ -31,6 +42,23 @@ def test_pace_pauses_and_fillers_are_counted_from_the_words() -> None:
 
 def test_one_short_word_does_not_make_an_absurd_pace() -> None:
     assert measure(WORDS[:1], speech_seconds=0.5, duration=1.0).words_per_minute == 60.0
+
+
+def test_words_come_from_all_segments_of_a_transcript_in_order() -> None:
+    kept = [
+        {"start": 0.0, "text": "Hello, um,", "words": [dataclasses.asdict(word) for word in WORDS[:2]]},
+        {"start": 2.5, "text": "", "words": []},
+        {"start": 2.8, "text": "I like Umbria.", "words": [dataclasses.asdict(word) for word in WORDS[2:]]},
+    ]
+    assert words_of(kept) == WORDS
+    assert words_of([]) == []
+
+
+def test_facts_can_be_kept_with_an_evaluation_and_read_again() -> None:
+    facts = measure(WORDS, speech_seconds=2.5, duration=10.0)
+    kept = json.loads(json.dumps(facts.as_dict()))
+    assert SpeechFacts(**kept) == facts
+    assert kept["fillers"] == {"um": 1}
 
 
 def test_silence_cannot_be_measured() -> None:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import sqrt
+from math import inf, sqrt
 from typing import Final
 
 from queueing.forecast.simulation import Moment
@@ -77,11 +77,11 @@ def publish(
 
 def _furthest(line: Sequence[PlaceInLine], previous: Mapping[int, Published]) -> dict[int, float]:
     """By group: how far behind the one was that has come from furthest behind, of all that are in it or before it."""
-    furthest, most = {}, float("-inf")
+    furthest, most = {}, -inf
     for place in line:
         last = previous.get(place.task)
         undisturbed = last and last.place.setbacks == place.setbacks
-        most = max(most, last.place.group if last and undisturbed else float("inf"))
+        most = max(most, last.place.group if last and undisturbed else inf)
         furthest[place.group] = most
     return furthest
 
@@ -91,4 +91,4 @@ def _lower(fresh: Estimate, last: Estimate) -> Estimate:
         return fresh
     high = min(fresh.high_seconds, last.high_seconds)
     nearer = last.high_seconds - high  # as much as the lower end may rise: the middle of the range never does
-    return Estimate(min(fresh.low_seconds, last.low_seconds + nearer, high), high)
+    return Estimate(min(fresh.low_seconds, last.low_seconds + nearer), high)

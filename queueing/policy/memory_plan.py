@@ -206,8 +206,8 @@ def _with_slots(found: MemoryPlan, wanted: Sequence[Share], fitted: Sequence[Sha
     reduced = ", ".join(f"{now.model} fits with {now.slots} of {was.slots} slots" for was, now in fewer)
     least = min(now.slots for _, now in fewer)
     fix = f"set LLM_SLOTS={least}, and OLLAMA_NUM_PARALLEL={least} at Ollama"
-    if all(now.context_tokens * now.slots // was.slots >= MIN_CONTEXT_TOKENS for was, now in fewer):
-        tokens = min(now.context_tokens * now.slots // was.slots for was, now in fewer) // 256 * 256
+    tokens = min(now.context_tokens * now.slots // was.slots for was, now in fewer) // 256 * 256
+    if tokens >= MIN_CONTEXT_TOKENS:
         fix += f"; or LLM_CONTEXT_TOKENS={tokens}"
     return replace(found, why=f"{found.why}; {reduced}", fix=fix)
 
@@ -235,7 +235,7 @@ def _share(engine: LanguageEngine, roles: tuple[str, ...]) -> Share:
 
 
 def _speech(engines: Engines) -> Share:
-    return Share(engines.speech.model, engines.speech.needs(), engines.speech.slots)
+    return Share(engines.speech.model, engines.speech.needs())
 
 
 def _size(count: int) -> str:

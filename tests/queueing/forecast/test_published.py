@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import astuple
 
 import pytest
 from hypothesis import given
@@ -26,6 +27,18 @@ PREVIOUS = publish(all_of(SHORT), LINE, {}, same_lab=True)
 def published(line: list[PlaceInLine], *, fresh: Estimate = LONG, same_lab: bool = True) -> dict[int, Estimate]:
     found = publish(all_of(fresh, line), line, PREVIOUS, same_lab=same_lab)
     return {task: each.estimate for task, each in found.items()}
+
+
+def test_of_a_certain_moment_a_twentieth_is_taken_off_and_a_tenth_added() -> None:
+    """Most of what the simulation leaves out only takes longer."""
+    assert astuple(estimate(Moment(100.0), Moment(200.0))) == pytest.approx((95, 220))
+    assert estimate(Moment(0.0), Moment(0.0)) == Estimate(0, 0)
+
+
+def test_a_range_is_one_and_a_third_standard_deviations_wide_on_either_side() -> None:
+    found = estimate(Moment(100.0, variance=9.0**2, doubt=12.0), Moment(100.0))
+    assert astuple(found) == pytest.approx((95 - 1.3 * 15, 110 + 1.3 * 15))
+    assert estimate(Moment(10.0, doubt=12.0), Moment(10.0)).low_seconds == 0
 
 
 def test_a_wobble_changes_nothing_and_less_is_published_at_once() -> None:
@@ -58,12 +71,14 @@ def test_another_lab_is_another_estimate() -> None:
 
 
 def test_a_range_that_can_not_hold_any_more_is_replaced() -> None:
-    assert published(LINE, fresh=Estimate(119, 300)) == all_of(Estimate(80, 120))
+    assert published(LINE, fresh=Estimate(120, 300)) == all_of(Estimate(80, 120))
     assert published(LINE, fresh=Estimate(121, 300)) == all_of(Estimate(121, 300))
 
 
-def test_of_whom_nothing_is_known_nothing_is_published() -> None:
+def test_of_whom_nothing_is_known_nothing_is_published_but_of_those_behind() -> None:
     assert publish({}, LINE, PREVIOUS, same_lab=True) == {}
+    found = publish({ADA: SHORT, CY: LONG}, LINE, {}, same_lab=True)
+    assert {task: each.estimate for task, each in found.items()} == {ADA: SHORT, CY: LONG}
 
 
 @given(st.floats(0, 1e5), st.floats(0, 1e6), st.floats(0, 1e4), st.floats(0, 1e4))

@@ -113,15 +113,21 @@ def test_what_is_put_off_is_not_begun_before_its_time() -> None:
 def test_models_that_take_turns_cost_a_turn_per_batch() -> None:
     line = waiting(2, batch=1, stage=1)
     assert ends(line, RATES, turns=True) == {1: 2 * 15 + SWAP + 25, 2: 2 * 15 + SWAP + 2 * 25}
-    first_rates = NodeState("n", EVAL, holder="rate")
-    assert (
-        max(
-            ends(
-                [*line, *[replace(w, task=w.task + 2) for w in waiting(1, batch=1, stage=2)]], first_rates, turns=True
-            ).values()
-        )
-        == 25 + SWAP + 2 * 15 + SWAP + 2 * 25
-    )
+
+
+def test_the_model_that_is_loaded_finishes_its_work_before_the_turn_changes() -> None:
+    extracted, forms = LiveTask(3, STEPS[2:], turn=3, batch=1), waiting(2, batch=1, stage=1)
+    turn = SWAP + 2 * 15 + SWAP
+    found = ends([*forms, extracted], replace(RATES, holder="rate"), turns=True)
+    assert found == {3: 25, 1: 25 + turn + 25, 2: 25 + turn + 2 * 25}
+
+
+def test_lanes_of_one_engine_have_one_turn_though_one_of_them_has_no_work() -> None:
+    alone = lab(turns=True)
+    coach = Lane("rate", ("answer",), 1, pipeline="coach")
+    shared = replace(alone, lanes=(*alone.lanes, coach), paces={**alone.paces, "answer": Pace(Duration(5.0))})
+    found = simulate(waiting(1, stage=1), [RATES], shared)
+    assert found == {1: Moment(15 + SWAP + 25)}
 
 
 def test_who_waits_in_a_batch_that_nobody_has_open_is_served_all_the_same() -> None:

@@ -151,6 +151,13 @@ def test_a_model_that_fills_the_room_to_the_last_byte_fits_and_one_byte_more_doe
     assert plan(WHISPER, [replace(exact, needs=MIDDLE.room + 1)], MIDDLE).mode == Mode.REFUSED
 
 
+@pytest.mark.parametrize("needs", [0, None])
+def test_a_model_that_takes_nothing_of_the_card_or_nobody_knows_what_is_not_refused_for_a_full_one(
+    needs: int | None,
+) -> None:
+    assert plan(WHISPER, [Share("m", needs)], Card(8 * GIB, others=8 * GIB)).mode == Mode.PIPELINED
+
+
 def test_a_refusal_names_the_model_its_need_the_card_and_what_would_fit() -> None:
     found = plan(WHISPER, [replace(CACHED, needs=10 * GIB), CACHED], MIDDLE)
     assert "llama3:8b (10.0 GiB) does not fit into the 6.8 GiB that may be used of the GPU's 8.0 GiB" in found.why

@@ -35,14 +35,16 @@ SECONDS = {"transcribe": 10.0, "extract": 15.0, "rate": 25.0}
 SWAP = 5.0
 
 
-def lab(*, slots: int = 1, spread: float = 0.0, doubt: float = 0.0, turns: bool = False) -> LabSetup:
+def lab(
+    *, slots: int = 1, spread: float = 0.0, doubt: float = 0.0, turns: bool = False, batch_size: int = 10
+) -> LabSetup:
     paces = {stage: Pace(Duration(seconds, spread, doubt)) for stage, seconds in SECONDS.items()}
     lanes = (
         Lane("speech", ("transcribe",), 1, STT, batched=True),
         Lane("extract", ("extract",), slots),
         Lane("rate", ("rate",), slots),
     )
-    return LabSetup(LIMITS, lanes, paces, Duration(SWAP), turns)
+    return LabSetup(replace(LIMITS, batch_size=batch_size), lanes, paces, Duration(SWAP), turns)
 
 
 def waiting(number: int, *, batch: int | None = None, stage: int = 0, waited: float = 60.0) -> list[LiveTask]:
@@ -133,6 +135,108 @@ def test_lanes_of_one_engine_have_one_turn_though_one_of_them_has_no_work() -> N
 def test_who_waits_in_a_batch_that_nobody_has_open_is_served_all_the_same() -> None:
     assert ends(waiting(1, batch=7), LISTENS) == ends(waiting(1), LISTENS)
     assert ends(waiting(1, batch=7), replace(LISTENS, batch=7, taken=1)) == ends(waiting(1), LISTENS)
+
+
+RATED = 15 + 25
+"""Seconds for one alone, once it is transcribed and the models are swapped."""
+
+
+def last_of(line: list[LiveTask], *nodes: NodeState, **how: float) -> float:
+    return max(ends(line, *nodes, **how).values())
+
+
+def test_who_comes_while_a_batch_is_transcribed_joins_it_as_long_as_it_has_places() -> None:
+    ninth, tenth = (replace(each, due_in=5.0) for each in waiting(10)[8:])
+    all_at_once = 10 * 10 + SWAP + 15 + 10 * 25
+    assert last_of([*waiting(9), tenth], LISTENS) == all_at_once
+    assert last_of([*waiting(8), ninth, tenth], LISTENS) == all_at_once
+    eleventh = LiveTask(11, STEPS, turn=11, waited=60.0, due_in=5.0)
+    found = ends([*waiting(10), eleventh], LISTENS)
+    assert found.pop(11) == all_at_once + SWAP + 10 + SWAP + RATED
+    assert max(found.values()) == all_at_once
+
+
+@pytest.mark.parametrize("size", [1, 2, 3])
+def test_batches_of_any_size_are_filled_before_they_are_evaluated(size: int) -> None:
+    one = size * 10 + SWAP + 15 + size * 25
+    assert last_of(waiting(size), LISTENS, batch_size=size) == one
+    assert last_of(waiting(2 * size), LISTENS, batch_size=size) == 2 * one + SWAP
+    late = LiveTask(99, STEPS, turn=99, waited=60.0, due_in=5.0)
+    assert last_of([*waiting(size), late], LISTENS, batch_size=size) == one + SWAP + 10 + SWAP + RATED
+
+
+def test_what_failed_keeps_its_place_in_a_batch() -> None:
+    line = [*waiting(1, batch=7), *[replace(each, task=each.task + 10, turn=each.turn + 10) for each in waiting(2)]]
+    first = 2 * 10 + SWAP + 15 + 2 * 25
+    assert last_of(line, replace(LISTENS, batch=7, taken=9)) == first + SWAP + 10 + SWAP + RATED
+    assert last_of(line, replace(LISTENS, batch=7, taken=8)) == 3 * 10 + SWAP + 15 + 3 * 25
+
+
+def test_the_places_of_a_batch_that_was_closed_are_not_counted_for_the_next_one() -> None:
+    later = [LiveTask(10 + n, STEPS, turn=10 + n, waited=60.0, due_in=30.0) for n in range(10)]
+    first = 2 * 10 + SWAP + 15 + 2 * 25
+    found = ends([*waiting(2, batch=7), *later], replace(LISTENS, batch=7, taken=2))
+    assert max(found.values()) == first + SWAP + 10 * 10 + SWAP + 15 + 10 * 25
+
+
+def test_an_open_batch_that_a_person_interrupts_is_closed_and_its_uploads_join_the_next_one() -> None:
+    line = [
+        *waiting(2, batch=7),
+        *[LiveTask(10 + n, STEPS, turn=10 + n, waited=60.0) for n in range(5)],
+        LiveTask(20, STEPS[2:], turn=20),
+    ]
+    found = ends(line, replace(LISTENS, batch=7, taken=10, wanted=EVAL, wanted_for=1.0))
+    assert found.pop(20) == SWAP + 25
+    assert max(found.values()) == SWAP + 25 + SWAP + 7 * 10 + SWAP + 15 + 7 * 25
+    assert sorted(found, key=lambda task: found[task]) == [1, 2, 10, 11, 12, 13, 14]
+
+
+def test_while_a_person_wants_uploads_transcribed_batch_after_batch_is() -> None:
+    asks = LiveTask(9, STEPS[2:], turn=0, due_in=100.0)  # the next thing that happens after that time
+    found = ends([*waiting(4), asks], replace(LISTENS, wanted=STT, wanted_for=100.0), batch_size=2)
+    asks_end = 100 + SWAP + 25  # while the first form is extracted
+    assert found == {9: asks_end, **{n: asks_end + n * 25 for n in (1, 2, 3, 4)}}
+
+
+def test_a_phase_that_was_entered_for_uploads_takes_them_though_evaluation_has_work_again() -> None:
+    comes = LiveTask(9, STEPS[2:], turn=9, due_in=2.0)
+    found = ends([*waiting(1), comes], IDLE)
+    assert found == {9: SWAP + 10 + SWAP + 25, 1: SWAP + 10 + SWAP + 2 * 25}  # extracted while the other one is rated
+
+
+def in_order(line: list[LiveTask], setup: LabSetup, node: NodeState = RATES) -> list[int]:
+    found = simulate(line, [node], setup)
+    return sorted(found, key=lambda task: found[task].at)
+
+
+def test_the_first_batch_comes_first_and_what_is_in_none_last() -> None:
+    line = [LiveTask(1, STEPS[2:], turn=1), LiveTask(2, STEPS[2:], 2, batch=5), LiveTask(3, STEPS[2:], 3, batch=4)]
+    assert in_order(line, lab()) == [3, 2, 1]
+
+
+def test_of_one_batch_the_first_stage_comes_first_and_of_one_stage_who_is_next_in_turn() -> None:
+    """Where one engine serves both stages, all forms are extracted and then all are rated."""
+    both = replace(lab(), lanes=(lab().lanes[0], Lane("llm", ("extract", "rate"), 1)))
+    line = [LiveTask(1, STEPS[2:], 0), LiveTask(2, STEPS[1:2], turn=2), LiveTask(3, STEPS[1:2], turn=1)]
+    assert in_order(line, both) == [3, 2, 1]
+
+
+def test_a_batch_whose_evaluation_was_interrupted_is_rated_before_the_next_ones_forms_are_extracted() -> None:
+    both = replace(
+        lab(batch_size=2),
+        lanes=(lab().lanes[0], Lane("llm", ("extract", "rate"), 1)),
+        limits=replace(LIMITS, batch_size=2, max_dwell_seconds=20),
+    )
+    found = {task: moment.at for task, moment in simulate(waiting(4), [LISTENS], both).items()}
+    assert found == {1: 110, 2: 135, 3: 190, 4: 215}
+
+
+def test_of_models_that_take_turns_the_one_begins_whose_work_has_waited_for_a_whole_phase() -> None:
+    def line(waited: float) -> list[LiveTask]:
+        return [LiveTask(1, STEPS[1:2], 1, waited=60.0), LiveTask(2, STEPS[2:], 2, waited=waited)]
+
+    assert ends(line(599.0), RATES, turns=True) == {1: 15, 2: 15 + SWAP + 25}
+    assert ends(line(600.0), RATES, turns=True) == {2: 25, 1: 25 + SWAP + 15}
 
 
 def test_two_nodes_share_the_work() -> None:

@@ -144,7 +144,7 @@ class Simulation:
         self.waiting: dict[Lane | int, list[tuple[Order, int]]] = {}  # by lane; what is batched: by batch
         self.unbatched: list[tuple[Order, int]] = []
         self.since: dict[int, float] = {}  # when each entered its stage
-        self.next_batch = max([work.batch or 0 for work in line], default=0) + 1
+        self.next_batch = max(work.batch or 0 for work in line) + 1
         self.moments: list[tuple[float, int, Moment, _NodeRun | None, int | None]] = []
         self._order = count()
         self.runs = [_NodeRun.of(node) for node in nodes]

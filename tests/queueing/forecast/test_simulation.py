@@ -105,11 +105,45 @@ def test_what_runs_is_held_against_the_pace_for_its_own_length() -> None:
     (runs,) = waiting(1, stage=2)
     (found,) = simulate([replace(runs, node="n", elapsed=20, audio=60.0)], [RATES], by_length).values()
     assert found.at == 5 + 0.5 * 60 - 20
+    (found,) = simulate([replace(runs, audio=60.0)], [RATES], by_length).values()
+    assert found.at == 5 + 0.5 * 60
 
 
-def test_what_is_put_off_is_not_begun_before_its_time() -> None:
+def test_what_runs_holds_its_slot_until_it_is_through() -> None:
+    runs, waits = waiting(2, stage=2)
+    assert ends([replace(runs, node="n", elapsed=20), waits], RATES) == {1: 5, 2: 5 + 25}
+
+
+def test_what_runs_on_one_node_holds_no_slot_of_another() -> None:
+    runs, *wait = waiting(3, stage=2)
+    found = ends([replace(runs, node="m"), *wait], LISTENS, replace(RATES, name="m"))
+    assert found == {1: 25, 2: SWAP + 25, 3: 25 + 25}
+
+
+def test_what_ran_on_a_node_that_is_gone_is_taken_over_by_another_one() -> None:
+    ran, waits = waiting(2, stage=2)
+    assert ends([replace(ran, node="gone"), waits], RATES) == {1: 25, 2: 25 + 25}
+
+
+@pytest.mark.parametrize("due_in", [0.5, 50.0])
+def test_what_is_put_off_is_not_begun_before_its_time(due_in: float) -> None:
     (later,) = waiting(1, stage=2)
-    assert ends([replace(later, due_in=50.0)], RATES) == {1: 50 + 25}
+    assert ends([replace(later, due_in=due_in)], RATES) == {1: due_in + 25}
+
+
+def test_evaluation_that_has_lasted_for_a_while_gives_way_to_uploads_when_its_time_is_over() -> None:
+    uploads, rated = waiting(1), [replace(each, task=10 + each.task) for each in waiting(2, stage=2)]
+    patient = ends([*uploads, *rated], replace(RATES, dwelt=570.0))
+    assert patient == {11: 25, 12: 50, 1: 50 + SWAP + 10 + SWAP + 15 + 25}
+    over = ends([*uploads, *rated], replace(RATES, dwelt=580.0))
+    assert over == {11: 25, 12: 25 + SWAP + 10 + SWAP + 25, 1: 25 + SWAP + 10 + SWAP + 25 + 25}
+
+
+@pytest.mark.parametrize("ready_in", [0.5, 5.0])
+def test_a_node_that_loads_a_model_for_uploads_transcribes_them_before_it_does_anything_else(ready_in: float) -> None:
+    rated = LiveTask(9, STEPS[2:], turn=9)
+    found = ends([*waiting(1), rated], replace(LISTENS, ready_in=ready_in))
+    assert found[9] == ready_in + 10 + SWAP + 25
 
 
 def test_models_that_take_turns_cost_a_turn_per_batch() -> None:
@@ -229,6 +263,13 @@ def test_a_batch_whose_evaluation_was_interrupted_is_rated_before_the_next_ones_
     )
     found = {task: moment.at for task, moment in simulate(waiting(4), [LISTENS], both).items()}
     assert found == {1: 110, 2: 135, 3: 190, 4: 215}
+
+
+def test_new_batches_come_after_those_that_there_are() -> None:
+    """Even if they are transcribed on another node while those still wait for their ratings."""
+    older = [replace(each, task=10 + each.task, batch=3) for each in waiting(6, stage=2)]
+    found = ends([*waiting(1), *older], replace(LISTENS, name="m"), RATES)
+    assert found[1] == max(found.values())
 
 
 def test_of_models_that_take_turns_the_one_begins_whose_work_has_waited_for_a_whole_phase() -> None:

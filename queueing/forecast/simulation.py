@@ -239,7 +239,7 @@ class Simulation:
             self._snapshot(run, at),
             self.lab.limits,
             dwelt_seconds=at - run.since,
-            idle_seconds=0.0 if run.running else at - run.idle_since,
+            idle_seconds=at - run.idle_since,  # it counts only where nothing runs
         )
         return decision.phase
 
@@ -248,7 +248,7 @@ class Simulation:
         running = len(run.running)
         oldest = at - self.since[self.unbatched[0][1]] if self.unbatched else 0.0
         return phases.Snapshot(
-            unbatched=phases.Demand(len(self.unbatched), 0, oldest),
+            unbatched=phases.Demand(len(self.unbatched), oldest_seconds=oldest),
             batch=phases.Demand(len(self._batch(run)) + self._due(PhaseName.STT), running if stt else 0),
             evaluation=phases.Demand(self._due(PhaseName.EVAL), 0 if stt else running),
             wanted=run.node.wanted if at < run.node.wanted_for else None,

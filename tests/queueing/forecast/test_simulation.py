@@ -190,6 +190,45 @@ def test_who_comes_while_a_batch_is_transcribed_joins_it_as_long_as_it_has_place
     assert max(found.values()) == all_at_once
 
 
+def test_who_comes_while_the_last_of_a_batch_is_transcribed_joins_it_though_evaluation_has_work() -> None:
+    late = LiveTask(3, STEPS, turn=3, waited=60.0, due_in=15.0)
+    assert last_of([*waiting(2), late], LISTENS) == 3 * 10 + SWAP + 15 + 3 * 25
+
+
+def test_what_comes_while_the_last_is_evaluated_is_evaluated_beside_it_though_uploads_wait() -> None:
+    rates, late = LiveTask(8, STEPS[2:], turn=8, node="n"), LiveTask(9, STEPS[2:], turn=9, due_in=10.0)
+    found = ends([*waiting(1), rates, late], RATES, slots=2)
+    assert found == {8: 25, 9: 10 + 25, 1: 35 + SWAP + 10 + SWAP + RATED}
+
+
+@pytest.mark.parametrize(("due_in", "end"), [(20.0, 20 + 10), (26.0, 100 + 10)])
+def test_an_upload_waits_for_others_only_where_the_speech_model_is_not_kept_loaded(due_in: float, end: float) -> None:
+    limits = replace(LIMITS, batch_max_wait_seconds=100, idle_unload_seconds=15)
+    line = [LiveTask(1, STEPS[:1], turn=1), LiveTask(2, STEPS[:1], turn=2, due_in=due_in)]
+    found = simulate(line, [LISTENS], replace(lab(), limits=limits))
+    assert found[1].at == 10
+    assert found[2].at == pytest.approx(end, abs=0.1)
+
+
+def test_an_open_batch_of_which_nothing_waits_any_more_is_closed_for_the_next_one() -> None:
+    assert last_of(waiting(1), replace(LISTENS, batch=7, taken=10)) == 10 + SWAP + RATED
+
+
+def test_what_needs_no_batch_is_listened_to_beside_one_before_anything_is_evaluated() -> None:
+    alone = lab()
+    captions = Lane("captions", ("caption",), 1, STT, pipeline="captions")
+    both = replace(alone, lanes=(*alone.lanes, captions), paces={**alone.paces, "caption": Pace(Duration(5.0))})
+    line = [
+        *waiting(1, batch=7),
+        LiveTask(8, (StageStep("caption", STT, 3),), turn=8, pipeline="captions"),
+        LiveTask(9, STEPS[2:], turn=9),
+    ]
+    found = simulate(line, [replace(LISTENS, batch=7, taken=1)], both)
+    assert {task: moment.at for task, moment in found.items()} == {8: 5, 9: 10 + SWAP + 25, 1: 10 + SWAP + 25 + 25}
+    (end,) = simulate(line[1:2], [IDLE], both).values()
+    assert end.at == SWAP + 5
+
+
 @pytest.mark.parametrize("size", [1, 2, 3])
 def test_batches_of_any_size_are_filled_before_they_are_evaluated(size: int) -> None:
     one = size * 10 + SWAP + 15 + size * 25

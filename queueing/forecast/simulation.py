@@ -329,8 +329,8 @@ class Simulation:
         if run.phase == PhaseName.STT:
             self._fill(run)
         known = self._lanes(run.phase)
-        while found := self._rooms(run, known):
-            lane, _ = lanes.next_room(found, run.passed_over) or found[0]
+        while room := lanes.next_room(found := self._rooms(run, known), run.passed_over):
+            lane, _ = room
             self._take(run, lane, moment)
             run.passed_over[lane] = 0
             for other, _ in found:

@@ -166,6 +166,24 @@ def test_lanes_of_one_engine_have_one_turn_though_one_of_them_has_no_work() -> N
     assert found == {1: Moment(15 + SWAP + 25)}
 
 
+def test_the_model_whose_turn_it_is_uses_all_its_slots() -> None:
+    extracts, comes = waiting(2, stage=1)
+    found = ends([replace(extracts, node="n"), replace(comes, due_in=5.0)], RATES, slots=2, turns=True)
+    assert found == {1: 5 + 15 + SWAP + 25, 2: 5 + 15 + SWAP + 25}
+
+
+def test_a_turn_ends_when_it_has_lasted_as_long_as_a_phase_may_and_the_next_one_lasts_as_well() -> None:
+    setup = replace(lab(slots=2, turns=True), limits=replace(LIMITS, max_dwell_seconds=30))
+    forms = [replace(each, steps=STEPS[1:2], waited=0.0) for each in waiting(6)]
+    rated = [LiveTask(10 + n, STEPS[2:], turn=10 + n) for n in range(4)]
+    found = {task: moment.at for task, moment in simulate([*forms, *rated], [RATES], setup).items()}
+    turn = 30 + SWAP
+    assert found == {1: 15, 2: 15, 3: 30, 4: 30, **dict.fromkeys((10, 11), turn + 25)} | {
+        **dict.fromkeys((12, 13), turn + 2 * 25),
+        **dict.fromkeys((5, 6), turn + 2 * 25 + SWAP + 15),
+    }
+
+
 def test_who_waits_in_a_batch_that_nobody_has_open_is_served_all_the_same() -> None:
     assert ends(waiting(1, batch=7), LISTENS) == ends(waiting(1), LISTENS)
     assert ends(waiting(1, batch=7), replace(LISTENS, batch=7, taken=1)) == ends(waiting(1), LISTENS)
@@ -325,7 +343,8 @@ def test_two_nodes_share_the_work() -> None:
 
 
 def test_without_a_node_or_a_pace_nothing_is_known() -> None:
-    assert simulate(waiting(2), [], lab()) == {}
+    assert simulate(waiting(2), [], lab()) == simulate([], [RATES], lab()) == {}
+    assert simulate([replace(each, node="gone") for each in waiting(1)], [], lab()) == {}
     unknown = LiveTask(9, (StageStep("summarise", EVAL, 3),), turn=0)
     assert simulate([*waiting(2), unknown], [RATES], lab()) == {}  # of the same pipeline: it is ahead of somebody
 
@@ -339,9 +358,11 @@ def test_a_pipeline_that_shares_an_engine_is_simulated_with_its_own_slots_and_pr
     alone = lab()
     coach = Lane("rate", ("answer",), 1, pipeline="coach", priority=1)
     shared = replace(alone, lanes=(*alone.lanes, coach), paces={**alone.paces, "answer": Pace(Duration(5.0))})
-    asked = [LiveTask(100 + n, (StageStep("answer", EVAL, 3),), turn=n, pipeline="coach") for n in range(4)]
-    found = {task: moment.at for task, moment in simulate([*waiting(1, stage=2), *asked], [RATES], shared).items()}
-    assert found == {100: 5, 101: 10, 102: 15, 1: 40, 103: 45}  # three answers, then the rating's turn
+    asked = [LiveTask(100 + n, (StageStep("answer", EVAL, 3),), turn=n, pipeline="coach") for n in range(7)]
+    found = simulate([*waiting(2, stage=2), *asked], [RATES], shared)
+    # Three answers, then a rating's turn.
+    assert sorted(found, key=lambda task: found[task].at) == [100, 101, 102, 1, 103, 104, 105, 2, 106]
+    assert (found[102].at, found[1].at, found[106].at) == (15, 15 + 25, 2 * (15 + 25) + 5)
 
 
 def test_how_unsure_it_is_grows_with_what_must_happen_one_after_the_other() -> None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from queueing.policy.phases import Demand, Limits, Snapshot, next_phase
+from queueing.policy.phases import Decision, Demand, Limits, Snapshot, next_phase
 from queueing.states import PhaseName
 
 LIMITS = Limits(batch_size=10, batch_max_wait_seconds=3, max_dwell_seconds=600, idle_unload_seconds=60)
@@ -82,8 +82,50 @@ def test_an_open_batch_of_a_worker_that_died_is_finished_first() -> None:
 
 def test_an_idle_model_stays_loaded_for_a_while_and_goes() -> None:
     assert chosen(PhaseName.EVAL, NOTHING, idle_seconds=59) == PhaseName.EVAL
-    assert chosen(PhaseName.EVAL, NOTHING, idle_seconds=61) is None
+    assert chosen(PhaseName.EVAL, NOTHING, idle_seconds=60) is None
     assert chosen(None, NOTHING) is None
+
+
+STT, EVAL = PhaseName.STT, PhaseName.EVAL
+FULL, OLD, OPEN, RATING = Demand(due=10), Demand(due=1, oldest_seconds=3), Demand(due=1), Demand(due=1)
+
+
+@pytest.mark.parametrize(
+    ("current", "snapshot", "blocked", "phase", "why"),
+    [
+        (EVAL, Snapshot(FULL, OPEN, RATING, drained=True, wanted=STT), None, None, "drained"),
+        (EVAL, Snapshot(evaluation=RATING, wanted=STT), EVAL, STT, "a person asked for it"),
+        (EVAL, Snapshot(OLD, evaluation=RATING), EVAL, STT, "evaluation is blocked"),
+        (EVAL, Snapshot(batch=OPEN, evaluation=RATING), EVAL, STT, "evaluation is blocked"),
+        (STT, Snapshot(batch=OPEN, evaluation=RATING), STT, EVAL, "transcription is blocked"),
+        (STT, Snapshot(batch=OPEN, evaluation=RATING), None, STT, "the batch is being transcribed"),
+        (EVAL, Snapshot(FULL, evaluation=RATING), None, EVAL, "transcripts are being evaluated"),
+        (None, Snapshot(FULL, OPEN, RATING), None, STT, "an open batch waits for transcription"),
+        (STT, Snapshot(FULL, evaluation=RATING), None, EVAL, "transcripts wait for evaluation"),
+        (EVAL, Snapshot(OLD), None, STT, "uploads wait for transcription"),
+        (STT, Snapshot(), None, STT, "no work; the model stays loaded for a while"),
+        (None, Snapshot(), None, None, "no work"),
+    ],
+)
+def test_a_decision_says_why(
+    current: PhaseName | None, snapshot: Snapshot, blocked: PhaseName | None, phase: PhaseName | None, why: str
+) -> None:
+    """Operators read it in the log, where a node drains for the next phase."""
+    found = next_phase(current, snapshot, LIMITS, dwelt_seconds=100, idle_seconds=0, blocked=blocked)
+    assert found == Decision(phase, why)
+
+
+@pytest.mark.parametrize("waiting", [Snapshot(FULL, evaluation=RATING), Snapshot(batch=OPEN, evaluation=RATING)])
+def test_a_phase_that_has_lasted_long_enough_says_that_uploads_have_waited(waiting: Snapshot) -> None:
+    found = next_phase(EVAL, waiting, LIMITS, dwelt_seconds=600, idle_seconds=0)
+    assert found == Decision(STT, "uploads have waited for a whole evaluation phase")
+
+
+def test_a_blocked_phase_does_not_begin_the_other_one_without_work() -> None:
+    assert next_phase(EVAL, NOTHING, LIMITS, dwelt_seconds=0, idle_seconds=0, blocked=EVAL).phase == EVAL
+    early = Snapshot(unbatched=Demand(due=1, oldest_seconds=2), evaluation=RATING)
+    assert next_phase(EVAL, early, LIMITS, dwelt_seconds=0, idle_seconds=0, blocked=EVAL).phase == EVAL
+    assert next_phase(None, Snapshot(FULL), LIMITS, dwelt_seconds=0, idle_seconds=0, blocked=STT).phase == STT
 
 
 BUSY = Snapshot(unbatched=Demand(due=10), batch=Demand(due=3), evaluation=Demand(due=3))

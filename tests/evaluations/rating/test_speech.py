@@ -14,6 +14,7 @@ from evaluations.rating.speech import (
     Spoken,
     Stretch,
     StretchKind,
+    bare,
     measure,
     stretches,
     words_of,
@@ -38,6 +39,41 @@ def test_pace_pauses_and_fillers_are_counted_from_the_words() -> None:
     assert facts.articulation == 0.88
     assert facts.doubtful_share == 0.0  # one word is just sure enough
     assert facts.speech_share == 0.25
+
+
+def test_figures_are_kept_with_as_many_digits_as_they_are_worth() -> None:
+    words = [Spoken("So,", 0, 1, 1.0), Spoken("um,", 4, 5, 0.5), Spoken("yes.", 6.5, 7, 0.4)]
+    facts = measure(words, speech_seconds=7 / 3, duration=7)
+    assert facts == SpeechFacts(
+        words=3,
+        words_per_minute=25.7,
+        pauses=2,
+        long_pauses_per_minute=8.57,
+        longest_pause=3.0,
+        filler_count=1,
+        fillers={"um": 1},
+        fillers_per_100_words=33.33,
+        articulation=0.633,
+        doubtful_share=0.333,
+        speech_share=0.333,
+    )
+
+
+def test_a_gap_is_measured_in_hundredths_so_that_an_exact_second_is_a_pause() -> None:
+    words = [Spoken("one", 0.0, 1.3, 1.0), Spoken("two", 2.3, 3.0, 1.0), Spoken("three", 4.987, 5.0, 1.0)]
+    assert words[1].start - words[0].end < PAUSE_SECONDS
+    facts = measure(words, speech_seconds=1, duration=5)
+    assert (facts.pauses, facts.longest_pause, facts.long_pauses_per_minute) == (2, 1.99, 0)
+
+
+@pytest.mark.parametrize(("speech_seconds", "duration", "share"), [(5.0, 4.0, 1.0), (1.0, 1.0, 1.0), (1.0, 0.0, 0.0)])
+def test_speech_is_never_more_than_the_whole_recording(speech_seconds: float, duration: float, share: float) -> None:
+    assert measure(WORDS, speech_seconds=speech_seconds, duration=duration).speech_share == share
+
+
+@pytest.mark.parametrize(("text", "word"), [("UM…", "um"), ("“Don't!”", "don't"), ("Größe,", "größe"), ("…", "")])
+def test_words_are_compared_without_their_punctuation_and_case(text: str, word: str) -> None:
+    assert bare(text) == word
 
 
 def test_one_short_word_does_not_make_an_absurd_pace() -> None:

@@ -24,6 +24,11 @@ def test_a_quote_says_which_sentence_it_is_and_when_it_was_said() -> None:
     assert second.as_quote() == {"sentence": 2, "quote": "I draw!", "start": 3.0, "end": 4.5}
 
 
+@pytest.mark.parametrize("end", [".", "!", "?", "…"])
+def test_a_sentence_ends_at_its_mark(end: str) -> None:
+    assert [each.text for each in sentences(spoken(f"One{end} Two, three"))] == [f"One{end}", "Two, three"]
+
+
 def test_speech_without_punctuation_is_cut_into_quotes_of_bounded_length() -> None:
     found = sentences(spoken("word " * 100))
     assert [len(sentence.text.split()) for sentence in found] == [40, 40, 20]
@@ -41,6 +46,13 @@ def test_a_claim_is_supported_by_its_words_in_any_form(claim: str) -> None:
 @pytest.mark.parametrize("claim", ["football", "swimming and chess", "", "I am", "22"])
 def test_an_invented_or_empty_claim_is_not_supported(claim: str) -> None:
     assert not says(TEXT, claim)
+
+
+def test_of_five_words_of_a_claim_three_must_have_been_said() -> None:
+    assert says("Chess, piano, bridges.", "chess piano bridges football swimming")
+    assert not says("Chess, piano.", "chess piano bridges football swimming")
+    assert says("Chess, piano.", "I like chess and the piano and football")  # small words don't count: two of three
+    assert not says("I like chess and the piano.", "I like the violin")
 
 
 def test_a_name_must_be_said_in_full() -> None:
@@ -64,6 +76,11 @@ def test_a_name_is_found_in_any_script_however_it_is_typed(name: str) -> None:
         ("twenty one", 21),
         ("I am forty", 40),
         ("Twenty, oneself", 20),
+        ("zero", 0),
+        ("nineteen", 19),
+        ("NINETY nine", 99),
+        ("five or six", 5),
+        ("five or six", 6),
         ("I'm １６", 16),
     ],
 )

@@ -107,6 +107,25 @@ def test_forms_that_take_whole_evaluation_phases_do_not_keep_ratings_waiting_for
     assert rated >= 75
 
 
+def test_an_engine_that_is_loaded_but_not_asked_for_any_more_gives_way() -> None:
+    """Its lane went with a change of settings."""
+    waiting = {"rate": Demand(due=1)}
+    assert whose_turn(LANES, waiting, "phi", held_seconds=1, max_dwell_seconds=600) == "llama"
+    assert whose_turn(LANES, {}, "phi", held_seconds=1, max_dwell_seconds=600) == "mistral"
+
+
+def test_what_only_runs_elsewhere_takes_no_turn() -> None:
+    assert turn({"rate": Demand(running=1, oldest_seconds=900)}, None) == "extract"
+
+
+def test_an_engine_has_waited_as_long_as_the_oldest_of_its_work() -> None:
+    lanes = [Lane("mistral", ("extract",), 1), Lane("llama", ("rate", "answer"), 1), Lane("llama", ("ask",), 1)]
+    demands = {"extract": Demand(due=1, oldest_seconds=500)}
+    for stage in ("rate", "answer", "ask"):
+        waited = {**demands, stage: Demand(due=1, oldest_seconds=600)}
+        assert whose_turn(lanes, waited, None, held_seconds=0, max_dwell_seconds=600) == "llama"
+
+
 COACH = Lane("llama", ("answer",), 3, pipeline="coach", priority=1, max_slots=1)
 CLASS = Lane("llama", ("rate",), 3, pipeline="evaluation")
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import pytest
 from django.utils.translation import override
@@ -24,6 +25,7 @@ def test_a_demo_models_sentence_is_kept_only_if_it_speaks_of_what_was_said() -> 
     said = "I am Ada. I play chess and build bridges."
     sentences = ["You play chess.", "You are good at physics.", "You play chess.", "You build bridges and"]
     assert feedback.grounded(sentences, said) == ["You play chess."]
+    assert feedback.grounded(["Ada plays chess.", "You build bridges!"], said) == ["You build bridges!"]
 
 
 @pytest.mark.parametrize("answers", [EVERYTHING, NOTHING, {**NOTHING, "name": "Ada"}])
@@ -61,6 +63,64 @@ def test_the_pace_is_named_with_its_figure(pace: float, word: str) -> None:
     remark = next(one for one in feedback.remarks(facts, EVERYTHING) if "words a minute" in one)
     assert str(pace) in remark
     assert word in remark
+
+
+@pytest.mark.parametrize(
+    ("pace", "remark"),
+    [
+        (170.6, "You spoke 171 words a minute, which is fast."),
+        (170.4, "You spoke 170 words a minute, which is easy to follow."),
+        (110.0, "You spoke 110 words a minute, which is easy to follow."),
+        (109.4, "You spoke 109 words a minute, which is slow and leaves room for pauses."),
+    ],
+)
+def test_the_pace_is_rated_as_it_is_shown(pace: float, remark: str) -> None:
+    """Nobody reads that 170 is fast and 170 is not."""
+    assert feedback.remarks(dataclasses.replace(FACTS, words_per_minute=pace), EVERYTHING)[1] == remark
+
+
+@pytest.mark.parametrize(
+    ("changes", "remark"),
+    [
+        ({"filler_count": 4, "words": 50, "pauses": 2}, "We heard 4 filler words in 50 words."),
+        ({"pauses": 2, "longest_pause": 2.25}, "You paused 2 times, at most for 2.3 seconds."),
+        ({}, "You spoke without a long pause."),
+    ],
+)
+def test_fillers_are_remarked_before_pauses_and_pauses_before_none(changes: dict[str, Any], remark: str) -> None:
+    facts = dataclasses.replace(FACTS, **{"filler_count": 0, "pauses": 0} | changes)
+    assert feedback.remarks(facts, EVERYTHING)[2] == remark
+
+
+GENERAL = ["Add one detail or example that only you could tell.", "Look into the camera and smile at the start."]
+SLOWER = "Speak a little slower, so that each word can be heard."
+PRACTISE = "Practise once or twice, so that you need fewer pauses."
+FEWER_FILLERS = "You used 4 filler words; a short silence sounds surer."
+
+
+@pytest.mark.parametrize(
+    ("pace", "fillers", "tips"),
+    [
+        (140, 0.0, []),
+        (170, 0.0, []),
+        (171, 0.0, [SLOWER]),
+        (110, 0.0, []),
+        (109, 0.0, [PRACTISE]),
+        (140, 2.9, []),
+        (140, 3.0, [FEWER_FILLERS]),
+        (171, 3.0, [FEWER_FILLERS, SLOWER]),
+    ],
+)
+def test_advice_is_for_what_was_measured_and_else_general(pace: float, fillers: float, tips: list[str]) -> None:
+    facts = dataclasses.replace(FACTS, words_per_minute=pace, filler_count=4, fillers_per_100_words=fillers)
+    assert feedback.advice(facts, EVERYTHING) == [*tips, *GENERAL]
+    asked = feedback.advice(facts, {**EVERYTHING, "name": None, "age": None})
+    first = tips[:1] if fillers >= 3 else []
+    assert asked == [*first, "Begin with your name.", "Say how old you are.", *tips[len(first) :], *GENERAL]
+
+
+def test_a_prompt_names_the_fields_without_an_answer_in_plain_english() -> None:
+    assert feedback.missing({**EVERYTHING, "career_goals": None, "age": None}) == ["age", "career goals"]
 
 
 def test_nobody_is_told_that_they_used_no_fillers() -> None:

@@ -84,6 +84,7 @@ def test_the_pace_is_rated_as_it_is_shown(pace: float, remark: str) -> None:
     [
         ({"filler_count": 4, "words": 50, "pauses": 2}, "We heard 4 filler words in 50 words."),
         ({"pauses": 2, "longest_pause": 2.25}, "You paused 2 times, at most for 2.3 seconds."),
+        ({"pauses": 3, "longest_pause": 2.0}, "You paused 3 times, at most for 2.0 seconds."),
         ({}, "You spoke without a long pause."),
     ],
 )

@@ -128,7 +128,7 @@ def test_a_blocked_phase_does_not_begin_the_other_one_without_work() -> None:
     assert next_phase(None, Snapshot(FULL), LIMITS, dwelt_seconds=0, idle_seconds=0, blocked=STT).phase == STT
 
 
-BUSY = Snapshot(unbatched=Demand(due=10), batch=Demand(due=3), evaluation=Demand(due=3))
+BUSY = Snapshot(unbatched=Demand(due=10, oldest_seconds=500), batch=Demand(due=3), evaluation=Demand(due=3))
 
 
 @pytest.mark.parametrize(("paused", "other"), [(PhaseName.EVAL, PhaseName.STT), (PhaseName.STT, PhaseName.EVAL)])

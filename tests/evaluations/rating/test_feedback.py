@@ -120,6 +120,11 @@ def test_advice_is_for_what_was_measured_and_else_general(pace: float, fillers: 
     assert asked == [*first, "Begin with your name.", "Say how old you are.", *tips[len(first) :], *GENERAL]
 
 
+def test_one_filler_word_among_few_words_is_advised_of_as_one() -> None:
+    facts = dataclasses.replace(FACTS, filler_count=1, fillers_per_100_words=5.0)
+    assert feedback.advice(facts, EVERYTHING)[0] == "You used 1 filler word; a short silence sounds surer."
+
+
 def test_a_prompt_names_the_fields_without_an_answer_in_plain_english() -> None:
     assert feedback.missing({**EVERYTHING, "career_goals": None, "age": None}) == ["age", "career goals"]
 

@@ -268,6 +268,9 @@ def test_the_places_of_a_batch_that_was_closed_are_not_counted_for_the_next_one(
     first = 2 * 10 + SWAP + 15 + 2 * 25
     found = ends([*waiting(2, batch=7), *later], replace(LISTENS, batch=7, taken=2))
     assert max(found.values()) == first + SWAP + 10 * 10 + SWAP + 15 + 10 * 25
+    few = [*waiting(1, batch=7), *later[:2]]
+    first = 10 + SWAP + 15 + 25
+    assert last_of(few, replace(LISTENS, batch=7, taken=1), batch_size=2) == first + SWAP + 2 * 10 + SWAP + 15 + 2 * 25
 
 
 def test_an_open_batch_that_a_person_interrupts_is_closed_and_its_uploads_join_the_next_one() -> None:
@@ -280,6 +283,14 @@ def test_an_open_batch_that_a_person_interrupts_is_closed_and_its_uploads_join_t
     assert found.pop(20) == SWAP + 25
     assert max(found.values()) == SWAP + 25 + SWAP + 7 * 10 + SWAP + 15 + 7 * 25
     assert sorted(found, key=lambda task: found[task]) == [1, 2, 10, 11, 12, 13, 14]
+
+
+def test_an_open_batch_that_a_person_interrupts_is_transcribed_by_another_node() -> None:
+    held = replace(LISTENS, batch=7, taken=2, wanted=EVAL, wanted_for=1000.0)
+    assert ends(waiting(2, batch=7), held, replace(IDLE, name="m")) == {
+        1: SWAP + 10 + 15 + 25,
+        2: SWAP + 2 * 10 + SWAP + 15 + 25,
+    }
 
 
 def test_while_a_person_wants_uploads_transcribed_batch_after_batch_is() -> None:
@@ -325,7 +336,7 @@ def test_a_batch_whose_evaluation_was_interrupted_is_rated_before_the_next_ones_
 def test_new_batches_come_after_those_that_there_are() -> None:
     """Even if they are transcribed on another node while those still wait for their ratings."""
     older = [replace(each, task=10 + each.task, batch=3) for each in waiting(6, stage=2)]
-    found = ends([*waiting(1), *older], replace(LISTENS, name="m"), RATES)
+    found = ends([*waiting(1), *older], replace(LISTENS, name="m", ready_in=1.0), RATES)
     assert found[1] == max(found.values())
 
 

@@ -150,6 +150,8 @@ class Simulation:
         self.runs = [_NodeRun.of(node) for node in nodes]
         for run in self.runs:
             self._come_back(Moment(run.node.ready_in), run)
+            if run.node.wanted:  # nothing else need happen at the end of that
+                self._come_back(Moment(run.node.wanted_for), run)
         self._set_up(line)
 
     def _set_up(self, line: Sequence[LiveTask]) -> None:

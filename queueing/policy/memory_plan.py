@@ -150,22 +150,26 @@ def _several(models: Sequence[Share], card: Card | None) -> MemoryPlan:
     with one slot take 265 s; in turns 3 slots take 160 s plus the turn, 2 slots 200 s plus the turn. Only 2 slots in
     place of 3 would gain anything (140 s). And it isn't ours to do: a server lays its slots out when it starts.
     """
-    named = _enumerated(models)
-    needs = [model.needs for model in models if model.needs]
-    if card and len(needs) == len(models):
-        if sum(needs) <= card.room:
-            return MemoryPlan(Mode.PIPELINED, f"{named} fit together into the {card}")
-        why = f"{named} don't fit together into the {card}: one after the other, a batch at a time"
-        return MemoryPlan(Mode.SUB_PHASES, why)
+    ours = [model for model in models if model.needs]
+    if card and len(ours) == len(models):
+        return _on_card(ours, card)
     unknown = _unknown(models, card)
     servers = [model.server for model in models if model.server]
     if len(set(servers)) < len(servers):
         return MemoryPlan(Mode.SUB_PHASES, f"{unknown}; one server for several would change models at every request")
     if not card or any(model.needs is None for model in models):
         return MemoryPlan(Mode.PIPELINED, f"{unknown}; each has a server or a process of its own")
-    if len(needs) > 1 and sum(needs) > card.room:
-        return MemoryPlan(Mode.SUB_PHASES, f"{named} don't fit together into the {card}: one after the other")
-    return MemoryPlan(Mode.PIPELINED, f"at most one of {named} takes memory of this node's GPU")
+    if len(ours) > 1:
+        return _on_card(ours, card)
+    return MemoryPlan(Mode.PIPELINED, f"at most one of {_enumerated(models)} takes memory of this node's GPU")
+
+
+def _on_card(models: Sequence[Share], card: Card) -> MemoryPlan:
+    named = _enumerated(models)
+    if sum(model.needs or 0 for model in models) <= card.room:
+        return MemoryPlan(Mode.PIPELINED, f"{named} fit together into the {card}")
+    why = f"{named} don't fit together into the {card}: one after the other, a batch at a time"
+    return MemoryPlan(Mode.SUB_PHASES, why)
 
 
 def _as_set(found: MemoryPlan, together: bool | None) -> MemoryPlan:

@@ -300,6 +300,16 @@ def test_while_a_person_wants_uploads_transcribed_batch_after_batch_is() -> None
     assert found == {9: asks_end, **{n: asks_end + n * 25 for n in (1, 2, 3, 4)}}
 
 
+@pytest.mark.parametrize("node", [LISTENS, RATES])
+@pytest.mark.parametrize("wanted", [STT, EVAL])
+def test_everybody_has_a_forecast_while_a_person_holds_a_phase_and_nothing_else_happens(
+    node: NodeState, wanted: PhaseName
+) -> None:
+    held = ends(waiting(4), replace(node, wanted=wanted, wanted_for=100.0))
+    assert sorted(held) == [1, 2, 3, 4]
+    assert min(held.values()) > 100
+
+
 def test_a_phase_that_was_entered_for_uploads_takes_them_though_evaluation_has_work_again() -> None:
     comes = LiveTask(9, STEPS[2:], turn=9, due_in=2.0)
     found = ends([*waiting(1), comes], IDLE)

@@ -15,8 +15,6 @@ SENTENCE_END = (".", "!", "?", "…")
 MAX_WORDS = 40  # a transcript without punctuation is cut here, so that a quote stays a quote
 SUPPORT_SHARE = 0.6  # of a claim's content words that must have been said: two of three, but not one of two
 
-_stemmer = snowballstemmer.stemmer("english")
-
 _NUMBERS = (
     "zero",
     "one",
@@ -141,8 +139,9 @@ def numbered(found: Sequence[Sentence]) -> str:
 
 def says(text: str, claim: str) -> bool:
     """Whether at least SUPPORT_SHARE of the content words of `claim` are in `text`, compared by their stems."""
-    said = set(_stemmer.stemWords(_words(text)))
-    content = _stemmer.stemWords([word for word in _words(claim) if word not in _EMPTY_WORDS])
+    stemmer = snowballstemmer.stemmer("english")  # a new one: it writes into itself, and a worker has many threads
+    said = set(stemmer.stemWords(_words(text)))
+    content = stemmer.stemWords([word for word in _words(claim) if word not in _EMPTY_WORDS])
     return bool(content) and sum(word in said for word in content) / len(content) >= SUPPORT_SHARE
 
 

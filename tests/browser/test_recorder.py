@@ -78,6 +78,10 @@ def safe_bytes(visit: Visit) -> int:
     return int(visit.page.locator("#recorder").get_attribute("data-safe") or 0)
 
 
+def some_is_safe(visit: Visit) -> None:
+    until(visit.page, "Number(document.getElementById('recorder').dataset.safe) > 0")
+
+
 def handed_in(visit: Visit) -> Submission:
     in_state(visit, "done")
     submission = elsewhere(Submission.objects.get)
@@ -109,7 +113,8 @@ def kept_in_browser(visit: Visit) -> int:
 def test_a_student_records_again_pauses_plays_hands_in_and_jumps_about_in_the_result(booth: Visit) -> None:
     start(booth)
     record_for(booth, 2)
-    assert safe_bytes(booth) > 0  # it is on its way while it is recorded
+    some_is_safe(booth)
+    in_state(booth, "recording")  # it is on its way while it is recorded
     press(booth, "Stop")
     press(booth, "Record again")
     in_state(booth, "checking")
@@ -154,6 +159,7 @@ def test_a_full_disk_and_a_reload_in_the_middle_lose_nothing(booth: Visit) -> No
     booth.page.unroute_all()
     expect(booth.page.locator("#problem")).to_be_hidden()
     record_for(booth, 3)
+    some_is_safe(booth)
     before = safe_bytes(booth)
     booth.page.reload()
     row = booth.page.locator("#kept .row")

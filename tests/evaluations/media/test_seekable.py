@@ -113,7 +113,7 @@ def test_a_file_that_was_looked_at_is_not_looked_at_again(tmp_path: Path, monkey
     (tmp_path / "upload").write_bytes(b"hello")
     original = kept(tmp_path / "upload")
     seekable(original)
-    monkeypatch.setattr(module, "ask", None)
+    monkeypatch.setattr(module, "run_child", None)
     assert seekable(original) == original
 
 
@@ -173,7 +173,7 @@ def test_a_child_that_sends_far_more_than_it_was_given_is_not_believed(
         collect(wire.PLACE.pack(2**40) + b"x")  # type: ignore[operator]
         raise AssertionError("it was taken")
 
-    monkeypatch.setattr(module, "ask", flood)
+    monkeypatch.setattr(module, "run_child", flood)
     with pytest.raises(wire.TornError):
         seekable(recording)
 

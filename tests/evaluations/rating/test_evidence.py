@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from evaluations.rating.evidence import numbered, says, says_name, says_number, sentences
@@ -103,3 +106,22 @@ def test_a_number_counts_in_digits_and_in_words(text: str, number: int) -> None:
 )
 def test_another_number_does_not_count(text: str, number: int) -> None:
     assert not says_number(text, number)
+
+
+def test_the_claims_of_several_students_are_checked_at_once_without_mixing_them_up() -> None:
+    """A stemmer writes into itself while it works, and a worker has a thread for each slot."""
+    texts = ("My greatest strength is organising informative celebrations.", "I was relentlessly practising handball.")
+    claims = ("organised celebrations", "relentless practice", "practising handball")
+
+    def check(number: int) -> list[bool]:
+        return [says(texts[number % 2], claim) for claim in claims for _ in range(100)]
+
+    alone = [check(number) for number in range(2)]
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(8) as threads:
+            at_once = list(threads.map(check, range(8)))
+    finally:
+        sys.setswitchinterval(interval)
+    assert at_once == alone * 4

@@ -160,7 +160,8 @@ async def test_what_others_hand_in_is_never_sent(cast: Cast) -> None:
         submission = await elsewhere(hand_in, cast.ada, cast.classroom, name="secret-name.mp4")
         await elsewhere(claim, submission)
         received = await until(socket, lambda message: message.get("running") == 1)
-    assert {message["type"] for message in received} == {"tasks_summary"}
+    # Of the whole queue only: how many wait, and, where a refresh happens to fall between, what the machine does.
+    assert {message["type"] for message in received} <= {"tasks_summary", "phase_change"}
     assert "secret-name" not in str(received)
 
 

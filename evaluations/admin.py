@@ -5,13 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
-from django.core.exceptions import ValidationError
 from django.db.models import Q, QuerySet
-from django.forms import BaseInlineFormSet, ModelForm
 from django.http import HttpRequest
 
 from evaluations.errors import catalogue
-from evaluations.models import Classroom, Criterion, Deletion, Evaluation, Form, Rubric, Submission, Transcript, Upload
+from evaluations.models import Classroom, Criterion, Deletion, Evaluation, Form, Item, Rubric, Submission, Transcript, Upload
 from queueing.admin import AttemptAdmin, EventAdmin, TaskAdmin
 from queueing.admin.confirmation import ReadOnly
 from queueing.admin.tasks import AttemptInline, EventInline
@@ -46,27 +44,74 @@ class ClassroomAdmin(OwnClasses, admin.ModelAdmin[Classroom]):
         return () if request.user.is_superuser else self.operator_fields
 
 
-class CriteriaFormSet(BaseInlineFormSet[Criterion, Rubric, ModelForm[Criterion]]):
-    """Refuses a rubric without a scorable criterion: the mean of nothing is no score."""
+class RubricPart:
+    """A rubric or a part of one: read-only as soon as something was rated by it."""
 
-    def clean(self) -> None:
-        super().clean()
-        if any(self.errors):
-            return  # shown beside the criterion already
-        kept = [form.cleaned_data for form in self.forms if not form.cleaned_data.get("DELETE")]
-        if all(each.get("basis", Criterion.Basis.COMPUTED) == Criterion.Basis.COMPUTED for each in kept):
-            raise ValidationError("At least one criterion must be judged or measured.")
+    def rubric_of(self, row: Any) -> Rubric | None:
+        raise NotImplementedError
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self._may(super().has_change_permission(request, obj), obj)  # type: ignore[misc]  # a mixin
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        allowed = super().has_add_permission(request) if obj is None else super().has_add_permission(request, obj)  # type: ignore[misc]
+        return self._may(allowed, obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self._may(super().has_delete_permission(request, obj), obj)  # type: ignore[misc]
+
+    def _may(self, allowed: bool, row: Any) -> bool:
+        rubric = None if row is None else self.rubric_of(row)
+        return allowed and not (rubric is not None and rubric.pk and rubric.is_used)
 
 
-class CriterionInline(admin.StackedInline[Criterion, Rubric]):
-    model = Criterion
-    formset = CriteriaFormSet
+class ItemInline(RubricPart, admin.StackedInline[Item, Criterion]):
+    model = Item
     extra = 0
+
+    def rubric_of(self, row: Criterion) -> Rubric | None:
+        return row.rubric
+
+
+@admin.register(Criterion)
+class CriterionAdmin(RubricPart, admin.ModelAdmin[Criterion]):
+    """The items of one criterion; reached from its rubric."""
+
+    list_display = ("title", "rubric", "weight")
+    list_filter = (("rubric", admin.RelatedOnlyFieldListFilter),)
+    inlines = (ItemInline,)
+
+    def rubric_of(self, row: Criterion) -> Rubric | None:
+        return row.rubric
+
+
+class CriterionInline(RubricPart, admin.TabularInline[Criterion, Rubric]):
+    model = Criterion
+    extra = 0
+    show_change_link = True  # to its items
+
+    def rubric_of(self, row: Rubric) -> Rubric | None:
+        return row
 
 
 @admin.register(Rubric)
-class RubricAdmin(admin.ModelAdmin[Rubric]):
+class RubricAdmin(RubricPart, admin.ModelAdmin[Rubric]):
+    list_display = ("name", "version", "language", "is_used")
     inlines = (CriterionInline,)
+    actions = ("make_new_version",)
+
+    def rubric_of(self, row: Rubric) -> Rubric | None:
+        return row
+
+    @admin.display(boolean=True, description="used")
+    def is_used(self, rubric: Rubric) -> bool:
+        return rubric.is_used
+
+    @admin.action(description="Copy as a new version, to be changed", permissions=["add"])
+    def make_new_version(self, request: HttpRequest, rubrics: QuerySet[Rubric]) -> None:
+        for rubric in rubrics:
+            made = rubric.new_version()
+            self.message_user(request, f"Made {made}. Classes go on with theirs until you choose it for them.")
 
 
 @admin.register(Submission)
@@ -98,7 +143,8 @@ class FormAdmin(ResultAdmin, admin.ModelAdmin[Form]):
 
 @admin.register(Evaluation)
 class EvaluationAdmin(ResultAdmin, admin.ModelAdmin[Evaluation]):
-    list_display = ("submission", "overall", "demo_quality", "model", "released_at", "created_at")
+    list_display = ("submission", "overall", "method", "rubric", "model", "released_at", "created_at")
+    list_select_related = ("rubric",)
 
 
 @admin.register(Upload)

@@ -72,11 +72,11 @@ def may_review(user: User, classroom: Classroom) -> bool:
 
 
 def visible_evaluations(user: User, classroom: Classroom) -> QuerySet[Evaluation]:
-    """The evaluations of a class as far as they are released; all of them for a user who may review.
+    """The evaluations of a class that count, as far as they are released; all of those for a user who may review.
 
     Doesn't check whether the user may see the submissions.
     """
-    rows = Evaluation.objects.filter(submission__classroom=classroom)
+    rows = Evaluation.objects.filter(current_of__classroom=classroom)
     return rows if may_review(user, classroom) else rows.filter(released_at__isnull=False)
 
 

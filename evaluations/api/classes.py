@@ -77,7 +77,7 @@ def _page(found: Classroom, number: int) -> Page[Submission]:
 
 def _handed_in(shown: Page[Submission]) -> list[schemas.HandedIn]:
     keys = [one.pk for one in shown.object_list]
-    overall = dict(Evaluation.objects.filter(submission__in=keys).values_list("submission", "overall"))
+    overall = dict(Evaluation.objects.filter(current_of__in=keys).values_list("submission", "overall"))
     found = rows.of(Submission.objects.filter(pk__in=keys), rows.read_queue())
     return [_row(row, overall.get(row.submission.pk)) for row in found]
 

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from ninja import Schema
 from pydantic import BeforeValidator, Field
 
+from evaluations.models import Evaluation
 from evaluations.stages.names import Stage, StageStatus
 from queueing.models import Pause
 from queueing.states import PhaseName, PhaseStep, Status
@@ -134,15 +135,24 @@ class Quote(Timed):
     quote: str
 
 
+class ItemOut(Schema):
+    """A yes/no statement of a criterion, and what came of it."""
+
+    key: Annotated[str, Field(examples=["future"])]
+    statement: Annotated[str, Field(examples=["names a concrete job, field or plan for the future"])]
+    points: int
+    answer: Annotated[bool | None, Field(description="null: uncertain, or it doesn't apply.")]
+    credit: Annotated[float | None, Field(description="Share of the points earned, 0–1; null: it doesn't apply.")]
+    probability: Annotated[float | None, Field(description="The model's, of true; null where it was computed.")]
+    sentences: list[Quote]
+
+
 class Score(Schema):
     key: Annotated[str, Field(examples=["clarity_of_speech"])]
     title: Annotated[str, Field(examples=["Clarity of speech"])]
-    basis: Annotated[str, Field(description="judged, measured, both or computed.", examples=["both"])]
     score: Annotated[float, Field(description="1–10.", examples=[7.5])]
-    judged: Annotated[str | None, Field(description="The level that the model picked.", examples=["good"])]
-    measured: Annotated[float | None, Field(description="1–10.", examples=[8.0])]
     weight: float
-    evidence: list[Quote]
+    items: list[ItemOut]
 
 
 class Speaking(Schema):
@@ -162,14 +172,17 @@ class Speaking(Schema):
 
 
 class EvaluationOut(ModelResult):
-    """Scores are computed from levels, measurements and weights, never taken from a model."""
+    """Scores are computed from items and their points, never taken from a model."""
 
-    overall: Annotated[float, Field(description="1–10.", examples=[7.5])]
+    method: Annotated[Evaluation.Method, Field(description="none: no model that can judge is installed.")]
+    overall: Annotated[float | None, Field(description="1–10; null: not rated.", examples=[7.5])]
     scores: list[Score]
     feedback: str
     suggestions: list[str]
     speech: Speaking
-    demo_quality: Annotated[bool, Field(description="Rated by a model too small to judge.")]
+    flags: Annotated[
+        list[str], Field(description="off_topic, spoken_instructions, uncertain, doubtful.", examples=[["uncertain"]])
+    ]
     released_at: Annotated[datetime | None, Field(description="null: the student doesn't see it yet.")]
 
 

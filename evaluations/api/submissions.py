@@ -49,8 +49,7 @@ def results(request: HttpRequest, pk: uuid.UUID) -> dict[str, Any]:
     there = found.results()
     evaluation = there.evaluation
     if evaluation:
-        measured = result.measure(there.transcript) if there.transcript else None
-        evaluation.feedback, evaluation.suggestions = result.advice(evaluation, measured, there.form)
+        evaluation.feedback, evaluation.suggestions = result.advice(evaluation, there.transcript, there.form)
     shown = evaluation is not None and permissions.may_see(signed_in(request), evaluation, found.classroom)
     return {
         "submission_id": found.pk,

@@ -1,6 +1,6 @@
 from evaluations.models.classroom import Classroom
 from evaluations.models.results import Evaluation, Form, SubmissionResults, Transcript
-from evaluations.models.rubric import Criterion, Rubric
+from evaluations.models.rubric import Criterion, Item, Rubric
 from evaluations.models.submission import EVALUATION, Deletion, Submission, Upload
 
 __all__ = [
@@ -10,6 +10,7 @@ __all__ = [
     "Deletion",
     "Evaluation",
     "Form",
+    "Item",
     "Rubric",
     "Submission",
     "SubmissionResults",

@@ -3,7 +3,10 @@ from __future__ import annotations
 from typing import Self
 
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser, User
+from django.core.exceptions import ValidationError
 from django.db import models
+
+from evaluations.rating.rubric import BadRubricError
 
 
 class ClassroomQuerySet(models.QuerySet["Classroom"]):
@@ -48,6 +51,14 @@ class Classroom(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    def clean(self) -> None:
+        super().clean()
+        if self.rubric_id:
+            try:
+                self.rubric.spec().validate()
+            except BadRubricError as error:
+                raise ValidationError({"rubric": str(error)}) from error
 
     def missing(self) -> models.QuerySet[User]:
         """Its students who have handed in nothing yet."""

@@ -1,4 +1,4 @@
-"""What the stages produce. One row per submission and kind; a retry of a later stage leaves the earlier rows alone."""
+"""What the stages produce. A retry of a later stage leaves the earlier rows alone."""
 
 from __future__ import annotations
 
@@ -58,22 +58,42 @@ class Form(models.Model):
 
 
 class Evaluation(models.Model):
-    submission = models.OneToOneField("evaluations.Submission", on_delete=models.CASCADE, related_name="evaluation")
-    overall = models.FloatField(help_text="1–10, the weighted mean of the criteria.")
-    scores = models.JSONField(
-        help_text="[{key, title, basis, score, judged, measured, weight, evidence: [{sentence, quote, start, end}]}]"
+    """One rating. A submission may have several: none is ever changed, and `Submission.evaluation` is the one that counts.
+
+    Only `released_at` is set later.
+    """
+
+    class Method(models.TextChoices):
+        ITEMS = "items", "yes/no items"
+        LEVELS = "levels", "levels, the method before"
+        NONE = "none", "not rated: no model that can judge"
+
+    submission = models.ForeignKey("evaluations.Submission", on_delete=models.CASCADE, related_name="ratings")
+    method = models.CharField(max_length=10, choices=Method.choices, default=Method.ITEMS)
+    rubric = models.ForeignKey(
+        "evaluations.Rubric", null=True, on_delete=models.PROTECT, related_name="ratings", help_text="Empty before items."
     )
+    overall = models.FloatField(null=True, help_text="1–10, the weighted mean of the criteria; empty: not rated.")
+    scores = models.JSONField(
+        default=list,
+        help_text="[{key, title, weight, score, items: [{key, statement, points, answer, credit, probability, "
+        "sentences: [{sentence, quote, start, end}], …}]}]",
+    )
+    flags = models.JSONField(default=list, help_text="For the teacher: off_topic, spoken_instructions, uncertain, doubtful.")
     feedback = models.TextField()
     suggestions = models.JSONField(default=list)
-    speech = models.JSONField(default=dict, help_text="Measured speaking facts: pace, pauses, fillers, articulation.")
-    demo_quality = models.BooleanField(
-        default=False, help_text="Rated by a model too small to judge; leans on what was measured."
-    )
+    speech = models.JSONField(default=dict, help_text="Measured speaking facts: pace, pauses, fillers.")
     engine = models.CharField(max_length=40)
     model = models.CharField(max_length=100)
     simulated = models.BooleanField(default=False)
+    provenance = models.JSONField(
+        default=dict, help_text="What it came from: rubric, prompts, model's digest, options, transcript, raw answers."
+    )
     released_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        ordering = ("created_at", "pk")
 
     def __str__(self) -> str:
         return f"evaluation of {self.submission_id}"
@@ -92,5 +112,5 @@ class SubmissionResults:
         return cls(
             Transcript.objects.filter(submission=submission_id).first(),
             Form.objects.filter(submission=submission_id).first(),
-            Evaluation.objects.filter(submission=submission_id).first(),
+            Evaluation.objects.filter(current_of=submission_id).first(),
         )

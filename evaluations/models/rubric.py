@@ -1,56 +1,76 @@
 from __future__ import annotations
 
+from typing import Any, Final
+
 from django.core.exceptions import ValidationError
 from django.core.validators import MinValueValidator
-from django.db import models
+from django.db import models, transaction
 from django.utils.translation import gettext_lazy as _
+
+from evaluations.rating import default_rubric
+from evaluations.rating.checks import CHECKS
+from evaluations.rating.rubric import CriterionSpec, RubricSpec
+from evaluations.rating.rubric import Item as ItemSpec
+
+ITEM_FIELDS: Final = ("key", "statement", "points", "title", "about", "hard", "whole", "computed", "yes", "no", "advice")
+FORM_FIELDS: Final = ("name", "hobbies", "career_goals", "strengths", "experience")
+
+
+class RubricInUseError(ValidationError):
+    """Something was rated by it, so it can't change any more."""
 
 
 class Rubric(models.Model):
-    """What is rated: an ordered list of criteria."""
+    """A version of what is rated: criteria made of yes/no items. Immutable once something was rated by it."""
 
-    name = models.CharField(max_length=100, unique=True)
+    name = models.CharField(max_length=100)
+    version = models.PositiveSmallIntegerField(default=1)
+    language = models.CharField(
+        max_length=10, default="en", choices=[("en", _("English")), ("de", _("German"))], help_text="Of its words."
+    )
+
+    class Meta:
+        ordering = ("name", "version")
+        constraints = (models.UniqueConstraint(fields=("name", "version"), name="one_rubric_per_version"),)
 
     def __str__(self) -> str:
-        return self.name
+        return f"{self.name}, version {self.version}"
 
     @classmethod
     def default(cls) -> Rubric:
-        """The rubric every new class starts with: three criteria, and the overall rating computed from them."""
-        rubric, created = cls.objects.get_or_create(name="Self-introduction")
-        if created:
-            Criterion.objects.bulk_create(
-                Criterion(rubric=rubric, position=position, **fields)
-                for position, fields in enumerate(_DEFAULT_CRITERIA)
-            )
-        return rubric
+        """The rubric every new class starts with. A migration makes it; a test's database may have been emptied."""
+        spec = default_rubric.ENGLISH
+        found = cls.objects.filter(name=spec.name, version=spec.version).first()
+        return found or store(spec, cls, Criterion, Item)
+
+    @property
+    def is_used(self) -> bool:
+        """Whether a rating was made by it."""
+        return self.ratings.exists()
+
+    def spec(self) -> RubricSpec:
+        """It as plain data."""
+        criteria = self.criteria.prefetch_related("items")
+        return RubricSpec(self.name, self.version, self.language, tuple(criterion.spec() for criterion in criteria))
+
+    @transaction.atomic
+    def new_version(self) -> Rubric:
+        """A copy to be changed, with the next free number."""
+        latest = Rubric.objects.filter(name=self.name).aggregate(models.Max("version"))["version__max"]
+        copy = self.spec()
+        return store(RubricSpec(copy.name, latest + 1, copy.language, copy.criteria), Rubric, Criterion, Item)
+
+    def clean(self) -> None:
+        if self.pk and self.is_used:
+            raise RubricInUseError("Something was rated by this version; make a new one.")
 
 
 class Criterion(models.Model):
-    """One line of a rubric, scored 1–10."""
-
-    class Basis(models.TextChoices):
-        """Where the score comes from."""
-
-        JUDGED = "judged", _("judged by the model")
-        MEASURED = "measured", _("measured")
-        BOTH = "both", _("judged and measured")
-        COMPUTED = "computed", _("mean of the other criteria by weight")
-
-    class Measure(models.TextChoices):
-        """What is measured, by the function of the same name in evaluations/rating/scoring.py."""
-
-        NONE = "", "nothing"
-        DELIVERY = "delivery", "pace and how clearly words were recognised"
-        COMPLETENESS = "completeness", "how much of the form was said"
-        FLUENCY = "fluency", "fillers and long pauses"
+    """One line of a rubric, scored 1–10 by its items."""
 
     rubric = models.ForeignKey(Rubric, on_delete=models.CASCADE, related_name="criteria")
     key = models.SlugField(max_length=40)
     title = models.CharField(max_length=100)
-    description = models.TextField(help_text="Given to the model and shown to students.")
-    basis = models.CharField(max_length=10, choices=Basis.choices, default=Basis.JUDGED)
-    measure = models.CharField(max_length=20, choices=Measure.choices, blank=True)
     weight = models.FloatField(default=1, validators=[MinValueValidator(0.0)])
     position = models.PositiveSmallIntegerField(default=0)
 
@@ -62,37 +82,62 @@ class Criterion(models.Model):
     def __str__(self) -> str:
         return self.title
 
-    def clean(self) -> None:
-        if self.basis in (self.Basis.MEASURED, self.Basis.BOTH) and not self.measure:
-            raise ValidationError({"measure": "Choose what is measured."})
+    def spec(self) -> CriterionSpec:
+        items = tuple(ItemSpec(**{field: getattr(item, field) for field in ITEM_FIELDS}) for item in self.items.all())
+        return CriterionSpec(self.key, self.title, items, self.weight)
 
 
-_DEFAULT_CRITERIA = (
-    {
-        "key": "overall_rating",
-        "title": "Overall rating",
-        "description": "All criteria together.",
-        "basis": Criterion.Basis.COMPUTED,
-    },
-    {
-        "key": "clarity_of_speech",
-        "title": "Clarity of speech",
-        "description": "Words are easy to follow: a steady pace, clear sentences, few restarts.",
-        "basis": Criterion.Basis.BOTH,
-        "measure": Criterion.Measure.DELIVERY,
-    },
-    {
-        "key": "content_quality",
-        "title": "Content quality",
-        "description": "Says who they are, what they like, what they are good at and what they want, with details.",
-        "basis": Criterion.Basis.BOTH,
-        "measure": Criterion.Measure.COMPLETENESS,
-    },
-    {
-        "key": "confidence",
-        "title": "Confidence",
-        "description": "Speaks of themselves positively and directly, without hedging.",
-        "basis": Criterion.Basis.BOTH,
-        "measure": Criterion.Measure.FLUENCY,
-    },
-)
+class Item(models.Model):
+    """One yes/no statement of a criterion, with points."""
+
+    criterion = models.ForeignKey(Criterion, on_delete=models.CASCADE, related_name="items")
+    key = models.SlugField(max_length=40)
+    statement = models.CharField(
+        max_length=200, help_text="Follows “The student …”: “names a concrete job or field for the future”."
+    )
+    points = models.PositiveSmallIntegerField(default=1, validators=[MinValueValidator(1)])
+    hard = models.BooleanField(default=False, help_text="Above 8 of 10 needs one of these.")
+    whole = models.BooleanField(default=False, help_text="Of the whole talk: no single sentence shows it.")
+    computed = models.CharField(
+        max_length=20,
+        blank=True,
+        choices=[(name, name) for name in CHECKS],
+        help_text="Computed from the words instead of asked of the model.",
+    )
+    title = models.CharField(max_length=100, blank=True, help_text="As feedback names it: “a concrete plan”.")
+    about = models.CharField(
+        max_length=20,
+        blank=True,
+        choices=[(field, field.replace("_", " ")) for field in FORM_FIELDS],
+        help_text="The field of the form that belongs to it.",
+    )
+    yes = models.CharField("an example that shows it", max_length=200, blank=True)
+    no = models.CharField("one that does not", max_length=200, blank=True)
+    advice = models.CharField(max_length=200, blank=True, help_text="To a student who did not show it.")
+    position = models.PositiveSmallIntegerField(default=0)
+
+    class Meta:
+        ordering = ("position", "pk")
+        constraints = (models.UniqueConstraint(fields=("criterion", "key"), name="one_item_per_key"),)
+
+    def __str__(self) -> str:
+        return self.statement
+
+
+def store(spec: RubricSpec, rubrics: Any, criteria: Any, items: Any) -> Any:
+    """Write a rubric's rows with the given model classes: migrations have their own.
+
+    Raises:
+        BadRubricError: nothing could be rated by it.
+    """
+    spec.validate()
+    rubric = rubrics.objects.create(name=spec.name, version=spec.version, language=spec.language)
+    for position, criterion in enumerate(spec.criteria):
+        row = criteria.objects.create(
+            rubric=rubric, key=criterion.key, title=criterion.title, weight=criterion.weight, position=position
+        )
+        items.objects.bulk_create(
+            items(criterion=row, position=place, **{field: getattr(item, field) for field in ITEM_FIELDS})
+            for place, item in enumerate(criterion.items)
+        )
+    return rubric

@@ -46,6 +46,15 @@ class Submission(models.Model):
     duration = models.FloatField(null=True, blank=True, help_text="Seconds of decoded audio.")
     has_video = models.BooleanField(null=True)
 
+    evaluation = models.OneToOneField(
+        "evaluations.Evaluation",
+        null=True,
+        blank=True,
+        on_delete=models.SET_NULL,
+        related_name="current_of",
+        help_text="Of its ratings, the one that counts.",
+    )
+
     objects = SubmissionQuerySet.as_manager()
 
     class Meta:

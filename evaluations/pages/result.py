@@ -10,9 +10,9 @@ from django.utils.translation import gettext as _
 
 from evaluations.access import permissions
 from evaluations.errors import catalogue
-from evaluations.models import Criterion, Evaluation, Form, Submission, Transcript
+from evaluations.models import Evaluation, Form, Submission, Transcript
 from evaluations.pages import charts, progress, speaking, timeline
-from evaluations.rating import feedback, speech
+from evaluations.rating import evidence, feedback, speech
 from queueing.models import Task
 from queueing.states import ENDED, State
 
@@ -23,7 +23,7 @@ def of(found: Submission, viewer: User) -> dict[str, Any]:
     transcript, rated = results.transcript, results.evaluation
     shown = rated if rated and permissions.may_see(viewer, rated, found.classroom) else None
     measured = measure(transcript) if transcript else None
-    words, suggestions = advice(shown, measured, results.form) if shown else ("", [])
+    words, suggestions = advice(shown, transcript, results.form) if shown else ("", [])
     task = found.evaluation_task
     return {
         "submission": found,
@@ -77,17 +77,17 @@ def _spoken(transcript: Transcript, measured: speech.SpeechFacts) -> dict[str, A
     }
 
 
-def advice(evaluation: Evaluation, measured: speech.SpeechFacts | None, form: Form | None) -> tuple[str, list[str]]:
-    """Feedback and suggestions; sentences of IntroEval's own are in the language of the request."""
-    texts = [evaluation.feedback, *evaluation.suggestions]
-    if measured and form:
-        texts = [feedback.translated(text, measured, form.answers()) for text in texts]
-    return texts[0], texts[1:]
+def advice(evaluation: Evaluation, transcript: Transcript | None, form: Form | None) -> tuple[str, list[str]]:
+    """Feedback and suggestions in the language of the request: composed anew from the items. Others are as stored."""
+    if evaluation.method != Evaluation.Method.ITEMS or transcript is None:
+        return evaluation.feedback, evaluation.suggestions
+    said = evidence.sentences(speech.words_of(transcript.segments))
+    material = feedback.material(said, form.answers() if form else {})
+    return " ".join(feedback.remarks(evaluation.scores, material)), feedback.advice(evaluation.scores, material)
 
 
 def _scored(evaluation: Evaluation) -> dict[str, Any]:
-    parts = [score for score in evaluation.scores if score["basis"] != Criterion.Basis.COMPUTED]
-    return {"radar": charts.radar([(score["title"], score["score"]) for score in parts])}
+    return {"radar": charts.radar([(score["title"], score["score"]) for score in evaluation.scores])}
 
 
 def _history(task: Task) -> dict[str, Any]:

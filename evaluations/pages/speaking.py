@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from evaluations.pages import charts
-from evaluations.rating.feedback import FAST, SLOW
+from evaluations.rating.checks import MAX_PACE, MIN_PACE, MIN_WORDS_FOR_PACE
 from evaluations.rating.speech import SpeechFacts, Stretch, StretchKind
 
 _KIND_LABELS: Final = {
@@ -45,10 +45,10 @@ def facts(measured: SpeechFacts) -> list[Fact]:
     share = _("%(percent)s%%") % {"percent": f"{100 * measured.speech_share:.0f}"}
     words = ngettext("%(words)s word in all.", "%(words)s words in all.", measured.words) % {"words": measured.words}
     return [
-        Fact(_("Pace"), pace, _pace(measured.words_per_minute)),
+        Fact(_("Pace"), pace, _pace(measured)),
         Fact(_("Pauses of a second or more"), _pauses(measured), _("A pause gives people time to think.")),
         Fact(_("Filler words"), _fillers(measured.fillers), _on_fillers(measured)),
-        Fact(_("Clarity"), clear, _on_doubt(measured)),
+        Fact(_("Certainty of the recognition"), clear, _on_doubt(measured)),
         Fact(_("Share of the time with speech"), share, words),
     ]
 
@@ -71,10 +71,12 @@ def _label(stretch: Stretch) -> str:
     return _("%(what)s: “%(text)s”") % {"what": label, "text": stretch.text} if stretch.text else label
 
 
-def _pace(words_per_minute: float) -> str:
-    if words_per_minute > FAST:
+def _pace(measured: SpeechFacts) -> str:
+    if measured.words < MIN_WORDS_FOR_PACE:
+        return _("Too few words to speak of a pace.")
+    if measured.words_per_minute > MAX_PACE:
         return _("Lively. A little slower, and each word can be heard.")
-    if words_per_minute < SLOW:
+    if measured.words_per_minute < MIN_PACE:
         return _("Calm, with room for pauses.")
     return _("Easy to follow.")
 

@@ -1,220 +1,259 @@
 """Transcript and form → scores with evidence, feedback and suggestions.
 
-The model picks levels and sentences; the numbers come from `evaluations.rating.scoring`.
+The model answers yes/no items and names the sentences that show them (`evaluations.rating.judging`); what words alone
+can answer is computed, and so is every number.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from threading import Event
-from typing import Any
+from typing import Any, Final
 
 from django.db.models.functions import Now
 
-from evaluations.models import Classroom, Criterion, Evaluation, Form, Transcript
-from evaluations.rating import evidence, feedback, scoring, speech
+from evaluations.models import Classroom, Evaluation, Form, Submission, Transcript
+from evaluations.rating import evidence, feedback, gates, instructions, judging, speech
+from evaluations.rating.checks import Talk
+from evaluations.rating.evidence import Sentence
+from evaluations.rating.judging import SELF, Judgement
+from evaluations.rating.rubric import BadRubricError, Item, RubricSpec
 from evaluations.stages import prompts
-from queueing.engines.base import Engines, JSONSchema, Progress, Prompt
+from queueing.engines.base import Engines, Generation, JSONSchema, LanguageEngine, Progress, Prompt
 from queueing.exceptions import Permanent
 from queueing.models import Task
 
-MAX_TOKENS = 900  # of a rating
-
-
-@dataclass(frozen=True, slots=True)
-class CriterionFacts:
-    """A criterion, independent of its database row."""
-
-    key: str
-    title: str
-    description: str
-    basis: str
-    measure: str
-    weight: float
-
-    @property
-    def judged(self) -> bool:
-        return self.basis in (Criterion.Basis.JUDGED, Criterion.Basis.BOTH)
-
-    @property
-    def computed(self) -> bool:
-        return self.basis == Criterion.Basis.COMPUTED
+TOKENS_PER_ITEM, TOKENS_PER_QUOTE, SPARE_TOKENS = 40, 24, 100  # of an answer
+OFF_TOPIC, SPOKEN_INSTRUCTIONS, UNCERTAIN, DOUBTFUL = "off_topic", "spoken_instructions", "uncertain", "doubtful"
 
 
 @dataclass(frozen=True, slots=True)
 class RateWork:
-    criteria: tuple[CriterionFacts, ...]
-    sentences: tuple[evidence.Sentence, ...]
-    answers: dict[str, object]  # the form's
-    facts: speech.SpeechFacts
+    """What a rating is made from.
+
+    `words` is None for a written text. `masked` are the sentences as the model sees them: those that address the rater
+    have the same numbers and no words. `quotable` are the numbers of the others.
+    """
+
+    rubric: RubricSpec
+    sentences: tuple[Sentence, ...]
+    words: tuple[speech.Spoken, ...] | None
+    answers: Mapping[str, object]  # the form's
+    language: str
+    facts: speech.SpeechFacts | None
     tries: int = 0  # failed ones so far
+    rubric_id: int | None = None
 
     @property
-    def transcript(self) -> str:
-        return " ".join(sentence.text for sentence in self.sentences)
+    def addressed(self) -> frozenset[int]:
+        return instructions.addressed(self.sentences)
 
     @property
-    def rubric(self) -> dict[str, str]:
-        """What the model judges: key → description."""
-        return {one.key: one.description for one in self.criteria if one.judged}
+    def honest(self) -> tuple[Sentence, ...]:
+        """The sentences that may count for anything."""
+        addressed = self.addressed
+        return tuple(one for one in self.sentences if one.number not in addressed)
 
-    def prompt(self) -> Prompt:
-        return prompts.rating_prompt(self.rubric, self.sentences, feedback.missing(self.answers))
+    @property
+    def items(self) -> tuple[Item, ...]:
+        """What the model is asked."""
+        return (*self.rubric.asked(), SELF)
 
-    def schema(self) -> JSONSchema:
-        return prompts.rating_schema(list(self.rubric), self.sentences)
+    @property
+    def talk(self) -> Talk:
+        return Talk(self.honest, self.words)
+
+    @property
+    def material(self) -> feedback.Material:
+        return feedback.material(self.sentences, self.answers)
 
 
 @dataclass(frozen=True, slots=True)
 class RateResult:
-    overall: float
-    scores: list[dict[str, Any]]
-    feedback: str
-    suggestions: list[str]
-    facts: speech.SpeechFacts
-    demo_quality: bool
+    method: Evaluation.Method
+    rubric_id: int | None
+    facts: speech.SpeechFacts | None
     engine: str
     model: str
     simulated: bool
+    overall: float | None = None
+    scores: list[dict[str, Any]] = field(default_factory=list)
+    flags: list[str] = field(default_factory=list)
+    feedback: list[str] = field(default_factory=list)
+    suggestions: list[str] = field(default_factory=list)
+    provenance: dict[str, Any] = field(default_factory=dict)
 
 
 class Rate:
     def prepare(self, task: Task) -> RateWork:
         transcript = Transcript.objects.get(submission=task.submission_id)
         form = Form.objects.get(submission=task.submission_id)
-        classroom = Classroom.objects.get(submissions=task.submission_id)
+        rubric = Classroom.objects.select_related("rubric").get(submissions=task.submission_id).rubric
         words = speech.words_of(transcript.segments)
-        criteria = tuple(_facts_of(criterion) for criterion in classroom.rubric.criteria.all())
-        _require_scorable(criteria)
         return RateWork(
-            criteria=criteria,
+            rubric=valid(rubric.spec()),
             sentences=tuple(evidence.sentences(words)),
+            words=tuple(words),
             answers=form.answers(),
+            language=transcript.language,
             facts=speech.measure(words, speech_seconds=transcript.speech_seconds, duration=transcript.duration),
             tries=task.failures,
+            rubric_id=rubric.pk,
         )
 
     def compute(self, work: RateWork, engines: Engines, progress: Progress, stop: Event) -> RateResult:
-        engine, options = engines.language["rate"], prompts.options(MAX_TOKENS, work.tries)
-        answer = engine.generate(work.prompt(), work.schema(), options, stop=stop)
-        share = scoring.JUDGED_SHARE_DEMO if engines.demo_quality else scoring.JUDGED_SHARE
-        rows = scores(work, answer.value, judged_share=share)
-        words, suggestions = advise(work, answer.value, demo_quality=engines.demo_quality)
-        return RateResult(
-            overall=_overall(rows),
-            scores=rows,
-            feedback=words,
-            suggestions=suggestions,
-            facts=work.facts,
-            demo_quality=engines.demo_quality,
-            engine=engine.name,
-            model=answer.model,
-            simulated=engine.simulated,
-        )
+        return rate(work, engines, progress, stop)
 
     def save(self, task: Task, result: RateResult) -> None:
         classroom = Classroom.objects.get(submissions=task.submission_id)
-        Evaluation.objects.update_or_create(
+        made = Evaluation.objects.create(
             submission_id=task.submission_id,
-            defaults={
-                "overall": result.overall,
-                "scores": result.scores,
-                "feedback": result.feedback,
-                "suggestions": result.suggestions,
-                "speech": result.facts.as_dict(),
-                "demo_quality": result.demo_quality,
-                "engine": result.engine,
-                "model": result.model,
-                "simulated": result.simulated,
-                "released_at": Now() if classroom.release == Classroom.Release.AT_ONCE else None,
-            },
+            method=result.method,
+            rubric_id=result.rubric_id,
+            overall=result.overall,
+            scores=result.scores,
+            flags=result.flags,
+            feedback=" ".join(result.feedback),
+            suggestions=result.suggestions,
+            speech=result.facts.as_dict() if result.facts else {},
+            engine=result.engine,
+            model=result.model,
+            simulated=result.simulated,
+            provenance=result.provenance,
+            released_at=Now() if classroom.release == Classroom.Release.AT_ONCE else None,
         )
+        Submission.objects.filter(pk=task.submission_id).update(evaluation=made)
 
 
-def advise(work: RateWork, answer: dict[str, list[str]], *, demo_quality: bool) -> tuple[str, list[str]]:
-    """Feedback and suggestions: the model's own; of a demo model one supported sentence, and what was measured."""
-    if not demo_quality:
-        return " ".join(answer["feedback"]), answer["suggestions"]
-    supported = feedback.grounded(answer["feedback"], work.transcript)[:1]
-    remarks = [*supported, *feedback.remarks(work.facts, work.answers)]
-    return " ".join(remarks[: feedback.MAX_SENTENCES]), feedback.advice(work.facts, work.answers)[
-        : feedback.MAX_SENTENCES
-    ]
-
-
-def scores(work: RateWork, answer: dict[str, Any], *, judged_share: float) -> list[dict[str, Any]]:
-    """One row per criterion, in the rubric's order; computed criteria are scored after all others."""
-    rows = {one.key: _row(one, work, answer, judged_share) for one in work.criteria if not one.computed}
-    overall = scoring.overall([(row["score"], row["weight"]) for row in rows.values()])
-    for one in work.criteria:
-        if one.computed:
-            rows[one.key] = _as_row(one, overall)
-    return [rows[one.key] for one in work.criteria]
-
-
-def _row(one: CriterionFacts, work: RateWork, answer: dict[str, Any], judged_share: float) -> dict[str, Any]:
-    judgement = answer["criteria"][one.key] if one.judged else {"level": None, "sentences": []}
-    part = scoring.Part(one.key, one.weight, judged=judgement["level"], measured=_measured(one, work))
-    quotes = [work.sentences[number - 1].as_quote() for number in sorted(set(judgement["sentences"]))]
-    return _as_row(one, part.score(judged_share)) | {
-        "judged": part.judged,
-        "measured": part.measured,
-        "evidence": quotes,
-    }
-
-
-def _as_row(one: CriterionFacts, score: float) -> dict[str, Any]:
-    return {
-        "key": one.key,
-        "title": one.title,
-        "basis": one.basis,
-        "weight": one.weight,
-        "score": score,
-        "judged": None,
-        "measured": None,
-        "evidence": [],
-    }
-
-
-def _measured(one: CriterionFacts, work: RateWork) -> float | None:
-    if one.basis == Criterion.Basis.JUDGED:
-        return None
-    match one.measure:
-        case Criterion.Measure.DELIVERY:
-            return round(scoring.delivery(work.facts), 1)
-        case Criterion.Measure.FLUENCY:
-            return round(scoring.fluency(work.facts), 1)
-        case Criterion.Measure.COMPLETENESS:
-            return round(scoring.completeness(work.answers), 1)
-    return None
-
-
-def _overall(rows: list[dict[str, Any]]) -> float:
-    parts = [(row["score"], row["weight"]) for row in rows if row["basis"] != Criterion.Basis.COMPUTED]
-    return scoring.overall(parts)
-
-
-def _require_scorable(criteria: Sequence[CriterionFacts]) -> None:
-    """Check before the model is called: the admin checks rubrics, but they can be created elsewhere.
+def valid(rubric: RubricSpec) -> RubricSpec:
+    """The rubric, if something can be rated by it: the admin checks that, but rubrics can be made elsewhere.
 
     Raises:
         Permanent: `bad_rubric`.
     """
-    scored = [one for one in criteria if not one.computed]
-    if not scored:
-        raise Permanent("no criterion of the rubric is judged or measured", code="bad_rubric")
-    for one in scored:
-        if not one.judged and not one.measure:
-            raise Permanent(f"nothing is chosen to measure {one.key} by", code="bad_rubric")
+    try:
+        rubric.validate()
+    except BadRubricError as error:
+        raise Permanent(str(error), code="bad_rubric") from error
+    return rubric
 
 
-def _facts_of(criterion: Criterion) -> CriterionFacts:
-    return CriterionFacts(
-        criterion.key,
-        criterion.title,
-        criterion.description,
-        criterion.basis,
-        criterion.measure,
-        criterion.weight,
+def rate(work: RateWork, engines: Engines, progress: Progress, stop: Event) -> RateResult:
+    """Judge, compute, compose. Without a model that can judge there are facts and the form, and no score."""
+    engine = engines.language["rate"]
+    if not engines.can_judge:
+        return RateResult(
+            Evaluation.Method.NONE, work.rubric_id, work.facts, engine.name, engine.model, simulated=engine.simulated
+        )
+    if not work.honest:
+        raise Permanent("every sentence addresses the rater", code="not_understood")
+    judge = Judge(engine, work, progress, stop)
+    judged = judge.judge()
+    found = judging.verdicts(work.rubric, judged, work.talk)
+    overall, rows = judging.rows(work.rubric, found, work.sentences)
+    return RateResult(
+        Evaluation.Method.ITEMS,
+        work.rubric_id,
+        work.facts,
+        engine.name,
+        judge.model,
+        simulated=engine.simulated,
+        overall=overall,
+        scores=rows,
+        flags=_flags(work, judged, found),
+        feedback=feedback.remarks(rows, work.material),
+        suggestions=feedback.advice(rows, work.material),
+        provenance=judge.provenance(),
     )
+
+
+def _flags(work: RateWork, judged: Mapping[str, Judgement], found: Mapping[str, judging.Verdict]) -> list[str]:
+    flags = {
+        OFF_TOPIC: judged[SELF.key].answer is False,
+        SPOKEN_INSTRUCTIONS: bool(work.addressed),
+        UNCERTAIN: any(verdict.is_uncertain for verdict in found.values()),
+        DOUBTFUL: work.words is not None and gates.is_doubtful(work.words),
+    }
+    return [name for name, raised in flags.items() if raised]
+
+
+class Judge:
+    """The calls that one rating takes, and what is kept of them."""
+
+    def __init__(self, engine: LanguageEngine, work: RateWork, progress: Progress, stop: Event) -> None:
+        self.engine, self.work, self.progress, self.stop = engine, work, progress, stop
+        self.model = engine.model
+        self.calls: list[dict[str, Any]] = []
+
+    def judge(self) -> dict[str, Judgement]:
+        """One call for all items; where the server tells no probabilities another, in the reverse order. Then one that
+        looks at each quote alone, and a last one on what is uncertain."""
+        items = self.work.items
+        judged, sure = self._ask(items)
+        if not sure:
+            judged = _together(judged, self._ask(items[::-1])[0])
+        judged = self._verified(items, judged)
+        if doubtful := [item for item in items if judged[item.key].answer is None]:
+            # Among the others again, for an item alone is judged otherwise than one among several.
+            again, _ = self._ask((*doubtful[::-1], *[item for item in items if item not in doubtful]))
+            judged = _together(judged, self._verified(doubtful, {item.key: again[item.key] for item in doubtful}))
+        return judged
+
+    def _ask(self, items: Sequence[Item]) -> tuple[dict[str, Judgement], bool]:
+        """The judgements, and whether the server told probabilities."""
+        masked = instructions.masked(self.work.sentences)
+        answer = self._call(
+            prompts.judging_prompt(items, masked),
+            prompts.judging_schema(items, self.work.honest),
+            TOKENS_PER_ITEM * len(items),
+        )
+        return judging.read(items, answer.value, answer.probabilities), bool(answer.probabilities)
+
+    def _verified(self, items: Sequence[Item], judged: Mapping[str, Judgement]) -> dict[str, Judgement]:
+        quotes = judging.to_verify(items, judged)
+        if not quotes:
+            return dict(judged)
+        answer = self._call(
+            prompts.verifying_prompt(quotes, self.work.sentences),
+            prompts.verifying_schema(quotes),
+            TOKENS_PER_QUOTE * len(quotes),
+        )
+        return judging.verified(judged, answer.value)
+
+    def _call(self, prompt: Prompt, schema: JSONSchema, tokens: int) -> Generation:
+        options = prompts.options(tokens + SPARE_TOKENS, self.work.tries, probabilities=True)
+        answer = self.engine.generate(prompt, schema, options, stop=self.stop)
+        self.model = answer.model
+        self.calls.append(
+            {
+                "prompt_sha256": _digest(f"{prompt.system}\n{prompt.user}"),
+                "answer": answer.text,
+                "probabilities": dict(answer.probabilities),
+                "prompt_tokens": answer.prompt_tokens,
+                "output_tokens": answer.output_tokens,
+                "seed": answer.seed,
+                "temperature": answer.temperature,
+                "digest": answer.digest,
+            }
+        )
+        return answer
+
+    def provenance(self) -> dict[str, Any]:
+        rubric = self.work.rubric
+        return {
+            "rubric": {"name": rubric.name, "version": rubric.version, "sha256": rubric.digest},
+            "prompts": prompts.VERSION,
+            "transcript_sha256": _digest("\n".join(one.text for one in self.work.sentences)),
+            "thresholds": [judging.FALSE_BELOW, judging.TRUE_FROM],
+            "calls": self.calls,
+        }
+
+
+def _together(one: Mapping[str, Judgement], other: Mapping[str, Judgement]) -> dict[str, Judgement]:
+    return {key: each.with_another(other[key]) if key in other else each for key, each in one.items()}
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -6,12 +6,12 @@ from datetime import datetime
 from typing import Any, Final
 
 from django import template
-from django.template.defaultfilters import capfirst, floatformat
+from django.template.defaultfilters import floatformat
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, pgettext_lazy
+from django.utils.translation import gettext_lazy, ngettext
 
-from evaluations.models import Criterion, Form
+from evaluations.models import Form
 from evaluations.pages import charts
 from evaluations.pages.speaking import Fact
 
@@ -25,12 +25,11 @@ _LABELS: Final = {
     "strengths": gettext_lazy("What you are good at"),
     "experience": gettext_lazy("Experience"),
 }
-_LEVELS: Final = {
-    "missing": pgettext_lazy("level", "missing"),
-    "weak": pgettext_lazy("level", "weak"),
-    "fair": pgettext_lazy("level", "fair"),
-    "good": pgettext_lazy("level", "good"),
-    "excellent": pgettext_lazy("level", "excellent"),
+_FLAGS: Final = {
+    "off_topic": gettext_lazy("It may be no introduction of the speaker."),
+    "spoken_instructions": gettext_lazy("Something is said to the rater; it was masked, and counts for nothing."),
+    "uncertain": gettext_lazy("The model is uncertain of some items; they count half."),
+    "doubtful": gettext_lazy("Many words were hard to recognise."),
 }
 
 
@@ -54,21 +53,40 @@ def exact_moment(at: datetime) -> str:
 
 
 @register.filter
-def basis_in_words(score: dict[str, Any]) -> str:
-    """The parts of a score in words, or its basis where it has none."""
-    parts = []
-    if score.get("judged") is not None:
-        level = _LEVELS.get(score["judged"], score["judged"])
-        parts.append(_("Judged by the model: %(level)s.") % {"level": level})
-    if score.get("measured") is not None:
-        parts.append(_("Measured: %(points)s.") % {"points": floatformat(score["measured"], 1)})
-    return " ".join(parts) or f"{capfirst(str(Criterion.Basis(score['basis']).label))}."
-
-
-@register.filter
 def bar(score: dict[str, Any]) -> charts.Block:
     """A score on a strip from 0 to 10."""
     return charts.block(0, score["score"], charts.HIGHEST)
+
+
+@register.filter
+def item_lines(score: dict[str, Any]) -> list[dict[str, Any]]:
+    """A criterion's items with a sign and words for how they came out, and their points in words."""
+    return [{**item, **_outcome(item["credit"]), "points": _points(item)} for item in score["items"]]
+
+
+def _outcome(credit: float | None) -> dict[str, str]:
+    if credit is None:
+        return {"mark": "none", "sign": "–", "label": _("doesn’t apply")}
+    if credit == 1:
+        return {"mark": "yes", "sign": "✓", "label": _("yes")}
+    if credit == 0:
+        return {"mark": "no", "sign": "✗", "label": _("no")}
+    return {"mark": "half", "sign": "?", "label": _("uncertain")}
+
+
+def _points(item: dict[str, Any]) -> str:
+    if item["credit"] is None:
+        return ""
+    earned = floatformat(item["points"] * item["credit"], -1)
+    return ngettext("%(earned)s of %(points)s point", "%(earned)s of %(points)s points", item["points"]) % {
+        "earned": earned,
+        "points": item["points"],
+    }
+
+
+@register.filter
+def flag_in_words(flag: str) -> str:
+    return str(_FLAGS[flag])
 
 
 @register.filter

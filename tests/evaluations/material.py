@@ -69,17 +69,47 @@ def write_results(submission: Submission, *, text: str = "I like climbing.", **e
     spoken = {"language": "en", "language_probability": 1.0, "duration": 3.0, "speech_seconds": 2.0}
     Transcript.objects.create(submission=submission, text=text, segments=segments, **spoken, **made)
     Form.objects.create(submission=submission, name=text[:100], hobbies=[text], career_goals=text, **made)
-    score = {"key": "confidence", "title": text, "basis": "both", "score": 7.5, "judged": text, "measured": 8.0}
     quote = {"sentence": 1, "quote": text, "start": 1.5, "end": 2.0}
-    return Evaluation.objects.create(
-        submission=submission,
+    items = [item_row("plan", text, 1.0, sentences=[quote]), item_row("proof", text, 0.0)]
+    return rated(
+        submission,
         overall=7.5,
-        scores=[{**score, "weight": 1, "why": text, "evidence": [quote]}],
+        scores=[{"key": "confidence", "title": text, "weight": 1, "score": 7.5, "items": items}],
         feedback=text,
         suggestions=[text],
         speech={"words": 3, "words_per_minute": 120.4, "fillers": {text: 2}, "articulation": 0.93},
-        **{"released_at": Now(), **made, **evaluation},
+        **{**made, **evaluation},
     )
+
+
+def item_row(
+    key: str, text: str, credit: float | None, *, points: int = 2, sentences: Sequence[dict[str, Any]] = ()
+) -> dict[str, Any]:
+    """An item as a rating keeps it, with `text` wherever a teacher can put any."""
+    return {
+        "key": key,
+        "title": text,
+        "statement": text,
+        "advice": text,
+        "about": "",
+        "points": points,
+        "hard": False,
+        "computed": False,
+        "answer": None if credit in (None, 0.5) else bool(credit),
+        "credit": credit,
+        "probability": 0.9,
+        "sentences": list(sentences),
+    }
+
+
+def rated(submission: Submission, **evaluation: Any) -> Evaluation:
+    """A rating of the submission, and the one that counts."""
+    made = Evaluation.objects.create(
+        submission=submission, **{"rubric": submission.classroom.rubric, "released_at": Now(), **evaluation}
+    )
+    Submission.objects.filter(pk=submission.pk).update(evaluation=made)
+    submission.evaluation = made
+    return made
 
 
 SAID = (
@@ -106,17 +136,23 @@ def write_long_results(
         for number, segment in enumerate(segments, start=1)
     ]
     rows = [
-        {"key": key, "title": key, "basis": "both", "score": score, "judged": "good", "measured": 8.0, "weight": 1}
-        | {"evidence": quotes[number : number + 1]}
+        {"key": key, "title": key, "weight": 1, "score": score}
+        | {
+            "items": [
+                item_row("plan", "names a plan", 1.0, sentences=quotes[number : number + 1]),
+                item_row("proof", "proves a strength", 0.0, points=4),
+                item_row("thread", "leads from one topic to the next", 0.5),
+            ]
+        }
         for number, (key, score) in enumerate(scores.items())
     ]
-    return Evaluation.objects.create(
-        submission=submission,
+    return rated(
+        submission,
         overall=round(sum(scores.values()) / len(scores), 1),
         scores=rows,
         feedback="You told us a lot about yourself, with a story that only you could tell.",
         suggestions=["Say what you would like to learn next.", "Look into the camera at the start."],
-        **{"released_at": Now(), **made, **evaluation},
+        **{**made, **evaluation},
     )
 
 

@@ -13,12 +13,12 @@ from django.urls import reverse
 
 from evaluations.access import roles
 from evaluations.errors import catalogue
-from evaluations.models import Classroom, Rubric, Submission
+from evaluations.models import Classroom, Item, Rubric, Submission
 from queueing.exceptions import Permanent
 from queueing.models import Attempt, Event, Pause, Phase, Task
 from queueing.states import PhaseStep
 from tests.conftest import Cast
-from tests.evaluations.material import fail, hand_in
+from tests.evaluations.material import fail, hand_in, write_results
 from tests.evaluations.views.conftest import disk, signed_in
 
 __all__ = ["disk"]
@@ -56,7 +56,7 @@ def page(client: Client, name: str, *arguments: object) -> str:
 
 
 def test_a_teacher_changes_prompt_release_and_rubric_of_her_class_and_nothing_else(cast: Cast, teacher: Client) -> None:
-    other = Rubric.objects.create(name="Other")
+    other = cast.classroom.rubric.new_version()
     asked = {
         "name": "8a",
         "teachers": [cast.other_teacher.pk],
@@ -184,44 +184,41 @@ def test_what_an_operator_gave_the_teachers_besides_survives_the_next_migration(
     assert set(group.permissions.values_list("codename", flat=True)) == {*roles.PERMISSIONS, "add_rubric"}
 
 
-def add_rubric(client: Client, *criteria: dict[str, str]) -> str:
-    """Fill in the admin's form; returns what it complains about, or nothing."""
-    fields: dict[str, Any] = {"name": "Mine", "criteria-TOTAL_FORMS": len(criteria), "criteria-INITIAL_FORMS": 0}
-    for number, criterion in enumerate(criteria):
-        filled = {"key": f"k{number}", "title": "T", "description": "D", "weight": "1", "position": "0", **criterion}
-        fields |= {f"criteria-{number}-{name}": value for name, value in filled.items()}
-    response = client.post(reverse("admin:evaluations_rubric_add"), fields)
-    return "" if response.status_code == 302 else response.content.decode()
-
-
-@pytest.mark.parametrize(
-    "criteria",
-    [
-        [{"basis": "judged"}],
-        [{"basis": "both", "measure": "fluency"}, {"basis": "computed"}],
-        [{"basis": "measured", "measure": "delivery", "key": "feedback"}],
-    ],
-)
-def test_a_rubric_that_can_be_scored_is_saved(criteria: list[dict[str, str]], operator: Client) -> None:
-    assert not add_rubric(operator, *criteria)
-    assert Rubric.objects.get(name="Mine").criteria.count() == len(criteria)
-
-
-@pytest.mark.parametrize(
-    ("criteria", "complaint"),
-    [
-        ([], "At least one criterion must be judged or measured."),
-        ([{"basis": "computed"}], "At least one criterion must be judged or measured."),
-        ([{"basis": "judged", "DELETE": "on"}], "At least one criterion must be judged or measured."),
-        ([{"basis": "measured"}], "Choose what is measured."),
-        ([{"basis": "judged"}, {"basis": "both"}], "Choose what is measured."),
-    ],
-)
-def test_a_rubric_that_can_not_be_scored_is_refused(
-    criteria: list[dict[str, str]], complaint: str, operator: Client
+def test_a_rubric_is_copied_as_a_new_version_and_changed_while_nothing_is_rated_by_it(
+    cast: Cast, operator: Client
 ) -> None:
-    assert complaint in add_rubric(operator, *criteria)
-    assert not Rubric.objects.filter(name="Mine").exists()
+    used = cast.classroom.rubric
+    write_results(hand_in(cast.ada, cast.classroom))
+    run = {"action": "make_new_version", "_selected_action": [used.pk]}
+    operator.post(reverse("admin:evaluations_rubric_changelist"), run)
+    copy = Rubric.objects.get(name=used.name, version=used.version + 1)
+    assert copy.spec().criteria == used.spec().criteria
+
+    for rubric, may in ((used, False), (copy, True)):
+        pages = [reverse("admin:evaluations_rubric_change", args=[rubric.pk])]
+        pages += [reverse("admin:evaluations_criterion_change", args=[row.pk]) for row in rubric.criteria.all()]
+        for page in pages:
+            assert ('name="_save"' in operator.get(page).content.decode()) == may, page
+        changed = {"name": "Renamed", "version": 9, "language": "en"}
+        refused = operator.post(pages[0], changed | {"criteria-TOTAL_FORMS": 0, "criteria-INITIAL_FORMS": 0})
+        assert (refused.status_code == 302) == may
+    assert Rubric.objects.filter(name="Renamed").values_list("pk", flat=True)[0] == copy.pk
+
+
+@pytest.mark.parametrize("spoil", ["no items", "no hard one"])
+def test_a_class_can_not_have_a_rubric_that_nothing_can_be_rated_by(
+    cast: Cast, operator: Client, spoil: str
+) -> None:
+    rubric = cast.classroom.rubric.new_version()
+    items = Item.objects.filter(criterion__rubric=rubric)
+    items.delete() if spoil == "no items" else items.update(hard=False)
+    page = reverse("admin:evaluations_classroom_change", args=[cast.classroom.pk])
+    fields = {"name": "N", "prompt": "P", "rubric": rubric.pk, "release": "at_once", "max_duration_seconds": 60}
+    answer = operator.post(page, fields | {"max_submissions": 3})
+    assert answer.status_code == 200
+    assert ("no items" if spoil == "no items" else "without a hard item") in answer.content.decode()
+    cast.classroom.refresh_from_db()
+    assert cast.classroom.rubric != rubric
 
 
 def test_an_error_has_the_same_words_as_on_the_students_page(ours: Submission, operator: Client) -> None:

@@ -1,72 +1,55 @@
 from __future__ import annotations
 
-import dataclasses
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from evaluations.rating import scoring
-from evaluations.rating.scoring import LEVELS, Part
-from evaluations.rating.speech import Spoken, measure
 
-FACTS = measure([Spoken("hi", 0, 0.4, 1.0), Spoken("you", 0.4, 0.9, 1.0)], speech_seconds=0.9, duration=1.0)
-
-
-@given(st.floats(-1e6, 1e6), st.floats(-100, 100), st.floats(-100, 100))
-def test_a_measurement_is_always_on_the_scale(value: float, worst: float, best: float) -> None:
-    if worst != best:
-        assert 1 <= scoring.between(value, worst=worst, best=best) <= 10
+CREDITS = st.one_of(st.none(), st.sampled_from([0.0, 0.5, 1.0]))
+ITEMS = st.lists(st.tuples(st.integers(1, 9), CREDITS), max_size=6)
 
 
 @pytest.mark.parametrize(
-    ("pace", "articulation", "score"),
+    ("earned", "score"),
     [
-        (140, 0.95, 10),
-        (40, 0.5, 1),
-        (260, 0.5, 1),
-        (140, 0.5, 5.5),
-        (75, 0.9, 7.75),  # half-way from 40, the worst, to 110, which is well
-        (215, 0.9, 7.75),  # half-way from 260 to 170
-        (110, 0.7, 7.75),
-        (170, 0.7, 7.75),
+        ([(2, 1.0), (1, 1.0)], 10.0),
+        ([(2, 0.0), (1, 0.0)], 1.0),
+        ([(2, 1.0), (1, 0.0)], 7.0),
+        ([(2, 0.5), (1, 0.0)], 4.0),
+        ([(2, 1.0), (1, None)], 10.0),  # what doesn't apply counts neither way
+        ([(2, 0.0), (1, None)], 1.0),
+        ([(2, None)], None),
+        ([], None),
     ],
 )
-def test_delivery_rates_pace_and_articulation_alike(pace: float, articulation: float, score: float) -> None:
-    facts = dataclasses.replace(FACTS, words_per_minute=pace, articulation=articulation)
-    assert scoring.delivery(facts) == pytest.approx(score)
+def test_a_score_is_the_share_of_the_points_that_count(
+    earned: list[tuple[int, float | None]], score: float | None
+) -> None:
+    assert scoring.score(earned) == score
 
 
-def test_fillers_and_long_pauses_cost_fluency() -> None:
-    fluent = dataclasses.replace(FACTS, fillers_per_100_words=0, long_pauses_per_minute=0)
-    halting = dataclasses.replace(FACTS, fillers_per_100_words=8, long_pauses_per_minute=4)
-    assert scoring.fluency(fluent) == 10
-    assert scoring.fluency(halting) == 1
-    assert scoring.fluency(dataclasses.replace(fluent, fillers_per_100_words=2)) == 8.875  # a quarter of one half
-    assert scoring.fluency(dataclasses.replace(fluent, long_pauses_per_minute=1)) == 8.875
+@given(ITEMS)
+def test_a_score_is_on_the_scale(earned: list[tuple[int, float | None]]) -> None:
+    score = scoring.score(earned)
+    assert score is None or 1.0 <= score <= 10.0
 
 
-def test_completeness_is_the_share_of_the_form_that_was_said() -> None:
-    assert scoring.completeness({"name": "Ada", "age": 16}) == 10
-    assert scoring.completeness({"name": "Ada", "age": None}) == 5.5
-    assert scoring.completeness({"name": None, "age": None}) == 1
+@given(ITEMS, st.integers(1, 9))
+def test_an_item_more_never_lowers_a_score_and_a_miss_never_raises_it(
+    earned: list[tuple[int, float | None]], points: int
+) -> None:
+    before = scoring.score(earned)
+    if before is not None:
+        with_it, without = scoring.score([*earned, (points, 1.0)]), scoring.score([*earned, (points, 0.0)])
+        assert with_it is not None
+        assert without is not None
+        assert without <= before <= with_it
 
 
-def test_a_judged_and_a_measured_part_are_mixed_by_share() -> None:
-    part = Part("clarity", 1, judged="good", measured=5.0)
-    assert part.score(0.6) == 6.8
-    assert Part("clarity", 1, judged="good").score(0.6) == LEVELS["good"]
-    assert Part("clarity", 1, measured=5.26).score(0.6) == 5.3
-    assert Part("clarity", 1, judged="good", measured=5.1).score(0.6) == 6.8  # of 6.84
-
-
-def test_a_part_without_any_basis_has_no_score() -> None:
-    with pytest.raises(ValueError, match="neither judged nor measured"):
-        Part("clarity", 1).score(0.6)
-
-
-def test_the_overall_score_weighs_its_parts() -> None:
-    assert scoring.overall([(10, 1), (4, 2)]) == 6.0
-    assert scoring.overall([(10, 0.5), (5, 0.25)]) == 8.3
-    assert scoring.overall([(10, 0), (4, 0)]) == 7.0
-    assert scoring.overall([(10, 0), (5, 0), (5, 0)]) == 6.7
+@pytest.mark.parametrize(
+    ("scores", "overall"),
+    [([(8.0, 1), (4.0, 1)], 6.0), ([(8.0, 3), (4.0, 1)], 7.0), ([(8.0, 0), (5.0, 0)], 6.5), ([(7.0, 0), (1.0, 1)], 1.0)],
+)
+def test_the_overall_score_is_the_mean_by_weight(scores: list[tuple[float, float]], overall: float) -> None:
+    assert scoring.overall(scores) == overall

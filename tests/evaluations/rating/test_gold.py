@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
+from difflib import SequenceMatcher
 from pathlib import Path
 from typing import Any, Final
 
@@ -117,3 +118,22 @@ def test_no_text_shares_a_sentence_with_the_demo_or_with_an_example_of_the_rubri
     assert len(taken) > 40
     for name, text in TEXTS.items():
         assert not telling(text) & taken, name
+
+
+def test_the_groups_of_texts_for_fairness_cover_every_kind_of_difference() -> None:
+    groups = load("fairness")
+    assert len({group["id"] for group in groups}) == len(groups) >= 12
+    found = Counter(difference for group in groups for difference in group["differs"])
+    assert set(found) == {"name", "gender", "origin", "school"}
+    assert min(found.values()) >= 3
+    assert sum(group["language"] == "de" for group in groups) >= 4
+
+
+def test_texts_of_a_group_differ_in_a_few_words_only() -> None:
+    for group in load("fairness"):
+        first, *others = group["texts"]
+        assert others, group["id"]
+        assert len(set(group["texts"])) == len(group["texts"]), group["id"]
+        for other in others:
+            assert len(sentences(other)) == len(sentences(first)), group["id"]
+            assert SequenceMatcher(None, first.split(), other.split()).ratio() >= 0.85, group["id"]

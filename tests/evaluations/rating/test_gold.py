@@ -19,6 +19,15 @@ LADDER: Final = load("ladder")
 ITEMS: Final = load("items")
 TEXTS: Final = {each["id"]: each["text"] for each in [*INTRODUCTIONS, *LADDER]}
 SCRIPTS: Final = Path(__file__).parents[3] / "evaluations" / "demo" / "scripts.json"
+AGES: Final = {  # as the texts say them
+    13: ("thirteen",),
+    14: ("fourteen",),
+    15: ("fifteen",),
+    16: ("sixteen", "sechzehn"),
+    17: ("seventeen", "siebzehn"),
+    18: ("eighteen",),
+    20: ("twenty",),
+}
 
 
 @pytest.fixture(params=["a", "b"])
@@ -137,3 +146,29 @@ def test_texts_of_a_group_differ_in_a_few_words_only() -> None:
         for other in others:
             assert len(sentences(other)) == len(sentences(first)), group["id"]
             assert SequenceMatcher(None, first.split(), other.split()).ratio() >= 0.85, group["id"]
+
+
+def test_the_right_forms_hold_what_was_said_in_the_words_of_the_text() -> None:
+    forms = load("forms")
+    assert len({each["id"] for each in forms}) == len(forms) == 20
+    for each in forms:
+        form, text = each["form"], TEXTS[each["id"]].casefold()
+        assert set(form) == {"name", "age", "hobbies", "career_goals", "strengths", "experience"}, each["id"]
+        for said in filter(None, _claims(form)):
+            assert said.casefold() in text, (each["id"], said)
+        if form["age"] is not None:
+            assert any(word in text for word in AGES[form["age"]]), each["id"]
+
+
+def test_what_must_not_be_in_a_form_tempts_from_the_text_and_is_not_in_it() -> None:
+    tempting = [each for each in load("forms") if each["not"]]
+    assert len(tempting) >= 6
+    for each in tempting:
+        for trap in each["not"]:
+            assert trap["value"].casefold() in TEXTS[each["id"]].casefold(), (each["id"], trap)
+            right = json.dumps(each["form"][trap["field"]], ensure_ascii=False).casefold()
+            assert trap["value"].casefold() not in right, (each["id"], trap)
+
+
+def _claims(form: dict[str, Any]) -> list[str | None]:
+    return [form["name"], form["career_goals"], form["experience"], *form["hobbies"], *form["strengths"]]

@@ -1,0 +1,427 @@
+"""What each language needs so that a claim can be looked up in what was said: stems, numbers, and words with a role.
+
+The tables hold what students say about themselves. A language without one is compared by stems, or by whole words: who
+a sentence is about and whether it is negated is not known there.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Final
+
+import snowballstemmer
+from text_to_num import alpha2digit
+
+
+class Phrases:
+    """Phrases of one or more words, found where they begin; the longest wins."""
+
+    def __init__(self, text: str = "") -> None:
+        """`text`: phrases between commas or line ends."""
+        self._by_first: dict[str, list[tuple[str, ...]]] = {}
+        for phrase in re.split(r"[,\n]", text):
+            if words := tuple(phrase.split()):
+                self._by_first.setdefault(words[0], []).append(words)
+        for found in self._by_first.values():
+            found.sort(key=len, reverse=True)
+
+    def length_at(self, words: list[str], at: int) -> int:
+        """How many words the phrase that begins at `at` has; 0 if none does."""
+        for phrase in self._by_first.get(words[at], ()) if at < len(words) else ():
+            if tuple(words[at : at + len(phrase)]) == phrase:
+                return len(phrase)
+        return 0
+
+    def are_in(self, words: list[str]) -> bool:
+        return any(self.length_at(words, at) for at in range(len(words)))
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Language:
+    stemmer: str = ""  # Snowball's name of it
+    numbers: str = ""  # text2num's code of it
+    inverts: bool = False  # the subject may follow its verb: "Schach spiele ich"
+    empty: frozenset[str] = frozenset()  # words that claim nothing
+    stems: Mapping[str, str] = field(default_factory=dict)  # irregular form → regular one
+    synonyms: tuple[tuple[str, ...], ...] = ()  # phrases that say the same, order of words aside
+    speaker: frozenset[str] = frozenset()  # who speaks, as a subject
+    own: frozenset[str] = frozenset()  # my, our
+    others: frozenset[str] = frozenset()  # he, they: somebody else, as a subject
+    theirs: frozenset[str] = frozenset()  # his, their, where a part of a sentence begins
+    people: frozenset[str] = frozenset()  # whom students tell about
+    determiners: frozenset[str] = frozenset()  # before a person who is a subject, where the case shows it
+    prepositions: frozenset[str] = frozenset()  # "with my brother" is not about him
+    joints: frozenset[str] = frozenset()  # a part of a sentence begins
+    lists: frozenset[str] = frozenset()  # joints after which a negation goes on: "not tall and strong"
+    relatives: frozenset[str] = frozenset()  # joints that speak of who was named last
+    negations: Phrases = field(default_factory=Phrases)
+    affirmations: Phrases = field(default_factory=Phrases)  # what looks like a negation and is none
+    opinions: frozenset[str] = frozenset()  # "I don't think I am patient" negates what follows
+    wishes: Phrases = field(default_factory=Phrases)
+    statements: Phrases = field(default_factory=Phrases)  # what looks like a wish and is none
+    conditions: frozenset[str] = frozenset()  # if
+    times: frozenset[str] = frozenset()  # when: an age that follows may not be today's
+    unreal: frozenset[str] = frozenset()  # "if I were": what follows isn't so
+    regrets: frozenset[str] = frozenset()  # "I wish I were"
+    past: Phrases = field(default_factory=Phrases)  # no longer so
+    corrections: Phrases = field(default_factory=Phrases)  # what was just said is withdrawn
+    name_cues: Phrases = field(default_factory=Phrases)  # a name follows
+    name_cues_weak: Phrases = field(default_factory=Phrases)  # a name follows if it is written as one
+    age_before: str = ""  # pattern of what makes the number that follows an age
+    age_after: str = ""  # pattern of what makes the number before it an age
+
+    def stem(self, word: str) -> str:
+        return _stem(self.stems.get(word, word), self.stemmer)
+
+    def digits(self, text: str) -> str:
+        """`text` with its number words as digits. `one`, `two` and `three` alone stay: they are mostly no numbers."""
+        return alpha2digit(text, self.numbers) if self.numbers else text
+
+    def concepts(self) -> tuple[tuple[frozenset[str], str], ...]:
+        """Stems that together are a concept, the most stems first."""
+        return _concepts(self)
+
+
+@lru_cache(maxsize=8192)
+def _stem(word: str, algorithm: str) -> str:
+    # A stemmer of its own: it writes into itself, and a worker has a thread for each slot.
+    return str(snowballstemmer.stemmer(algorithm).stemWord(word)) if algorithm else word
+
+
+@lru_cache(maxsize=64)
+def _concepts(language: Language) -> tuple[tuple[frozenset[str], str], ...]:
+    found = [
+        (frozenset(language.stem(word) for word in phrase.split()), f"={group[0]}")
+        for group in language.synonyms
+        for phrase in group
+    ]
+    return tuple(sorted(found, key=lambda one: len(one[0]), reverse=True))
+
+
+def _synonyms(text: str) -> tuple[tuple[str, ...], ...]:
+    """One group of synonyms a line, phrases between commas."""
+    return tuple(
+        tuple(phrase.strip() for phrase in line.split(",")) for line in text.strip().splitlines() if line.strip()
+    )
+
+
+def _irregular(text: str) -> dict[str, str]:
+    """`write: wrote written` a line."""
+    pairs = (line.split(":") for line in text.strip().splitlines())
+    return {form: regular.strip() for regular, forms in pairs for form in forms.split()}
+
+
+_ENGLISH: Final = Language(
+    stemmer="english",
+    numbers="en",
+    empty=_words(
+        "a about also always am an and are as at be become becoming been being but by can could did do does enjoy enjoys "
+        "enjoying for from good great had has have having he her his i in into is it its just like likes lot love loves "
+        "loving me more most much my of often on one or our really she so some somebody something that the their them "
+        "there they this to too quite very want wants wanted was we were what when which who will with would you your "
+        "hobby hobbies strength strengths people thing things time myself s"
+    ),
+    stems=_irregular(
+        """
+        swim: swam swum
+        run: ran
+        draw: drew drawn
+        write: wrote written
+        sing: sang sung
+        teach: taught
+        build: built
+        make: made
+        take: took taken
+        ride: rode ridden
+        drive: drove driven
+        fly: flew flown
+        win: won
+        lead: led
+        go: went gone
+        give: gave given
+        learn: learnt
+        speak: spoke spoken
+        hold: held
+        sell: sold
+        find: found
+        grow: grew grown
+        """
+    ),
+    synonyms=_synonyms(
+        """
+        cycling, cycle, biking, ride bike, ride bicycle, bike riding
+        teamwork, team work, team player, work others, work together, work other people, cooperate, cooperation
+        photography, take photo, take picture, take photograph, photograph, photographer
+        hard working, work hard, hardworking, diligent, diligence, industrious
+        reading, read book, bookworm, read novel
+        running, jogging, jog
+        gaming, video game, computer game, play video game, play computer game, gamer
+        programming, coding, code, program, write program, write code, programmer
+        football, soccer, play football, play soccer
+        films, movie, film, cinema, watch film, watch movie
+        mathematics, maths, math
+        hiking, hike, go hiking
+        patience, patient
+        creativity, creative
+        reliability, reliable, dependable
+        organised, organized, organisation, organization, organise, organize
+        friendliness, friendly
+        helpfulness, helpful, help others, help other people, like helping
+        curiosity, curious
+        honesty, honest
+        punctuality, punctual, on time
+        confidence, confident
+        responsibility, responsible
+        calmness, calm, stay calm
+        listening, listen, good listener
+        communication, communicate, communicative
+        ambition, ambitious
+        perseverance, never give up, persistent, persistence
+        leadership, leader, lead
+        learning quickly, learn quickly, learn fast, quick learner, fast learner
+        veterinarian, vet
+        nurse, nursing
+        engineer, engineering
+        teacher, teaching, teach
+        developer, software developer, software engineer
+        internship, intern, work experience placement
+        volunteering, volunteer
+        """
+    ),
+    speaker=_words("i we"),
+    own=_words("my our"),
+    others=_words("he she they"),
+    theirs=_words("his her their them one both"),
+    people=_words(
+        "brother brothers sister sisters mother mothers father fathers mom mum dad mommy mummy daddy parent parents "
+        "friend friends uncle uncles aunt aunts cousin cousins grandma grandpa grandmother grandfather grandparents "
+        "teacher teachers neighbour neighbours neighbor neighbors boyfriend girlfriend husband wife classmate "
+        "classmates boss colleague colleagues son daughter twin family dog cat people somebody someone"
+    ),
+    prepositions=_words("with for of from to by than like at in about after before around without against"),
+    joints=_words(
+        "and or but because so while although though which who whose that when if than whereas unless until since nor"
+    ),
+    lists=_words("and or nor that"),
+    relatives=_words("who whose which that"),
+    negations=Phrases(
+        "not, never, no, cannot, dont, doesnt, didnt, cant, isnt, wasnt, wont, havent, hate, hates, hated, dislike, "
+        "hardly, neither, nor, without, unable, lack, nobody, bad at, terrible at, awful at, weak at, weak in, poor at, "
+        "struggle with, afraid of, scared of, barely, rarely, nothing, none, far from"
+    ),
+    affirmations=Phrases(
+        "not only, not just, no problem, no doubt, no matter, why not, not to mention, no wonder, not only that, "
+        "do not only, does not only, am not only, not bad, do not mind, can not wait, never miss, no secret"
+    ),
+    opinions=_words("think believe feel say guess suppose"),
+    wishes=Phrases(
+        "want, wants, wanted, hope, hoping, plan to, planning, dream, dreamed, dreaming, would, will, going to, wish, "
+        "intend, aim to, looking forward, might"
+    ),
+    statements=Phrases(
+        "would say, would describe, would call, would consider, would think, will always, would always, "
+        "dream come true, will not give up"
+    ),
+    conditions=_words("if unless"),
+    times=_words("when if until once before unless"),
+    unreal=_words("were was had could"),
+    regrets=_words("wish"),
+    past=Phrases("used to, stopped, quit, no longer, any more, anymore, gave up, not any"),
+    corrections=Phrases(
+        "sorry, no, no wait, wait, i mean, i meant, or rather, no sorry, sorry i mean, no i mean, scratch that, "
+        "oh no, no no, correction, wait no, oops, sorry no, excuse me, no wait i mean, that is wrong"
+    ),
+    name_cues=Phrases(
+        "my name is, my name s, my names, my full name is, my first name is, call me, i am called, i am named, "
+        "known as, the name is, name is"
+    ),
+    name_cues_weak=Phrases("i am, this is, it is, im"),
+    age_before=r"\b(?:i am|im|i turned|i just turned|i have just turned|my age is|aged|i am aged|i became)"
+    r"(?: (?:now|just|already|currently|only|about|around|like|um|uh|turned|exactly))*$",
+    age_after=r"^(?:years? old|years? of age|yrs? old|yo\b|years? young)\b",
+)
+
+_GERMAN: Final = Language(
+    stemmer="german",
+    numbers="de",
+    inverts=True,
+    empty=_words(
+        "aber als am an auch auf aus bei bin bist da das dass dem den der des die dies ein eine einem einen einer eines "
+        "er es für gern gerne gut habe haben hat hatte ich ihr im in ist ja kann können lieber liebe mag man mein meine "
+        "meinem meinen meiner mich mir mit möchte nach noch oder sehr sein seine sie sind so und uns unser unsere von vor "
+        "war waren was weil wenn werde werden will wir wird wurde würde zu zum zur über hobby hobbys stärke stärken dann "
+        "viel viele einmal später besonders immer oft"
+    ),
+    stems=_irregular(
+        """
+        lesen: liest las gelesen
+        laufen: läuft lief gelaufen
+        fahren: fährt fuhr gefahren
+        arbeiten: gearbeitet arbeitete
+        machen: gemacht machte
+        spielen: gespielt spielte
+        helfen: hilft half geholfen
+        bauen: gebaut baute
+        lernen: gelernt
+        schreiben: schrieb geschrieben
+        schwimmen: schwamm geschwommen
+        singen: sang gesungen
+        kochen: gekocht
+        malen: gemalt
+        tanzen: getanzt
+        backen: backt bäckt gebacken
+        """
+    ),
+    synonyms=_synonyms(
+        """
+        radfahren, rad fahren, fahrrad fahren, radeln, fahrradfahren
+        teamarbeit, team arbeiten, zusammenarbeiten, teamfähigkeit, teamfähig, teamplayer, teamgeist, anderen zusammenarbeiten
+        fotografieren, fotografie, foto machen, bilder machen, fotograf
+        fleißig, hart arbeiten, fleiß, arbeite hart
+        lesen, bücher lesen, buch lesen, leseratte
+        laufen, joggen, rennen
+        computerspiele, videospiele, zocken, computerspiele spielen, videospiele spielen, gaming
+        programmieren, programmierung, coden, programme schreiben
+        fußball, fußball spielen
+        musizieren, musik machen
+        filme, kino, filme schauen, filme sehen
+        geduldig, geduld
+        kreativ, kreativität
+        zuverlässig, zuverlässigkeit
+        hilfsbereit, hilfsbereitschaft
+        pünktlich, pünktlichkeit
+        freundlich, freundlichkeit
+        ehrlich, ehrlichkeit
+        neugierig, neugier
+        ordentlich, ordnung
+        organisiert, organisieren, organisation
+        mathe, mathematik
+        krankenpfleger, krankenschwester, krankenpflegerin, pflegekraft
+        arzt, ärztin
+        lehrer, lehrerin
+        ingenieur, ingenieurin
+        pilot, pilotin
+        zuhören, zuhörer, höre zu
+        """
+    ),
+    speaker=_words("ich wir mir mich"),
+    own=_words("mein meine meiner meinem meinen unser unsere"),
+    others=_words("er sie"),
+    theirs=_words("sein seine ihr ihre"),
+    people=_words(
+        "bruder brüder schwester schwestern mutter mama vater papa eltern freund freunde freundin freundinnen onkel tante "
+        "cousin cousine oma opa großmutter großvater großeltern lehrer lehrerin lehrern nachbar nachbarin mann frau "
+        "mitschüler chef chefin kollege kollegin sohn tochter zwilling familie hund katze leute geschwister"
+    ),
+    determiners=_words("mein meine unser unsere der die ein eine viele manche alle einige"),
+    prepositions=_words("mit für von zu bei als wie ohne gegen um nach vor in im am an aus"),
+    joints=_words("und oder aber sondern weil denn während obwohl dass wenn als damit doch da ob"),
+    lists=_words("und oder dass damit als da"),
+    relatives=_words("der die das"),
+    negations=Phrases(
+        "nicht, nie, niemals, kein, keine, keinen, keinem, keiner, hasse, hasst, kaum, ungern, weder, noch nie, ohne, "
+        "schlecht in, schlecht im, nichts, unfähig"
+    ),
+    affirmations=Phrases("nicht nur, kein problem, nicht schlecht, keine frage, kein wunder"),
+    opinions=_words("glaube denke finde"),
+    wishes=Phrases("möchte, will, würde, werde, wünsche, hoffe, plane, träume, traum, wollte, vorhabe"),
+    statements=Phrases("würde sagen, würde ich sagen, werde oft"),
+    conditions=_words("wenn falls"),
+    times=_words("wenn als falls bis sobald bevor"),
+    unreal=_words("wäre hätte könnte wär hätt"),
+    regrets=_words("wünschte"),
+    past=Phrases("früher, aufgehört, nicht mehr"),
+    corrections=Phrases(
+        "nein, nein warte, quatsch, nein quatsch, entschuldigung, ich meine, ich meinte, besser gesagt, sorry, warte, "
+        "ach nein, stimmt nicht, moment, beziehungsweise, nein sorry, nein ich meine, nee, nein entschuldigung"
+    ),
+    name_cues=Phrases(
+        "ich heiße, ich heisse, heiße ich, mein name ist, mein name lautet, mein voller name ist, mein vorname ist, man nennt mich, "
+        "alle nennen mich, hier spricht, nennt mich"
+    ),
+    name_cues_weak=Phrases("ich bin der, ich bin die, ich bin, hier ist, bin der, bin die"),
+    age_before=r"\b(?:ich bin|bin ich|ich wurde|mein alter ist|bin|ich bin im alter von)"
+    r"(?: (?:jetzt|gerade|schon|erst|bereits|nun|etwa|ungefähr|ähm|äh|genau))*$",
+    age_after=r"^(?:jahre? alt|jahre? jung|jährig\w*)\b",
+)
+
+_SPANISH: Final = Language(
+    stemmer="spanish",
+    numbers="es",
+    inverts=True,
+    empty=_words(
+        "a al con de del el ella en encanta encantan es eso esta este estoy fue gusta gustan gustaría ha hacer he la las lo "
+        "los me mi mis mucho mucha muy más o para pero por porque que quiero quisiera se ser si soy su sus también tengo un "
+        "una unos y ya yo"
+    ),
+    synonyms=_synonyms(
+        """
+        ciclismo, montar bicicleta, montar bici, andar bicicleta
+        leer, leer libros, lectura
+        nadar, natación
+        trabajo equipo, trabajar equipo
+        fotografía, tomar fotos, sacar fotos, hacer fotos
+        paciente, paciencia
+        fútbol, jugar fútbol
+        """
+    ),
+    speaker=_words("yo soy tengo me quiero estoy trabajo nosotros"),
+    own=_words("mi mis nuestro nuestra"),
+    others=_words("él ella ellos ellas"),
+    theirs=_words("su sus"),
+    people=_words(
+        "hermano hermana hermanos hermanas padre madre padres papá mamá amigo amiga amigos amigas tío tía primo prima "
+        "abuelo abuela abuelos profesor profesora vecino vecina novio novia hijo hija familia perro gato"
+    ),
+    prepositions=_words("con de para a por en sin como al del"),
+    joints=_words("y e o u pero sino porque cuando mientras aunque que quien si"),
+    lists=_words("y e o u que"),
+    relatives=_words("que quien"),
+    negations=Phrases("no, nunca, jamás, ni, odio, tampoco, sin, nada, apenas"),
+    affirmations=Phrases("no solo, no sólo, sin duda, no hay problema"),
+    opinions=_words("creo pienso"),
+    wishes=Phrases("quiero, quisiera, gustaría, espero, voy a, sueño"),
+    conditions=_words("si"),
+    times=_words("cuando si hasta"),
+    unreal=_words("fuera fuese tuviera tuviese"),
+    regrets=_words("ojalá"),
+    past=Phrases("ya no, dejé de, solía"),
+    corrections=Phrases("no, perdón, digo, quiero decir, mejor dicho, no perdón, perdona, espera"),
+    name_cues=Phrases("me llamo, mi nombre es, llámame, me llaman, me dicen"),
+    name_cues_weak=Phrases("soy, yo soy, este es, esta es"),
+    age_before=r"\b(?:tengo|cumplí|acabo de cumplir|mi edad es)(?: (?:ya|ahora|casi))*$",
+    age_after=r"^años de edad\b",
+)
+
+_STEMMERS: Final = {
+    "ar": "arabic", "ca": "catalan", "cs": "czech", "da": "danish", "el": "greek", "et": "estonian", "eu": "basque",
+    "fa": "persian", "fi": "finnish", "fr": "french", "ga": "irish", "hi": "hindi", "hu": "hungarian", "hy": "armenian",
+    "id": "indonesian", "it": "italian", "lt": "lithuanian", "ne": "nepali", "nl": "dutch", "no": "norwegian",
+    "pl": "polish", "pt": "portuguese", "ro": "romanian", "ru": "russian", "sr": "serbian", "sv": "swedish",
+    "ta": "tamil", "tr": "turkish", "yi": "yiddish",
+}  # fmt: skip
+_NUMBERS: Final = frozenset({"da", "fr", "it", "nl", "pt"})
+
+TABLES: Final = {"en": _ENGLISH, "de": _GERMAN, "es": _SPANISH}  # with words that have a role
+_ALL: Final = TABLES | {
+    code: Language(stemmer=stemmer, numbers=code if code in _NUMBERS else "") for code, stemmer in _STEMMERS.items()
+}
+_OTHER: Final = Language()
+
+
+def language(code: str) -> Language:
+    """The language of a code such as `en` or `pt-br`; for one that nothing is known of, words are compared as they are."""
+    return _ALL.get(code.lower().replace("_", "-").partition("-")[0], _OTHER)
+
+
+def guessed(words: Iterable[str]) -> str:
+    """The code of the language, of those with a table, to which most of the small words belong."""
+    said = list(words)
+    return max(TABLES, key=lambda code: sum(word in TABLES[code].empty for word in said))

@@ -72,15 +72,16 @@ def _says(words: Sequence[Word], claim: str, field: str, language: Language) -> 
     wanted = _units(claimed, language)
     negated = any(word.negated for word in claimed)
     usable = [word for word in words if _counts(word, field) and word.negated == negated]
-    said, contradicted = _stems(usable, language), _stems(words, language)
-    if any(unit <= contradicted and not unit <= said for unit in wanted):
+    anything, said = _stems(words, language), _stems(usable, language)
+    own = _stems([word for word in usable if not word.shared], language)
+    if any(unit <= anything and not unit <= said for unit in wanted) or not any(unit <= own for unit in wanted):
         return False
-    return bool(wanted) and sum(unit <= said for unit in wanted) / len(wanted) >= SUPPORT_SHARE
+    return sum(unit <= said for unit in wanted) / len(wanted) >= SUPPORT_SHARE
 
 
 def _counts(word: Word, field: str) -> bool:
     """Whether a word is about the speaker, in a way that fits the field."""
-    if word.other or word.hypothetical or word.withdrawn:
+    if (word.other and not word.shared) or word.hypothetical or word.withdrawn:
         return False
     return not (word.wished and field not in _BY_WISHES) and not (word.past and field in _OF_TODAY)
 
@@ -112,41 +113,59 @@ def _stems(words: Sequence[Word], language: Language) -> frozenset[str]:
 
 
 def _says_name(words: Sequence[Word], name: str, language: Language) -> bool:
-    """Whether the speaker introduces themselves by `name`, or by a longer name that begins with it."""
+    """Whether the speaker introduces themselves by `name`, or by a longer name that begins with it.
+
+    A name may be told in parts: "My first name is Ada and my last name is Lovelace".
+    """
     wanted = "".join(map(_letters, tokens(name, language)))
-    return bool(wanted) and any(_begins_with(words[at:], wanted) for at in _name_starts(words, language))
+    if language not in languages.TABLES.values():  # nothing but the name itself is known there
+        return bool(wanted) and any("" in _remainders(words[at:], wanted) for at in range(len(words)))
+    missing = {wanted} - {""}
+    for at in _name_starts(words, language):
+        missing |= {rest for one in missing for rest in _remainders(words[at:], one)}
+    return "" in missing
 
 
 def _name_starts(words: Sequence[Word], language: Language) -> Iterator[int]:
-    """The indices at which the speaker's name may begin. Of a language without a table nothing but the name is known."""
-    if language not in languages.TABLES.values():
-        yield from range(len(words))
+    """The indices at which the speaker's name may begin."""
     texts = [word.text for word in words]
-    for at in range(len(words)):
+    for at, word in enumerate(words):
         sure = language.name_cues.length_at(texts, at)
         start = at + (sure or language.name_cues_weak.length_at(texts, at))
         while start < len(words) and (words[start].text in FILLER_WORDS or words[start].withdrawn):
             start += 1
-        if at < start < len(words) and not words[start].other and (sure or _is_written_as_name(words, start, language)):
+        if at < start < len(words) and (sure or _is_written_as_name(words, start, language)):
             yield start
+            yield from _again(words, start)
+        if word.text in language.name_ends:
+            first = next(one for one in range(len(words)) if words[one].part == word.part)
+            if first < at and _is_written_as_name(words, first, language):
+                yield first
+
+
+def _again(words: Sequence[Word], start: int) -> Iterator[int]:
+    """Where a name begins that is said again in full: "I am Bond, James Bond"."""
+    following = [at for at, word in enumerate(words) if word.part == words[start].part + 1]
+    if any(words[at].text == words[start].text for at in following):
+        yield following[0]
 
 
 def _is_written_as_name(words: Sequence[Word], at: int, language: Language) -> bool:
     """Whether a word is capitalised, in a transcript that has capitals: "I am Rose", not "I am rose"."""
     capitals = any(word.written != word.text for word in words)
-    return words[at].text not in language.empty and (not capitals or words[at].written != words[at].text)
+    if words[at].other or words[at].text in language.empty:
+        return False
+    return (not capitals or words[at].written != words[at].text)
 
 
-def _begins_with(words: Sequence[Word], wanted: str) -> bool:
-    """Whether the next words are `wanted`, however they are divided: `Mac Donald`, `O'Brien`."""
+def _remainders(words: Sequence[Word], wanted: str) -> Iterator[str]:
+    """What is left of `wanted` after each of the next words, however they are divided: `Mac Donald`, `O'Brien`."""
     said = ""
     for word in words:
         said += _letters(word.text)
         if not wanted.startswith(said):
-            return False
-        if said == wanted:
-            return True
-    return False
+            return
+        yield wanted[len(said) :]
 
 
 def _letters(word: str) -> str:
@@ -175,11 +194,11 @@ def _ages(words: Sequence[Word], language: Language) -> set[int]:
 def _is_age(words: Sequence[Word], at: int, language: Language) -> bool:
     texts = [word.text for word in words]
     part = [word.text for word in words[:at] if word.part == words[at].part]
-    if any(one in language.times for one in part):
+    if any(one in language.times or one in language.people for one in part):
         return False
-    following = texts[at + 1] if at + 1 < len(texts) else ""
+    following = texts[at + 1] if at + 1 < len(texts) and words[at + 1].part == words[at].part else ""
     before = re.search(language.age_before, " ".join(texts[:at]))
-    if before and following not in _UNITS:
+    if before and following not in _UNITS and (not following or not language.age_years or following in language.age_years):
         return True
     after = re.match(language.age_after, " ".join(texts[at + 1 :]))
     if after:

@@ -38,6 +38,7 @@ class Word:
     stem: str
     part: int  # of the sentence, from 0
     other: bool = False  # about somebody else
+    shared: bool = False  # about somebody else's place or thing, of which the speaker tells something
     negated: bool = False
     wished: bool = False
     hypothetical: bool = False
@@ -54,6 +55,7 @@ class _Part:
     correction: int = 0  # how many words of a correction it begins with: "no wait", "I mean"
     joints: int = 0  # how many joints come then
     other: bool = False
+    shared: bool = False
     negated: bool = False
     wished: bool = False
     hypothetical: bool = False
@@ -115,6 +117,7 @@ def read(text: str, language: Language) -> list[Word]:
             stem=language.stem(one),
             part=number,
             other=part.other,
+            shared=part.shared,
             negated=part.negated,
             wished=part.wished,
             hypothetical=part.hypothetical,
@@ -184,6 +187,8 @@ def _judge(parts: Sequence[_Part], language: Language) -> None:
         part.hypothetical = (conditional and any(word in language.unreal for word in part.words)) or bool(
             before and reported and any(word in language.regrets for word in before.words)
         )
+        if before and before.other and not part.other and language.places.length_at(part.words, part.correction):
+            before.shared = True
         before = part
     if any(part.hypothetical for part in parts):
         for part in parts:
@@ -195,8 +200,10 @@ def _is_about_another(part: _Part, before: _Part | None, language: Language) -> 
     body = part.body
     if before and before.words[-1] in language.people and part.words[0] in language.relatives:
         return True
-    if body and body[0] in language.theirs:
+    if language.theirs.length_at(body, 0):
         return True
+    if language.descriptions.are_in(body):
+        return False
     for at, word in enumerate(body):
         if word in language.speaker:
             return False
@@ -248,6 +255,8 @@ def _withdraw(words: list[Word], parts: Sequence[_Part], language: Language) -> 
     for number, part in enumerate(parts):
         if not part.correction or not number:
             continue
+        for word in _of(words, part)[: part.correction]:
+            word.withdrawn = True
         later = [one for one in range(number, len(parts)) if len(parts[one].words) > parts[one].correction]
         if not later or any(not parts[one].correction for one in range(number + 1, later[0])):
             continue
@@ -255,7 +264,7 @@ def _withdraw(words: list[Word], parts: Sequence[_Part], language: Language) -> 
         last = next((one for one in range(number - 1, -1, -1) if not parts[one].correction), None)
         if last is None:
             continue
-        said = _of(words, parts[last])
+        said = [word for word in _of(words, parts[last]) if not word.withdrawn]
         if not _corrects(repair, said, language):
             continue
         anew = [word for word in repair if word.text not in language.empty]

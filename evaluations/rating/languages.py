@@ -54,7 +54,9 @@ class Language:
     speaker: frozenset[str] = frozenset()  # who speaks, as a subject
     own: frozenset[str] = frozenset()  # my, our
     others: frozenset[str] = frozenset()  # he, they: somebody else, as a subject
-    theirs: frozenset[str] = frozenset()  # his, their, where a part of a sentence begins
+    theirs: Phrases = field(default_factory=Phrases)  # "his", "one of them", where a part of a sentence begins
+    descriptions: Phrases = field(default_factory=Phrases)  # others speak of the speaker: "friends describe me as"
+    places: Phrases = field(default_factory=Phrases)  # "my aunt has a shop where I help" is about the speaker too
     people: frozenset[str] = frozenset()  # whom students tell about
     determiners: frozenset[str] = frozenset()  # before a person who is a subject, where the case shows it
     prepositions: frozenset[str] = frozenset()  # "with my brother" is not about him
@@ -74,8 +76,10 @@ class Language:
     corrections: Phrases = field(default_factory=Phrases)  # what was just said is withdrawn
     name_cues: Phrases = field(default_factory=Phrases)  # a name follows
     name_cues_weak: Phrases = field(default_factory=Phrases)  # a name follows if it is written as one
+    name_ends: frozenset[str] = frozenset()  # "Sophie here"
     age_before: str = ""  # pattern of what makes the number that follows an age
     age_after: str = ""  # pattern of what makes the number before it an age
+    age_years: frozenset[str] = frozenset()  # must follow, in a language where people *have* years: "tengo cinco hermanos"
 
     def stem(self, word: str) -> str:
         return _stem(self.stems.get(word, word), self.stemmer)
@@ -159,7 +163,7 @@ _ENGLISH: Final = Language(
         cycling, cycle, biking, ride bike, ride bicycle, bike riding
         teamwork, team work, team player, work others, work together, work other people, cooperate, cooperation
         photography, take photo, take picture, take photograph, photograph, photographer
-        hard working, work hard, hardworking, diligent, diligence, industrious
+        hard working, work hard, hardworking, hard worker, diligent, diligence, industrious
         reading, read book, bookworm, read novel
         running, jogging, jog
         gaming, video game, computer game, play video game, play computer game, gamer
@@ -198,7 +202,9 @@ _ENGLISH: Final = Language(
     speaker=_words("i we"),
     own=_words("my our"),
     others=_words("he she they"),
-    theirs=_words("his her their them one both"),
+    theirs=Phrases("his, her, their, one is, one of them, one of whom, both are, both of them, the other, the older, the younger"),
+    descriptions=Phrases("describe me, describes me, call me, calls me, see me, consider me, know me, find me, about me, say of me"),
+    places=Phrases("where, in which, at which"),
     people=_words(
         "brother brothers sister sisters mother mothers father fathers mom mum dad mommy mummy daddy parent parents "
         "friend friends uncle uncles aunt aunts cousin cousins grandma grandpa grandmother grandfather grandparents "
@@ -207,22 +213,23 @@ _ENGLISH: Final = Language(
     ),
     prepositions=_words("with for of from to by than like at in about after before around without against"),
     joints=_words(
-        "and or but because so while although though which who whose that when if than whereas unless until since nor"
+        "and or but where because so while although though which who whose that when if than whereas unless until since nor"
     ),
     lists=_words("and or nor that"),
     relatives=_words("who whose which that"),
     negations=Phrases(
-        "not, never, no, cannot, dont, doesnt, didnt, cant, isnt, wasnt, wont, havent, hate, hates, hated, dislike, "
-        "hardly, neither, nor, without, unable, lack, nobody, bad at, terrible at, awful at, weak at, weak in, poor at, "
+        "not, never, no, cannot, weakness, weaknesses, weak point,  dont, doesnt, didnt, cant, isnt, wasnt, wont, havent, hate, hates, hated, dislike, "
+        "hardly, neither, nor, unable, lack, lacks, nobody, bad at, terrible at, awful at, weak at, weak in, poor at, "
         "struggle with, afraid of, scared of, barely, rarely, nothing, none, far from"
     ),
     affirmations=Phrases(
         "not only, not just, no problem, no doubt, no matter, why not, not to mention, no wonder, not only that, "
-        "do not only, does not only, am not only, not bad, do not mind, can not wait, never miss, no secret"
+        "not afraid of, not scared of, never afraid of, not shy, do not struggle with, no fear of, never tired of, not bad at, "
+        "live without, imagine life without, nothing more than, nothing better than, nothing more, do not only, does not only, am not only, not bad, do not mind, can not wait, never miss, no secret"
     ),
     opinions=_words("think believe feel say guess suppose"),
     wishes=Phrases(
-        "want, wants, wanted, hope, hoping, plan to, planning, dream, dreamed, dreaming, would, will, going to, wish, "
+        "want, wants, wanted, hope, hoping, plan to, planning, dream, dreamed, dreaming, would, will, am going to, are going to, wish, "
         "intend, aim to, looking forward, might"
     ),
     statements=Phrases(
@@ -233,17 +240,18 @@ _ENGLISH: Final = Language(
     times=_words("when if until once before unless"),
     unreal=_words("were was had could"),
     regrets=_words("wish"),
-    past=Phrases("used to, stopped, quit, no longer, any more, anymore, gave up, not any"),
+    past=Phrases("i used to, also used to, we used to, always used to, stopped, quit, no longer, any more, anymore, gave up"),
     corrections=Phrases(
         "sorry, no, no wait, wait, i mean, i meant, or rather, no sorry, sorry i mean, no i mean, scratch that, "
         "oh no, no no, correction, wait no, oops, sorry no, excuse me, no wait i mean, that is wrong"
     ),
     name_cues=Phrases(
-        "my name is, my name s, my names, my full name is, my first name is, call me, i am called, i am named, "
-        "known as, the name is, name is"
+        "my name is, my name s, my names, my full name is, my first name is, my last name is, my surname is, "
+        "my family name is, my nickname is, call me, calls me, i am called, i am named, i am known as, the name is"
     ),
-    name_cues_weak=Phrases("i am, this is, it is, im"),
-    age_before=r"\b(?:i am|im|i turned|i just turned|i have just turned|my age is|aged|i am aged|i became)"
+    name_cues_weak=Phrases("i am, this is, it is, it s, im"),
+    name_ends=_words("here speaking"),
+    age_before=r"\b(?:am|im|turned|my age is|aged)"
     r"(?: (?:now|just|already|currently|only|about|around|like|um|uh|turned|exactly))*$",
     age_after=r"^(?:years? old|years? of age|yrs? old|yo\b|years? young)\b",
 )
@@ -314,7 +322,9 @@ _GERMAN: Final = Language(
     speaker=_words("ich wir mir mich"),
     own=_words("mein meine meiner meinem meinen unser unsere"),
     others=_words("er sie"),
-    theirs=_words("sein seine ihr ihre"),
+    theirs=Phrases("sein, seine, ihr, ihre, einer ist, einer heißt, einer davon, eine ist, eine davon, beide sind, der ältere, der jüngere, die ältere, die jüngere"),
+    descriptions=Phrases("beschreiben mich, nennen mich, sehen mich, finden mich, halten mich, kennen mich, nennt mich"),
+    places=Phrases("wo, in der, in dem, in denen, bei der, bei dem, an der, an dem, auf der, auf dem"),
     people=_words(
         "bruder brüder schwester schwestern mutter mama vater papa eltern freund freunde freundin freundinnen onkel tante "
         "cousin cousine oma opa großmutter großvater großeltern lehrer lehrerin lehrern nachbar nachbarin mann frau "
@@ -326,10 +336,10 @@ _GERMAN: Final = Language(
     lists=_words("und oder dass damit als da"),
     relatives=_words("der die das"),
     negations=Phrases(
-        "nicht, nie, niemals, kein, keine, keinen, keinem, keiner, hasse, hasst, kaum, ungern, weder, noch nie, ohne, "
+        "schwäche, schwächen, nicht, nie, niemals, kein, keine, keinen, keinem, keiner, hasse, hasst, kaum, ungern, weder, noch nie, "
         "schlecht in, schlecht im, nichts, unfähig"
     ),
-    affirmations=Phrases("nicht nur, kein problem, nicht schlecht, keine frage, kein wunder"),
+    affirmations=Phrases("nicht nur, kein problem, nicht schlecht, keine frage, kein wunder, keine angst, nicht schüchtern"),
     opinions=_words("glaube denke finde"),
     wishes=Phrases("möchte, will, würde, werde, wünsche, hoffe, plane, träume, traum, wollte, vorhabe"),
     statements=Phrases("würde sagen, würde ich sagen, werde oft"),
@@ -343,8 +353,8 @@ _GERMAN: Final = Language(
         "ach nein, stimmt nicht, moment, beziehungsweise, nein sorry, nein ich meine, nee, nein entschuldigung"
     ),
     name_cues=Phrases(
-        "ich heiße, ich heisse, heiße ich, mein name ist, mein name lautet, mein voller name ist, mein vorname ist, man nennt mich, "
-        "alle nennen mich, hier spricht, nennt mich"
+        "ich heiße, ich heisse, heiße ich, mein name ist, mein name lautet, mein voller name ist, mein vorname ist, mein nachname ist, "
+        "nennt mich, nennen mich, hier spricht"
     ),
     name_cues_weak=Phrases("ich bin der, ich bin die, ich bin, hier ist, bin der, bin die"),
     age_before=r"\b(?:ich bin|bin ich|ich wurde|mein alter ist|bin|ich bin im alter von)"
@@ -375,7 +385,9 @@ _SPANISH: Final = Language(
     speaker=_words("yo soy tengo me quiero estoy trabajo nosotros"),
     own=_words("mi mis nuestro nuestra"),
     others=_words("él ella ellos ellas"),
-    theirs=_words("su sus"),
+    theirs=Phrases("su, sus, uno tiene, uno de ellos"),
+    descriptions=Phrases("me describen, me llaman, me ven"),
+    places=Phrases("donde, en la que, en el que"),
     people=_words(
         "hermano hermana hermanos hermanas padre madre padres papá mamá amigo amiga amigos amigas tío tía primo prima "
         "abuelo abuela abuelos profesor profesora vecino vecina novio novia hijo hija familia perro gato"
@@ -384,7 +396,7 @@ _SPANISH: Final = Language(
     joints=_words("y e o u pero sino porque cuando mientras aunque que quien si"),
     lists=_words("y e o u que"),
     relatives=_words("que quien"),
-    negations=Phrases("no, nunca, jamás, ni, odio, tampoco, sin, nada, apenas"),
+    negations=Phrases("no, nunca, jamás, ni, odio, tampoco, nada, apenas, debilidad"),
     affirmations=Phrases("no solo, no sólo, sin duda, no hay problema"),
     opinions=_words("creo pienso"),
     wishes=Phrases("quiero, quisiera, gustaría, espero, voy a, sueño"),
@@ -398,6 +410,7 @@ _SPANISH: Final = Language(
     name_cues_weak=Phrases("soy, yo soy, este es, esta es"),
     age_before=r"\b(?:tengo|cumplí|acabo de cumplir|mi edad es)(?: (?:ya|ahora|casi))*$",
     age_after=r"^años de edad\b",
+    age_years=_words("años año"),
 )
 
 _STEMMERS: Final = {

@@ -7,11 +7,11 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from evaluations.rating import languages
-from evaluations.rating.clauses import FILLER_WORDS, UNSPACED, Word, folded, read, tokens
+from evaluations.rating.clauses import FILLER_WORDS, UNSPACED, Word, begins_with_correction, folded, read, tokens
 from evaluations.rating.languages import Language
 
 SUPPORT_SHARE = 0.6  # of a claim's content words that a sentence must say: two of three, but not one of two
+AGE_DIGITS = 3
 
 # Fields of the form with rules of their own; a remark is a sentence of feedback.
 NAME, AGE, HOBBIES, CAREER_GOALS, STRENGTHS, REMARK = "name", "age", "hobbies", "career_goals", "strengths", "remark"
@@ -19,10 +19,9 @@ _BY_WISHES: Final = frozenset({CAREER_GOALS, REMARK})  # a career goal is a wish
 _OF_TODAY: Final = frozenset({HOBBIES, STRENGTHS})  # what one used to do is none
 
 # After "I am 10": then it is no age.
-_UNITS: Final = frozenset(
-    "of centimetres centimeters metres meters feet inches kilos pounds minutes hours days weeks months miles kilometres "
-    "percent times points people minuten stunden tage wochen monate meter zentimeter kilo kilometer prozent uhr punkte "
-    "minutos horas días semanas meses metros kilos".split()
+_UNITS: Final = re.compile(
+    r"of|(?:kilo|centi)?met(?:re|er)s?|feet|inches|kilos?|pounds|miles|percent|points|people|times|minutes|hours|days|weeks|"
+    r"months|(?:kilo|zenti)?meter|prozent|punkte|uhr|minuten|stunden|tage|wochen|monate|minutos|horas|días|semanas|meses"
 )
 
 _SPACES: Final = re.compile(r"[\W_]+")
@@ -41,7 +40,20 @@ _UNSPACED_NAME: Final = (
 )
 _UNSPACED_AGE: Final = r"(?<![\d.]){number}(?:歳|才|さい|岁|歲)"
 _KANJI_DIGITS: Final = {digit: value for value, digit in enumerate("〇一二三四五六七八九")}
-_KANJI_NUMBER: Final = re.compile(r"[一二三四五六七八九]?十[一二三四五六七八九]?|[〇一二三四五六七八九]+")
+_KANJI_NUMBER: Final = re.compile(r"[一二三四五六七八九]?十[一二三四五六七八九]?|[〇一二三四五六七八九]{1,3}")
+
+
+class Claim:
+    """What a model answered to a field of the form, read once to be looked up in many sentences."""
+
+    def __init__(self, field: str, value: str | int, language: Language) -> None:
+        self.field = field
+        self.text = str(value)
+        self.age = int(self.text) if self.text.isdecimal() and len(self.text) <= AGE_DIGITS else None
+        words = read(self.text, language)
+        self.units = _units(words, language)
+        self.negated = any(word.negated for word in words)
+        self.is_unspaced = bool(_IS_UNSPACED.search(self.text))
 
 
 class Statement:
@@ -51,32 +63,46 @@ class Statement:
         self._text = text
         self._language = language
         self._words = read(text, language)
+        self._stems = _stems(self._words, language)
 
-    def says(self, field: str, claim: str | int) -> bool:
-        """Whether the speaker says `claim`, an answer to `field` of the form."""
-        if field == AGE:
-            return int(claim) in _ages(self._words, self._language) or _says_unspaced_age(self._text, int(claim))
-        if _IS_UNSPACED.search(str(claim)):
-            return _says_unspaced(self._text, str(claim), as_name=field == NAME)
-        if field == NAME:
-            return _says_name(self._words, str(claim), self._language)
-        return _says(self._words, str(claim), field, self._language)
+    def corrected_by(self, following: str) -> Statement | None:
+        """This and the following sentence as one, if that withdraws something of this: "Sorry, twenty one." """
+        if not begins_with_correction(following, self._language):
+            return None
+        both = Statement(f"{self._text.rstrip('.!?… ')}, {following}", self._language)
+        return both if any(word.corrects for word in both._words) else None
+
+    def says(self, claim: Claim) -> bool:
+        """Whether the speaker says it of themselves."""
+        if claim.field == AGE:
+            return claim.age is not None and (
+                claim.age in _ages(self._words, self._language) or _says_unspaced_age(self._text, claim.age)
+            )
+        if claim.is_unspaced and _says_unspaced(self._text, claim.text, as_name=claim.field == NAME):
+            return True
+        if claim.is_unspaced and not self._language.has_table:
+            return False
+        if claim.field == NAME:
+            return _says_name(self._words, claim.text, self._language)
+        return self._says_words(claim)
+
+    def _says_words(self, claim: Claim) -> bool:
+        """Whether it says SUPPORT_SHARE of the claim's units, and none of them only of something else."""
+        if not _is_enough(claim.units, self._stems):
+            return False
+        usable = [word for word in self._words if word.negated == claim.negated and _counts(word, claim.field)]
+        said = _stems(usable, self._language)
+        if any(unit in self._stems and unit not in said for unit in claim.units):
+            return False
+        own = _stems([word for word in usable if not word.shared], self._language)
+        return _is_enough(claim.units, said) and any(unit in own for unit in claim.units)
 
 
-# Claims in words
+# Claims in words. Their units are stems, and concepts: what phrases of the same meaning have in common.
 
 
-def _says(words: Sequence[Word], claim: str, field: str, language: Language) -> bool:
-    """Whether the sentence says SUPPORT_SHARE of the content words of `claim`, and none of them only of something else."""
-    claimed = read(claim, language)
-    wanted = _units(claimed, language)
-    negated = any(word.negated for word in claimed)
-    usable = [word for word in words if _counts(word, field) and word.negated == negated]
-    anything, said = _stems(words, language), _stems(usable, language)
-    own = _stems([word for word in usable if not word.shared], language)
-    if any(unit <= anything and not unit <= said for unit in wanted) or not any(unit <= own for unit in wanted):
-        return False
-    return sum(unit <= said for unit in wanted) / len(wanted) >= SUPPORT_SHARE
+def _is_enough(units: Sequence[str], said: frozenset[str]) -> bool:
+    return bool(units) and sum(unit in said for unit in units) / len(units) >= SUPPORT_SHARE
 
 
 def _counts(word: Word, field: str) -> bool:
@@ -86,16 +112,16 @@ def _counts(word: Word, field: str) -> bool:
     return not (word.wished and field not in _BY_WISHES) and not (word.past and field in _OF_TODAY)
 
 
-def _units(claimed: Sequence[Word], language: Language) -> list[frozenset[str]]:
-    """What a claim is made of: concepts, where a phrase of it has synonyms, and the stems of its other content words."""
+def _units(claimed: Sequence[Word], language: Language) -> list[str]:
+    """What a claim is made of: the concepts that it names, then the stems of its other content words."""
     stems = {word.stem for word in claimed}
-    units: list[frozenset[str]] = []
-    for phrase, concept in language.concepts():
-        if phrase <= stems:
-            units.append(frozenset({concept}))
+    units: list[str] = []
+    for phrase, concept in language.concepts_among(stems):
+        if phrase <= stems:  # no word belongs to two
+            units.append(concept)
             stems -= phrase
-    content = dict.fromkeys(word.stem for word in claimed if word.text not in language.empty and word.stem in stems)
-    return units + [frozenset({stem}) for stem in content]
+    content = (word.stem for word in claimed if word.text not in language.empty and word.stem in stems)
+    return list(dict.fromkeys([*units, *content]))
 
 
 def _stems(words: Sequence[Word], language: Language) -> frozenset[str]:
@@ -103,9 +129,7 @@ def _stems(words: Sequence[Word], language: Language) -> frozenset[str]:
     by_part: dict[int, set[str]] = {}
     for word in words:
         by_part.setdefault(word.part, set()).add(word.stem)
-    concepts = {
-        concept for stems in by_part.values() for phrase, concept in language.concepts() if phrase <= stems
-    }
+    concepts = {concept for stems in by_part.values() for _, concept in language.concepts_among(stems)}
     return frozenset({word.stem for word in words} | concepts)
 
 
@@ -118,7 +142,7 @@ def _says_name(words: Sequence[Word], name: str, language: Language) -> bool:
     A name may be told in parts: "My first name is Ada and my last name is Lovelace".
     """
     wanted = "".join(map(_letters, tokens(name, language)))
-    if language not in languages.TABLES.values():  # nothing but the name itself is known there
+    if not language.has_table:  # nothing but the name itself is known there
         return bool(wanted) and any("" in _remainders(words[at:], wanted) for at in range(len(words)))
     missing = {wanted} - {""}
     for at in _name_starts(words, language):
@@ -155,7 +179,7 @@ def _is_written_as_name(words: Sequence[Word], at: int, language: Language) -> b
     capitals = any(word.written != word.text for word in words)
     if words[at].other or words[at].text in language.empty:
         return False
-    return (not capitals or words[at].written != words[at].text)
+    return not capitals or words[at].written != words[at].text
 
 
 def _remainders(words: Sequence[Word], wanted: str) -> Iterator[str]:
@@ -178,13 +202,12 @@ def _letters(word: str) -> str:
 
 def _ages(words: Sequence[Word], language: Language) -> set[int]:
     """The ages that the speaker gives as their own. In a language without a table every number may be one."""
-    has_table = language in languages.TABLES.values()
     found: set[int] = set()
     corrected = False
     for at, word in enumerate(words):
-        if not word.text.isdecimal() or len(word.text) > 3:
+        if not word.text.isdecimal() or len(word.text) > AGE_DIGITS:
             continue
-        is_age = not has_table or _is_age(words, at, language) or (corrected and word.corrects)
+        is_age = not language.has_table or _is_age(words, at, language) or (corrected and word.corrects)
         corrected |= is_age and word.withdrawn
         if is_age and not (word.withdrawn or word.other or word.negated or word.hypothetical or word.wished):
             found.add(int(word.text))
@@ -198,7 +221,11 @@ def _is_age(words: Sequence[Word], at: int, language: Language) -> bool:
         return False
     following = texts[at + 1] if at + 1 < len(texts) and words[at + 1].part == words[at].part else ""
     before = re.search(language.age_before, " ".join(texts[:at]))
-    if before and following not in _UNITS and (not following or not language.age_years or following in language.age_years):
+    if (
+        before
+        and not _UNITS.fullmatch(following)
+        and (not following or not language.age_years or following in language.age_years)
+    ):
         return True
     after = re.match(language.age_after, " ".join(texts[at + 1 :]))
     if after:
@@ -213,9 +240,7 @@ def _stands_alone(words: Sequence[Word], at: int, language: Language) -> bool:
     own = [word.text for word in words if word.part == words[at].part]
     before = [word.text for word in words if word.part == words[at].part - 1]
     alone = all(one == words[at].text or one in language.empty | language.joints | FILLER_WORDS for one in own)
-    return alone and any(
-        cues.length_at(before, 0) for cues in (language.name_cues, language.name_cues_weak)
-    )
+    return alone and any(cues.length_at(before, 0) for cues in (language.name_cues, language.name_cues_weak))
 
 
 # Scripts without blanks
@@ -223,7 +248,7 @@ def _stands_alone(words: Sequence[Word], at: int, language: Language) -> bool:
 
 def _says_unspaced(text: str, claim: str, *, as_name: bool) -> bool:
     wanted = _SPACES.sub("", folded(claim))
-    runs = [run for run in _CONTENT_RUN.findall(wanted)] or [wanted]
+    runs = _CONTENT_RUN.findall(wanted) or [wanted]
     for part in _unspaced_parts(text):
         if as_name:
             if re.search(_UNSPACED_NAME.format(name=re.escape(wanted)), part):
@@ -246,7 +271,8 @@ def _unspaced_parts(text: str) -> Iterator[str]:
 def _says_unspaced_age(text: str, age: int) -> bool:
     pattern = re.compile(_UNSPACED_AGE.format(number=age))
     return any(
-        pattern.search(_KANJI_NUMBER.sub(lambda found: str(_kanji_value(found[0])), part)) for part in _unspaced_parts(text)
+        pattern.search(_KANJI_NUMBER.sub(lambda found: str(_kanji_value(found[0])), part))
+        for part in _unspaced_parts(text)
     )
 
 

@@ -28,7 +28,7 @@ _CONTRACTIONS: Final = (
     (re.compile(r"'d\b", re.IGNORECASE), " would"),
 )
 _BREAK: Final = ""  # a token that is no word: punctuation at which a part of a sentence ends
-_BREAKS: Final = frozenset(",;:.!?…–—()[]\"“”„«»、。！？，；：")
+_BREAKS: Final = frozenset(',;:.!?…–—()[]"“”„«»、。！？，；：')
 
 
 @dataclass(slots=True)
@@ -73,6 +73,7 @@ class _Part:
 
 def normalised(text: str) -> str:
     """One spelling for what is typed in several ways: composed letters, straight apostrophes, contractions in full."""
+    text = text.encode("utf-8", "replace").decode("utf-8")  # without half characters, which a model's JSON can hold
     text = unicodedata.normalize("NFKC", text).translate(_APOSTROPHES)
     for pattern, full in _CONTRACTIONS:
         text = pattern.sub(full, text)
@@ -83,7 +84,8 @@ def tokens(text: str, language: Language) -> list[str]:
     """The words of any script as written, number words as digits, and _BREAK where punctuation divides the sentence."""
     found: list[str] = []
     word = ""
-    for character, following in _pairs(language.digits(normalised(text))):
+    text = language.digits(normalised(text))
+    for character, following in zip(text, f"{text[1:]} ", strict=False):
         if character.isalnum() or unicodedata.category(character)[0] == "M":
             word += character
             continue
@@ -94,10 +96,6 @@ def tokens(text: str, language: Language) -> list[str]:
         if character in _BREAKS and not inside_number:
             found.append(_BREAK)
     return [*found, word] if word else found
-
-
-def _pairs(text: str) -> Iterator[tuple[str, str]]:
-    return zip(text, [*text[1:], ""], strict=True)
 
 
 def folded(word: str) -> str:
@@ -128,6 +126,11 @@ def read(text: str, language: Language) -> list[Word]:
     ]
     _withdraw(words, parts, language)
     return words
+
+
+def begins_with_correction(text: str, language: Language) -> bool:
+    found = tokens(text, language)
+    return bool(language.corrections.length_at([folded(token) for token in found], 0))
 
 
 def _parts(found: Sequence[str], language: Language) -> Iterator[_Part]:
@@ -196,7 +199,7 @@ def _judge(parts: Sequence[_Part], language: Language) -> None:
 
 
 def _is_about_another(part: _Part, before: _Part | None, language: Language) -> bool | None:
-    """Whether the subject of a part is somebody else; None if it has none, so that it is about whom the last one was."""
+    """Whether the subject of a part is somebody else; None if it has none, and is about whom the last one was."""
     body = part.body
     if before and before.words[-1] in language.people and part.words[0] in language.relatives:
         return True
@@ -226,7 +229,9 @@ def _is_subject(body: list[str], at: int, part: _Part, before: _Part | None, lan
     if part.joint in language.lists and before:
         continues_people = before.words[-1] in language.people and not before.other
         only_speaker = not before.other and all(word in language.empty | language.speaker for word in before.words)
-        return not (continues_people or only_speaker or (at > 0 and body[0] not in language.empty | language.determiners))
+        return not (
+            continues_people or only_speaker or (at > 0 and body[0] not in language.empty | language.determiners)
+        )
     return True
 
 
@@ -252,30 +257,29 @@ def _wishes(words: list[str], language: Language) -> bool:
 
 def _withdraw(words: list[Word], parts: Sequence[_Part], language: Language) -> None:
     """Mark what a speaker corrects: "I play chess, no wait, I mean checkers" says nothing of chess."""
-    for number, part in enumerate(parts):
-        if not part.correction or not number:
-            continue
-        for word in _of(words, part)[: part.correction]:
+    said: list[Word] = []  # of the last part before the correction
+    correcting = False
+    for part in parts:
+        marker, repair = words[part.at : part.at + part.correction], _of(words, part)[part.correction :]
+        for word in marker:
             word.withdrawn = True
-        later = [one for one in range(number, len(parts)) if len(parts[one].words) > parts[one].correction]
-        if not later or any(not parts[one].correction for one in range(number + 1, later[0])):
-            continue
-        repair = _of(words, parts[later[0]])[parts[later[0]].correction :]
-        last = next((one for one in range(number - 1, -1, -1) if not parts[one].correction), None)
-        if last is None:
-            continue
-        said = [word for word in _of(words, parts[last]) if not word.withdrawn]
-        if not _corrects(repair, said, language):
-            continue
-        anew = [word for word in repair if word.text not in language.empty]
-        old = [word for word in said if word.text not in language.empty]
-        for word in old[-len(anew) :] if anew else []:
-            word.withdrawn = True
-        for word in repair:
-            word.corrects = True
+        correcting |= bool(marker)
+        if repair and correcting and said and _corrects(repair, said, language):
+            _replace(said, repair, language)
+        if repair:
+            said, correcting = repair, False
     for first, between, second in zip(words, words[1:], words[2:], strict=False):  # "twenty sorry twenty one"
         if first.text.isdecimal() and second.text.isdecimal() and language.corrections.length_at([between.text], 0):
             first.withdrawn, second.corrects = True, True
+
+
+def _replace(said: Sequence[Word], repair: Sequence[Word], language: Language) -> None:
+    """As many of the last words that claim something as the correction has."""
+    anew = [word for word in repair if word.text not in language.empty]
+    for word in [word for word in said if word.text not in language.empty][-len(anew) :] if anew else []:
+        word.withdrawn = True
+    for word in repair:
+        word.corrects = True
 
 
 def _of(words: list[Word], part: _Part) -> list[Word]:
@@ -284,7 +288,9 @@ def _of(words: list[Word], part: _Part) -> list[Word]:
 
 def _corrects(repair: Sequence[Word], said: Sequence[Word], language: Language) -> bool:
     """Whether it can take the place of what was said: a few words, or a sentence with a number or a word in common."""
-    if any(word.text in language.speaker | language.others or word.text in {"it", "that", "es", "das"} for word in repair):
+    if any(
+        word.text in language.speaker | language.others or word.text in {"it", "that", "es", "das"} for word in repair
+    ):
         content = {word.stem for word in said if word.text not in language.empty}
         numbers = any(word.text.isdecimal() for word in repair) and any(word.text.isdecimal() for word in said)
         return numbers or any(word.stem in content for word in repair)

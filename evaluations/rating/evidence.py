@@ -9,7 +9,7 @@ from itertools import pairwise
 from typing import Final
 
 from evaluations.rating import clauses, languages
-from evaluations.rating.claims import REMARK, Statement
+from evaluations.rating.claims import NAME, REMARK, Claim, Statement
 from evaluations.rating.clauses import UNSPACED
 from evaluations.rating.speech import Spoken
 
@@ -17,7 +17,9 @@ SENTENCE_END: Final = (".", "!", "?", "…", "。", "！", "？")
 MAX_WORDS = 40  # a transcript without punctuation is cut here, so that a quote stays a quote
 
 _CLOSING: Final = "\"'”’»›)]」』"
-_ABBREVIATIONS: Final = frozenset({"mr.", "mrs.", "ms.", "dr.", "st.", "prof.", "z.b.", "bzw.", "nr.", "ca.", "sr.", "sra."})
+_ABBREVIATIONS: Final = frozenset(
+    {"mr.", "mrs.", "ms.", "dr.", "st.", "prof.", "z.b.", "bzw.", "nr.", "ca.", "sr.", "sra."}
+)
 _ORDINAL: Final = re.compile(r"\d{1,2}\.")  # "die 10. Klasse": German writes the full stop of an ordinal
 _JOINED: Final = re.compile(rf"[{UNSPACED}\u3001-\u303f\uff01-\uff60]")  # and the punctuation of these scripts
 _AFTER_END: Final = re.compile(r"(?<=[。！？])")
@@ -44,7 +46,9 @@ def sentences(words: Sequence[Spoken], language: str = "") -> list[Sentence]:
 
 def sentences_of_text(text: str, language: str = "") -> list[Sentence]:
     """The sentences of a transcript without times: all of them are 0."""
-    return sentences([Spoken(piece, 0.0, 0.0, 1.0) for word in text.split() for piece in _AFTER_END.split(word) if piece], language)
+    return sentences(
+        [Spoken(piece, 0.0, 0.0, 1.0) for word in text.split() for piece in _AFTER_END.split(word) if piece], language
+    )
 
 
 def _groups(words: Sequence[Spoken], language: str) -> Iterator[list[Spoken]]:
@@ -79,16 +83,34 @@ def numbered(found: Sequence[Sentence]) -> str:
 
 
 class Introduction:
-    """What a speaker said, ready to look claims up in it: each sentence alone, since two together say what neither does."""
+    """What a speaker said, to look claims up in: sentence by sentence, since two together say what neither does."""
 
     def __init__(self, found: Sequence[Sentence], language: str = "") -> None:
         """`language`: the transcript's code, such as `en`; if it is empty, it is guessed from the words."""
         code = language or languages.guessed(clauses.folded(" ".join(sentence.text for sentence in found)).split())
-        self._statements = [(one.number, Statement(one.text, languages.language(code))) for one in found]
+        self._language = languages.language(code)
+        self._statements = list(_statements(found, self._language))
 
     def saying(self, field: str, claim: str | int) -> list[int]:
         """The numbers of the sentences in which the speaker says `claim`, an answer to `field` of the form."""
-        return [number for number, statement in self._statements if statement.says(field, claim)]
+        looked_up = Claim(field, claim, self._language)
+        return [number for numbers, statement in self._statements if statement.says(looked_up) for number in numbers]
+
+
+def _statements(found: Sequence[Sentence], language: languages.Language) -> Iterator[tuple[list[int], Statement]]:
+    """Each sentence with its number, and with the next one that corrects it: "I am twenty. Sorry, twenty one." """
+    numbers: list[int] = []
+    statement: Statement | None = None
+    for sentence in found:
+        corrected = statement and statement.corrected_by(sentence.text)
+        if corrected:
+            numbers, statement = [*numbers, sentence.number], corrected
+            continue
+        if statement:
+            yield numbers, statement
+        numbers, statement = [sentence.number], Statement(sentence.text, language)
+    if statement:
+        yield numbers, statement
 
 
 def is_said(found: Sequence[Sentence], field: str, claim: str | int, language: str = "") -> bool:
@@ -99,3 +121,8 @@ def is_said(found: Sequence[Sentence], field: str, claim: str | int, language: s
 def says(text: str, claim: str, language: str = "") -> bool:
     """Whether one sentence of a transcript says `claim`, a remark about the speaker."""
     return is_said(sentences_of_text(text, language), REMARK, claim, language)
+
+
+def says_name(text: str, name: str, language: str = "") -> bool:
+    """Whether the speaker of a transcript introduces themselves by `name`."""
+    return is_said(sentences_of_text(text, language), NAME, name, language)

@@ -7,7 +7,7 @@ a sentence is about and whether it is negated is not known there.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final
@@ -79,7 +79,9 @@ class Language:
     name_ends: frozenset[str] = frozenset()  # "Sophie here"
     age_before: str = ""  # pattern of what makes the number that follows an age
     age_after: str = ""  # pattern of what makes the number before it an age
-    age_years: frozenset[str] = frozenset()  # must follow, in a language where people *have* years: "tengo cinco hermanos"
+    age_years: frozenset[str] = (
+        frozenset()
+    )  # must follow, in a language where people *have* years: "tengo cinco hermanos"
 
     def stem(self, word: str) -> str:
         return _stem(self.stems.get(word, word), self.stemmer)
@@ -88,9 +90,15 @@ class Language:
         """`text` with its number words as digits. `one`, `two` and `three` alone stay: they are mostly no numbers."""
         return alpha2digit(text, self.numbers) if self.numbers else text
 
-    def concepts(self) -> tuple[tuple[frozenset[str], str], ...]:
-        """Stems that together are a concept, the most stems first."""
-        return _concepts(self)
+    @property
+    def has_table(self) -> bool:
+        return bool(self.speaker)
+
+    def concepts_among(self, stems: Set[str]) -> list[tuple[frozenset[str], str]]:
+        """The concepts that these stems make, each with the stems of a phrase for it, the longest phrases first."""
+        by_stem = _concepts(self)
+        found = [one for stem in stems for one in by_stem.get(stem, ()) if one[0] <= stems]
+        return sorted(found, key=lambda one: (-len(one[0]), one[1]))
 
 
 @lru_cache(maxsize=8192)
@@ -100,13 +108,14 @@ def _stem(word: str, algorithm: str) -> str:
 
 
 @lru_cache(maxsize=64)
-def _concepts(language: Language) -> tuple[tuple[frozenset[str], str], ...]:
-    found = [
-        (frozenset(language.stem(word) for word in phrase.split()), f"={group[0]}")
-        for group in language.synonyms
-        for phrase in group
-    ]
-    return tuple(sorted(found, key=lambda one: len(one[0]), reverse=True))
+def _concepts(language: Language) -> dict[str, list[tuple[frozenset[str], str]]]:
+    """The phrases of each concept by one stem of theirs. A concept is named so that it is no stem."""
+    found: dict[str, list[tuple[frozenset[str], str]]] = {}
+    for group in language.synonyms:
+        for phrase in group:
+            stems = [language.stem(word) for word in phrase.split()]
+            found.setdefault(max(stems, key=len), []).append((frozenset(stems), f"={group[0]}"))
+    return found
 
 
 def _synonyms(text: str) -> tuple[tuple[str, ...], ...]:
@@ -126,11 +135,13 @@ _ENGLISH: Final = Language(
     stemmer="english",
     numbers="en",
     empty=_words(
-        "a about also always am an and are as at be become becoming been being but by can could did do does enjoy enjoys "
-        "enjoying for from good great had has have having he her his i in into is it its just like likes lot love loves "
-        "loving me more most much my of often on one or our really she so some somebody something that the their them "
-        "there they this to too quite very want wants wanted was we were what when which who will with would you your "
-        "hobby hobbies strength strengths people thing things time myself s"
+        """
+        a about also always am an and are as at be become becoming been being but by can could did do does enjoy
+        enjoys enjoying for from good great had has have having he her his i in into is it its just like likes lot
+        love loves loving me more most much my of often on one or our really she so some somebody something that the
+        their them there they this to too quite very want wants wanted was we were what well when which who will
+        with would you your hobby hobbies strength strengths people thing things time myself s
+        """
     ),
     stems=_irregular(
         """
@@ -202,52 +213,83 @@ _ENGLISH: Final = Language(
     speaker=_words("i we"),
     own=_words("my our"),
     others=_words("he she they"),
-    theirs=Phrases("his, her, their, one is, one of them, one of whom, both are, both of them, the other, the older, the younger"),
-    descriptions=Phrases("describe me, describes me, call me, calls me, see me, consider me, know me, find me, about me, say of me"),
+    theirs=Phrases(
+        """
+        his, her, their, one is, one of them, one of whom, both are, both of them, the other, the older, the younger
+        """
+    ),
+    descriptions=Phrases(
+        """
+        describe me, describes me, call me, calls me, see me, consider me, know me, find me, about me, say of me
+        """
+    ),
     places=Phrases("where, in which, at which"),
     people=_words(
-        "brother brothers sister sisters mother mothers father fathers mom mum dad mommy mummy daddy parent parents "
-        "friend friends uncle uncles aunt aunts cousin cousins grandma grandpa grandmother grandfather grandparents "
-        "teacher teachers neighbour neighbours neighbor neighbors boyfriend girlfriend husband wife classmate "
-        "classmates boss colleague colleagues son daughter twin family dog cat people somebody someone"
+        """
+        brother brothers sister sisters mother mothers father fathers mom mum dad mommy mummy daddy parent parents
+        friend friends uncle uncles aunt aunts cousin cousins grandma grandpa grandmother grandfather grandparents
+        teacher teachers neighbour neighbours neighbor neighbors boyfriend girlfriend husband wife classmate
+        classmates boss colleague colleagues son daughter twin family dog cat people somebody someone
+        """
     ),
     prepositions=_words("with for of from to by than like at in about after before around without against"),
     joints=_words(
-        "and or but where because so while although though which who whose that when if than whereas unless until since nor"
+        """
+        and or but where because so while although though which who whose that when if than whereas unless until
+        since nor
+        """
     ),
     lists=_words("and or nor that"),
     relatives=_words("who whose which that"),
     negations=Phrases(
-        "not, never, no, cannot, weakness, weaknesses, weak point,  dont, doesnt, didnt, cant, isnt, wasnt, wont, havent, hate, hates, hated, dislike, "
-        "hardly, neither, nor, unable, lack, lacks, nobody, bad at, terrible at, awful at, weak at, weak in, poor at, "
-        "struggle with, afraid of, scared of, barely, rarely, nothing, none, far from"
+        """
+        not, never, no, cannot, weakness, weaknesses, weak point, dont, doesnt, didnt, cant, isnt, wasnt, wont,
+        havent, hate, hates, hated, dislike, hardly, neither, nor, unable, lack, lacks, nobody, bad at, terrible at,
+        awful at, weak at, weak in, poor at, struggle with, afraid of, scared of, barely, rarely, nothing, none,
+        far from
+        """
     ),
     affirmations=Phrases(
-        "not only, not just, no problem, no doubt, no matter, why not, not to mention, no wonder, not only that, "
-        "not afraid of, not scared of, never afraid of, not shy, do not struggle with, no fear of, never tired of, not bad at, "
-        "live without, imagine life without, nothing more than, nothing better than, nothing more, do not only, does not only, am not only, not bad, do not mind, can not wait, never miss, no secret"
+        """
+        not only, not just, no problem, no doubt, no matter, why not, not to mention, no wonder, not only that,
+        not afraid of, not scared of, never afraid of, not shy, do not struggle with, no fear of, never tired of,
+        not bad at, live without, imagine life without, nothing more than, nothing better than, nothing more,
+        do not only, does not only, am not only, not bad, do not mind, can not wait, never miss, no secret
+        """
     ),
     opinions=_words("think believe feel say guess suppose"),
     wishes=Phrases(
-        "want, wants, wanted, hope, hoping, plan to, planning, dream, dreamed, dreaming, would, will, am going to, are going to, wish, "
-        "intend, aim to, looking forward, might"
+        """
+        want, wants, wanted, hope, hoping, plan to, planning, dream, dreamed, dreaming, would, will, am going to,
+        are going to, wish, intend, aim to, looking forward, might
+        """
     ),
     statements=Phrases(
-        "would say, would describe, would call, would consider, would think, will always, would always, "
-        "dream come true, will not give up"
+        """
+        would say, would describe, would call, would consider, would think, will always, would always,
+        dream come true, will not give up
+        """
     ),
     conditions=_words("if unless"),
     times=_words("when if until once before unless"),
     unreal=_words("were was had could"),
     regrets=_words("wish"),
-    past=Phrases("i used to, also used to, we used to, always used to, stopped, quit, no longer, any more, anymore, gave up"),
+    past=Phrases(
+        """
+        i used to, also used to, we used to, always used to, stopped, quit, no longer, any more, anymore, gave up
+        """
+    ),
     corrections=Phrases(
-        "sorry, no, no wait, wait, i mean, i meant, or rather, no sorry, sorry i mean, no i mean, scratch that, "
-        "oh no, no no, correction, wait no, oops, sorry no, excuse me, no wait i mean, that is wrong"
+        """
+        sorry, no, no wait, wait, i mean, i meant, or rather, no sorry, sorry i mean, no i mean, scratch that,
+        oh no, no no, correction, wait no, oops, sorry no, excuse me, no wait i mean, that is wrong
+        """
     ),
     name_cues=Phrases(
-        "my name is, my name s, my names, my full name is, my first name is, my last name is, my surname is, "
-        "my family name is, my nickname is, call me, calls me, i am called, i am named, i am known as, the name is"
+        """
+        my name is, my name s, my names, my full name is, my first name is, my last name is, my surname is,
+        my family name is, my nickname is, call me, calls me, i am called, i am named, i am known as, the name is
+        """
     ),
     name_cues_weak=Phrases("i am, this is, it is, it s, im"),
     name_ends=_words("here speaking"),
@@ -261,11 +303,13 @@ _GERMAN: Final = Language(
     numbers="de",
     inverts=True,
     empty=_words(
-        "aber als am an auch auf aus bei bin bist da das dass dem den der des die dies ein eine einem einen einer eines "
-        "er es für gern gerne gut habe haben hat hatte ich ihr im in ist ja kann können lieber liebe mag man mein meine "
-        "meinem meinen meiner mich mir mit möchte nach noch oder sehr sein seine sie sind so und uns unser unsere von vor "
-        "war waren was weil wenn werde werden will wir wird wurde würde zu zum zur über hobby hobbys stärke stärken dann "
-        "viel viele einmal später besonders immer oft"
+        """
+        aber als am an auch auf aus bei bin bist da das dass dem den der des die dies ein eine einem einen einer
+        eines er es für gern gerne gut habe haben hat hatte ich ihr im in ist ja kann können lieber liebe mag man
+        mein meine meinem meinen meiner mich mir mit möchte nach noch oder sehr sein seine sie sind so und uns unser
+        unsere von vor war waren was weil wenn werde werden will wir wird wurde würde zu zum zur über hobby hobbys
+        stärke stärken dann viel viele einmal später besonders immer oft
+        """
     ),
     stems=_irregular(
         """
@@ -290,7 +334,7 @@ _GERMAN: Final = Language(
     synonyms=_synonyms(
         """
         radfahren, rad fahren, fahrrad fahren, radeln, fahrradfahren
-        teamarbeit, team arbeiten, zusammenarbeiten, teamfähigkeit, teamfähig, teamplayer, teamgeist, anderen zusammenarbeiten
+        teamarbeit, team arbeiten, zusammenarbeiten, anderen zusammenarbeiten, teamfähigkeit, teamfähig, teamplayer
         fotografieren, fotografie, foto machen, bilder machen, fotograf
         fleißig, hart arbeiten, fleiß, arbeite hart
         lesen, bücher lesen, buch lesen, leseratte
@@ -322,13 +366,24 @@ _GERMAN: Final = Language(
     speaker=_words("ich wir mir mich"),
     own=_words("mein meine meiner meinem meinen unser unsere"),
     others=_words("er sie"),
-    theirs=Phrases("sein, seine, ihr, ihre, einer ist, einer heißt, einer davon, eine ist, eine davon, beide sind, der ältere, der jüngere, die ältere, die jüngere"),
-    descriptions=Phrases("beschreiben mich, nennen mich, sehen mich, finden mich, halten mich, kennen mich, nennt mich"),
+    theirs=Phrases(
+        """
+        sein, seine, ihr, ihre, einer ist, einer heißt, einer davon, eine ist, eine davon, beide sind, der ältere,
+        der jüngere, die ältere, die jüngere
+        """
+    ),
+    descriptions=Phrases(
+        """
+        beschreiben mich, nennen mich, sehen mich, finden mich, halten mich, kennen mich, nennt mich
+        """
+    ),
     places=Phrases("wo, in der, in dem, in denen, bei der, bei dem, an der, an dem, auf der, auf dem"),
     people=_words(
-        "bruder brüder schwester schwestern mutter mama vater papa eltern freund freunde freundin freundinnen onkel tante "
-        "cousin cousine oma opa großmutter großvater großeltern lehrer lehrerin lehrern nachbar nachbarin mann frau "
-        "mitschüler chef chefin kollege kollegin sohn tochter zwilling familie hund katze leute geschwister"
+        """
+        bruder brüder schwester schwestern mutter mama vater papa eltern freund freunde freundin freundinnen onkel
+        tante cousin cousine oma opa großmutter großvater großeltern lehrer lehrerin lehrern nachbar nachbarin mann
+        frau mitschüler chef chefin kollege kollegin sohn tochter zwilling familie hund katze leute geschwister
+        """
     ),
     determiners=_words("mein meine unser unsere der die ein eine viele manche alle einige"),
     prepositions=_words("mit für von zu bei als wie ohne gegen um nach vor in im am an aus"),
@@ -336,10 +391,16 @@ _GERMAN: Final = Language(
     lists=_words("und oder dass damit als da"),
     relatives=_words("der die das"),
     negations=Phrases(
-        "schwäche, schwächen, nicht, nie, niemals, kein, keine, keinen, keinem, keiner, hasse, hasst, kaum, ungern, weder, noch nie, "
-        "schlecht in, schlecht im, nichts, unfähig"
+        """
+        schwäche, schwächen, nicht, nie, niemals, kein, keine, keinen, keinem, keiner, hasse, hasst, kaum, ungern,
+        weder, noch nie, schlecht in, schlecht im, nichts, unfähig
+        """
     ),
-    affirmations=Phrases("nicht nur, kein problem, nicht schlecht, keine frage, kein wunder, keine angst, nicht schüchtern"),
+    affirmations=Phrases(
+        """
+        nicht nur, kein problem, nicht schlecht, keine frage, kein wunder, keine angst, nicht schüchtern
+        """
+    ),
     opinions=_words("glaube denke finde"),
     wishes=Phrases("möchte, will, würde, werde, wünsche, hoffe, plane, träume, traum, wollte, vorhabe"),
     statements=Phrases("würde sagen, würde ich sagen, werde oft"),
@@ -349,12 +410,16 @@ _GERMAN: Final = Language(
     regrets=_words("wünschte"),
     past=Phrases("früher, aufgehört, nicht mehr"),
     corrections=Phrases(
-        "nein, nein warte, quatsch, nein quatsch, entschuldigung, ich meine, ich meinte, besser gesagt, sorry, warte, "
-        "ach nein, stimmt nicht, moment, beziehungsweise, nein sorry, nein ich meine, nee, nein entschuldigung"
+        """
+        nein, nein warte, quatsch, nein quatsch, entschuldigung, ich meine, ich meinte, besser gesagt, sorry, warte,
+        ach nein, stimmt nicht, moment, beziehungsweise, nein sorry, nein ich meine, nee, nein entschuldigung
+        """
     ),
     name_cues=Phrases(
-        "ich heiße, ich heisse, heiße ich, mein name ist, mein name lautet, mein voller name ist, mein vorname ist, mein nachname ist, "
-        "nennt mich, nennen mich, hier spricht"
+        """
+        ich heiße, ich heisse, heiße ich, mein name ist, mein name lautet, mein voller name ist, mein vorname ist,
+        mein nachname ist, nennt mich, nennen mich, hier spricht
+        """
     ),
     name_cues_weak=Phrases("ich bin der, ich bin die, ich bin, hier ist, bin der, bin die"),
     age_before=r"\b(?:ich bin|bin ich|ich wurde|mein alter ist|bin|ich bin im alter von)"
@@ -367,9 +432,11 @@ _SPANISH: Final = Language(
     numbers="es",
     inverts=True,
     empty=_words(
-        "a al con de del el ella en encanta encantan es eso esta este estoy fue gusta gustan gustaría ha hacer he la las lo "
-        "los me mi mis mucho mucha muy más o para pero por porque que quiero quisiera se ser si soy su sus también tengo un "
-        "una unos y ya yo"
+        """
+        a al con de del el ella en encanta encantan es eso esta este estoy fue gusta gustan gustaría ha hacer he la
+        las lo los me mi mis mucho mucha muy más o para pero por porque que quiero quisiera se ser si soy su sus
+        también tengo un una unos y ya yo
+        """
     ),
     synonyms=_synonyms(
         """
@@ -389,8 +456,10 @@ _SPANISH: Final = Language(
     descriptions=Phrases("me describen, me llaman, me ven"),
     places=Phrases("donde, en la que, en el que"),
     people=_words(
-        "hermano hermana hermanos hermanas padre madre padres papá mamá amigo amiga amigos amigas tío tía primo prima "
-        "abuelo abuela abuelos profesor profesora vecino vecina novio novia hijo hija familia perro gato"
+        """
+        hermano hermana hermanos hermanas padre madre padres papá mamá amigo amiga amigos amigas tío tía primo prima
+        abuelo abuela abuelos profesor profesora vecino vecina novio novia hijo hija familia perro gato
+        """
     ),
     prepositions=_words("con de para a por en sin como al del"),
     joints=_words("y e o u pero sino porque cuando mientras aunque que quien si"),
@@ -430,7 +499,7 @@ _OTHER: Final = Language()
 
 
 def language(code: str) -> Language:
-    """The language of a code such as `en` or `pt-br`; for one that nothing is known of, words are compared as they are."""
+    """The language of a code such as `en` or `pt-br`; one that nothing is known of has neither stems nor numbers."""
     return _ALL.get(code.lower().replace("_", "-").partition("-")[0], _OTHER)
 
 

@@ -38,7 +38,7 @@ class Word:
     stem: str
     part: int  # of the sentence, from 0
     other: bool = False  # about somebody else
-    shared: bool = False  # about somebody else's place or thing, of which the speaker tells something
+    shared: bool = False  # about somebody else, where the speaker tells of themselves: "I help when people are sad"
     negated: bool = False
     wished: bool = False
     hypothetical: bool = False
@@ -192,6 +192,8 @@ def _judge(parts: Sequence[_Part], language: Language) -> None:
         )
         if before and before.other and not part.other and language.places.length_at(part.words, part.correction):
             before.shared = True
+        if part.other and before and not before.other and part.joint in language.times:
+            part.shared = True
         before = part
     if any(part.hypothetical for part in parts):
         for part in parts:
@@ -222,6 +224,8 @@ def _is_about_another(part: _Part, before: _Part | None, language: Language) -> 
 def _is_subject(body: list[str], at: int, part: _Part, before: _Part | None, language: Language) -> bool:
     """Whether the person at `at` acts: not "with my brother", "helping my brother", "and help my brother"."""
     nearby = body[max(at - _NEAR, 0) : at]
+    if at == len(body) - 1 and not any(word in language.own for word in nearby):
+        return False  # "or a teacher"
     if any(word in language.prepositions for word in nearby) or body[0].endswith("ing"):
         return False
     if language.determiners and nearby and not any(word in language.determiners for word in nearby):

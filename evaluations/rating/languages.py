@@ -49,7 +49,7 @@ class Language:
     numbers: str = ""  # text2num's code of it
     inverts: bool = False  # the subject may follow its verb: "Schach spiele ich"
     empty: frozenset[str] = frozenset()  # words that claim nothing
-    stems: Mapping[str, str] = field(default_factory=dict)  # irregular form → regular one
+    stems: Mapping[str, str] = field(default_factory=dict)  # form → one with its stem: irregular, or stemmed wrongly
     synonyms: tuple[tuple[str, ...], ...] = ()  # phrases that say the same, order of words aside
     speaker: frozenset[str] = frozenset()  # who speaks, as a subject
     own: frozenset[str] = frozenset()  # my, our
@@ -84,7 +84,7 @@ class Language:
     )  # must follow, in a language where people *have* years: "tengo cinco hermanos"
 
     def stem(self, word: str) -> str:
-        return _stem(self.stems.get(word, word), self.stemmer)
+        return snowball(self.stems.get(word, word), self.stemmer)
 
     def digits(self, text: str) -> str:
         """`text` with its number words as digits. `one`, `two` and `three` alone stay: they are mostly no numbers."""
@@ -102,7 +102,7 @@ class Language:
 
 
 @lru_cache(maxsize=8192)
-def _stem(word: str, algorithm: str) -> str:
+def snowball(word: str, algorithm: str) -> str:
     # A stemmer of its own: it writes into itself, and a worker has a thread for each slot.
     return str(snowballstemmer.stemmer(algorithm).stemWord(word)) if algorithm else word
 
@@ -167,18 +167,23 @@ _ENGLISH: Final = Language(
         sell: sold
         find: found
         grow: grew grown
+        cycling: biking
+        gamer: gaming
+        collaborate: cooperate cooperates cooperation cooperative
+        friendliness: friendly
+        cautious: careful
         """
     ),
     synonyms=_synonyms(
         """
-        cycling, cycle, biking, ride bike, ride bicycle, bike riding
-        teamwork, team work, team player, work others, work together, work other people, cooperate, cooperation
+        cycling, cycle, ride bike, ride bicycle, bike riding
+        teamwork, team work, team player, work others, work together, work other people, collaborate, collaboration
         photography, take photo, take picture, take photograph, photograph, photographer
         hard working, work hard, hardworking, hard worker, diligent, diligence, industrious
         reading, read book, bookworm, read novel
         running, jogging, jog
-        gaming, video game, computer game, play video game, play computer game, gamer
-        programming, coding, code, program, write program, write code, programmer
+        gaming, video game, computer game, play video game, play computer game
+        programming, coding, write program, write code, programmer, software program
         football, soccer, play football, play soccer
         films, movie, film, cinema, watch film, watch movie
         mathematics, maths, math
@@ -187,7 +192,6 @@ _ENGLISH: Final = Language(
         creativity, creative
         reliability, reliable, dependable
         organised, organized, organisation, organization, organise, organize
-        friendliness, friendly
         helpfulness, helpful, help others, help other people, like helping
         curiosity, curious
         honesty, honest
@@ -195,6 +199,7 @@ _ENGLISH: Final = Language(
         confidence, confident
         responsibility, responsible
         calmness, calm, stay calm
+        music, listen music
         listening, listen, good listener
         communication, communicate, communicative
         ambition, ambitious
@@ -210,7 +215,7 @@ _ENGLISH: Final = Language(
         volunteering, volunteer
         """
     ),
-    speaker=_words("i we"),
+    speaker=_words("i we im ive"),
     own=_words("my our"),
     others=_words("he she they"),
     theirs=Phrases(
@@ -343,6 +348,7 @@ _GERMAN: Final = Language(
         programmieren, programmierung, coden, programme schreiben
         fußball, fußball spielen
         musizieren, musik machen
+        musik, musik hören, höre musik
         filme, kino, filme schauen, filme sehen
         geduldig, geduld
         kreativ, kreativität

@@ -43,6 +43,30 @@ def test_claims_that_no_rule_was_made_for_come_out_right_nine_times_in_ten() -> 
     assert right / len(held_out) >= 0.9, [named(case) for case in held_out if not holds(case)]
 
 
+INTRODUCTIONS = cases("introductions.json")
+
+
+@pytest.mark.parametrize("case", INTRODUCTIONS, ids=lambda case: case["said"][:40])
+def test_what_a_whole_introduction_says_is_found_in_it(case: dict[str, Any]) -> None:
+    said = evidence.Introduction(evidence.sentences_of_text(case["said"], case["language"]), case["language"])
+    for field, claim, supported in case["claims"]:
+        assert bool(said.saying(field, claim)) is supported, (field, claim)
+
+
+def test_next_to_nothing_that_another_student_said_is_supported() -> None:
+    """Some share a hobby or a goal, so it isn't nothing: five of more than a thousand."""
+    found: list[str] = []
+    tried = 0
+    for case in INTRODUCTIONS:
+        said = evidence.Introduction(evidence.sentences_of_text(case["said"], case["language"]), case["language"])
+        others = [claim for other in INTRODUCTIONS if other is not case for claim in other["claims"] if claim[2]]
+        foreign = [(field, claim) for field, claim, _ in others if field not in {"name", "age"}]
+        tried += len(foreign)
+        found += [f"{claim}: {case['said'][:30]}" for field, claim in foreign if said.saying(field, claim)]
+    assert tried > 1000
+    assert len(found) <= 5, found
+
+
 LANGUAGES = st.sampled_from(["", "en", "de", "es", "ja", "zh", "fr", "tr", "ko", "pt-br", "EN_us", "xx", "-"])
 FIELDS = st.sampled_from(["name", "age", "hobbies", "career_goals", "strengths", "experience", "remark"])
 # Letters of any script, and the words that the rules look for, in any order.

@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from evaluations.rating.clauses import FILLER_WORDS, UNSPACED, Word, begins_with_correction, folded, read, tokens
+from evaluations.rating.clauses import FILLER_WORDS, UNSPACED, SaidWord, begins_with_correction, folded, read, tokens
 from evaluations.rating.languages import Language
 
 SUPPORT_SHARE = 0.6  # of a claim's content words that a sentence must say: two of three, but not one of two
@@ -105,14 +105,14 @@ def _is_enough(units: Sequence[str], said: frozenset[str]) -> bool:
     return bool(units) and sum(unit in said for unit in units) / len(units) >= SUPPORT_SHARE
 
 
-def _counts(word: Word, field: str) -> bool:
+def _counts(word: SaidWord, field: str) -> bool:
     """Whether a word is about the speaker, in a way that fits the field."""
     if (word.other and not word.shared) or word.hypothetical or word.withdrawn:
         return False
     return not (word.wished and field not in _BY_WISHES) and not (word.past and field in _OF_TODAY)
 
 
-def _units(claimed: Sequence[Word], language: Language) -> list[str]:
+def _units(claimed: Sequence[SaidWord], language: Language) -> list[str]:
     """What a claim is made of: the concepts that it names, then the stems of its other content words."""
     stems = {word.stem for word in claimed}
     units: list[str] = []
@@ -124,7 +124,7 @@ def _units(claimed: Sequence[Word], language: Language) -> list[str]:
     return list(dict.fromkeys([*units, *content]))
 
 
-def _stems(words: Sequence[Word], language: Language) -> frozenset[str]:
+def _stems(words: Sequence[SaidWord], language: Language) -> frozenset[str]:
     """The stems of words, and the concepts that those of one part of the sentence make."""
     by_part: dict[int, set[str]] = {}
     for word in words:
@@ -136,7 +136,7 @@ def _stems(words: Sequence[Word], language: Language) -> frozenset[str]:
 # Names
 
 
-def _says_name(words: Sequence[Word], name: str, language: Language) -> bool:
+def _says_name(words: Sequence[SaidWord], name: str, language: Language) -> bool:
     """Whether the speaker introduces themselves by `name`, or by a longer name that begins with it.
 
     A name may be told in parts: "My first name is Ada and my last name is Lovelace".
@@ -150,7 +150,7 @@ def _says_name(words: Sequence[Word], name: str, language: Language) -> bool:
     return "" in missing
 
 
-def _name_starts(words: Sequence[Word], language: Language) -> Iterator[int]:
+def _name_starts(words: Sequence[SaidWord], language: Language) -> Iterator[int]:
     """The indices at which the speaker's name may begin."""
     texts = [word.text for word in words]
     for at, word in enumerate(words):
@@ -167,14 +167,14 @@ def _name_starts(words: Sequence[Word], language: Language) -> Iterator[int]:
                 yield first
 
 
-def _again(words: Sequence[Word], start: int) -> Iterator[int]:
+def _again(words: Sequence[SaidWord], start: int) -> Iterator[int]:
     """Where a name begins that is said again in full: "I am Bond, James Bond"."""
     following = [at for at, word in enumerate(words) if word.part == words[start].part + 1]
     if any(words[at].text == words[start].text for at in following):
         yield following[0]
 
 
-def _is_written_as_name(words: Sequence[Word], at: int, language: Language) -> bool:
+def _is_written_as_name(words: Sequence[SaidWord], at: int, language: Language) -> bool:
     """Whether a word is capitalised, in a transcript that has capitals: "I am Rose", not "I am rose"."""
     capitals = any(word.written != word.text for word in words)
     if words[at].other or words[at].text in language.empty:
@@ -182,7 +182,7 @@ def _is_written_as_name(words: Sequence[Word], at: int, language: Language) -> b
     return not capitals or words[at].written != words[at].text
 
 
-def _remainders(words: Sequence[Word], wanted: str) -> Iterator[str]:
+def _remainders(words: Sequence[SaidWord], wanted: str) -> Iterator[str]:
     """What is left of `wanted` after each of the next words, however they are divided: `Mac Donald`, `O'Brien`."""
     said = ""
     for word in words:
@@ -200,7 +200,7 @@ def _letters(word: str) -> str:
 # Ages
 
 
-def _ages(words: Sequence[Word], language: Language) -> set[int]:
+def _ages(words: Sequence[SaidWord], language: Language) -> set[int]:
     """The ages that the speaker gives as their own. In a language without a table every number may be one."""
     found: set[int] = set()
     corrected = False
@@ -214,7 +214,7 @@ def _ages(words: Sequence[Word], language: Language) -> set[int]:
     return found
 
 
-def _is_age(words: Sequence[Word], at: int, language: Language) -> bool:
+def _is_age(words: Sequence[SaidWord], at: int, language: Language) -> bool:
     texts = [word.text for word in words]
     part = [word.text for word in words[:at] if word.part == words[at].part]
     if any(one in language.times or one in language.people for one in part):
@@ -235,7 +235,7 @@ def _is_age(words: Sequence[Word], at: int, language: Language) -> bool:
     return _stands_alone(words, at, language)
 
 
-def _stands_alone(words: Sequence[Word], at: int, language: Language) -> bool:
+def _stands_alone(words: Sequence[SaidWord], at: int, language: Language) -> bool:
     """Whether a part of the sentence is but the number, after a name: "I am Tom, seventeen"."""
     own = [word.text for word in words if word.part == words[at].part]
     before = [word.text for word in words if word.part == words[at].part - 1]

@@ -32,7 +32,7 @@ _BREAKS: Final = frozenset(',;:.!?…–—()[]"“”„«»、。！？，；�
 
 
 @dataclass(slots=True)
-class Word:
+class SaidWord:
     text: str  # normalised, without case
     written: str
     stem: str
@@ -102,14 +102,14 @@ def folded(word: str) -> str:
     return unicodedata.normalize("NFKC", word.casefold())
 
 
-def read(text: str, language: Language) -> list[Word]:
+def read(text: str, language: Language) -> list[SaidWord]:
     """The words of one sentence, each with what the sentence says of it."""
     found = tokens(text, language)
     parts = list(_parts(found, language))
     _judge(parts, language)
     written = [token for token in found if token != _BREAK]
     words = [
-        Word(
+        SaidWord(
             text=one,
             written=written[part.at + offset],
             stem=language.stem(one),
@@ -259,9 +259,9 @@ def _wishes(words: list[str], language: Language) -> bool:
     return False
 
 
-def _withdraw(words: list[Word], parts: Sequence[_Part], language: Language) -> None:
+def _withdraw(words: list[SaidWord], parts: Sequence[_Part], language: Language) -> None:
     """Mark what a speaker corrects: "I play chess, no wait, I mean checkers" says nothing of chess."""
-    said: list[Word] = []  # of the last part before the correction
+    said: list[SaidWord] = []  # of the last part before the correction
     correcting = False
     for part in parts:
         marker, repair = words[part.at : part.at + part.correction], _of(words, part)[part.correction :]
@@ -277,7 +277,7 @@ def _withdraw(words: list[Word], parts: Sequence[_Part], language: Language) -> 
             first.withdrawn, second.corrects = True, True
 
 
-def _replace(said: Sequence[Word], repair: Sequence[Word], language: Language) -> None:
+def _replace(said: Sequence[SaidWord], repair: Sequence[SaidWord], language: Language) -> None:
     """As many of the last words that claim something as the correction has."""
     anew = [word for word in repair if word.text not in language.empty]
     for word in [word for word in said if word.text not in language.empty][-len(anew) :] if anew else []:
@@ -286,11 +286,11 @@ def _replace(said: Sequence[Word], repair: Sequence[Word], language: Language) -
         word.corrects = True
 
 
-def _of(words: list[Word], part: _Part) -> list[Word]:
+def _of(words: list[SaidWord], part: _Part) -> list[SaidWord]:
     return words[part.at : part.at + len(part.words)]
 
 
-def _corrects(repair: Sequence[Word], said: Sequence[Word], language: Language) -> bool:
+def _corrects(repair: Sequence[SaidWord], said: Sequence[SaidWord], language: Language) -> bool:
     """Whether it can take the place of what was said: a few words, or a sentence with a number or a word in common."""
     if any(
         word.text in language.speaker | language.others or word.text in {"it", "that", "es", "das"} for word in repair

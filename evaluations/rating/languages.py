@@ -266,13 +266,14 @@ _ENGLISH: Final = Language(
     wishes=Phrases(
         """
         want, wants, wanted, hope, hoping, plan to, planning, dream, dreamed, dreaming, would, will, am going to,
-        are going to, wish, intend, aim to, looking forward, might
+        are going to, wish, intend, aim to, looking forward, might, need to, should, could be more, could be better,
+        trying to, try to be, try to become, get better, become better, working on
         """
     ),
     statements=Phrases(
         """
         would say, would describe, would call, would consider, would think, will always, would always,
-        dream come true, will not give up
+        dream come true, will not give up, will find, will see
         """
     ),
     conditions=_words("if unless"),
@@ -309,7 +310,7 @@ _GERMAN: Final = Language(
     inverts=True,
     empty=_words(
         """
-        aber als am an auch auf aus bei bin bist da das dass dem den der des die dies ein eine einem einen einer
+        aber als also am an auch auf aus bei bin bist da das dass dem den der des die dies ein eine einem einen einer
         eines er es für gern gerne gut habe haben hat hatte ich ihr im in ist ja kann können lieber liebe mag man
         mein meine meinem meinen meiner mich mir mit möchte nach noch oder sehr sein seine sie sind so und uns unser
         unsere von vor war waren was weil wenn werde werden will wir wird wurde würde zu zum zur über hobby hobbys
@@ -408,7 +409,12 @@ _GERMAN: Final = Language(
         """
     ),
     opinions=_words("glaube denke finde"),
-    wishes=Phrases("möchte, will, würde, werde, wünsche, hoffe, plane, träume, traum, wollte, vorhabe"),
+    wishes=Phrases(
+        """
+        möchte, will, würde, werde, wünsche, hoffe, plane, träume, traum, wollte, vorhabe, wäre, hätte, könnte, sollte,
+        muss noch, versuche
+        """
+    ),
     statements=Phrases("würde sagen, würde ich sagen, werde oft"),
     conditions=_words("wenn falls"),
     times=_words("wenn als falls bis sobald bevor"),
@@ -428,7 +434,7 @@ _GERMAN: Final = Language(
         """
     ),
     name_cues_weak=Phrases("ich bin der, ich bin die, ich bin, hier ist, bin der, bin die"),
-    age_before=r"\b(?:ich bin|bin ich|ich wurde|mein alter ist|bin|ich bin im alter von)"
+    age_before=r"\b(?:bin|bin ich|mein alter ist|wurde(?: (?!mit|vor|am|um|im)\w+){0,3})"
     r"(?: (?:jetzt|gerade|schon|erst|bereits|nun|etwa|ungefähr|ähm|äh|genau))*$",
     age_after=r"^(?:jahre? alt|jahre? jung|jährig\w*)\b",
 )

@@ -16,7 +16,7 @@ AGE_DIGITS = 3
 # Fields of the form with rules of their own; a remark is a sentence of feedback.
 NAME, AGE, HOBBIES, CAREER_GOALS, STRENGTHS, REMARK = "name", "age", "hobbies", "career_goals", "strengths", "remark"
 _BY_WISHES: Final = frozenset({CAREER_GOALS, REMARK})  # a career goal is a wish by nature
-_OF_TODAY: Final = frozenset({HOBBIES, STRENGTHS})  # what one used to do is none
+_OF_TODAY: Final = frozenset({HOBBIES, STRENGTHS, CAREER_GOALS})  # what one used to do or want is none
 
 # After "I am 10": then it is no age.
 _UNITS: Final = re.compile(

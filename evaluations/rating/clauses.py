@@ -139,7 +139,7 @@ def _parts(found: Sequence[str], language: Language) -> Iterator[_Part]:
     at = 0
     for token in found:
         word = folded(token)
-        subject = not language.inverts and word in language.speaker | language.others
+        subject = not language.inverts and word in language.speaker | language.addressed | language.others
         whole = any(each not in language.joints for each in part.words)
         if part.words and (token == _BREAK or (whole and (word in language.joints or subject))):
             yield _begun(part, language)
@@ -186,6 +186,8 @@ def _judge(parts: Sequence[_Part], language: Language) -> None:
         )
         part.wished = _wishes(part.words, language) or bool(before and goes_on and before.wished)
         part.past = language.past.are_in(part.words)
+        if before and _only_takes_back(part, language):  # "but not any more", "but it is not for me"
+            before.past = True
         conditional = any(word in language.conditions for word in part.words[: part.correction + part.joints])
         part.hypothetical = (conditional and any(word in language.unreal for word in part.words)) or bool(
             before and reported and any(word in language.regrets for word in before.words)
@@ -209,6 +211,8 @@ def _is_about_another(part: _Part, before: _Part | None, language: Language) -> 
         return True
     if language.descriptions.are_in(body):
         return False
+    if body and body[0] in language.addressed:
+        return bool(before and before.other)
     for at, word in enumerate(body):
         if word in language.speaker:
             return False
@@ -247,6 +251,12 @@ def _negates(words: list[str], language: Language) -> bool:
             return True
         at += affirmed or 1
     return False
+
+
+def _only_takes_back(part: _Part, language: Language) -> bool:
+    """Whether a part names nothing of its own, and says that what was named before is no longer, or not, so."""
+    negates = part.past or _negates(part.body, language)
+    return negates and not part.has_subject and all(word in language.taking_back for word in part.body)
 
 
 def _wishes(words: list[str], language: Language) -> bool:

@@ -50,9 +50,11 @@ class Language:
     inverts: bool = False  # the subject may follow its verb: "Schach spiele ich"
     empty: frozenset[str] = frozenset()  # words that claim nothing
     stems: Mapping[str, str] = field(default_factory=dict)  # form → one with its stem: irregular, or stemmed wrongly
+    participle: str = ""  # pattern of one: prefix and stem are groups
     synonyms: tuple[tuple[str, ...], ...] = ()  # phrases that say the same, order of words aside
     speaker: frozenset[str] = frozenset()  # who speaks, as a subject
     own: frozenset[str] = frozenset()  # my, our
+    addressed: frozenset[str] = frozenset()  # you, as a subject: about nobody in particular
     others: frozenset[str] = frozenset()  # he, they: somebody else, as a subject
     theirs: Phrases = field(default_factory=Phrases)  # "his", "one of them", where a part of a sentence begins
     descriptions: Phrases = field(default_factory=Phrases)  # others speak of the speaker: "friends describe me as"
@@ -73,6 +75,7 @@ class Language:
     unreal: frozenset[str] = frozenset()  # "if I were": what follows isn't so
     regrets: frozenset[str] = frozenset()  # "I wish I were"
     past: Phrases = field(default_factory=Phrases)  # no longer so
+    taking_back: frozenset[str] = frozenset()  # the words of "but not any more", "but it is not for me"
     corrections: Phrases = field(default_factory=Phrases)  # what was just said is withdrawn
     name_cues: Phrases = field(default_factory=Phrases)  # a name follows
     name_cues_weak: Phrases = field(default_factory=Phrases)  # a name follows if it is written as one
@@ -84,7 +87,10 @@ class Language:
     )  # must follow, in a language where people *have* years: "tengo cinco hermanos"
 
     def stem(self, word: str) -> str:
-        return snowball(self.stems.get(word, word), self.stemmer)
+        regular = self.stems.get(word, word)
+        if self.participle:
+            regular = re.sub(self.participle, r"\1\2en", regular)
+        return snowball(regular, self.stemmer)
 
     def digits(self, text: str) -> str:
         """`text` with its number words as digits. `one`, `two` and `three` alone stay: they are mostly no numbers."""
@@ -217,6 +223,7 @@ _ENGLISH: Final = Language(
     ),
     speaker=_words("i we im ive"),
     own=_words("my our"),
+    addressed=_words("you"),
     others=_words("he she they"),
     theirs=Phrases(
         """
@@ -235,6 +242,8 @@ _ENGLISH: Final = Language(
         friend friends uncle uncles aunt aunts cousin cousins grandma grandpa grandmother grandfather grandparents
         teacher teachers neighbour neighbours neighbor neighbors boyfriend girlfriend husband wife classmate
         classmates boss colleague colleagues son daughter twin family dog cat people somebody someone
+        mate mates coach trainer roommate partner buddy nan gran granny stepbrother stepsister stepmum stepdad niece
+        nephew tutor idol hero headmaster principal
         """
     ),
     prepositions=_words("with for of from to by than like at in about after before around without against"),
@@ -252,6 +261,8 @@ _ENGLISH: Final = Language(
         havent, hate, hates, hated, dislike, hardly, neither, nor, unable, lack, lacks, nobody, bad at, terrible at,
         awful at, weak at, weak in, poor at, struggle with, afraid of, scared of, barely, rarely, nothing, none,
         far from
+            boring, annoying, horrible, hard for me, difficult for me, failed, fail to, supposed to, refuse to, almost,
+        nearly, was going to, did not get
         """
     ),
     affirmations=Phrases(
@@ -280,6 +291,7 @@ _ENGLISH: Final = Language(
     times=_words("when if until once before unless"),
     unreal=_words("were was had could"),
     regrets=_words("wish"),
+    taking_back=_words("not no any anymore more longer now stopped quit gave up it is that was for me this"),
     past=Phrases(
         """
         i used to, also used to, we used to, always used to, stopped, quit, no longer, any more, anymore, gave up
@@ -319,24 +331,21 @@ _GERMAN: Final = Language(
     ),
     stems=_irregular(
         """
-        lesen: liest las gelesen
-        laufen: läuft lief gelaufen
-        fahren: fährt fuhr gefahren
-        arbeiten: gearbeitet arbeitete
-        machen: gemacht machte
-        spielen: gespielt spielte
+        lesen: liest las
+        laufen: läuft lief
+        fahren: fährt fuhr
+        arbeiten: arbeitete
+        machen: machte
+        spielen: spielte
         helfen: hilft half geholfen
-        bauen: gebaut baute
-        lernen: gelernt
+        bauen: baute
         schreiben: schrieb geschrieben
         schwimmen: schwamm geschwommen
         singen: sang gesungen
-        kochen: gekocht
-        malen: gemalt
-        tanzen: getanzt
-        backen: backt bäckt gebacken
+        backen: backt bäckt
         """
     ),
+    participle=r"^(mit|aus|ein|an|auf|vor|zu|teil|ab)?ge(\w{3,}?)e?[nt]$",
     synonyms=_synonyms(
         """
         radfahren, rad fahren, fahrrad fahren, radeln, fahrradfahren
@@ -389,7 +398,8 @@ _GERMAN: Final = Language(
         """
         bruder brüder schwester schwestern mutter mama vater papa eltern freund freunde freundin freundinnen onkel
         tante cousin cousine oma opa großmutter großvater großeltern lehrer lehrerin lehrern nachbar nachbarin mann
-        frau mitschüler chef chefin kollege kollegin sohn tochter zwilling familie hund katze leute geschwister
+        frau mitschüler chef chefin kollege kollegin sohn tochter zwilling familie hund katze leute geschwister kumpel
+        trainer trainerin mitbewohner nichte neffe idol vorbild stiefbruder stiefschwester klassenkamerad
         """
     ),
     determiners=_words("mein meine unser unsere der die ein eine viele manche alle einige"),
@@ -401,6 +411,7 @@ _GERMAN: Final = Language(
         """
         schwäche, schwächen, nicht, nie, niemals, kein, keine, keinen, keinem, keiner, hasse, hasst, kaum, ungern,
         weder, noch nie, schlecht in, schlecht im, nichts, unfähig
+            langweilig, nervig, schwer für mich, fällt mir schwer, fällt mir nicht leicht, hätte fast, beinahe, fast
         """
     ),
     affirmations=Phrases(
@@ -420,6 +431,7 @@ _GERMAN: Final = Language(
     times=_words("wenn als falls bis sobald bevor"),
     unreal=_words("wäre hätte könnte wär hätt"),
     regrets=_words("wünschte"),
+    taking_back=_words("nicht nichts mehr jetzt das ist war für mich"),
     past=Phrases("früher, aufgehört, nicht mehr"),
     corrections=Phrases(
         """

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from evaluations.rating.languages import Language
+from evaluations.rating.languages import Language, Phrases
 from evaluations.rating.speech import FILLERS
 
 # Scripts without blanks between words: Thai, Lao, Burmese, Khmer, kana, Han.
@@ -184,7 +184,9 @@ def _judge(parts: Sequence[_Part], language: Language) -> None:
             and before.negated
             and (goes_on or (reported and any(word in language.opinions for word in before.words)))
         )
-        part.wished = _wishes(part.words, language) or bool(before and goes_on and before.wished)
+        part.wished = _has(part.words, language.wishes, unless=language.statements) or bool(
+            before and goes_on and before.wished
+        )
         part.past = language.past.are_in(part.words)
         if before and _only_takes_back(part, language):  # "but not any more", "but it is not for me"
             before.past = True
@@ -243,29 +245,24 @@ def _is_subject(body: list[str], at: int, part: _Part, before: _Part | None, lan
     return True
 
 
-def _negates(words: list[str], language: Language) -> bool:
-    at = 0
-    while at < len(words):
-        affirmed = language.affirmations.length_at(words, at)
-        if not affirmed and language.negations.length_at(words, at):
-            return True
-        at += affirmed or 1
-    return False
-
-
 def _only_takes_back(part: _Part, language: Language) -> bool:
     """Whether a part names nothing of its own, and says that what was named before is no longer, or not, so."""
     negates = part.past or _negates(part.body, language)
     return negates and not part.has_subject and all(word in language.taking_back for word in part.body)
 
 
-def _wishes(words: list[str], language: Language) -> bool:
+def _negates(words: list[str], language: Language) -> bool:
+    return _has(words, language.negations, unless=language.affirmations)
+
+
+def _has(words: list[str], phrases: Phrases, *, unless: Phrases) -> bool:
+    """Whether one of `phrases` is in `words`, outside of those of `unless`."""
     at = 0
     while at < len(words):
-        stated = language.statements.length_at(words, at)
-        if not stated and language.wishes.length_at(words, at):
+        passed_over = unless.length_at(words, at)
+        if not passed_over and phrases.length_at(words, at):
             return True
-        at += stated or 1
+        at += passed_over or 1
     return False
 
 

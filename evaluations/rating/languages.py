@@ -82,9 +82,7 @@ class Language:
     name_ends: frozenset[str] = frozenset()  # "Sophie here"
     age_before: str = ""  # pattern of what makes the number that follows an age
     age_after: str = ""  # pattern of what makes the number before it an age
-    age_years: frozenset[str] = (
-        frozenset()
-    )  # must follow, in a language where people *have* years: "tengo cinco hermanos"
+    age_years: frozenset[str] = frozenset()  # must follow where people have years: "tengo cinco hermanos" is no age
 
     def stem(self, word: str) -> str:
         regular = self.stems.get(word, word)

@@ -47,6 +47,22 @@ def test_claims_that_no_rule_was_made_for_come_out_right_nine_times_in_ten() -> 
     assert right / len(held_out) >= 0.9, [named(case) for case in held_out if not holds(case)]
 
 
+@pytest.mark.parametrize(
+    ("text", "claim", "said"),
+    [
+        ("先生になりたいです。", "先生になりたい", True),
+        ("父と釣りをします。", "釣り", True),
+        ("兄の趣味は釣りです。", "釣り", False),
+        ("友達は釣りが好きです。", "釣り", False),
+        ("私は釣りが好きです。", "釣り", True),
+        ("我想当老师。", "当老师", True),
+        ("我哥哥喜欢钓鱼。", "钓鱼", False),
+    ],
+)
+def test_in_a_script_without_blanks_particles_tell_who_it_is_about(text: str, claim: str, said: bool) -> None:
+    assert evidence.is_said(evidence.sentences_of_text(text), "career_goals", claim, "ja") is said
+
+
 INTRODUCTIONS = cases("introductions.json")
 
 

@@ -1,105 +1,28 @@
-"""Evidence that can't be invented: a model picks numbered sentences; its claims are checked against the transcript."""
+"""Evidence that can't be invented: a model picks numbered sentences, and quotes are cut from the transcript."""
 
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import Final
 
-import snowballstemmer
-
+from evaluations.rating import clauses, languages
+from evaluations.rating.claims import NAME, REMARK, Claim, Statement
+from evaluations.rating.clauses import UNSPACED
 from evaluations.rating.speech import Spoken
 
-SENTENCE_END = (".", "!", "?", "…")
+SENTENCE_END: Final = (".", "!", "?", "…", "。", "！", "？")
 MAX_WORDS = 40  # a transcript without punctuation is cut here, so that a quote stays a quote
-SUPPORT_SHARE = 0.6  # of a claim's content words that must have been said: two of three, but not one of two
 
-_NUMBERS = (
-    "zero",
-    "one",
-    "two",
-    "three",
-    "four",
-    "five",
-    "six",
-    "seven",
-    "eight",
-    "nine",
-    "ten",
-    "eleven",
-    "twelve",
-    "thirteen",
-    "fourteen",
-    "fifteen",
-    "sixteen",
-    "seventeen",
-    "eighteen",
-    "nineteen",
+_CLOSING: Final = "\"'”’»›)]」』"
+_ABBREVIATIONS: Final = frozenset(
+    {"mr.", "mrs.", "ms.", "dr.", "st.", "prof.", "z.b.", "bzw.", "nr.", "ca.", "sr.", "sra."}
 )
-_TENS = {"twenty": 20, "thirty": 30, "forty": 40, "fifty": 50, "sixty": 60, "seventy": 70, "eighty": 80, "ninety": 90}
-# The longest match of whole words: `twenty one` is 21, and neither 20 nor 1.
-_NUMBER = re.compile(
-    rf"(?<!\S)(?:(?P<digits>\d{{1,9}})|(?P<tens>{'|'.join(_TENS)})(?: (?P<ones>{'|'.join(_NUMBERS[1:10])}))?"
-    rf"|(?P<small>{'|'.join(_NUMBERS)}))(?!\S)"
-)
-_EMPTY_WORDS = frozenset(
-    {
-        "a",
-        "about",
-        "am",
-        "an",
-        "and",
-        "are",
-        "as",
-        "at",
-        "be",
-        "become",
-        "been",
-        "but",
-        "by",
-        "can",
-        "for",
-        "from",
-        "had",
-        "has",
-        "have",
-        "he",
-        "her",
-        "his",
-        "i",
-        "in",
-        "into",
-        "is",
-        "it",
-        "its",
-        "like",
-        "me",
-        "my",
-        "of",
-        "on",
-        "or",
-        "our",
-        "she",
-        "so",
-        "that",
-        "the",
-        "their",
-        "them",
-        "they",
-        "this",
-        "to",
-        "want",
-        "was",
-        "we",
-        "were",
-        "will",
-        "with",
-        "would",
-        "you",
-        "your",
-    }
-)
+_ORDINAL: Final = re.compile(r"\d{1,2}\.")  # "die 10. Klasse": German writes the full stop of an ordinal
+_JOINED: Final = re.compile(rf"[{UNSPACED}\u3001-\u303f\uff01-\uff60]")  # and the punctuation of these scripts
+_AFTER_END: Final = re.compile(r"(?<=[。！？])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,23 +36,45 @@ class Sentence:
         return {"sentence": self.number, "quote": self.text, "start": self.start, "end": self.end}
 
 
-def sentences(words: Sequence[Spoken]) -> list[Sentence]:
-    """Cut the words of a transcript into numbered sentences, each with its times."""
+def sentences(words: Sequence[Spoken], language: str = "") -> list[Sentence]:
+    """Cut the words of a transcript into numbered sentences, each with its times. `language`: its code, if known."""
     return [
-        Sentence(number, " ".join(word.text for word in group), group[0].start, group[-1].end)
-        for number, group in enumerate(_groups(words), start=1)
+        Sentence(number, _joined([word.text for word in group]), group[0].start, group[-1].end)
+        for number, group in enumerate(_groups(words, language), start=1)
     ]
 
 
-def _groups(words: Sequence[Spoken]) -> Iterator[list[Spoken]]:
+def sentences_of_text(text: str, language: str = "") -> list[Sentence]:
+    """The sentences of a transcript without times: all of them are 0."""
+    return sentences(
+        [Spoken(piece, 0.0, 0.0, 1.0) for word in text.split() for piece in _AFTER_END.split(word) if piece], language
+    )
+
+
+def _groups(words: Sequence[Spoken], language: str) -> Iterator[list[Spoken]]:
     group: list[Spoken] = []
     for word in words:
         group.append(word)
-        if word.text.endswith(SENTENCE_END) or len(group) >= MAX_WORDS:
+        if _ends(word.text, language) or len(group) >= MAX_WORDS:
             yield group
             group = []
     if group:
         yield group
+
+
+def _ends(word: str, language: str) -> bool:
+    if word.casefold() in _ABBREVIATIONS or (language == "de" and _ORDINAL.fullmatch(word)):
+        return False
+    return word.rstrip(_CLOSING).endswith(SENTENCE_END)
+
+
+def _joined(words: Sequence[str]) -> str:
+    """The words with blanks between them, unless their script has none."""
+    text = words[0] if words else ""
+    for before, word in pairwise(words):
+        joined = _JOINED.match(before[-1:]) and _JOINED.match(word[:1])
+        text += word if joined else f" {word}"
+    return text
 
 
 def numbered(found: Sequence[Sentence]) -> str:
@@ -137,34 +82,47 @@ def numbered(found: Sequence[Sentence]) -> str:
     return "\n".join(f"[{sentence.number}] {sentence.text}" for sentence in found)
 
 
-def says(text: str, claim: str) -> bool:
-    """Whether at least SUPPORT_SHARE of the content words of `claim` are in `text`, compared by their stems."""
-    stemmer = snowballstemmer.stemmer("english")  # a new one: it writes into itself, and a worker has many threads
-    said = set(stemmer.stemWords(_words(text)))
-    content = stemmer.stemWords([word for word in _words(claim) if word not in _EMPTY_WORDS])
-    return bool(content) and sum(word in said for word in content) / len(content) >= SUPPORT_SHARE
+class Introduction:
+    """What a speaker said, to look claims up in: sentence by sentence, since two together say what neither does."""
+
+    def __init__(self, found: Sequence[Sentence], language: str = "") -> None:
+        """`language`: the transcript's code, such as `en`; if it is empty, it is guessed from the words."""
+        code = language or languages.guessed(clauses.folded(" ".join(sentence.text for sentence in found)).split())
+        self._language = languages.language(code)
+        self._statements = list(_statements(found, self._language))
+
+    def saying(self, field: str, claim: str | int) -> list[int]:
+        """The numbers of the sentences in which the speaker says `claim`, an answer to `field` of the form."""
+        looked_up = Claim(field, claim, self._language)
+        return [number for numbers, statement in self._statements if statement.says(looked_up) for number in numbers]
 
 
-def says_name(text: str, name: str) -> bool:
-    """Whether every part of a name is in `text`."""
-    said = set(_words(text))
-    parts = _words(name)
-    return bool(parts) and all(part in said for part in parts)
+def _statements(found: Sequence[Sentence], language: languages.Language) -> Iterator[tuple[list[int], Statement]]:
+    """Each sentence with its number, and with the next one that corrects it: "I am twenty. Sorry, twenty one." """
+    numbers: list[int] = []
+    statement: Statement | None = None
+    for sentence in found:
+        corrected = statement and statement.corrected_by(sentence.text)
+        if corrected:
+            numbers, statement = [*numbers, sentence.number], corrected
+            continue
+        if statement:
+            yield numbers, statement
+        numbers, statement = [sentence.number], Statement(sentence.text, language)
+    if statement:
+        yield numbers, statement
 
 
-def says_number(text: str, number: int) -> bool:
-    """Whether a number is in `text`, in digits or in words."""
-    return any(_value(said) == number for said in _NUMBER.finditer(" ".join(_words(text))))
+def is_said(found: Sequence[Sentence], field: str, claim: str | int, language: str = "") -> bool:
+    """Whether the speaker says `claim`, an answer to `field` of the form, in one of the sentences."""
+    return bool(Introduction(found, language).saying(field, claim))
 
 
-def _value(said: re.Match[str]) -> int:
-    if digits := said["digits"]:
-        return int(digits)
-    if tens := said["tens"]:
-        return _TENS[tens] + _NUMBERS.index(said["ones"] or "zero")
-    return _NUMBERS.index(said["small"])
+def says(text: str, claim: str, language: str = "") -> bool:
+    """Whether one sentence of a transcript says `claim`, a remark about the speaker."""
+    return is_said(sentences_of_text(text, language), REMARK, claim, language)
 
 
-def _words(text: str) -> list[str]:
-    """The words of any script, normalised: `Zoë` has one spelling, composed or not."""
-    return re.findall(r"[^\W_](?:[^\W_]|')*", unicodedata.normalize("NFKC", text).casefold())
+def says_name(text: str, name: str, language: str = "") -> bool:
+    """Whether the speaker of a transcript introduces themselves by `name`."""
+    return is_said(sentences_of_text(text, language), NAME, name, language)

@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from threading import Event
-from typing import Any, Final
+from typing import Any
 
 from evaluations.models import Form, Transcript
-from evaluations.rating import evidence
+from evaluations.rating import evidence, speech
 from evaluations.stages import prompts
 from queueing.engines.base import Engines, Progress
 from queueing.models import Task
 
 MAX_TOKENS = 500  # of a filled form
-
-_CHECKS: Final[dict[str, Callable[[str, Any], bool]]] = {
-    "name": evidence.says_name,
-    "age": evidence.says_number,
-    "hobbies": evidence.says,
-    "career_goals": evidence.says,
-    "strengths": evidence.says,
-    "experience": evidence.says,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,18 +28,22 @@ class ExtractResult:
 @dataclass(frozen=True, slots=True)
 class ExtractWork:
     transcript: str
+    sentences: tuple[evidence.Sentence, ...]
+    language: str  # code
     tries: int  # failed ones so far
 
 
 class Extract:
     def prepare(self, task: Task) -> ExtractWork:
-        return ExtractWork(Transcript.objects.get(submission=task.submission_id).text, task.failures)
+        transcript = Transcript.objects.get(submission=task.submission_id)
+        said = evidence.sentences(speech.words_of(transcript.segments), transcript.language)
+        return ExtractWork(transcript.text, tuple(said), transcript.language, task.failures)
 
     def compute(self, work: ExtractWork, engines: Engines, progress: Progress, stop: Event) -> ExtractResult:
         prompt, options = prompts.form_prompt(work.transcript), prompts.options(MAX_TOKENS, work.tries)
         engine = engines.language["extract"]
         answer = engine.generate(prompt, prompts.FORM_SCHEMA, options, stop=stop)
-        fields, unsupported = supported(answer.value, work.transcript, trust=engine.simulated)
+        fields, unsupported = supported(answer.value, work.sentences, work.language, trust=engine.simulated)
         return ExtractResult(fields, engine.name, answer.model, engine.simulated, unsupported)
 
     def save(self, task: Task, result: ExtractResult) -> None:
@@ -64,11 +59,14 @@ class Extract:
         )
 
 
-def supported(answer: dict[str, Any], transcript: str, *, trust: bool) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """Split a model's answer into what the transcript supports and what it doesn't.
+def supported(
+    answer: dict[str, Any], said: Sequence[evidence.Sentence], language: str, *, trust: bool
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Split a model's answer into what the speaker says and what they don't.
 
     Returns the form's fields, empty where there is no supported answer, and `[{field, value}]` of the unsupported ones.
-    `trust` skips the check: a simulated engine quotes nothing, and its results are marked as simulated.
+    `language` is the transcript's code. `trust` skips the check: a simulated engine quotes nothing, and its results are
+    marked as simulated.
     """
     fields: dict[str, Any] = {
         "name": "",
@@ -79,9 +77,10 @@ def supported(answer: dict[str, Any], transcript: str, *, trust: bool) -> tuple[
         "experience": "",
     }
     unsupported: list[dict[str, Any]] = []
-    for name, is_said in _CHECKS.items():
+    introduction = evidence.Introduction(said, language)
+    for name in fields:
         for value in _values(answer[name]):
-            if not trust and not is_said(transcript, value):
+            if not trust and not introduction.saying(name, value):
                 unsupported.append({"field": name, "value": value})
             elif isinstance(fields[name], list):
                 fields[name].append(value)

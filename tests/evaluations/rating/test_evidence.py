@@ -5,7 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from evaluations.rating.evidence import numbered, says, says_name, says_number, sentences
+from evaluations.rating import languages
+from evaluations.rating.evidence import Introduction, numbered, says, says_name, sentences, sentences_of_text
 from evaluations.rating.speech import Spoken
 
 TEXT = "Hello, my name is Ada Lovelace. I am sixteen years old and I love drawing."
@@ -27,9 +28,28 @@ def test_a_quote_says_which_sentence_it_is_and_when_it_was_said() -> None:
     assert second.as_quote() == {"sentence": 2, "quote": "I draw!", "start": 3.0, "end": 4.5}
 
 
-@pytest.mark.parametrize("end", [".", "!", "?", "…"])
+@pytest.mark.parametrize("end", [".", "!", "?", "…", "。", "！", "？", '."', "!”"])
 def test_a_sentence_ends_at_its_mark(end: str) -> None:
     assert [each.text for each in sentences(spoken(f"One{end} Two, three"))] == [f"One{end}", "Two, three"]
+
+
+def test_an_abbreviation_ends_no_sentence() -> None:
+    assert len(sentences(spoken("I work for Dr. Brown and Mrs. Lee."))) == 1
+
+
+def test_a_german_ordinal_ends_no_sentence() -> None:
+    assert len(sentences(spoken("Ich gehe in die 10. Klasse."), "de")) == 1
+    assert len(sentences(spoken("I am 10. I draw."), "en")) == 2
+
+
+def test_words_of_a_script_without_blanks_are_joined_without_them() -> None:
+    found = sentences(spoken("私の 名前は 田中です 。 I like J-Pop と サッカー 。"))
+    assert [each.text for each in found] == ["私の名前は田中です。", "I like J-Pop とサッカー。"]
+
+
+def test_a_text_is_cut_like_words_with_times_even_without_blanks() -> None:
+    found = sentences_of_text("私の名前は田中です。趣味はサッカーです。", "ja")
+    assert [each.text for each in found] == ["私の名前は田中です。", "趣味はサッカーです。"]
 
 
 def test_speech_without_punctuation_is_cut_into_quotes_of_bounded_length() -> None:
@@ -58,54 +78,67 @@ def test_of_five_words_of_a_claim_three_must_have_been_said() -> None:
     assert not says("I like chess and the piano.", "I like the violin")
 
 
+def test_a_claim_is_not_put_together_from_two_sentences() -> None:
+    assert says("I helped in the library of a hospital.", "helped in a hospital library")
+    assert not says("I helped in a library. I was born in a hospital.", "helped in a hospital library birth")
+
+
+def test_a_remark_about_a_wish_is_supported_and_one_about_somebody_else_is_not() -> None:
+    assert says("I want to be a nurse.", "You want to be a nurse.")
+    assert not says("My brother plays football.", "You play football.")
+    assert not says("I don't play football.", "You play football.")
+    assert says("I don’t eat meat.", "You don't eat meat.")
+
+
+def test_an_introduction_names_the_sentences_that_say_something() -> None:
+    said = Introduction(sentences_of_text("I am Ada. I draw. I am 16. I draw horses."), "en")
+    assert said.saying("hobbies", "drawing") == [2, 4]
+    assert said.saying("name", "Ada") == [1]
+    assert said.saying("age", 16) == [3]
+    assert said.saying("age", 17) == []
+
+
+def test_a_sentence_that_corrects_the_one_before_withdraws_it() -> None:
+    said = Introduction(sentences_of_text("I am twenty. Sorry, twenty one. I draw."), "en")
+    assert said.saying("age", 20) == []
+    assert said.saying("age", 21) == [1, 2]
+    assert said.saying("hobbies", "draw") == [3]
+
+
+def test_an_apology_withdraws_nothing() -> None:
+    said = Introduction(sentences_of_text("I like chess. Sorry, I am so nervous. I am Ada, sorry, I am cold."), "en")
+    assert said.saying("hobbies", "chess") == [1]
+    assert said.saying("name", "Ada") == [3]
+
+
+def test_the_language_is_guessed_if_it_is_not_known() -> None:
+    said = Introduction(sentences_of_text("Ich bin Mia. Ich bin siebzehn Jahre alt. Ich spiele nicht gern Schach."))
+    assert (said.saying("name", "Mia"), said.saying("age", 17), said.saying("hobbies", "Schach")) == ([1], [2], [])
+
+
 def test_a_name_must_be_said_in_full() -> None:
     assert says_name(TEXT, "Ada Lovelace")
+    assert says_name(TEXT, "Ada")
     assert not says_name(TEXT, "Ada Byron")
+    assert not says_name(TEXT, "Lovelace Ada")
     assert not says_name(TEXT, "")
 
 
-@pytest.mark.parametrize("name", ["Zoë", "ZOE\u0308", "Łukasz", "李", "Müller-Öz", "Straße"])
+@pytest.mark.parametrize("name", ["Zoë", "ZOE\u0308", "Łukasz", "李", "Müller-Öz", "Straße", "O'Brien", "Mac Donald"])
 def test_a_name_is_found_in_any_script_however_it_is_typed(name: str) -> None:
-    assert says_name("Hi, we are Zoë, łukasz, 李, Strasse and MÜLLER-ÖZ.", name)
-    assert not says_name("Hi, we are Zo, ukasz, M and ller.", name)
+    said = ("Zoë", "łukasz", "李", "Strasse", "MÜLLER-ÖZ", "O’Brien", "MacDonald")
+    assert any(says_name(f"Hi, my name is {each}.", name, "en") for each in said)
+    assert not any(says_name(f"Hi, my name is {each}.", name, "en") for each in ("Zo", "ukasz", "M", "ller", "Mac"))
 
 
-@pytest.mark.parametrize(
-    ("text", "number"),
-    [
-        ("I am 16.", 16),
-        ("I am sixteen", 16),
-        ("twenty-one years", 21),
-        ("twenty one", 21),
-        ("I am forty", 40),
-        ("Twenty, oneself", 20),
-        ("zero", 0),
-        ("nineteen", 19),
-        ("NINETY nine", 99),
-        ("five or six", 5),
-        ("five or six", 6),
-        ("I'm １６", 16),
-    ],
-)
-def test_a_number_counts_in_digits_and_in_words(text: str, number: int) -> None:
-    assert says_number(text, number)
+def test_a_name_may_be_told_in_parts_or_twice() -> None:
+    assert says_name("My first name is Ada and my last name is Lovelace.", "Ada Lovelace")
+    assert says_name("My name is Bond, James Bond.", "James Bond")
 
 
-@pytest.mark.parametrize(
-    ("text", "number"),
-    [
-        ("I am 16.", 6),
-        ("room 161", 16),
-        ("sixteen", 17),
-        ("I often paint", 10),
-        ("seventeen", 7),
-        ("twenty one", 20),
-        ("twenty-five", 5),
-        ("9" * 5000, 9),
-    ],
-)
-def test_another_number_does_not_count(text: str, number: int) -> None:
-    assert not says_number(text, number)
+@pytest.mark.parametrize("text", ["I am quick.", "I am at Lovelace School.", "My brother says that this is Ada."])
+def test_a_word_that_is_no_introduction_is_no_name(text: str) -> None:
+    assert not any(says_name(text, name, "en") for name in ("quick", "Lovelace", "Ada"))
 
 
 def test_the_claims_of_several_students_are_checked_at_once_without_mixing_them_up() -> None:
@@ -114,7 +147,11 @@ def test_the_claims_of_several_students_are_checked_at_once_without_mixing_them_
     claims = ("organised celebrations", "relentless practice", "practising handball")
 
     def check(number: int) -> list[bool]:
-        return [says(texts[number % 2], claim) for claim in claims for _ in range(100)]
+        return [looked_up(texts[number % 2], claim) for claim in claims for _ in range(30)]
+
+    def looked_up(text: str, claim: str) -> bool:
+        languages.snowball.cache_clear()  # so that every word is stemmed again
+        return says(text, claim, "en")
 
     alone = [check(number) for number in range(2)]
     interval = sys.getswitchinterval()

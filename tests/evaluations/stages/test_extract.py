@@ -2,9 +2,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from evaluations.rating.evidence import sentences_of_text
 from evaluations.stages.extract import supported
 
-SAID = "Hi, I am Ada Lovelace, I am sixteen. I like drawing horses. I want to be an engineer."
+SAID = sentences_of_text("Hi, I am Ada Lovelace, I am sixteen. I like drawing horses. I want to be an engineer.")
 ANSWER: dict[str, Any] = {
     "name": "Ada Lovelace",
     "age": 16,
@@ -16,7 +17,7 @@ ANSWER: dict[str, Any] = {
 
 
 def test_what_the_transcript_does_not_say_is_left_out_and_kept_as_unsupported() -> None:
-    fields, unsupported = supported(ANSWER, SAID, trust=False)
+    fields, unsupported = supported(ANSWER, SAID, "en", trust=False)
     assert fields == {
         "name": "Ada Lovelace",
         "age": 16,
@@ -29,7 +30,7 @@ def test_what_the_transcript_does_not_say_is_left_out_and_kept_as_unsupported() 
 
 
 def test_an_invented_name_and_age_are_not_believed() -> None:
-    fields, unsupported = supported({**ANSWER, "name": "Maria Lopez", "age": 15}, SAID, trust=False)
+    fields, unsupported = supported({**ANSWER, "name": "Maria Lopez", "age": 15}, SAID, "en", trust=False)
     assert (fields["name"], fields["age"]) == ("", None)
     assert {"field": "age", "value": 15} in unsupported
 
@@ -43,6 +44,19 @@ def test_nothing_said_makes_an_empty_form() -> None:
         "strengths": [],
         "experience": None,
     }
-    fields, unsupported = supported(nothing, "Hello.", trust=False)
+    fields, unsupported = supported(nothing, sentences_of_text("Hello."), "en", trust=False)
     assert not any(fields.values())
     assert unsupported == []
+
+
+def test_a_simulated_engine_is_trusted_since_it_quotes_nothing() -> None:
+    fields, unsupported = supported({**ANSWER, "name": "Maria Lopez"}, SAID, "en", trust=True)
+    assert (fields["name"], fields["hobbies"], unsupported) == ("Maria Lopez", ["draw horses", "chess"], [])
+
+
+def test_what_somebody_else_does_is_not_the_students() -> None:
+    said = sentences_of_text("I am Ada. My brother is twenty four and works as a baker. I don't like chess.")
+    answer = {**ANSWER, "name": "Ada", "age": 24, "hobbies": ["chess"], "experience": "works as a baker"}
+    fields, unsupported = supported({**answer, "career_goals": None}, said, "en", trust=False)
+    assert [field for field, value in fields.items() if value] == ["name"]
+    assert [each["field"] for each in unsupported] == ["age", "hobbies", "experience"]

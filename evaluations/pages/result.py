@@ -81,7 +81,7 @@ def advice(evaluation: Evaluation, transcript: Transcript | None, form: Form | N
     """Feedback and suggestions in the language of the request: composed anew from the items. Others are as stored."""
     if evaluation.method != Evaluation.Method.ITEMS or transcript is None:
         return evaluation.feedback, evaluation.suggestions
-    said = evidence.sentences(speech.words_of(transcript.segments))
+    said = evidence.sentences(speech.words_of(transcript.segments), transcript.language)
     material = feedback.material(said, form.answers() if form else {})
     return " ".join(feedback.remarks(evaluation.scores, material)), feedback.advice(evaluation.scores, material)
 

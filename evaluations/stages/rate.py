@@ -94,7 +94,7 @@ class Rate:
         words = speech.words_of(transcript.segments)
         return RateWork(
             rubric=valid(rubric.spec()),
-            sentences=tuple(evidence.sentences(words)),
+            sentences=tuple(evidence.sentences(words, transcript.language)),
             words=tuple(words),
             answers=form.answers(),
             language=transcript.language,

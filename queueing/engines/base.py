@@ -22,7 +22,7 @@ once, up to `slots`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from threading import Event
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 
@@ -101,12 +101,19 @@ class Generation:
     """A language model's answer, parsed and valid against the schema it was given."""
 
     value: dict[str, Any]
-    model: str
+    model: str  # as its server names it
     prompt_tokens: int
     output_tokens: int
     seconds: float  # wall time of the call, the second request included
     asks: int  # 1, or 2 when the first answer was unusable
     finish: str = "stop"  # why the model ended, as its server puts it; never "length": a cut answer is not used
+    text: str = ""  # the answer as it came, before it was parsed
+    digest: str = ""  # of the model's file, where it is known
+    seed: int = 0
+    temperature: float = 0.0
+    # P(true) of each boolean of the value, 0..1, by its path ("items.2.answer"); empty unless they were asked for and
+    # the server reports the probabilities of its tokens.
+    probabilities: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +133,7 @@ class LanguageOptions:
     max_tokens: int = 700  # of the answer; a JSON answer cut at this length is never used, never repaired
     temperature: float = 0.0
     seed: int = 7
+    probabilities: bool = False  # ask for the probability of each boolean of a JSON answer
     deadline_seconds: float = 180.0  # total, from the call to the whole answer
     # Until the answer begins. A processor without a GPU reads a prompt of 4,000 tokens in 80 s, at 50 a second.
     first_token_seconds: float = 90.0

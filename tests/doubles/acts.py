@@ -24,7 +24,7 @@ class Dialect(Protocol):
 
     def schema(self, question: dict[str, Any]) -> dict[str, Any]: ...
 
-    def piece(self, text: str) -> bytes: ...
+    def piece(self, text: str, question: dict[str, Any]) -> bytes: ...
 
     def end(self, reason: str) -> bytes: ...
 
@@ -46,7 +46,7 @@ class Talk:
         await self.exchange.begin()
 
     async def say(self, text: str) -> None:
-        await self.exchange.send(self.dialect.piece(text))
+        await self.exchange.send(self.dialect.piece(text, self.question))
 
     async def finish(self, reason: str = "stop") -> None:
         await self.exchange.send(self.dialect.end(reason))
@@ -66,6 +66,15 @@ def saying(text: str, reason: str = "stop") -> Act:
         await talk.begin()
         await talk.say(text.replace("CODE", words.code_in(words.render(talk.question.get("messages", [])))))
         await talk.finish(reason)
+
+    return act
+
+
+def refusing(field: str) -> Act:
+    """As a server that is strict about what it is sent, and does not know this field."""
+
+    async def act(talk: Talk) -> None:
+        await (status(400, f"unknown field: {field}") if field in talk.question else right)(talk)
 
     return act
 
@@ -99,7 +108,7 @@ def drip(seconds: float = 0.05) -> Act:
 
     async def act(talk: Talk) -> None:
         await talk.begin()
-        for byte in talk.dialect.piece("x" * 10_000):
+        for byte in talk.dialect.piece("x" * 10_000, talk.question):
             await talk.exchange.send(bytes([byte]))
             await asyncio.sleep(seconds)
 

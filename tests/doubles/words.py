@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterator
 from typing import Any
 
 from queueing.engines.llm.simulated import example
 
+P_TRUE = {"true": 0.9, "false": 0.2}  # how sure it is of what it says
 KEPT = 4  # Ollama's num_keep: so many first tokens stay when a prompt is cut
 _TOKEN = re.compile(r"\w+|[^\w\s]")  # a token is a word or a sign
 _PIECE = re.compile(r"\s*(?:\w+|[^\w\s])|\s+$")
@@ -59,6 +61,28 @@ def code_in(prompt: str) -> str:
     """The code that it is told to copy; empty when there is none to be seen."""
     order = _CODE.search(prompt)
     return order[2] if order else ""
+
+
+def logprobs(text: str) -> list[dict[str, Any]]:
+    """The tokens of a piece of an answer with their probabilities, as every protocol reports them; see P_TRUE."""
+    reported = []
+    for piece in pieces(text):
+        top = _top(piece)
+        reported.append({**top[0], "top_logprobs": top})
+    return reported
+
+
+def _top(piece: str) -> list[dict[str, Any]]:
+    word = piece.strip()
+    if word not in P_TRUE:
+        return [_entry(piece, 1.0)]
+    true = P_TRUE[word]
+    found = {"true": true, "false": 1 - true}
+    return [_entry(piece.replace(word, each), found[each]) for each in sorted(found, key=lambda each: each != word)]
+
+
+def _entry(token: str, probability: float) -> dict[str, Any]:
+    return {"token": token, "logprob": math.log(probability), "bytes": list(token.encode())}
 
 
 def pieces(text: str) -> Iterator[str]:

@@ -1,17 +1,21 @@
 """Did the model see the beginning of its prompt?
 
 A server whose context is smaller than configured drops a prompt's beginning, the instructions and the rubric, and
-answers well-formed nonsense without an error. So the prompt begins with a random code that the answer must repeat. The
-field for it is free text: from an enum or a pattern the grammar would spell out the code whether it was seen or not.
+answers well-formed nonsense without an error. So the prompt begins with a code that the answer must repeat. The field
+for it is free text: from an enum or a pattern the grammar would spell out the code whether it was seen or not.
+
+The code is computed from the prompt, so that the same question is the same request byte for byte and gets the same
+answer. It needs no secret: it is there to be found missing, and another prompt, or another try, has another one.
 
 It costs some 30 tokens of prompt, 15 of answer, and the server's cache of an earlier prompt with the same beginning.
 """
 
 from __future__ import annotations
 
-import secrets
+import hashlib
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import Any
 
 from queueing.engines.base import JSONSchema, Prompt
@@ -22,15 +26,22 @@ _ALPHABET = "ACDEFHJKLMNPRTUVWXY34679"  # none that reads like another
 _LENGTH = 6
 
 
-def _new() -> str:
-    return "".join(secrets.choice(_ALPHABET) for _ in range(_LENGTH))
-
-
 @dataclass(frozen=True, slots=True)
 class Canary:
-    """One request's code. A new one for each: what a server caches of the last request can't answer this one."""
+    """The code of one try at a question."""
 
-    code: str = field(default_factory=_new)
+    prompt: Prompt  # of the first try
+    attempt: int = 1
+
+    @property
+    def code(self) -> str:
+        """Another one for each try: what a server caches of the last one can't answer this one."""
+        content = json.dumps([self.prompt.system, self.prompt.user, self.attempt])
+        digest = hashlib.sha256(content.encode()).digest()
+        return "".join(_ALPHABET[byte % len(_ALPHABET)] for byte in digest[:_LENGTH])
+
+    def next(self) -> Canary:
+        return replace(self, attempt=self.attempt + 1)
 
     def ahead_of(self, prompt: Prompt) -> Prompt:
         """The prompt with the code at its head, whichever message that is."""

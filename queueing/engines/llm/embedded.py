@@ -35,7 +35,7 @@ class EmbeddedLlama(OwnProcess):
 
     def __init__(self, model: str, *, slots: int, context_tokens: int, threads: int = 0) -> None:
         self.model = model
-        self.slots = slots
+        self.slots = slots  # calls that it takes at once; it answers one after the other
         self.context_tokens = context_tokens  # of each slot: prompt and answer together
         # With as many threads as processors, llama.cpp waits for its slowest as soon as anything else runs.
         self.threads = threads or max(1, processors() - 1)
@@ -58,6 +58,8 @@ class EmbeddedLlama(OwnProcess):
             context_tokens=self.context_tokens,
             key=key,
             cuts_prompts=False,  # its context is what we gave it; it counts exactly, and refuses what is too long
+            llama_cpp=True,
+            digest=models.digest(self.model),
         )
 
     def unload(self) -> None:
@@ -96,7 +98,6 @@ class EmbeddedLlama(OwnProcess):
             "name": self.model,
             "key": key,
             "threads": self.threads,
-            "slots": self.slots,
             "context_tokens": self.context_tokens,
         }
 

@@ -18,15 +18,17 @@ class LlamaServer:
     reach loopback ports too.
     """
 
-    def __init__(self, *, path: str, name: str, key: str, threads: int, slots: int, context_tokens: int) -> None:
+    def __init__(self, *, path: str, name: str, key: str, threads: int, context_tokens: int) -> None:
         params = xllamacpp.CommonParams()
         params.model.path = path
         params.model_alias = {name}
         params.api_keys = [key]
         params.hostnames = ["127.0.0.1"]
         params.port = 0
-        params.n_parallel = slots
-        params.n_ctx = context_tokens * slots  # llama.cpp shares it out among the slots
+        # One answer at a time; more calls wait in its queue. Two in one batch change each other's numbers: with 4-bit
+        # weights, how a row of a matrix is multiplied depends on how many rows there are.
+        params.n_parallel = 1
+        params.n_ctx = context_tokens
         params.cpuparams.n_threads = threads
         params.cpuparams_batch.n_threads = threads
         params.cache_ram_mib = 0  # else it keeps up to 8 GB of old prompts

@@ -39,6 +39,11 @@ def refusal(status: int, text: str, *, missing: str) -> StageError:
     return complaint(message, where=f"HTTP {status}")
 
 
+def is_about_probabilities(status: int, text: str) -> bool:
+    """Whether a request was refused because it asked for the probabilities of tokens."""
+    return status in (400, 422) and "logprobs" in text
+
+
 def complaint(text: str, *, where: str) -> StageError:
     """The error for a server's error text, sent with a status of 400 or 500, or in the middle of an answer."""
     message = f"The language model server reports an error ({where}): {text}"

@@ -38,6 +38,11 @@ def find(name: str) -> Path:
     return path
 
 
+def digest(name: str) -> str:
+    """The pinned sha256 of a model that is known by name; empty for a file of the operator's."""
+    return next(iter(PACKAGED[name].sha256.values())) if name in PACKAGED else ""
+
+
 def _in_package(name: str, packaged: Packaged) -> Path:
     ((file, digest),) = packaged.sha256.items()
     path = weights.locate(name, packaged, file)

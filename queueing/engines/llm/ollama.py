@@ -10,7 +10,7 @@ from time import monotonic, sleep
 from typing import Any, ClassVar
 
 from queueing.engines.base import ON_GPU_SHARE, Resident
-from queueing.engines.llm import faults, sizes, transport
+from queueing.engines.llm import booleans, faults, sizes, transport
 from queueing.engines.llm.faults import unavailable
 from queueing.engines.llm.request import ModelRequest
 from queueing.engines.llm.served import Piece, ServedModel
@@ -158,6 +158,7 @@ class Ollama(ServedModel):
             await asyncio.wrap_future(self._loading())
             listed = await self._listed()
         self._must_be_as_before(listed)
+        self._digest = next((str(entry["digest"]) for entry in listed if entry.get("digest")), "")
 
     def _must_be_as_before(self, listed: list[dict[str, Any]]) -> None:
         """A model that was on the GPU and isn't any more answers at a tenth of the speed."""
@@ -205,6 +206,7 @@ class Ollama(ServedModel):
             # Say so when the prompt or the answer doesn't fit, instead of dropping its beginning.
             "truncate": False,
             "shift": False,
+            **({"logprobs": True, "top_logprobs": booleans.TOP} if request.wants_probabilities else {}),
             "options": {
                 **self._runner_options(),
                 "num_predict": request.options.max_tokens,
@@ -222,6 +224,8 @@ class Ollama(ServedModel):
             finish=(event.get("done_reason") or "stop") if event.get("done") else None,
             prompt_tokens=event.get("prompt_eval_count", 0),
             output_tokens=event.get("eval_count", 0),
+            model=event.get("model") or "",
+            tokens=booleans.reported(event.get("logprobs")),
         )
 
     def _missing(self) -> str:

@@ -8,13 +8,14 @@ from typing import Any, ClassVar
 import httpx
 
 from queueing.engines.base import Prompt, Resident
-from queueing.engines.llm import faults, transport
+from queueing.engines.llm import booleans, faults, transport
 from queueing.engines.llm.request import ModelRequest
 from queueing.engines.llm.served import Piece, ServedModel
 from queueing.exceptions import Infrastructure, StageError
 
 LOAD_SECONDS = 300.0  # timeout for a server that reports "still loading"
 POLL_SECONDS = 0.2
+LLAMA_CPP_PROP = "default_generation_settings"  # on the page /props of llama.cpp, and of no other server known to us
 
 
 class OpenAICompatible(ServedModel):
@@ -26,8 +27,18 @@ class OpenAICompatible(ServedModel):
     name: ClassVar[str] = "openai-compatible"
 
     def __init__(
-        self, url: str, model: str, *, slots: int, context_tokens: int, key: str = "", cuts_prompts: bool = True
+        self,
+        url: str,
+        model: str,
+        *,
+        slots: int,
+        context_tokens: int,
+        key: str = "",
+        cuts_prompts: bool = True,
+        llama_cpp: bool = False,
+        digest: str = "",
     ) -> None:
+        """`llama_cpp`: it is known to be that; else `load` finds out. `digest`: of the model's file, if it is known."""
         super().__init__(
             url.rstrip("/").removesuffix("/v1"),  # people write the address with and without the version
             model,
@@ -37,6 +48,8 @@ class OpenAICompatible(ServedModel):
             cuts_prompts=cuts_prompts,
         )
         self.wanted_slots = slots
+        self._llama_cpp = llama_cpp
+        self._digest = digest
 
     def needs(self) -> int:
         return 0
@@ -47,7 +60,9 @@ class OpenAICompatible(ServedModel):
         if self.model not in served:
             known = ", ".join(sorted(served)) or "none"
             raise Infrastructure(f"{self._missing()} It serves: {known}.", code="model_missing")
-        self.slots = min(self.wanted_slots, self._slots_served() or self.wanted_slots)
+        props = self._props()
+        self._llama_cpp = LLAMA_CPP_PROP in props
+        self.slots = min(self.wanted_slots, _slots(props) or self.wanted_slots)
 
     def unload(self) -> None:
         """Nothing to do: the server decides what stays in its memory."""
@@ -69,14 +84,12 @@ class OpenAICompatible(ServedModel):
         models = [model for model in listed if isinstance(model, dict)] if isinstance(listed, list) else []
         return {str(name) for model in models for name in (model.get("id"), *(model.get("aliases") or ())) if name}
 
-    def _slots_served(self) -> int | None:
-        """How many answers the server gives at once, if it reports that: llama.cpp does. More calls would wait there,
-        claimed and doing nothing."""
+    def _props(self) -> dict[str, Any]:
+        """What llama.cpp reports about itself; nothing where the server has no such page."""
         try:
-            total = self._call("GET", "/props").get("total_slots")
+            return self._call("GET", "/props")
         except StageError:
-            return None  # it has no such page
-        return total if isinstance(total, int) and total > 0 else None
+            return {}
 
     async def _count(self, http: httpx.AsyncClient, prompt: Prompt) -> int | None:
         # llama.cpp takes `content` and gives `tokens`, vLLM takes `messages` and gives `count`; each skips the rest.
@@ -104,6 +117,9 @@ class OpenAICompatible(ServedModel):
             "seed": request.options.seed,
             "stream": True,
             "stream_options": {"include_usage": True},
+            # An answer to a prompt whose beginning is still in its cache differs from the same answer without.
+            **({"cache_prompt": False} if self._llama_cpp else {}),
+            **({"logprobs": True, "top_logprobs": booleans.TOP} if request.wants_probabilities else {}),
         }
 
     def _read(self, line: bytes) -> Piece | None:
@@ -128,4 +144,13 @@ def _piece(event: dict[str, Any]) -> Piece:
         finish=choice.get("finish_reason"),
         prompt_tokens=usage.get("prompt_tokens", 0),
         output_tokens=usage.get("completion_tokens", 0),
+        model=event.get("model") or "",
+        tokens=booleans.reported((choice.get("logprobs") or {}).get("content")),
     )
+
+
+def _slots(props: dict[str, Any]) -> int | None:
+    """How many answers the server gives at once, if it reports that. More calls would wait there, claimed and doing
+    nothing."""
+    total = props.get("total_slots")
+    return total if isinstance(total, int) and total > 0 else None

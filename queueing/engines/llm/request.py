@@ -8,6 +8,7 @@ from typing import Any
 from queueing.engines.base import JSONSchema, LanguageOptions, Prompt
 from queueing.engines.llm import answers
 from queueing.engines.llm.answers import CutAnswerError, CutPromptError, InvalidAnswerError, UnusableAnswerError
+from queueing.engines.llm.booleans import Token
 from queueing.engines.llm.canary import FIELD, TOKENS, Canary
 
 SEEN_SHARE = 0.9  # of the fewest tokens that the prompt can have
@@ -21,6 +22,8 @@ class Reply:
     finish: str
     prompt_tokens: int  # 0 where the server doesn't report it
     output_tokens: int
+    model: str = ""  # as the server names it; empty where it doesn't
+    tokens: tuple[Token, ...] = ()  # with their probabilities, where they were asked for and are reported
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +33,13 @@ class ModelRequest:
     prompt: Prompt
     options: LanguageOptions
     schema: JSONSchema | None = None
+
+    @property
+    def wants_probabilities(self) -> bool:
+        return self.options.probabilities and self.schema is not None
+
+    def without_probabilities(self) -> ModelRequest:
+        return replace(self, options=replace(self.options, probabilities=False))
 
     def must_be_seen_whole(self, reply: Reply) -> None:
         """Where the server counts its prompt's tokens, there must be as many as there are at the very least.
@@ -83,7 +93,7 @@ class Question:
         sent = self.request()
         used = (reply.prompt_tokens or answers.most_tokens(sent.prompt)) + sent.options.max_tokens
         spare = context_tokens - used
-        fresh = replace(self, canary=self.canary and Canary())
+        fresh = replace(self, canary=self.canary and self.canary.next())
         match fault:
             case CutAnswerError():
                 more = min(spare, self.options.max_tokens)

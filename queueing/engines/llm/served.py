@@ -13,8 +13,9 @@ from typing import Any, ClassVar, TypeVar
 import httpx
 
 from queueing.engines.base import Generation, JSONSchema, LanguageOptions, Prompt, WrittenText
-from queueing.engines.llm import answers, faults, transport
+from queueing.engines.llm import answers, booleans, faults, transport
 from queueing.engines.llm.answers import UnusableAnswerError
+from queueing.engines.llm.booleans import Token
 from queueing.engines.llm.canary import Canary
 from queueing.engines.llm.pace import AnswerPace
 from queueing.engines.llm.request import ModelRequest, Question, Reply
@@ -32,6 +33,8 @@ class Piece:
     finish: str | None = None  # "stop", "length", … on the line that ends the answer
     prompt_tokens: int = 0
     output_tokens: int = 0
+    model: str = ""  # as the server names it
+    tokens: tuple[Token, ...] = ()
 
     def then(self, piece: Piece) -> Piece:
         """Both pieces' facts about the answer's end."""
@@ -40,7 +43,12 @@ class Piece:
             piece.finish or self.finish,
             piece.prompt_tokens or self.prompt_tokens,
             piece.output_tokens or self.output_tokens,
+            piece.model or self.model,
         )
+
+
+class _ProbabilitiesRefusedError(Exception):
+    """The server takes no request for the probabilities of tokens."""
 
 
 def _ignore(_piece: str) -> None:
@@ -63,6 +71,7 @@ class ServedModel(ABC):
         self.context_tokens = context_tokens  # of each slot: prompt and answer together
         self._key = key
         self._cuts_prompts = cuts_prompts  # it may drop what doesn't fit without an error
+        self._digest = ""  # of the model's file, where the server tells it
 
     @property
     def server(self) -> str:
@@ -76,16 +85,22 @@ class ServedModel(ABC):
 
     def generate(self, prompt: Prompt, schema: JSONSchema, options: LanguageOptions, *, stop: Event) -> Generation:
         began = monotonic()
-        question = Question(prompt, schema, options, Canary() if self._cuts_prompts else None)
+        question = Question(prompt, schema, options, Canary(prompt) if self._cuts_prompts else None)
         value, replies = self._run(lambda http: self._generate(http, question), options, stop)
+        last = replies[-1]
         return Generation(
             value=value,
-            model=self.model,
+            model=last.model or self.model,
             prompt_tokens=sum(reply.prompt_tokens for reply in replies),
             output_tokens=sum(reply.output_tokens for reply in replies),
             seconds=monotonic() - began,
             asks=len(replies),
-            finish=replies[-1].finish,
+            finish=last.finish,
+            text=last.text,
+            digest=self._digest,
+            seed=options.seed,
+            temperature=options.temperature,
+            probabilities=booleans.probabilities(last.text, last.tokens),
         )
 
     def write(
@@ -94,7 +109,12 @@ class ServedModel(ABC):
         began = monotonic()
         reply = self._run(lambda http: self._write(http, ModelRequest(prompt, options), on_text), options, stop)
         return WrittenText(
-            reply.text, self.model, reply.finish, reply.prompt_tokens, reply.output_tokens, monotonic() - began
+            reply.text,
+            reply.model or self.model,
+            reply.finish,
+            reply.prompt_tokens,
+            reply.output_tokens,
+            monotonic() - began,
         )
 
     def _run(
@@ -153,22 +173,33 @@ class ServedModel(ABC):
     async def _answer(
         self, http: httpx.AsyncClient, request: ModelRequest, on_text: Callable[[str], None] = _ignore
     ) -> Reply:
+        try:
+            return await self._streamed(http, request, on_text)
+        except _ProbabilitiesRefusedError:
+            return await self._streamed(http, request.without_probabilities(), on_text)
+
+    async def _streamed(self, http: httpx.AsyncClient, request: ModelRequest, on_text: Callable[[str], None]) -> Reply:
         path, body = self._encode(request)
         answer = answers.GrowingAnswer(request.options)
         last = Piece()
+        tokens: list[Token] = []
         async with AnswerPace(request.options).kept() as pace, http.stream("POST", path, json=body) as response:
             if response.status_code != 200:
-                raise faults.refusal(response.status_code, await transport.body(response), missing=self._missing())
+                text = await transport.body(response)
+                if request.wants_probabilities and faults.is_about_probabilities(response.status_code, text):
+                    raise _ProbabilitiesRefusedError
+                raise faults.refusal(response.status_code, text, missing=self._missing())
             async for line in transport.lines(response):
                 if piece := self._read(line):
                     pace.came(piece.text)
                     answer.add(piece.text)
+                    tokens += piece.tokens
                     last = last.then(piece)
                     if piece.text:
                         on_text(piece.text)
         if not last.finish:
             raise faults.unavailable(f"The language model server at {self.url} ended its stream in mid-answer.")
-        return Reply(answer.text, last.finish, last.prompt_tokens, last.output_tokens)
+        return Reply(answer.text, last.finish, last.prompt_tokens, last.output_tokens, last.model, tuple(tokens))
 
     async def _make_ready(self) -> None:  # noqa: B027 - most servers are ready, or report that they aren't
         """What must hold before a request is sent."""

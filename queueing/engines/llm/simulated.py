@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import random
 from collections.abc import Callable, Iterable
 from threading import Event, Lock
@@ -10,7 +11,7 @@ from time import monotonic
 from typing import Any, ClassVar
 
 from queueing.engines.base import Generation, JSONSchema, LanguageOptions, OwnProcess, Prompt, Resident, WrittenText
-from queueing.engines.llm import answers
+from queueing.engines.llm import answers, booleans
 from queueing.exceptions import Infrastructure, Interrupted, Permanent, StageError, Transient
 
 
@@ -58,7 +59,19 @@ class SimulatedLanguage(OwnProcess):
         began = monotonic()
         self._work(prompt, options, stop)
         value = example(schema, f"{prompt.system}\n{prompt.user}\n{options.seed}")
-        return Generation(value, self.model, answers.most_tokens(prompt), len(str(value)) // 4, monotonic() - began, 1)
+        text = json.dumps(value, ensure_ascii=False)
+        return Generation(
+            value,
+            self.model,
+            answers.most_tokens(prompt),
+            len(text) // 4,
+            monotonic() - began,
+            1,
+            text=text,
+            seed=options.seed,
+            temperature=options.temperature,
+            probabilities=_sureness(text) if options.probabilities else {},
+        )
 
     def write(
         self, prompt: Prompt, options: LanguageOptions, *, on_text: Callable[[str], None], stop: Event
@@ -90,6 +103,16 @@ class SimulatedLanguage(OwnProcess):
             raise Infrastructure(f"The language model {self.model} is not loaded.", code="not_loaded")
         if answers.most_tokens(prompt) + options.max_tokens > self.context_tokens:
             raise Permanent("Simulated: the prompt is too long.", code="too_long_for_model")
+
+
+def _sureness(text: str) -> dict[str, float]:
+    """P(true) of each boolean of an answer: on the side of what it says, and mostly far from the middle."""
+    chance = random.Random(text)  # noqa: S311 - a repeatable choice
+    found = {}
+    for place in booleans.places(text):
+        sure = 1 - 0.5 * chance.random() ** 3
+        found[place.path] = sure if place.value else 1 - sure
+    return found
 
 
 def example(schema: JSONSchema, seed: str) -> dict[str, Any]:

@@ -41,6 +41,7 @@ class FakeOllama:
         self.version = "0.18.0"
         self.cuts_silently = False  # it doesn't know `truncate: false`, like those before 0.12.6
         self.real_context: int | None = None  # the tokens it really has room for, whatever it was asked for
+        self.knows_logprobs = True  # as those from 0.12.11 on do
         self.prompt_counted = True  # whether it tells prompt_eval_count
         self.token_seconds = 0.0
         self.hangs = False  # accepts every request, answers none
@@ -199,8 +200,10 @@ class Speaker:
         schema: dict[str, Any] = question["format"]
         return schema
 
-    def piece(self, text: str) -> bytes:
-        return _as_line(self.line(self.runner.model, text))
+    def piece(self, text: str, question: dict[str, Any]) -> bytes:
+        known = question.get("logprobs") and self.fake.knows_logprobs
+        logprobs: dict[str, Any] = {"logprobs": words.logprobs(text)} if known else {}
+        return _as_line(self.line(self.runner.model, text, **logprobs))
 
     def end(self, reason: str) -> bytes:
         return _as_line(self._last(reason, ""))

@@ -29,6 +29,8 @@ class FakeOpenAI:
     tokenizer: bool = True
     loading: int = 0  # how many times /health answers 503
     total_slots: object = None  # what /props reports; None: there is no such page
+    llama_cpp: bool = True  # /props has what llama.cpp's has
+    knows_logprobs: bool = True
     prompt_tokens: int | None = None  # what it reports as read; None: what it was sent
 
     def __post_init__(self) -> None:
@@ -47,7 +49,8 @@ class FakeOpenAI:
             case "/v1/models":
                 await exchange.reply(200, {"data": [{"id": self.model, "aliases": ["small"]}]})
             case "/props":
-                await exchange.reply(200 if self.total_slots else 404, {"total_slots": self.total_slots})
+                told: dict[str, Any] = {"default_generation_settings": {}} if self.llama_cpp else {}
+                await exchange.reply(200 if self.total_slots else 404, {"total_slots": self.total_slots, **told})
             case "/tokenize":
                 tokens = re.findall(r"\w+|\W", exchange.json()["content"])
                 await exchange.reply(200 if self.tokenizer else 404, {"tokens": list(range(len(tokens)))})
@@ -73,8 +76,11 @@ class FakeOpenAI:
         schema: dict[str, Any] = question["response_format"]["json_schema"]["schema"]
         return schema
 
-    def piece(self, text: str) -> bytes:
-        return self._event({"choices": [{"delta": {"content": text}, "finish_reason": None}]})
+    def piece(self, text: str, question: dict[str, Any]) -> bytes:
+        known = question.get("logprobs") and self.knows_logprobs
+        logprobs = {"logprobs": {"content": words.logprobs(text)}} if known else {}
+        said = {"delta": {"content": text}, "finish_reason": None, **logprobs}
+        return self._event({"model": self.model, "choices": [said]})
 
     def end(self, reason: str) -> bytes:
         last = self._event({"choices": [{"delta": {}, "finish_reason": reason}]})

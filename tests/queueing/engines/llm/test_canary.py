@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from threading import Event
 from typing import Any
@@ -52,7 +53,7 @@ def code_of(url: str, prompt: Prompt = LONG) -> str:
 
 def whole(prompt: Prompt) -> int:
     """The fake's tokens of what it is sent."""
-    sent = Canary().ahead_of(prompt)
+    sent = Canary(prompt).ahead_of(prompt)
     return words.count(words.render([{"role": role, "content": getattr(sent, role)} for role in ("system", "user")]))
 
 
@@ -134,28 +135,46 @@ def test_an_answer_without_the_field_is_thrown_away() -> None:
 
 @pytest.mark.parametrize("echo", ["{}", "Code: {}", '"{}".'])
 def test_a_code_with_something_around_it_was_seen(echo: str) -> None:
-    canary = Canary()
+    canary = Canary(LONG)
     assert canary.echoed_by(echo.format(canary.code.lower()))
-    assert not canary.echoed_by(echo.format(Canary().code))
+    assert not canary.echoed_by(echo.format(canary.next().code))
 
 
 def test_the_field_is_free_text_that_no_grammar_can_fill_in() -> None:
     """F52: with an enum, a constant or a pattern the model needn't have seen anything."""
-    schema = Canary().asked_for_in(SCHEMA)
+    schema = Canary(LONG).asked_for_in(SCHEMA)
     assert schema["properties"][FIELD].keys() == {"type", "maxLength"}
     assert next(iter(schema["properties"])) == schema["required"][0] == FIELD
     assert FIELD not in SCHEMA["properties"]
 
 
 def test_the_code_is_at_the_head_of_whatever_comes_first() -> None:
-    canary = Canary()
+    canary = Canary(LONG)
     with_system, without = canary.ahead_of(Prompt("Be brief.", "Hi.")), canary.ahead_of(Prompt("", "Hi."))
     assert canary.code in with_system.system
     assert with_system.system.endswith("Be brief.")
     assert with_system.user == "Hi."
     assert canary.code in without.user
     assert without.system == ""
-    assert len({Canary().code for _ in range(200)}) == 200
+
+
+def test_the_code_is_computed_from_the_prompt_and_the_number_of_the_try() -> None:
+    """The same question is the same request, byte for byte, in every process."""
+    assert Canary(Prompt("Be brief.", "Hi.")).code == "4JKLC3"
+    prompts = [Prompt("Be", "brief"), Prompt("Be brief", ""), Prompt("", "Be brief"), Prompt("Beb", "rief")]
+    tries = [canary for prompt in prompts for canary in (Canary(prompt), Canary(prompt).next(), Canary(prompt, 3))]
+    assert len({canary.code for canary in tries}) == len(tries)
+    assert Canary(LONG).next().next() == Canary(LONG, 3)
+    assert Canary(Prompt("", "half a pair \ud800")).code
+
+
+def test_the_same_question_is_the_same_request_byte_for_byte() -> None:
+    bad = saying(f'{{"{FIELD}": "", "name": "Ann"}}')
+    with ollama.serving(FakeOllama(script=[bad, acts.right, bad, acts.right])) as fake:
+        assert ask(fake.url) == ask(fake.url)
+        first, again, second, second_again = (json.dumps(question) for question in fake.questions)
+    assert (first, again) == (second, second_again)
+    assert first != again
 
 
 @given(st.text(max_size=300), st.text(max_size=300))

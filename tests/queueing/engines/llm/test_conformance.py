@@ -41,6 +41,23 @@ SCHEMA: dict[str, Any] = {
 }
 
 
+ITEM: dict[str, Any] = {
+    "type": "object",
+    "properties": {"why": {"type": "string", "maxLength": 60}, "answer": {"type": "boolean"}},
+    "required": ["why", "answer"],
+    "additionalProperties": False,
+}
+JUDGED: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "items": {"type": "object", "properties": {"name": ITEM, "future": ITEM}, "required": ["name", "future"]},
+        "again": {"type": "array", "items": {"type": "boolean"}, "minItems": 2, "maxItems": 2},
+    },
+    "required": ["items", "again"],
+    "additionalProperties": False,
+}
+
+
 @pytest.fixture(params=["simulated", "openai-compatible", "ollama", pytest.param("embedded", marks=pytest.mark.slow)])
 def engine(request: pytest.FixtureRequest) -> Iterator[LanguageEngine]:
     match request.param:
@@ -100,6 +117,24 @@ def test_an_answer_is_valid_and_says_what_it_took(loaded: LanguageEngine) -> Non
     assert generation.prompt_tokens > 0
     assert generation.output_tokens > 0
     assert generation.seconds > 0
+
+
+def test_the_probability_of_each_boolean_is_on_the_side_of_what_was_said(loaded: LanguageEngine) -> None:
+    options = replace(OPTIONS, probabilities=True)
+    generation = loaded.generate(PROMPT, JUDGED, options, stop=Event())
+    said = {f"items.{name}.answer": item["answer"] for name, item in generation.value["items"].items()}
+    said |= {f"again.{number}": answer for number, answer in enumerate(generation.value["again"])}
+    assert len(said) == 4
+    assert {path: chance > 0.5 for path, chance in generation.probabilities.items()} == said
+    assert all(0 < chance < 1 for chance in generation.probabilities.values())
+    assert loaded.generate(PROMPT, JUDGED, OPTIONS, stop=Event()).probabilities == {}
+
+
+def test_an_answer_carries_what_makes_it_again(loaded: LanguageEngine) -> None:
+    generation = loaded.generate(PROMPT, SCHEMA, replace(OPTIONS, seed=3, temperature=0.0), stop=Event())
+    assert (generation.seed, generation.temperature) == (3, 0.0)
+    written = json.loads(generation.text)
+    assert {key: written[key] for key in generation.value} == generation.value
 
 
 def test_as_many_calls_as_slots_run_at_once(loaded: LanguageEngine) -> None:

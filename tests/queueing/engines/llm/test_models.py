@@ -27,6 +27,11 @@ def test_a_file_of_the_operators_is_taken_by_its_path(tmp_path: Path, monkeypatc
     assert models.find("own.gguf") == tmp_path / "own.gguf"
 
 
+def test_the_digest_of_a_packaged_model_is_the_pinned_one_and_of_another_file_unknown() -> None:
+    assert len(models.digest("smollm2")) == 64
+    assert models.digest("/srv/own.gguf") == ""
+
+
 def test_a_missing_file_is_named_with_the_models_that_are_known(tmp_path: Path) -> None:
     with pytest.raises(Infrastructure, match=r"no-such\.gguf.*smollm2") as caught:
         models.find(str(tmp_path / "no-such.gguf"))

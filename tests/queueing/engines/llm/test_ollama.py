@@ -56,6 +56,13 @@ def test_the_request_carries_everything_in_options_and_pins_the_model(server: Fa
     assert (question["truncate"], question["shift"]) == (False, False)
 
 
+def test_the_digest_of_the_loaded_model_comes_with_the_answer(server: FakeOllama) -> None:
+    generation = engine(server).generate(PROMPT, SCHEMA, OPTIONS, stop=Event())
+    listed = httpx.get(f"{server.url}/api/tags", trust_env=False).json()["models"]
+    assert generation.digest == listed[0]["digest"] != ""
+    assert generation.model == "tiny:latest"
+
+
 def test_free_text_is_asked_for_without_a_form(server: FakeOllama) -> None:
     engine(server).write(PROMPT, replace(OPTIONS, max_tokens=50), on_text=print, stop=Event())
     question = server.questions[0]

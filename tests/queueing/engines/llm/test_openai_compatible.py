@@ -41,6 +41,24 @@ def test_the_request_carries_schema_limits_and_seed(server: FakeOpenAI) -> None:
     assert system["content"].endswith("Be brief.")
 
 
+@pytest.mark.parametrize("llama_cpp", [True, False])
+def test_llama_cpp_is_told_to_keep_no_prompt_and_no_other_server_is(server: FakeOpenAI, llama_cpp: bool) -> None:
+    """Its answers differ with what its cache holds; others may refuse a field that they don't know."""
+    server.total_slots, server.llama_cpp = 2, llama_cpp
+    model = engine(server)
+    model.load()
+    model.generate(Prompt("", "Hello."), SCHEMA, LanguageOptions(), stop=Event())
+    assert server.questions[0].get("cache_prompt") == (False if llama_cpp else None)
+    assert "logprobs" not in server.questions[0]
+
+
+def test_a_server_without_props_is_not_taken_for_llama_cpp(server: FakeOpenAI) -> None:
+    model = engine(server)
+    model.load()
+    model.generate(Prompt("", "Hello."), SCHEMA, LanguageOptions(), stop=Event())
+    assert "cache_prompt" not in server.questions[0]
+
+
 def test_free_text_is_asked_for_without_a_schema(server: FakeOpenAI) -> None:
     engine(server).write(Prompt("", "Hello."), LanguageOptions(max_tokens=50), on_text=print, stop=Event())
     question = server.questions[0]

@@ -31,7 +31,8 @@ SCHEMA: dict[str, Any] = {
     "required": ["name", "level", "score", "evidence"],
     "additionalProperties": False,
 }
-QUESTION = Question(Prompt("You rate.", "I am Ann."), SCHEMA, LanguageOptions(max_tokens=200), Canary())
+PROMPT = Prompt("You rate.", "I am Ann.")
+QUESTION = Question(PROMPT, SCHEMA, LanguageOptions(max_tokens=200), Canary(PROMPT))
 
 
 def good(seed: object = 1) -> dict[str, Any]:
@@ -131,6 +132,7 @@ def test_each_request_has_a_code_of_its_own_and_none_is_given_away() -> None:
     for fault in (CutAnswerError("cut"), InvalidAnswerError("bad"), CutPromptError("no code")):
         fresh = again(fault)
         assert fresh is not None
-        assert fresh.canary != QUESTION.canary
         assert QUESTION.canary is not None
+        assert fresh.canary == QUESTION.canary.next()
+        assert fresh == again(fault)
         assert QUESTION.canary.code not in fresh.request().prompt.system + fresh.request().prompt.user

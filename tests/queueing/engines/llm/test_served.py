@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -44,6 +45,15 @@ OPTIONS = LanguageOptions(max_tokens=100, deadline_seconds=20)
 GOOD = '{"prompt_code": "CODE", "name": "Ann"}'
 
 
+JUDGED = {
+    "type": "object",
+    "properties": {"likes": {"type": "object", "properties": {"art": {"type": "boolean"}, "law": {"type": "boolean"}}}},
+    "required": ["likes"],
+}
+BOOLEANS = '{"prompt_code": "CODE", "likes": {"art": true, "law": false}}'
+SURE = replace(OPTIONS, probabilities=True)
+
+
 def failure(engine: ServedModel, options: LanguageOptions = OPTIONS, prompt: Prompt = PROMPT) -> StageError:
     with pytest.raises(StageError) as caught:
         engine.generate(prompt, SCHEMA, options, stop=Event())
@@ -57,6 +67,56 @@ def test_an_answer_in_many_pieces_comes_back_whole_with_its_counts(start: Start)
     assert (generation.asks, generation.finish) == (1, "stop")
     assert generation.prompt_tokens > 20
     assert generation.output_tokens > 8
+    assert generation.model == server.model
+
+
+def test_the_probability_of_each_boolean_comes_with_the_answer(start: Start) -> None:
+    _, engine = start(saying(BOOLEANS), acts.right, acts.right)
+    found = engine.generate(PROMPT, JUDGED, SURE, stop=Event()).probabilities
+    assert found == {"likes.art": pytest.approx(0.9), "likes.law": pytest.approx(0.2)}
+    streamed = engine.generate(PROMPT, JUDGED, SURE, stop=Event())
+    expected = {True: pytest.approx(0.9), False: pytest.approx(0.2)}
+    assert streamed.probabilities == {f"likes.{key}": expected[said] for key, said in streamed.value["likes"].items()}
+    assert not engine.generate(PROMPT, JUDGED, OPTIONS, stop=Event()).probabilities
+
+
+def test_probabilities_are_those_of_the_answer_that_is_used(start: Start) -> None:
+    _, engine = start(saying(BOOLEANS.replace("true", "7")), saying(BOOLEANS.replace("true", "false")))
+    found = engine.generate(PROMPT, JUDGED, SURE, stop=Event()).probabilities
+    assert found == {"likes.art": pytest.approx(0.2), "likes.law": pytest.approx(0.2)}
+
+
+def test_a_server_that_does_not_report_them_gives_none(start: Start) -> None:
+    server, engine = start(saying(BOOLEANS))
+    server.knows_logprobs = False
+    generation = engine.generate(PROMPT, JUDGED, SURE, stop=Event())
+    assert (generation.asks, generation.probabilities) == (1, {})
+
+
+def test_a_server_that_refuses_to_be_asked_for_them_is_asked_without(start: Start) -> None:
+    server, engine = start(acts.refusing("logprobs"))
+    generation = engine.generate(PROMPT, JUDGED, SURE, stop=Event())
+    assert (generation.asks, generation.probabilities) == (1, {})
+    assert ["logprobs" in question for question in server.questions] == [True, False]
+
+
+def test_any_other_refusal_is_not_asked_again(start: Start) -> None:
+    server, engine = start(status(400, "unknown field: seed"))
+    assert failure(engine, SURE).code == "unexpected"
+    assert len(server.questions) == 1
+
+
+def test_free_text_is_not_asked_for_with_probabilities(start: Start) -> None:
+    server, engine = start()
+    engine.write(PROMPT, SURE, on_text=print, stop=Event())
+    assert "logprobs" not in server.questions[0]
+
+
+def test_an_answer_carries_where_it_came_from(start: Start) -> None:
+    server, engine = start(saying(GOOD))
+    generation = engine.generate(PROMPT, SCHEMA, replace(OPTIONS, seed=11, temperature=0.3), stop=Event())
+    assert json.loads(generation.text)["name"] == "Ann"
+    assert (generation.seed, generation.temperature) == (11, 0.3)
     assert generation.model == server.model
 
 
@@ -124,8 +184,8 @@ def test_a_cut_answer_gets_no_more_room_than_the_context_has(start: Start) -> No
 
 
 def least_context() -> int:
-    """The smallest context that the question surely fits into; a digit in a code counts more than a letter."""
-    request = Question(PROMPT, SCHEMA, OPTIONS, Canary("3" * 6)).request()
+    """The smallest context that the question surely fits into."""
+    request = Question(PROMPT, SCHEMA, OPTIONS, Canary(PROMPT)).request()
     return most_tokens(request.prompt) + request.options.max_tokens
 
 

@@ -7,10 +7,13 @@ from dataclasses import dataclass, field
 from threading import Event
 from typing import Any, Final
 
+from django.conf import settings
+
 from evaluations.models import Form, Transcript
-from evaluations.rating import evidence
+from evaluations.rating import evidence, gates, speech
 from evaluations.stages import prompts
 from queueing.engines.base import Engines, Progress
+from queueing.exceptions import Permanent
 from queueing.models import Task
 
 MAX_TOKENS = 500  # of a filled form
@@ -42,7 +45,9 @@ class ExtractWork:
 
 class Extract:
     def prepare(self, task: Task) -> ExtractWork:
-        return ExtractWork(Transcript.objects.get(submission=task.submission_id).text, task.failures)
+        transcript = Transcript.objects.get(submission=task.submission_id)
+        refuse_unratable(transcript)
+        return ExtractWork(transcript.text, task.failures)
 
     def compute(self, work: ExtractWork, engines: Engines, progress: Progress, stop: Event) -> ExtractResult:
         prompt, options = prompts.form_prompt(work.transcript), prompts.options(MAX_TOKENS, work.tries)
@@ -62,6 +67,25 @@ class Extract:
                 "simulated": result.simulated,
             },
         )
+
+
+def refuse_unratable(transcript: Transcript) -> None:
+    """End the task where no rating could be fair. Not before this stage: so people can read what was heard.
+
+    A simulated transcript passes: nobody listened.
+
+    Raises:
+        Permanent: too little was said, or it was not understood; see `gates.check`.
+    """
+    heard = gates.Hearing(
+        speech.words_of(transcript.segments),
+        transcript.speech_seconds,
+        transcript.language,
+        transcript.language_probability,
+    )
+    refusal = None if transcript.simulated else gates.check(heard, dict(settings.LANGUAGES))
+    if refusal:
+        raise Permanent(refusal.reason, code=refusal.code)
 
 
 def supported(answer: dict[str, Any], transcript: str, *, trust: bool) -> tuple[dict[str, Any], list[dict[str, Any]]]:

@@ -87,9 +87,9 @@ def refused(request: HttpRequest, error: RefusedError) -> HttpResponse:
 
 
 @api.exception_handler(ValidationError)
-def not_understood(request: HttpRequest, error: ValidationError) -> HttpResponse:
+def invalid(request: HttpRequest, error: ValidationError) -> HttpResponse:
     details = (f"{one['loc'][-1]}: {one['msg']}." for one in error.errors)
-    return refusal(RefusedError(422, "not_understood", detail=" ".join(details)))
+    return refusal(RefusedError(422, "invalid_request", detail=" ".join(details)))
 
 
 # refusals.OneShape gives the following answers their body.

@@ -10,7 +10,8 @@ from __future__ import annotations
 from dataclasses import asdict, astuple, dataclass
 from typing import Final
 
-from django.utils.translation import gettext
+from django.conf import settings
+from django.utils.translation import get_language_info, gettext
 from django.utils.translation import gettext_noop as _
 
 
@@ -45,6 +46,19 @@ CATALOGUE: Final[dict[str, Explanation]] = {
     ),
     "no_audio": Explanation(_("There is no sound in it"), _("The video has a picture but no sound track."), _RECORD),
     "no_speech": Explanation(_("Nobody speaks in it"), _("There is sound, but no words were heard."), _RECORD),
+    "too_short_to_rate": Explanation(
+        _("Too little is said in it to rate it"),
+        _("A rating needs at least 25 words, and 8 seconds from the first to the last of them."),
+        _("Record it again and tell more about yourself, then upload the new file. What was heard is kept."),
+    ),
+    "not_understood": Explanation(
+        _("What is said in it was not understood"),
+        _("There is a voice, but too few of its words made sense for a fair rating."),
+        _(
+            "Record it again, close to the microphone, in a quiet room where nobody else speaks and no TV runs, in a"
+            " language that is rated here; then upload the new file. If you did, tell your teacher."
+        ),
+    ),
     "too_long": Explanation(
         _("It is too long"),
         _("The recording is longer than your class allows."),
@@ -272,7 +286,7 @@ CATALOGUE: Final[dict[str, Explanation]] = {
         _("The address exists, but not with this method."),
         _("The header Allow of this answer names the methods that it has."),
     ),
-    "not_understood": Explanation(
+    "invalid_request": Explanation(
         _("The request was not understood"),
         _("A part of it is missing, or is not of the kind that it must be."),
         _("The description of the API, /api/openapi.json, says what it must look like."),
@@ -290,7 +304,18 @@ CATALOGUE: Final[dict[str, Explanation]] = {
 }
 
 OF_THE_FILE: Final = frozenset(
-    {"empty_file", "unreadable", "not_media", "no_audio", "no_speech", "too_long", "too_many_pixels", "too_large"}
+    {
+        "empty_file",
+        "unreadable",
+        "not_media",
+        "no_audio",
+        "no_speech",
+        "too_short_to_rate",
+        "not_understood",
+        "too_long",
+        "too_many_pixels",
+        "too_large",
+    }
 )
 """Codes that another recording fixes."""
 
@@ -298,6 +323,24 @@ OF_THE_FILE: Final = frozenset(
 def explain(code: str) -> Explanation:
     """The words for an error code in the language of the request; unknown codes get those of `unexpected`."""
     return Explanation(*map(gettext, astuple(CATALOGUE.get(code, CATALOGUE["unexpected"]))))
+
+
+def of_language(language: str, probability: float) -> str:
+    """A sentence on the language of a recording that was not understood; empty where it was one that is rated here.
+
+    `language` (ISO 639-1) and `probability` are the transcript's; 1.0 is that of a model of one language, which takes
+    everything for it.
+    """
+    rated = dict(settings.LANGUAGES)
+    if language in rated and probability < 1.0:
+        return ""
+    try:
+        name = get_language_info(language)["name_translated"]
+    except KeyError:
+        name = language
+    if probability == 1.0:
+        return gettext("The program that listens here understands %(language)s only.") % {"language": name}
+    return gettext("It sounds like %(language)s, which is not rated here.") % {"language": name}
 
 
 def problem(code: str, *, id: str, detail: str = "") -> dict[str, str]:

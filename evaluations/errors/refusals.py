@@ -20,7 +20,7 @@ log = structlog.get_logger(__name__)
 
 ROOT: Final = "/api/"
 CODES: Final = {
-    400: "not_understood",
+    400: "invalid_request",
     401: "signed_out",
     403: "no_token",
     404: "not_found",

@@ -56,8 +56,15 @@ def missing(task: Task, transcript: Transcript | None, evaluation: Evaluation | 
         return _("The work on it was stopped before the transcript came. “Try again” goes on from there.")
     if transcript:
         why = {"why": catalogue.explain(task.error_code).title}
-        return _("It stopped before the scores came: %(why)s. What was found before stays, and is below.") % why
+        stopped = _("It stopped before the scores came: %(why)s. What was found before stays, and is below.") % why
+        return f"{stopped} {which_language(task, transcript)}".rstrip()
     return ""  # the error is all there is, and it is shown above
+
+
+def which_language(task: Task, transcript: Transcript) -> str:
+    if task.error_code != "not_understood":
+        return ""
+    return catalogue.of_language(transcript.language, transcript.language_probability)
 
 
 def measure(transcript: Transcript) -> speech.SpeechFacts | None:

@@ -7,10 +7,13 @@ from dataclasses import dataclass, field
 from threading import Event
 from typing import Any
 
+from django.conf import settings
+
 from evaluations.models import Form, Transcript
-from evaluations.rating import evidence, speech
+from evaluations.rating import evidence, gates, speech
 from evaluations.stages import prompts
 from queueing.engines.base import Engines, Progress
+from queueing.exceptions import Permanent
 from queueing.models import Task
 
 MAX_TOKENS = 500  # of a filled form
@@ -36,6 +39,7 @@ class ExtractWork:
 class Extract:
     def prepare(self, task: Task) -> ExtractWork:
         transcript = Transcript.objects.get(submission=task.submission_id)
+        refuse_unratable(transcript)
         said = evidence.sentences(speech.words_of(transcript.segments), transcript.language)
         return ExtractWork(transcript.text, tuple(said), transcript.language, task.failures)
 
@@ -57,6 +61,25 @@ class Extract:
                 "simulated": result.simulated,
             },
         )
+
+
+def refuse_unratable(transcript: Transcript) -> None:
+    """End the task where no rating could be fair. Not before this stage: so people can read what was heard.
+
+    A simulated transcript passes: nobody listened.
+
+    Raises:
+        Permanent: too little was said, or it was not understood; see `gates.check`.
+    """
+    heard = gates.Hearing(
+        speech.words_of(transcript.segments),
+        transcript.speech_seconds,
+        transcript.language,
+        transcript.language_probability,
+    )
+    refusal = None if transcript.simulated else gates.check(heard, dict(settings.LANGUAGES))
+    if refusal:
+        raise Permanent(refusal.reason, code=refusal.code)
 
 
 def supported(

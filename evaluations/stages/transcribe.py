@@ -10,6 +10,7 @@ from typing import Any
 from evaluations.media import store
 from evaluations.media.decode import MediaFacts, decode
 from evaluations.models import Submission, Transcript
+from evaluations.rating import gates
 from queueing.engines.base import Engines, Progress, Segment, Speech
 from queueing.exceptions import Permanent
 from queueing.models import Task
@@ -45,8 +46,9 @@ class Transcribe:
         progress(0.0, decoded.facts.duration)
         engine = engines.speech
         speech = engine.transcribe(decoded.samples, hints=work.names, progress=progress, stop=stop)
-        if not any(segment.words for segment in speech.segments):
-            raise Permanent(f"no words in {speech.duration:.1f} s of audio", code="no_speech")
+        unheard = gates.unheard(speech.speech_seconds)
+        if unheard.code == "no_speech" and not any(segment.words for segment in speech.segments):
+            raise Permanent(unheard.reason, code=unheard.code)  # all other refusals leave a transcript to look at
         return TranscribeResult(decoded.facts, speech, engine.name, engine.model, engine.simulated)
 
     def save(self, task: Task, result: TranscribeResult) -> None:

@@ -17,7 +17,7 @@ from django.contrib.auth.models import User
 from evaluations import actions
 from evaluations.errors import catalogue
 from evaluations.media.store import DISK_FULL
-from evaluations.models import Classroom, Rubric, Submission
+from evaluations.models import Classroom, Rubric, Submission, Transcript
 from queueing.exceptions import Permanent, StageError
 from queueing.models import Attempt, Task
 from queueing.states import LIVE, State
@@ -108,7 +108,7 @@ def result(file: LocalFile) -> dict[str, Any]:
     return _EMPTY | {
         "file": file.name,
         "status": task.status.value,
-        "error": _error(task.error_code) if task.error_code else None,
+        "error": _error(task.error_code, transcript) if task.error_code else None,
         "transcript": transcript.text if transcript else None,
         "language": transcript.language if transcript else None,
         "form": form.answers() if form else None,
@@ -143,8 +143,12 @@ _EMPTY: dict[str, Any] = dict.fromkeys(
 )
 
 
-def _error(code: str) -> dict[str, str]:
-    return {"code": code, **asdict(catalogue.explain(code))}
+def _error(code: str, transcript: Transcript | None = None) -> dict[str, str]:
+    words = asdict(catalogue.explain(code))
+    if code == "not_understood" and transcript:
+        language = catalogue.of_language(transcript.language, transcript.language_probability)
+        words["what"] = f"{words['what']} {language}".rstrip()
+    return {"code": code, **words}
 
 
 def _attempt(row: Attempt) -> dict[str, Any]:

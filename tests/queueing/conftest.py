@@ -82,6 +82,7 @@ def ready_to(enqueue: Callable[..., Task]) -> Callable[..., Task]:
             segments=[{"start": 0.0, "end": 3.0, "text": speech, "no_speech_probability": 0.0, "words": words}],
             engine="test",
             model="test",
+            simulated=True,  # or its few words would be too few to rate
         )
         Form.objects.create(submission_id=task.submission_id, engine="test", model="test")
         Task.objects.filter(pk=task.pk).update(stage=stage)

@@ -68,7 +68,7 @@ def test_another_method_is_refused_and_the_right_one_named(cast: Cast, failed: S
 
 def test_what_cannot_be_read_is_named(cast: Cast) -> None:
     answer = signed_in(cast.teacher).get(f"/api/classes/{cast.classroom.pk}?page=none")
-    assert "page: " in refused(answer, 422, "not_understood")["what"]
+    assert "page: " in refused(answer, 422, "invalid_request")["what"]
 
 
 def test_a_body_that_nobody_asked_for_is_not_read_to_its_end(

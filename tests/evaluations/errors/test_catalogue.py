@@ -52,10 +52,10 @@ def test_a_code_nobody_has_words_for_is_unexpected() -> None:
 
 
 def test_a_program_is_problem_the_same_words_with_what_is_special_about_the_case() -> None:
-    problem = catalogue.problem("not_understood", id="17-4", detail="page: too small.")
-    words = catalogue.explain("not_understood")
+    problem = catalogue.problem("invalid_request", id="17-4", detail="page: too small.")
+    words = catalogue.explain("invalid_request")
     assert problem == {
-        "code": "not_understood",
+        "code": "invalid_request",
         "title": words.title,
         "what": f"{words.what} page: too small.",
         "todo": words.todo,

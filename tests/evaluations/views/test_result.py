@@ -9,7 +9,7 @@ import pytest
 from django.test import Client
 from pytest_django import DjangoAssertNumQueries
 
-from evaluations.models import Evaluation, Form, Submission
+from evaluations.models import Evaluation, Form, Submission, Transcript
 from evaluations.stages.names import Stage
 from queueing.exceptions import Permanent, Transient
 from tests.conftest import Cast
@@ -208,3 +208,32 @@ def test_the_page_costs_the_same_however_much_was_said(
     assert (Form.objects.count(), Evaluation.objects.count()) == (1, 1)
     with django_assert_max_num_queries(24):
         html_of(ada, submission)
+
+
+@pytest.mark.parametrize(
+    ("heard", "named"),
+    [
+        ({"language": "fr", "language_probability": 0.98}, "It sounds like French"),
+        ({"language": "en", "language_probability": 1.0}, "understands English only"),
+        ({"language": "xx", "language_probability": 0.9}, "It sounds like xx"),
+    ],
+)
+def test_who_was_not_understood_reads_what_was_heard_and_in_which_language(
+    ada: Client, submission: Submission, heard: dict[str, object], named: str
+) -> None:
+    write_results(submission, text="It is a good attack.")
+    Evaluation.objects.all().delete()
+    Transcript.objects.update(**heard)
+    fail(submission, Permanent("4 words", code="not_understood"), at=Stage.EXTRACT)
+    shown = text_of(ada, submission)
+    assert "What is said in it was not understood" in shown
+    assert named in shown
+    assert "It is a good attack." in shown
+
+
+def test_no_language_is_blamed_where_a_rated_one_was_heard(ada: Client, submission: Submission) -> None:
+    write_results(submission)
+    Evaluation.objects.all().delete()
+    Transcript.objects.update(language="de", language_probability=0.9)
+    fail(submission, Permanent("noise", code="not_understood"), at=Stage.EXTRACT)
+    assert "It sounds like" not in text_of(ada, submission)

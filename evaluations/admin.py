@@ -9,7 +9,18 @@ from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 
 from evaluations.errors import catalogue
-from evaluations.models import Classroom, Criterion, Deletion, Evaluation, Form, Item, Rubric, Submission, Transcript, Upload
+from evaluations.models import (
+    Classroom,
+    Criterion,
+    Deletion,
+    Evaluation,
+    Form,
+    Item,
+    Rubric,
+    Submission,
+    Transcript,
+    Upload,
+)
 from queueing.admin import AttemptAdmin, EventAdmin, TaskAdmin
 from queueing.admin.confirmation import ReadOnly
 from queueing.admin.tasks import AttemptInline, EventInline

@@ -58,9 +58,9 @@ class Form(models.Model):
 
 
 class Evaluation(models.Model):
-    """One rating. A submission may have several: none is ever changed, and `Submission.evaluation` is the one that counts.
+    """One rating. A submission may have several, of which `Submission.evaluation` is the one that counts.
 
-    Only `released_at` is set later.
+    None is ever changed: only `released_at` is set later.
     """
 
     class Method(models.TextChoices):
@@ -71,7 +71,11 @@ class Evaluation(models.Model):
     submission = models.ForeignKey("evaluations.Submission", on_delete=models.CASCADE, related_name="ratings")
     method = models.CharField(max_length=10, choices=Method.choices, default=Method.ITEMS)
     rubric = models.ForeignKey(
-        "evaluations.Rubric", null=True, on_delete=models.PROTECT, related_name="ratings", help_text="Empty before items."
+        "evaluations.Rubric",
+        null=True,
+        on_delete=models.PROTECT,
+        related_name="ratings",
+        help_text="Empty before items.",
     )
     overall = models.FloatField(null=True, help_text="1–10, the weighted mean of the criteria; empty: not rated.")
     scores = models.JSONField(
@@ -79,7 +83,9 @@ class Evaluation(models.Model):
         help_text="[{key, title, weight, score, items: [{key, statement, points, answer, credit, probability, "
         "sentences: [{sentence, quote, start, end}], …}]}]",
     )
-    flags = models.JSONField(default=list, help_text="For the teacher: off_topic, spoken_instructions, uncertain, doubtful.")
+    flags = models.JSONField(
+        default=list, help_text="For the teacher: off_topic, spoken_instructions, uncertain, doubtful."
+    )
     feedback = models.TextField()
     suggestions = models.JSONField(default=list)
     speech = models.JSONField(default=dict, help_text="Measured speaking facts: pace, pauses, fillers.")

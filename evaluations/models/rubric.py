@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Final
 
 from django.core.exceptions import ValidationError
@@ -12,7 +13,10 @@ from evaluations.rating.checks import CHECKS
 from evaluations.rating.rubric import CriterionSpec, RubricSpec
 from evaluations.rating.rubric import Item as ItemSpec
 
-ITEM_FIELDS: Final = ("key", "statement", "points", "title", "about", "hard", "whole", "computed", "yes", "no", "advice")
+ITEM_FIELDS: Final = (
+    *("key", "statement", "points", "hard", "whole", "computed"),
+    *("title", "about", "yes", "no", "advice"),
+)
 FORM_FIELDS: Final = ("name", "hobbies", "career_goals", "strengths", "experience")
 
 
@@ -57,8 +61,8 @@ class Rubric(models.Model):
     def new_version(self) -> Rubric:
         """A copy to be changed, with the next free number."""
         latest = Rubric.objects.filter(name=self.name).aggregate(models.Max("version"))["version__max"]
-        copy = self.spec()
-        return store(RubricSpec(copy.name, latest + 1, copy.language, copy.criteria), Rubric, Criterion, Item)
+        made: Rubric = store(replace(self.spec(), version=latest + 1), Rubric, Criterion, Item)
+        return made
 
     def clean(self) -> None:
         if self.pk and self.is_used:

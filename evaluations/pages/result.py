@@ -6,13 +6,14 @@ from typing import Any
 
 from django.contrib.auth.models import User
 from django.utils.timezone import now
+from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
 from evaluations.access import permissions
 from evaluations.errors import catalogue
 from evaluations.models import Evaluation, Form, Submission, Transcript
 from evaluations.pages import charts, progress, speaking, timeline
-from evaluations.rating import evidence, feedback, speech
+from evaluations.rating import default_rubric, evidence, feedback, speech
 from queueing.models import Task
 from queueing.states import ENDED, State
 
@@ -90,11 +91,18 @@ def advice(evaluation: Evaluation, transcript: Transcript | None, form: Form | N
         return evaluation.feedback, evaluation.suggestions
     said = evidence.sentences(speech.words_of(transcript.segments), transcript.language)
     material = feedback.material(said, form.answers() if form else {})
-    return " ".join(feedback.remarks(evaluation.scores, material)), feedback.advice(evaluation.scores, material)
+    rows = scores(evaluation)
+    return " ".join(feedback.remarks(rows, material)), feedback.advice(rows, material)
+
+
+def scores(evaluation: Evaluation) -> list[dict[str, Any]]:
+    """The criteria and items in the language of the request, where they are IntroEval's own."""
+    return default_rubric.localized(evaluation.scores, (get_language() or "en").partition("-")[0])
 
 
 def _scored(evaluation: Evaluation) -> dict[str, Any]:
-    return {"radar": charts.radar([(score["title"], score["score"]) for score in evaluation.scores])}
+    rows = scores(evaluation)
+    return {"scores": rows, "radar": charts.radar([(score["title"], score["score"]) for score in rows])}
 
 
 def _history(task: Task) -> dict[str, Any]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Any, Final
 
 from evaluations.rating.rubric import CriterionSpec, Item, RubricSpec
 
@@ -377,3 +379,35 @@ GERMAN: Final = RubricSpec(
 )
 
 DEFAULTS: Final = (ENGLISH, GERMAN)
+
+
+def localized(rows: Sequence[Mapping[str, Any]], language: str) -> list[dict[str, Any]]:
+    """The rows of a rating (`Evaluation.scores`) with the words of these rubrics in the given language.
+
+    Whatever else stands in them, a teacher's own words or quotes, stays as it is.
+    """
+    known = _translations(language)
+    return [
+        {
+            **row,
+            "title": known.get(row["title"], row["title"]),
+            "items": [
+                {**item, **{field: known.get(item[field], item[field]) for field in ("statement", "title", "advice")}}
+                for item in row["items"]
+            ],
+        }
+        for row in rows
+    ]
+
+
+@cache
+def _translations(language: str) -> dict[str, str]:
+    target = next((spec for spec in DEFAULTS if spec.language == language), ENGLISH)
+    return {
+        words: translation for spec in DEFAULTS for words, translation in zip(_words(spec), _words(target), strict=True)
+    }
+
+
+def _words(spec: RubricSpec) -> list[str]:
+    items = [text for item in spec.items() for text in (item.statement, item.title, item.advice)]
+    return [*(criterion.title for criterion in spec.criteria), *items]

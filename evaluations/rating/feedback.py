@@ -1,7 +1,7 @@
-"""Feedback that cites what was said, and suggestions from what was not: composed from a rating's items, never generated.
+"""Feedback that cites what was said, and suggestions from what was not, composed from a rating's items.
 
 No model writes a word of it, so it can neither invent, nor obey what was spoken, nor ask for what was said. It is
-composed in the language of the reader; the items are in that of their rubric.
+composed in the language of the reader, as far as the items are: a teacher's own are in that of their rubric.
 """
 
 from __future__ import annotations

@@ -86,7 +86,7 @@ def _submissions(cast: Cast, review: Classroom, worker: Worker) -> dict[str, Sub
     write_long_results(earlier, scores=dict.fromkeys(SCORES, 5.0))
     finish(earlier)
     done = mine(RTL_NAME, film)
-    write_long_results(done, scores=SCORES, demo_quality=True)
+    write_long_results(done, scores=SCORES)
     finish(done)
     failed = mine(LONG_NAME)
     fail(failed, Permanent(code="no_audio"))

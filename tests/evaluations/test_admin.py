@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 from django.contrib.auth.models import Group, Permission, User
 from django.db import connection
@@ -206,9 +204,7 @@ def test_a_rubric_is_copied_as_a_new_version_and_changed_while_nothing_is_rated_
 
 
 @pytest.mark.parametrize("spoil", ["no items", "no hard one"])
-def test_a_class_can_not_have_a_rubric_that_nothing_can_be_rated_by(
-    cast: Cast, operator: Client, spoil: str
-) -> None:
+def test_a_class_can_not_have_a_rubric_that_nothing_can_be_rated_by(cast: Cast, operator: Client, spoil: str) -> None:
     rubric = cast.classroom.rubric.new_version()
     items = Item.objects.filter(criterion__rubric=rubric)
     items.delete() if spoil == "no items" else items.update(hard=False)

@@ -87,9 +87,9 @@ def test_a_pace_needs_times_and_thirty_words() -> None:
 
 
 def test_pauses_between_sentences_and_after_commas_cut_nothing() -> None:
-    between = {number: 5.0 for number in (14, 28, 42)}
+    between = dict.fromkeys((14, 28, 42), 5.0)
     assert checks.phrases(spoken(TEXT, seconds_per_word=0.4, pause_after=between)).answer is True
-    inside = {number: 5.0 for number in (3, 17, 31)}
+    inside = dict.fromkeys((3, 17, 31), 5.0)
     assert checks.phrases(spoken(TEXT, seconds_per_word=0.4, pause_after=inside)).answer is False
     assert checks.phrases(spoken(TEXT, seconds_per_word=0.4, pause_after={3: 5.0})).answer is True
 

@@ -38,7 +38,10 @@ def test_what_was_shown_is_cited_the_most_points_first_and_each_sentence_once() 
         ),
         material(),
     )
-    assert found == ["You give your listeners the proof: “I fed the goats.”", "You give your listeners the plan: “I want to be a vet.”"]
+    assert found == [
+        "You give your listeners the proof: “I fed the goats.”",
+        "You give your listeners the plan: “I want to be a vet.”",
+    ]
 
 
 def test_who_showed_nothing_is_cited_all_the_same() -> None:

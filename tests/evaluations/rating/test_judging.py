@@ -17,7 +17,7 @@ NAME = Item("name", "says their name", 1, computed="name")
 PACE = Item("pace", "speaks at a pace", 1, computed="pace")
 RUBRIC = RubricSpec("R", 1, "en", (CriterionSpec("c", "C", (PLAN, PROOF, THREAD, NAME, PACE)),))
 ASKED = (*RUBRIC.asked(), SELF)
-SENTENCES = evidence.sentences([Spoken(word, 0.0, 0.0, 1.0) for word in "I am Ada. I want to be a vet.".split()])
+SENTENCES = evidence.sentences([Spoken(word, 0.0, 0.0, 1.0) for word in ("I am Ada.", "I want to be a vet.")])
 TALK = Talk(SENTENCES)
 
 

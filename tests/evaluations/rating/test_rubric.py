@@ -75,3 +75,21 @@ def test_both_languages_have_the_same_items() -> None:
         for rubric in default_rubric.DEFAULTS
     ]
     assert shapes[0] == shapes[1]
+
+
+def test_a_rating_by_the_default_rubric_is_read_in_either_language_and_other_words_stay() -> None:
+    item = {
+        "key": "future",
+        "title": "a concrete plan",
+        "statement": "names a concrete job, field or plan for the future",
+    }
+    row = {
+        "title": "Content quality",
+        "items": [{**item, "advice": "My own advice.", "sentences": [{"quote": "a reason"}]}],
+    }
+    (german,) = default_rubric.localized([row], "de")
+    assert german["title"] == "Inhalt"
+    assert german["items"][0]["title"] == "einen bestimmten Plan"
+    assert german["items"][0]["advice"] == "My own advice."
+    assert german["items"][0]["sentences"] == [{"quote": "a reason"}]
+    assert default_rubric.localized([german], "en") == default_rubric.localized([row], "fr") == [row]

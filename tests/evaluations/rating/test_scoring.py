@@ -49,7 +49,12 @@ def test_an_item_more_never_lowers_a_score_and_a_miss_never_raises_it(
 
 @pytest.mark.parametrize(
     ("scores", "overall"),
-    [([(8.0, 1), (4.0, 1)], 6.0), ([(8.0, 3), (4.0, 1)], 7.0), ([(8.0, 0), (5.0, 0)], 6.5), ([(7.0, 0), (1.0, 1)], 1.0)],
+    [
+        ([(8.0, 1), (4.0, 1)], 6.0),
+        ([(8.0, 3), (4.0, 1)], 7.0),
+        ([(8.0, 0), (5.0, 0)], 6.5),
+        ([(7.0, 0), (1.0, 1)], 1.0),
+    ],
 )
 def test_the_overall_score_is_the_mean_by_weight(scores: list[tuple[float, float]], overall: float) -> None:
     assert scoring.overall(scores) == overall

@@ -144,7 +144,7 @@ def in_every_state(cast: Cast) -> dict[str, Submission]:
         "running": running,
         "waiting": mine(cast),
         "first": rated(cast),
-        "done": rated(cast, demo_quality=True),
+        "done": rated(cast, overall=None, scores=[], method="none"),
         "simulated": rated(cast, simulated=True),
         "hidden": rated(cast, released_at=None),
     }

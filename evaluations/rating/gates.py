@@ -2,8 +2,8 @@
 
 How sure a recogniser is says nothing about a student, and it is less sure of accents that it knows less. So its
 certainty closes a gate only far below all speech that was understood, and what passes is rated as if it had not been
-looked at. The limits were chosen with one half of the recordings that tests/evaluations/rating/clips/README.md lists,
-and checked with the other.
+looked at. With which recordings the limits were chosen, and with which others they were checked, is in
+tests/evaluations/rating/clips/README.md.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from evaluations.rating.speech import DOUBTFUL, Spoken
 # What an item of a rubric can be found in: the shortest introduction of the demo class has 30 words, said in 9 s.
 MIN_WORDS: Final = 25
 MIN_SECONDS: Final = 8.0  # from the first word to the last, so that who speaks quickly but pauses isn't cut off
-# Understood were 2.0 words a second of voice and more, also at four fifths of the pace; of speech played backwards,
-# foreign speech and a babble of six at most 1.1, of most of them none.
+# Introductions had 2.0 words a second of voice and more, also at four fifths of their pace; speech backwards and a
+# babble of six 1.1 at most, mostly none.
 MIN_WORDS_PER_VOICED_SECOND: Final = 0.8
-# Of the time that somebody spoke, words lie over 0.82 and more where it was understood.
+# Of the time with a voice, words lay over at least 0.75 in introductions; 0.30 at most in speech backwards.
 MAX_UNTRANSCRIBED_SHARE: Final = 0.5
-# The mean over the words: 0.79 and more where it was understood, in noise and by robots' voices too; 0.56 at most in
-# babble, in foreign speech and of a TV across the room.
+# The mean over the words: in introductions 0.79 at least, 0.70 in white noise 10 dB below the voice; at most 0.56 in
+# babble and of a TV across the room, 0.62 in foreign speech on an English model.
 MIN_WORD_PROBABILITY: Final = 0.65
 SURE_OF_LANGUAGE: Final = 0.5  # below, the recogniser's guess at the language is no reason
 DOUBTFUL_SHARE: Final = 0.2  # of the words

@@ -21,6 +21,14 @@ GUESS_WORD_PROBABILITY = 0.1
 MAX_WORDS_PER_SECOND = 10.0
 LOOP_SHARE = 0.4
 LOOP_WORDS = 8  # fewer say nothing about a loop: who thanks three times means it
+# Whisper learned from subtitles, and over noise it writes their last line. People thank for watching, too; but nobody
+# reads out the credits.
+CREDITS = re.compile(
+    r"^\W*(?:(?:sub-?titles?|captions?|transcri(?:bed|ption)|translat(?:ed|ion)) by\b|amara\.org"
+    r"|(?:untertitel|untertitelung|untertitelt)\b.*\b(?:amara|zdf|ard|funk|wdr|swr|ndr|orf|srf|von|im auftrag)\b"
+    r"|copyright (?:wdr|zdf|ard|swr|ndr|orf|srf)\b)",
+    re.IGNORECASE,
+)
 
 
 def compression_ratio(text: str) -> float:
@@ -40,7 +48,7 @@ def believable(segments: Iterable[tuple[Segment, float]]) -> Iterator[Segment]:
     """The segments to keep, of pairs of a segment and the compression ratio of the window it was decoded in.
 
     Dropped are: a loop inside one segment, a sentence that was said before in a window that loops, words over silence,
-    mere guesses, and more words than a mouth can say in that time.
+    mere guesses, more words than a mouth can say in that time, and a film's credits.
     """
     window, said_before = 0.0, set[str]()
     for segment, window_ratio in segments:
@@ -49,7 +57,9 @@ def believable(segments: Iterable[tuple[Segment, float]]) -> Iterator[Segment]:
         said = segment.text.casefold().strip()
         again = window_ratio > LOOP_RATIO and said in said_before
         said_before.add(said)
-        if said and not (again or loops(segment.text) or is_invented(segment, window_ratio) or is_too_fast(segment)):
+        if not said or again or loops(segment.text) or CREDITS.match(said):
+            continue
+        if not is_invented(segment, window_ratio) and not is_too_fast(segment):
             yield segment
 
 

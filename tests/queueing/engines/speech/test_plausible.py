@@ -44,6 +44,35 @@ def test_words_that_the_model_takes_for_silence_are_dropped() -> None:
     assert kept((unsure, 1.0)) == []
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Subtitles by the Amara.org community",
+        "Subtitles by Jane Doe.",
+        "Transcription by CastingWords",
+        "Untertitel der Amara.org-Community",
+        "Untertitel im Auftrag des ZDF für funk, 2017",
+        "Untertitelung des ZDF, 2020",
+        "Copyright WDR 2021",
+    ],
+)
+def test_credits_of_a_film_are_dropped_however_sure_the_model_is(text: str) -> None:
+    assert kept((segment(text), 1.0)) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Thank you for watching.",
+        "I write subtitles for films.",
+        "Untertitel finde ich hilfreich.",
+        "Transcribed songs are my hobby.",
+    ],
+)
+def test_what_people_say_of_watching_and_subtitles_is_kept(text: str) -> None:
+    assert kept((segment(text), 1.0)) == [text]
+
+
 @pytest.mark.parametrize(("silence", "certainty"), [(0.9, -0.2), (0.01, -1.3)])
 def test_one_sign_of_silence_is_not_enough(silence: float, certainty: float) -> None:
     quiet = replace(segment("I am shy."), no_speech_probability=silence, average_log_probability=certainty)

@@ -98,16 +98,16 @@ class Rate:
     def compute(self, work: RateWork, engines: Engines, progress: Progress, stop: Event) -> RateResult:
         engine, options = engines.language["rate"], prompts.options(MAX_TOKENS, work.tries)
         answer = engine.generate(work.prompt(), work.schema(), options, stop=stop)
-        share = scoring.JUDGED_SHARE_DEMO if engines.demo_quality else scoring.JUDGED_SHARE
+        share = scoring.JUDGED_SHARE if engines.can_judge else scoring.JUDGED_SHARE_DEMO
         rows = scores(work, answer.value, judged_share=share)
-        words, suggestions = advise(work, answer.value, demo_quality=engines.demo_quality)
+        words, suggestions = advise(work, answer.value, demo_quality=not engines.can_judge)
         return RateResult(
             overall=_overall(rows),
             scores=rows,
             feedback=words,
             suggestions=suggestions,
             facts=work.facts,
-            demo_quality=engines.demo_quality,
+            demo_quality=not engines.can_judge,
             engine=engine.name,
             model=answer.model,
             simulated=engine.simulated,

@@ -150,7 +150,7 @@ def test_a_disk_that_fills_up_is_said_and_what_is_whole_stays(wanted: Wanted, mo
     def write(source: object, target: object, size: int) -> None:
         if target.tell() >= full:  # type: ignore[attr-defined]
             raise OSError(28, "No space left on device")
-        copy(source, target, size)  # type: ignore[type-var, arg-type]
+        copy(source, target, size)  # type: ignore[arg-type]
 
     monkeypatch.setattr(shutil, "copyfileobj", write)
     assert "No space left on device" in fault(wanted)

@@ -1,6 +1,10 @@
 # Everything a newcomer or CI runs. `make` alone prints this list.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 LANES ?= 3
+# The language model of `make demo`: tiny is the one that comes with the site.
+MODEL := judge
+TINY := $(filter tiny,$(MODEL))
+JUDGE := .cache/models/qwen2.5-coder-1.5b-instruct-q4_k_m.gguf
 VENV := .venv
 # Every tool as a module: the first line of a script in .venv/bin can't name a path that has blanks in it.
 RUN := $(VENV)/bin/python
@@ -11,15 +15,19 @@ PIP := $(RUN) -m pip install --quiet --disable-pip-version-check --no-deps
 # Where it is set, each of the processes that tests start would compile the whole project anew: a quarter of its start.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup demo test-setup test-unit test-fast test check fix bench mutants chaos messages lock chromium nginx
+.PHONY: help setup demo judge test-setup test-unit test-fast test check fix bench mutants chaos messages lock chromium nginx
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
 
 setup: $(STAMPS)/runtime $(STAMPS)/assets $(WORDS)  ## make .venv with everything that runs the site; quick when nothing changed
 
-demo: setup  ## run site and worker with a demo class, and process its videos for real
-	@$(RUN) manage.py up --demo
+demo: setup  ## run site and worker with a demo class, and process its videos for real (MODEL=tiny: small model)
+	@$(if $(TINY),,test -f $(JUDGE) || $(RUN) -m scripts.judge || echo "Going on with SmolLM2, which cannot judge." >&2)
+	@$(if $(TINY),LLM_EXTRACT_MODEL=smollm2 LLM_RATE_MODEL=smollm2) $(RUN) manage.py up --demo
+
+judge: setup  ## bring the model that can judge (1.1 GB), or check the one that is there; `make demo` brings it, too
+	@$(RUN) -m scripts.judge
 
 $(STAMPS)/venv:
 	@"$(PYTHON)" -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "IntroEval needs Python 3.11: make PYTHON=/path/to/python3.11")'

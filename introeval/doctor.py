@@ -206,6 +206,14 @@ def rate_model() -> Finding:
     return _language_model("rate model", settings.LLM_RATE_URL, settings.LLM_RATE_MODEL)
 
 
+def judge() -> Finding:
+    """Which model the scores come from, and whether it is one that can judge."""
+    if settings.LLM_CAN_JUDGE:
+        return ok("judge", "simulated" if settings.LLM_PROTOCOL == "simulated" else settings.LLM_RATE_MODEL)
+    text = f"{settings.LLM_RATE_MODEL} is too small to judge: no model that can is installed"
+    return warning("judge", text, "make judge, or set LLM_RATE_MODEL")
+
+
 def restarts() -> Finding:
     """Whether this machine could restart a model server that hangs, as the settings say."""
     name = "restart of model servers"
@@ -248,11 +256,11 @@ def _packaged_model(name: str, model: str) -> Finding:
     if find_spec("xllamacpp") is None:
         return failure(name, "llama.cpp is not installed (package xllamacpp)", "make setup, or set LLM_PROTOCOL")
     try:
-        path = models.find(model)
+        path = models.find(model, settings.LLM_MODELS_DIR)
     except Infrastructure as error:
-        return failure(name, str(error), "make setup, or name a GGUF file in LLM_EXTRACT_MODEL and LLM_RATE_MODEL")
-    quality = ", demo quality" if settings.LLM_DEMO_QUALITY else ""
-    return ok(name, f"{model} in {path}{quality}")
+        fix = "make judge" if model in models.IN_PARTS else "make setup"
+        return failure(name, str(error), f"{fix}, or name a GGUF file in LLM_EXTRACT_MODEL and LLM_RATE_MODEL")
+    return ok(name, f"{model} in {path}")
 
 
 def _probe_ollama(name: str, url: str, model: str) -> Finding:
@@ -329,7 +337,7 @@ def assets() -> Finding:
 
 MACHINE: tuple[Check, ...] = (software, decoder, data_dir, disk_space)
 SERVERS: tuple[Check, ...] = (database, migrations, stored_videos, broker)
-ENGINES: tuple[Check, ...] = (speech_model, extract_model, rate_model, restarts, gpu, plan, assets)
+ENGINES: tuple[Check, ...] = (speech_model, extract_model, rate_model, judge, restarts, gpu, plan, assets)
 
 
 def run_checks(*, without: Collection[Check] = ()) -> list[Finding]:

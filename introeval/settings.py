@@ -18,6 +18,7 @@ from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 
 from introeval import embedded
+from queueing.engines.llm import models
 from queueing.worker import restart
 
 django_stubs_ext.monkeypatch()  # before any admin class is made
@@ -206,11 +207,15 @@ SIMULATED_SECONDS = positive("SIMULATED_SECONDS", 1)  # how long a simulated eng
 # Language models
 LLM_PROTOCOL = one_of("LLM_PROTOCOL", "embedded", "ollama", "openai", "simulated")
 LLM_EXTRACT_URL = env.str("LLM_EXTRACT_URL", default="http://127.0.0.1:11434")
+# Where the embedded model that can judge is looked for; `make judge` brings it (scripts/judge.py).
+LLM_MODELS_DIR = Path(env.str("LLM_MODELS_DIR", default="") or models.FOLDER)
 LLM_EXTRACT_MODEL = env.str(
-    "LLM_EXTRACT_MODEL", default="smollm2" if LLM_PROTOCOL == "embedded" else "mistral:7b-instruct"
+    "LLM_EXTRACT_MODEL", default=models.best(LLM_MODELS_DIR) if LLM_PROTOCOL == "embedded" else "mistral:7b-instruct"
 )
 LLM_RATE_URL = env.str("LLM_RATE_URL", default=LLM_EXTRACT_URL)
-LLM_RATE_MODEL = env.str("LLM_RATE_MODEL", default="smollm2" if LLM_PROTOCOL == "embedded" else "llama3:8b-instruct")
+LLM_RATE_MODEL = env.str(
+    "LLM_RATE_MODEL", default=models.best(LLM_MODELS_DIR) if LLM_PROTOCOL == "embedded" else "llama3:8b-instruct"
+)
 # What the stages call a language model for: each has its own LLM_<ROLE>_URL, _MODEL and _RESTART.
 LLM_ROLES = ("extract", "rate")
 # How the server at each address is restarted when it does not answer any more; see queueing/worker/restart.py.
@@ -224,7 +229,7 @@ LLM_TOGETHER = {"auto": None, "true": True, "false": False}[one_of("LLM_TOGETHER
 # With 8192 an 8B model does not fit into 85 % of 8 GB beside a desktop; 4096 hold a speech of six minutes.
 LLM_CONTEXT_TOKENS = int(positive("LLM_CONTEXT_TOKENS", 4096 if LLM_PROTOCOL == "ollama" else 8192))
 LLM_DEADLINE_SECONDS = positive("LLM_DEADLINE_SECONDS", 180)
-LLM_DEMO_QUALITY = env.bool("LLM_DEMO_QUALITY", default=LLM_PROTOCOL in ("embedded", "simulated"))
+LLM_CAN_JUDGE = env.bool("LLM_CAN_JUDGE", default=(LLM_PROTOCOL, LLM_RATE_MODEL) != ("embedded", models.SMALL))
 
 # Uploads
 UPLOAD_MAX_BYTES = int(positive("UPLOAD_MAX_MB", 300) * 1024 * 1024)

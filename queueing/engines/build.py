@@ -22,7 +22,7 @@ def from_settings(settings: Any) -> Engines:
     for role in settings.LLM_ROLES:
         where = getattr(settings, f"LLM_{role.upper()}_URL"), getattr(settings, f"LLM_{role.upper()}_MODEL")
         made[where] = language[role] = made.get(where) or _language(settings, *where)
-    return Engines(_speech(settings), language, demo_quality=settings.LLM_DEMO_QUALITY)
+    return Engines(_speech(settings), language, can_judge=settings.LLM_CAN_JUDGE)
 
 
 def _speech(settings: Any) -> SpeechEngine:
@@ -44,7 +44,7 @@ def _speech(settings: Any) -> SpeechEngine:
 def _language(settings: Any, url: str, model: str) -> LanguageEngine:
     slots, context = settings.LLM_SLOTS, settings.LLM_CONTEXT_TOKENS
     adapters: dict[str, Callable[[], LanguageEngine]] = {
-        "embedded": lambda: EmbeddedLlama(model, slots=slots, context_tokens=context),
+        "embedded": lambda: EmbeddedLlama(model, slots=slots, context_tokens=context, folder=settings.LLM_MODELS_DIR),
         "ollama": lambda: Ollama(url, model, slots=slots, context_tokens=context, shares_gpu=settings.LLM_SHARES_GPU),
         "openai": lambda: OpenAICompatible(url, model, slots=slots, context_tokens=context, key=settings.LLM_API_KEY),
         "simulated": lambda: SimulatedLanguage(settings.SIMULATED_SECONDS, slots=slots, context_tokens=context),

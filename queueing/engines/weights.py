@@ -39,7 +39,7 @@ def locate(name: str, packaged: Packaged, file: str) -> Path:
     raise Infrastructure(message, code="model_missing")
 
 
-def verify(path: Path, sha256: str) -> None:
+def verify(path: Path, sha256: str, *, fix: str = "make setup") -> None:
     """Refuse a file that is not the pinned one. Read once per process as long as its size and time stay.
 
     Raises:
@@ -50,10 +50,10 @@ def verify(path: Path, sha256: str) -> None:
         digest = _digest(path, facts.st_size, facts.st_mtime_ns)
     except OSError as error:
         raise Infrastructure(
-            f"{path} can't be read: {error.strerror}. `make setup` fixes it.", code="model_missing"
+            f"{path} can't be read: {error.strerror}. `{fix}` fixes it.", code="model_missing"
         ) from error
     if digest != sha256:
-        message = f"{path} is not the file that was pinned (sha256 {digest[:12]}…). Remove it, then `make setup`."
+        message = f"{path} is not the file that was pinned (sha256 {digest[:12]}…). Remove it, then `{fix}`."
         raise Infrastructure(message, code="model_tampered")
 
 

@@ -148,6 +148,29 @@ def test_little_room_above_the_reserve_is_a_warning(settings: Settings) -> None:
     assert doctor.disk_space().level is Level.WARNING
 
 
+def test_the_model_that_judges_is_named(settings: Settings) -> None:
+    settings.LLM_PROTOCOL, settings.LLM_RATE_MODEL, settings.LLM_CAN_JUDGE = "embedded", "qwen2.5-coder-1.5b", True
+    assert (doctor.judge().level, doctor.judge().found) == (Level.OK, "qwen2.5-coder-1.5b")
+    settings.LLM_RATE_MODEL, settings.LLM_CAN_JUDGE = "smollm2", False
+    found = doctor.judge()
+    assert found.level is Level.WARNING
+    assert "smollm2 is too small" in found.found
+    assert "make judge" in found.fix
+    assert doctor.judge in doctor.ENGINES
+    settings.LLM_PROTOCOL, settings.LLM_CAN_JUDGE = "simulated", True
+    assert doctor.judge().found == "simulated"
+
+
+def test_a_judge_whose_file_is_missing_comes_with_the_command_that_brings_it(
+    settings: Settings, tmp_path: Path
+) -> None:
+    settings.LLM_PROTOCOL, settings.LLM_RATE_MODEL = "embedded", "qwen2.5-coder-1.5b"
+    settings.LLM_MODELS_DIR = tmp_path
+    found = doctor.rate_model()
+    assert found.level is Level.FAILURE
+    assert found.fix.startswith("make judge")
+
+
 def test_a_missing_speech_model_is_a_failure_that_says_what_to_do(settings: Settings, tmp_path: Path) -> None:
     settings.STT_ENGINE, settings.STT_MODEL = "faster-whisper", str(tmp_path)
     found = doctor.speech_model()

@@ -13,6 +13,7 @@ from unittest.mock import Mock
 import pytest
 
 from introeval import settings as module
+from queueing.engines.llm import models
 
 ROOT = Path(__file__).parents[2]
 READERS = r"(?:env(?:\.\w+)?|positive|one_of|restart_action|_chosen)\(\s*\"([A-Z_]+)\""
@@ -43,6 +44,31 @@ def test_a_bad_value_stops_the_process_and_names_the_variable(variable: str, val
     run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=env, capture_output=True, text=True, check=False)
     assert run.returncode != 0
     assert variable in run.stderr
+
+
+@pytest.mark.parametrize(
+    ("variables", "model", "can_judge"),
+    [
+        ({}, "smollm2", False),
+        ({"judge": "here"}, "qwen2.5-coder-1.5b", True),
+        ({"judge": "here", "LLM_RATE_MODEL": "smollm2"}, "smollm2", False),
+        ({"LLM_CAN_JUDGE": "true"}, "smollm2", True),
+        ({"LLM_RATE_MODEL": "/srv/own.gguf"}, "/srv/own.gguf", True),
+        ({"LLM_PROTOCOL": "ollama", "judge": "here"}, "llama3:8b-instruct", True),
+        ({"LLM_PROTOCOL": "ollama", "LLM_CAN_JUDGE": "false"}, "llama3:8b-instruct", False),
+        ({"LLM_PROTOCOL": "simulated"}, "llama3:8b-instruct", True),
+    ],
+)
+def test_the_model_that_judges_is_the_best_that_is_here(
+    variables: dict[str, str], model: str, can_judge: bool, tmp_path: Path
+) -> None:
+    variables = {**variables, "LLM_MODELS_DIR": str(tmp_path)}
+    if variables.pop("judge", ""):
+        (tmp_path / models.IN_PARTS[models.JUDGE].file).touch()
+    code = "from introeval.settings import *; print(LLM_RATE_MODEL, LLM_CAN_JUDGE)"
+    env = {**os.environ, **variables}
+    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=env, capture_output=True, text=True, check=True)
+    assert run.stdout.split() == [model, str(can_judge)]
 
 
 @pytest.mark.parametrize("chosen", ["", "elsewhere"])

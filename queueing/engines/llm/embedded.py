@@ -27,18 +27,22 @@ POLL_SECONDS = 0.01
 class EmbeddedLlama(OwnProcess):
     """A local model, on the processor, spoken to like any OpenAI-compatible server.
 
-    `model` is a packaged model's name (`models.PACKAGED`) or the path of a GGUF file.
+    `model` is a model's name (`models.PACKAGED`, `models.IN_PARTS`) or the path of a GGUF file.
     """
 
     name: ClassVar[str] = "embedded"
     simulated: ClassVar[bool] = False
 
-    def __init__(self, model: str, *, slots: int, context_tokens: int, threads: int = 0) -> None:
+    def __init__(
+        self, model: str, *, slots: int, context_tokens: int, threads: int = 0, folder: Path = models.FOLDER
+    ) -> None:
+        """`folder`: where models are that come in parts (`models.IN_PARTS`)."""
         self.model = model
         self.slots = slots  # calls that it takes at once; it answers one after the other
         self.context_tokens = context_tokens  # of each slot: prompt and answer together
         # With as many threads as processors, llama.cpp waits for its slowest as soon as anything else runs.
         self.threads = threads or max(1, processors() - 1)
+        self._folder = folder
         self._child = EngineChild(FACTORY)
         self._served: OpenAICompatible | None = None
 
@@ -94,7 +98,7 @@ class EmbeddedLlama(OwnProcess):
 
     def _arguments(self, key: str) -> Mapping[str, Any]:
         return {
-            "path": str(models.find(self.model)),
+            "path": str(models.find(self.model, self._folder)),
             "name": self.model,
             "key": key,
             "threads": self.threads,

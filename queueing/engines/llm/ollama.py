@@ -9,8 +9,9 @@ from threading import Lock, Thread
 from time import monotonic, sleep
 from typing import Any, ClassVar
 
+from queueing.engines import booleans
 from queueing.engines.base import ON_GPU_SHARE, Resident
-from queueing.engines.llm import booleans, faults, sizes, transport
+from queueing.engines.llm import faults, sizes, transport
 from queueing.engines.llm.faults import unavailable
 from queueing.engines.llm.request import ModelRequest
 from queueing.engines.llm.served import Piece, ServedModel

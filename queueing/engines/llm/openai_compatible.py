@@ -7,8 +7,9 @@ from typing import Any, ClassVar
 
 import httpx
 
+from queueing.engines import booleans
 from queueing.engines.base import Prompt, Resident
-from queueing.engines.llm import booleans, faults, transport
+from queueing.engines.llm import faults, transport
 from queueing.engines.llm.request import ModelRequest
 from queueing.engines.llm.served import Piece, ServedModel
 from queueing.exceptions import Infrastructure, StageError

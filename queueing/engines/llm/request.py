@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from queueing.engines.base import JSONSchema, LanguageOptions, Prompt
+from queueing.engines.booleans import Token
 from queueing.engines.llm import answers
 from queueing.engines.llm.answers import CutAnswerError, CutPromptError, InvalidAnswerError, UnusableAnswerError
-from queueing.engines.llm.booleans import Token
 from queueing.engines.llm.canary import FIELD, TOKENS, Canary
 
 SEEN_SHARE = 0.9  # of the fewest tokens that the prompt can have

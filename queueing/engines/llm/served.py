@@ -12,10 +12,11 @@ from typing import Any, ClassVar, TypeVar
 
 import httpx
 
+from queueing.engines import booleans
 from queueing.engines.base import Generation, JSONSchema, LanguageOptions, Prompt, WrittenText
-from queueing.engines.llm import answers, booleans, faults, transport
+from queueing.engines.booleans import Token
+from queueing.engines.llm import answers, faults, transport
 from queueing.engines.llm.answers import UnusableAnswerError
-from queueing.engines.llm.booleans import Token
 from queueing.engines.llm.canary import Canary
 from queueing.engines.llm.pace import AnswerPace
 from queueing.engines.llm.request import ModelRequest, Question, Reply

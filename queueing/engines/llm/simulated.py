@@ -10,8 +10,9 @@ from threading import Event, Lock
 from time import monotonic
 from typing import Any, ClassVar
 
+from queueing.engines import booleans
 from queueing.engines.base import Generation, JSONSchema, LanguageOptions, OwnProcess, Prompt, Resident, WrittenText
-from queueing.engines.llm import answers, booleans
+from queueing.engines.llm import answers
 from queueing.exceptions import Infrastructure, Interrupted, Permanent, StageError, Transient
 
 

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
+from threading import Event
 
 import pytest
 
+from queueing.engines.base import LanguageOptions, Prompt
 from queueing.engines.llm import models
+from queueing.engines.llm.embedded import EmbeddedLlama
 from queueing.engines.weights import Packaged
 from queueing.exceptions import Infrastructure
 
@@ -30,6 +35,63 @@ def test_a_file_of_the_operators_is_taken_by_its_path(tmp_path: Path, monkeypatc
 def test_the_digest_of_a_packaged_model_is_the_pinned_one_and_of_another_file_unknown() -> None:
     assert len(models.digest("smollm2")) == 64
     assert models.digest("/srv/own.gguf") == ""
+
+
+@pytest.fixture
+def in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The file of a model that comes in parts, small enough for a test."""
+    path = tmp_path / "judge.gguf"
+    path.write_bytes(b"GGUF and more")
+    pinned = replace(models.IN_PARTS[models.JUDGE], file=path.name, sha256=sha256(b"GGUF and more").hexdigest())
+    monkeypatch.setitem(models.IN_PARTS, models.JUDGE, pinned)
+    return path
+
+
+def test_the_judge_is_the_best_model_where_its_file_is(in_parts: Path) -> None:
+    assert models.best(in_parts.parent) == models.JUDGE
+    assert models.find(models.JUDGE, in_parts.parent) == in_parts
+    in_parts.unlink()
+    assert models.best(in_parts.parent) == models.SMALL
+    with pytest.raises(Infrastructure, match="make judge") as caught:
+        models.find(models.JUDGE, in_parts.parent)
+    assert caught.value.code == "model_missing"
+
+
+def test_a_judge_that_is_not_the_pinned_one_is_refused(in_parts: Path) -> None:
+    in_parts.write_bytes(b"GGUF and less")
+    with pytest.raises(Infrastructure, match="make judge") as caught:
+        models.find(models.JUDGE, in_parts.parent)
+    assert caught.value.code == "model_tampered"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.skipif(models.best() != models.JUDGE, reason="the judge is not here: `make judge` brings it")
+def test_the_judge_answers_with_probabilities() -> None:
+    answer = {"type": "boolean"}
+    schema = {
+        "type": "object",
+        "properties": {"names_themself": answer, "names_a_pet": answer},
+        "required": ["names_themself", "names_a_pet"],
+        "additionalProperties": False,
+    }
+    prompt = Prompt(
+        "Answer about a student's introduction in JSON.",
+        'Speech: "Hello, my name is Ann Miller and I play chess."\n'
+        "names_themself: do they say their name? names_a_pet: do they mention a pet of theirs?",
+    )
+    options = LanguageOptions(max_tokens=60, probabilities=True, deadline_seconds=500, first_token_seconds=500)
+    engine = EmbeddedLlama(models.JUDGE, slots=1, context_tokens=1024)
+    engine.load()
+    try:
+        first, again = (engine.generate(prompt, schema, options, stop=Event()) for _ in range(2))
+    finally:
+        engine.unload()
+    assert first.value == {"names_themself": True, "names_a_pet": False}
+    assert first.probabilities["names_themself"] > 0.8
+    assert first.probabilities["names_a_pet"] < 0.2
+    assert (first.text, first.probabilities) == (again.text, again.probabilities)
+    assert first.digest == models.IN_PARTS[models.JUDGE].sha256
 
 
 def test_a_missing_file_is_named_with_the_models_that_are_known(tmp_path: Path) -> None:

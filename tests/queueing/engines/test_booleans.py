@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from queueing.engines.llm.booleans import LEAST, MOST_LOST, Token, places, probabilities, reported
+from queueing.engines.booleans import LEAST, MOST_LOST, Token, places, probabilities, reported
 
 ANSWER = (
     '{"items": {"name": {"why": "true, \\"false\\": true", "answer": true}, "future": {"answer":false}}, '

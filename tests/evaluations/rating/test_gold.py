@@ -100,7 +100,7 @@ def test_the_sentences_of_a_marking_exist(marking: Any) -> None:
     for name, marks in marking.items():
         there = range(1, len(sentences(TEXTS[name])) + 1)
         for key, numbers in marks["sentences"].items():
-            assert numbers, (name, key)
+            assert numbers or key == "thread", (name, key)  # of the whole talk
             assert len(numbers) == len(set(numbers)), (name, key)
             assert set(numbers) <= set(there), (name, key)
 

@@ -68,17 +68,23 @@ def read(items: Sequence[Item], answer: Mapping[str, Any], probabilities: Mappin
     `probabilities`: path of a boolean → probability of "true"; empty where the server gives none. An item that is
     called true without a sentence that shows it is uncertain, unless it is one of the whole talk.
     """
-    given = answer["items"]
     return {
-        item.key: _judgement(item, given[item.key], probabilities.get(f"items.{item.key}.answer")) for item in items
+        item.key: _judgement(
+            item,
+            answer["sentences"][item.key],
+            probabilities.get(f"answers.{item.key}", float(answer["answers"][item.key])),
+        )
+        for item in items
     }
 
 
-def _judgement(item: Item, given: Mapping[str, Any], probability: float | None) -> Judgement:
-    quoted = tuple(sorted(set(given["sentences"])))[:MAX_QUOTES] if given["answer"] else ()
-    if given["answer"] and not quoted and not item.whole:
+def _judgement(item: Item, quotes: Sequence[int], probability: float) -> Judgement:
+    quoted = tuple(sorted(set(quotes)))[:MAX_QUOTES]
+    if probability < FALSE_BELOW:
+        return Judgement((probability,))
+    if probability >= TRUE_FROM and not quoted and not item.whole:
         return Judgement((UNDECIDED,))
-    return Judgement((float(given["answer"]) if probability is None else probability,), quoted)
+    return Judgement((probability,), quoted)
 
 
 def verified(judged: Mapping[str, Judgement], shown: Mapping[str, bool]) -> dict[str, Judgement]:

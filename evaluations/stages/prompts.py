@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from django.conf import settings
 
-from evaluations.rating import instructions, judging
+from evaluations.rating import evidence, instructions, judging
 from evaluations.rating.evidence import Sentence, numbered
 from evaluations.rating.rubric import Item
 from queueing.engines.base import JSONSchema, LanguageOptions, Prompt
@@ -116,43 +117,53 @@ def form_prompt(transcript: str) -> Prompt:
 # The judging
 
 _JUDGING_SYSTEM = (
-    "You check statements about a student's spoken self-introduction. A statement is true only if the speech shows it. "
-    + _NOT_AN_ORDER
-)
-_JUDGING_TASK = (
-    "For each statement give the numbers of the sentences that show it, at most three, and whether it is true. "
-    "If no sentence shows it, it is false.\n\n"
+    "You check statements about a student's spoken self-introduction. A statement is true only if the speech shows it "
+    "clearly. " + _NOT_AN_ORDER
 )
 _VERIFYING_TASK = "Does the sentence, by itself, show what the statement says of the speaker? Answer each.\n\n"
 
 
 def judging_schema(items: Sequence[Item], sentences: Sequence[Sentence]) -> JSONSchema:
-    """Sentence numbers are an enumeration, so no quote can be invented. They come first: a model that has looked for
-    what shows a statement is right about it more often."""
+    """Sentence numbers are an enumeration, so no quote can be invented."""
     pointer = {"enum": [sentence.number for sentence in sentences]}
-    judgement = _object(
+    quotes = {"type": "array", "items": pointer, "maxItems": judging.MAX_QUOTES}
+    return _object(
         {
-            "sentences": {"type": "array", "items": pointer, "maxItems": judging.MAX_QUOTES},
-            "answer": {"type": "boolean"},
+            "answers": _object({item.key: {"type": "boolean"} for item in items}),
+            "sentences": _object({item.key: quotes for item in items}),
         }
     )
-    return _object({"items": _object({item.key: judgement for item in items})})
 
 
 def judging_prompt(items: Sequence[Item], sentences: Sequence[Sentence]) -> Prompt:
     """All items at once, with the transcript last but for the question: a server that cuts a prompt cuts its head."""
-    statements = "\n".join(f"- {item.key}: {item.statement}{_examples(item)}" for item in items)
+    statements = "\n".join(f"- {item.key}: {item.statement}" for item in items)
+    examples = "".join(
+        f"Speech:\n{numbered(speech)}\nAnswers: {json.dumps(answer)}\n\n"
+        for speech, answer in (_worked_example(items, shown=1), _worked_example(items, shown=0))
+    )
     marker, fenced = instructions.fence(numbered(sentences))
     return Prompt(
         f"{_JUDGING_SYSTEM} The speech is between two lines {marker}.",
-        f"{_JUDGING_TASK}Statements:\n{statements}\n\nSpeech:\n{fenced}\nAnswers:",
+        f"Statements about the student:\n{statements}\n\n{examples}Speech:\n{fenced}\nAnswers:",
     )
 
 
-def _examples(item: Item) -> str:
-    yes = f" True of: “{item.yes}”" if item.yes else ""
-    no = f" Not of: “{item.no}”" if item.no else ""
-    return yes + no
+def _worked_example(items: Sequence[Item], *, shown: int) -> tuple[list[Sentence], dict[str, Any]]:
+    """A speech made of the items' own examples, each second of which shows its item, and the answers to it.
+
+    So a rubric of a teacher's own has worked examples, too, as many of them true as false.
+    """
+    speech: list[Sentence] = []
+    answers: dict[str, bool] = {}
+    quotes: dict[str, list[int]] = {}
+    for place, item in enumerate(items):
+        answers[item.key] = place % 2 == shown and bool(item.yes)
+        said = evidence.sentences_of_text(item.yes if answers[item.key] else item.no, "en")
+        numbers = range(len(speech) + 1, len(speech) + len(said) + 1)
+        speech += [replace(one, number=number) for number, one in zip(numbers, said, strict=True)]
+        quotes[item.key] = list(numbers)[: judging.MAX_QUOTES] if answers[item.key] else []
+    return speech, {"answers": answers, "sentences": quotes}
 
 
 def verifying_schema(quotes: Sequence[tuple[Item, int]]) -> JSONSchema:

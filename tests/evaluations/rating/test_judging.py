@@ -23,11 +23,14 @@ TALK = Talk(SENTENCES)
 
 def answer(**items: tuple[bool, list[int]]) -> dict[str, Any]:
     given = {item.key: (False, []) for item in ASKED} | items
-    return {"items": {key: {"sentences": quoted, "answer": yes} for key, (yes, quoted) in given.items()}}
+    return {
+        "answers": {key: yes for key, (yes, _) in given.items()},
+        "sentences": {key: quoted for key, (_, quoted) in given.items()},
+    }
 
 
 def test_a_servers_probability_decides_and_else_the_answer() -> None:
-    told = judging.read(ASKED, answer(plan=(True, [2])), {"items.plan.answer": 0.5, "items.proof.answer": 0.1})
+    told = judging.read(ASKED, answer(plan=(True, [2])), {"answers.plan": 0.5, "answers.proof": 0.1})
     assert (told["plan"].answer, told["proof"].answer) == (None, False)
     assert judging.read(ASKED, answer(plan=(True, [2])), {})["plan"].answer is True
 
@@ -40,7 +43,7 @@ def test_between_the_thresholds_an_item_is_uncertain(probability: float, said: b
 
 
 def test_a_yes_that_no_sentence_shows_is_uncertain_except_of_the_whole_talk() -> None:
-    found = judging.read(ASKED, answer(plan=(True, []), thread=(True, [])), {"items.plan.answer": 0.99})
+    found = judging.read(ASKED, answer(plan=(True, []), thread=(True, [])), {"answers.plan": 0.99})
     assert found["plan"].answer is None
     assert found["thread"].answer is True
 
@@ -53,7 +56,7 @@ def test_quotes_of_a_no_are_none_and_each_quote_counts_once() -> None:
 
 def test_every_quote_is_looked_at_alone_except_of_the_whole_talk_and_of_a_no() -> None:
     found = judging.read(
-        ASKED, answer(plan=(True, [1, 2]), thread=(True, [1]), proof=(True, [1])), {"items.proof.answer": 0.2}
+        ASKED, answer(plan=(True, [1, 2]), thread=(True, [1]), proof=(True, [1])), {"answers.proof": 0.2}
     )
     assert judging.to_verify(ASKED, found) == [(PLAN, 1), (PLAN, 2)]
 

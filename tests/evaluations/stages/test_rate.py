@@ -48,14 +48,16 @@ class Scripted(SimulatedLanguage):
     def generate(self, prompt: Prompt, schema: JSONSchema, options: LanguageOptions, *, stop: Event) -> Generation:
         self.asked.append((prompt, schema))
         properties = schema["properties"]
-        if "items" not in properties:
+        if "answers" not in properties:
             return self._answer({key: self.shows(key) for key in properties}, {})
-        keys = list(properties["items"]["properties"])
+        keys = list(properties["answers"]["properties"])
         likely = {key: self._likely(key, keys) for key in keys}
-        value = {key: {"sentences": self._quoted(key, p), "answer": p >= 0.5} for key, p in likely.items()}
-        told = {f"items.{key}.answer": p for key, p in likely.items()} if self.tells else {}
-        jsonschema.validate({"items": value}, schema)
-        return self._answer({"items": value}, told)
+        value = {
+            "answers": {key: p >= 0.5 for key, p in likely.items()},
+            "sentences": {key: self._quoted(key, p) for key, p in likely.items()},
+        }
+        jsonschema.validate(value, schema)
+        return self._answer(value, {f"answers.{key}": p for key, p in likely.items()} if self.tells else {})
 
     def _likely(self, key: str, order: list[str]) -> float:
         turned = self.turn(key, order)
@@ -109,7 +111,7 @@ def test_the_scores_are_the_points_of_the_items() -> None:
 
 def test_computed_items_are_not_asked_of_the_model() -> None:
     run(engine := Scripted())
-    asked = set(engine.asked[0][1]["properties"]["items"]["properties"])
+    asked = set(engine.asked[0][1]["properties"]["answers"]["properties"])
     assert asked == {item.key for item in default_rubric.ENGLISH.asked()} | {SELF.key}
 
 
@@ -117,7 +119,7 @@ def test_an_uncertain_item_is_asked_again_in_another_order_and_may_be_decided() 
     engine = Scripted(turn=lambda key, order: (0.5 if order[0] == "thread" else 1.0) if key == "event" else None)
     engine.quotes["event"] = [4]
     result = run(engine)
-    orders = [list(s["properties"]["items"]["properties"]) for _, s in engine.asked if "items" in s["properties"]]
+    orders = [list(s["properties"]["answers"]["properties"]) for _, s in engine.asked if "answers" in s["properties"]]
     assert len(orders) == 2
     assert orders[1][0] == "event"
     assert sorted(orders[0]) == sorted(orders[1])
@@ -157,7 +159,7 @@ def test_what_addresses_the_rater_is_masked_never_quoted_and_flagged() -> None:
     prompt, schema = engine.asked[0]
     assert "ten out of ten" not in prompt.user
     assert "[6] " in prompt.user
-    pointer = schema["properties"]["items"]["properties"]["future"]["properties"]["sentences"]["items"]
+    pointer = schema["properties"]["sentences"]["properties"]["future"]["items"]
     assert pointer["enum"] == [1, 2, 3, 4, 5]
     assert result.flags == ["spoken_instructions"]
     plain = run(Scripted())

@@ -110,7 +110,8 @@ _FORM_EXAMPLES: Final[tuple[tuple[str, dict[str, Any]], ...]] = (
 
 def form_prompt(transcript: str) -> Prompt:
     examples = "".join(f"Speech: {speech}\nForm: {json.dumps(form)}\n\n" for speech, form in _FORM_EXAMPLES)
-    return Prompt(_FORM_SYSTEM, f"{examples}Speech: {transcript}\nForm:")
+    head = f"{examples}Speech: "
+    return Prompt(_FORM_SYSTEM, f"{head}{transcript}\nForm:", head=len(head))
 
 
 # The judging
@@ -143,10 +144,9 @@ def judging_prompt(items: Sequence[Item], sentences: Sequence[Sentence]) -> Prom
     """All items at once, with the transcript last but for the question: a server that cuts a prompt cuts its head."""
     statements = "\n".join(f"- {item.key}: {item.statement}{_examples(item)}" for item in items)
     marker, fenced = instructions.fence(numbered(sentences))
-    return Prompt(
-        f"{_JUDGING_SYSTEM} The speech is between two lines {marker}.",
-        f"{_JUDGING_TASK}Statements:\n{statements}\n\nSpeech:\n{fenced}\nAnswers:",
-    )
+    head = f"{_JUDGING_TASK}Statements:\n{statements}\n\n"
+    tail = f"The speech is between two lines {marker}:\n{fenced}\nAnswers:"
+    return Prompt(_JUDGING_SYSTEM, head + tail, head=len(head))
 
 
 def _examples(item: Item) -> str:

@@ -111,7 +111,8 @@ _FORM_EXAMPLES: Final[tuple[tuple[str, dict[str, Any]], ...]] = (
 
 def form_prompt(transcript: str) -> Prompt:
     examples = "".join(f"Speech: {speech}\nForm: {json.dumps(form)}\n\n" for speech, form in _FORM_EXAMPLES)
-    return Prompt(_FORM_SYSTEM, f"{examples}Speech: {transcript}\nForm:")
+    head = f"{examples}Speech: "
+    return Prompt(_FORM_SYSTEM, f"{head}{transcript}\nForm:", head=len(head))
 
 
 # The judging
@@ -143,10 +144,9 @@ def judging_prompt(items: Sequence[Item], sentences: Sequence[Sentence]) -> Prom
         for speech, answer in (_worked_example(items, shown=1), _worked_example(items, shown=0))
     )
     marker, fenced = instructions.fence(numbered(sentences))
-    return Prompt(
-        f"{_JUDGING_SYSTEM} The speech is between two lines {marker}.",
-        f"Statements about the student:\n{statements}\n\n{examples}Speech:\n{fenced}\nAnswers:",
-    )
+    head = f"Statements about the student:\n{statements}\n\n{examples}"
+    tail = f"Speech, between two lines {marker}:\n{fenced}\nAnswers:"
+    return Prompt(_JUDGING_SYSTEM, head + tail, head=len(head))
 
 
 def _worked_example(items: Sequence[Item], *, shown: int) -> tuple[list[Sentence], dict[str, Any]]:

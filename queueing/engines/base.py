@@ -94,6 +94,9 @@ class Speech:
 class Prompt:
     system: str
     user: str
+    # How many characters at the beginning of `user` are the same in every call of this kind, as `system` is; an engine
+    # may keep what it computed of them.
+    head: int = 0
 
 
 @dataclass(frozen=True, slots=True)

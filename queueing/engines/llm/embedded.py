@@ -1,21 +1,35 @@
-"""llama.cpp from the `xllamacpp` wheel, in a child process of our own that ends when the model is unloaded."""
+"""llama.cpp from the `xllamacpp` wheel, in a child process of our own that ends when the model is unloaded.
+
+The heads of prompts (`Prompt.head`) are cached so that an answer is the same whether its head was cached or not. How a
+prompt's tokens are split into batches changes their numbers in the last digits, so a server that keeps whatever prompt
+came last answers by what came last. Here a head is always computed by itself, and the server's state after it is saved.
+Before each question that state is put back, bit by bit, and the rest of the prompt computed upon it: the same batches
+upon the same numbers, whatever was asked before.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import math
 import os
 import secrets
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from threading import Event
+from threading import Event, Lock
 from time import monotonic, sleep
 from typing import Any, ClassVar
 
+import httpx
+
 from queueing.engines.base import Generation, JSONSchema, LanguageOptions, OwnProcess, Prompt, Resident, WrittenText
 from queueing.engines.child import EngineChild
-from queueing.engines.llm import models
+from queueing.engines.llm import faults, models, transport
 from queueing.engines.llm.openai_compatible import OpenAICompatible
+from queueing.engines.llm.pace import AnswerPace
+from queueing.engines.llm.request import ModelRequest, Reply
 from queueing.exceptions import Crashed, Infrastructure, Transient
 
 FACTORY = "queueing.engines.llm.embedded_server:LlamaServer"
@@ -44,7 +58,7 @@ class EmbeddedLlama(OwnProcess):
         self.threads = threads or max(1, processors() - 1)
         self._folder = folder
         self._child = EngineChild(FACTORY)
-        self._served: OpenAICompatible | None = None
+        self._served: HeadCachingLlama | None = None
 
     def load(self) -> None:
         if self._child.pid is not None:
@@ -55,14 +69,15 @@ class EmbeddedLlama(OwnProcess):
         except (Crashed, Transient) as error:
             message = f"The language model could not be loaded: {error}"
             raise Infrastructure(message, code="engine_unavailable") from error
-        self._served = OpenAICompatible(
-            self._child.facts,
+        url, files = self._child.facts
+        self._served = HeadCachingLlama(
+            url,
             self.model,
+            files=files,
             slots=self.slots,
             context_tokens=self.context_tokens,
             key=key,
             cuts_prompts=False,  # its context is what we gave it; it counts exactly, and refuses what is too long
-            llama_cpp=True,
             digest=models.digest(self.model),
         )
 
@@ -85,7 +100,7 @@ class EmbeddedLlama(OwnProcess):
             return served.write(prompt, options, on_text=on_text, stop=stop)
 
     @contextmanager
-    def _serving(self) -> Iterator[OpenAICompatible]:
+    def _serving(self) -> Iterator[HeadCachingLlama]:
         served = self._served
         if served is None or self._child.pid is None:
             raise Infrastructure(f"The language model {self.model} is not loaded.", code="not_loaded")
@@ -113,6 +128,87 @@ class EmbeddedLlama(OwnProcess):
                 return False
             sleep(POLL_SECONDS)
         return True
+
+
+@dataclass(frozen=True, slots=True)
+class SavedHead:
+    file: str
+    tokens: int  # those of the chat template's end included
+
+
+class HeadCachingLlama(OpenAICompatible):
+    """A llama.cpp of ours, with one slot. It takes `slots` calls at once and answers one after the other."""
+
+    def __init__(self, url: str, model: str, *, files: Sequence[str], **options: Any) -> None:
+        """`files`: names under the server's `slot_save_path`, each for the state of one head."""
+        super().__init__(url, model, llama_cpp=True, **options)
+        self._slot = Lock()  # from a head's state to the end of the answer, the server's slot is one call's
+        self._free = list(files)
+        self._saved: OrderedDict[Prompt, SavedHead] = OrderedDict()  # least recently used first
+
+    async def _streamed(self, http: httpx.AsyncClient, request: ModelRequest, on_text: Callable[[str], None]) -> Reply:
+        async with self._turn():
+            if request.prompt.head:
+                async with AnswerPace(request.options).kept():
+                    await self._begin_with_head(http, request.prompt)
+            return await super()._streamed(http, request, on_text)
+
+    def _encode(self, request: ModelRequest) -> tuple[str, dict[str, Any]]:
+        path, body = super()._encode(request)
+        return path, {**body, "cache_prompt": request.prompt.head > 0}
+
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        # Polled: each call has an event loop and a thread of its own, and must be able to leave at any moment.
+        while not self._slot.acquire(blocking=False):
+            await asyncio.sleep(POLL_SECONDS)
+        try:
+            yield
+        finally:
+            self._slot.release()
+
+    async def _begin_with_head(self, http: httpx.AsyncClient, prompt: Prompt) -> None:
+        """Bring the slot into the state that it has after the head alone."""
+        head = Prompt(prompt.system, prompt.user[: prompt.head])
+        if await self._restored(http, head):
+            return
+        await self._compute(http, head)
+        file = self._free.pop() if self._free else self._saved.popitem(last=False)[1].file
+        try:
+            tokens = await self._slot_action(http, "save", file)
+        except BaseException:
+            self._free.append(file)
+            raise
+        if tokens:
+            self._saved[head] = SavedHead(file, tokens)
+        else:
+            self._free.append(file)  # the slot is in the right state all the same
+
+    async def _restored(self, http: httpx.AsyncClient, head: Prompt) -> bool:
+        saved = self._saved.get(head)
+        if saved is None:
+            return False
+        self._saved.move_to_end(head)
+        if await self._slot_action(http, "restore", saved.file) == saved.tokens:
+            return True
+        del self._saved[head]
+        self._free.append(saved.file)
+        return False
+
+    async def _compute(self, http: httpx.AsyncClient, head: Prompt) -> None:
+        body = {"model": self.model, "messages": self._messages(head), "max_tokens": 1, "cache_prompt": False}
+        response = await http.post("/v1/chat/completions", json=body)
+        if response.status_code != 200:
+            raise faults.refusal(response.status_code, response.text, missing=self._missing())
+
+    async def _slot_action(self, http: httpx.AsyncClient, action: str, file: str) -> int:
+        """Save or restore the slot's state; how many tokens it has, 0 when the server could not do it."""
+        response = await http.post("/slots/0", params={"action": action}, json={"filename": file})
+        if response.status_code != 200:
+            return 0
+        done = transport.json_object(response.content)
+        tokens = done.get("n_saved" if action == "save" else "n_restored")
+        return tokens if isinstance(tokens, int) else 0
 
 
 def processors() -> int:

@@ -102,7 +102,6 @@ class Question:
             case InvalidAnswerError():
                 correction = answers.correction(fault)
                 fits = answers.most_tokens(Prompt("", correction)) <= spare
-                return (
-                    replace(fresh, prompt=Prompt(self.prompt.system, self.prompt.user + correction)) if fits else None
-                )
+                corrected = replace(self.prompt, user=self.prompt.user + correction)
+                return replace(fresh, prompt=corrected) if fits else None
         return fresh

@@ -168,11 +168,21 @@ def test_what_addresses_the_rater_is_masked_never_quoted_and_flagged() -> None:
 
 def test_the_speech_is_fenced_by_a_marker_that_it_can_not_contain() -> None:
     run(engine := Scripted())
-    system, user = engine.asked[0][0].system, engine.asked[0][0].user
-    marker = system.split("two lines ")[1].rstrip(".")
-    assert user.count(marker) == 2
-    inside = user.split(marker)[1]
-    assert inside.strip().startswith("[1] Hello, my name is Ada Berg")
+    user = engine.asked[0][0].user
+    marker = user.split("two lines ")[1].partition(":")[0]
+    _, inside, rest = user.split(f"\n{marker}\n")
+    assert inside.startswith("[1] Hello, my name is Ada Berg")
+    assert rest == "Answers:"
+
+
+def test_what_comes_before_the_speech_is_the_same_for_every_speech() -> None:
+    """An engine may keep what it computed of the head, so nothing of a student's may be in it."""
+    run(one := Scripted())
+    run(other := Scripted(), work("Good morning. I am Ben Ode. I collect stamps and want to be a pilot some day."))
+    heads = [(prompt.system, prompt.user[: prompt.head]) for prompt in (one.asked[0][0], other.asked[0][0])]
+    assert heads[0] == heads[1]
+    assert "two lines" not in heads[0][1]
+    assert one.asked[0][0].user[one.asked[0][0].head :].startswith("The speech is between two lines ")
 
 
 def test_the_same_words_are_asked_in_the_same_words() -> None:

@@ -182,7 +182,7 @@ def test_what_comes_before_the_speech_is_the_same_for_every_speech() -> None:
     heads = [(prompt.system, prompt.user[: prompt.head]) for prompt in (one.asked[0][0], other.asked[0][0])]
     assert heads[0] == heads[1]
     assert "two lines" not in heads[0][1]
-    assert one.asked[0][0].user[one.asked[0][0].head :].startswith("The speech is between two lines ")
+    assert one.asked[0][0].user[one.asked[0][0].head :].startswith("Speech, between two lines ")
 
 
 def test_the_same_words_are_asked_in_the_same_words() -> None:

@@ -12,7 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from evaluations.rating import scoring
+from evaluations.rating import calibration, scoring
+from evaluations.rating.calibration import Calibration
 from evaluations.rating.checks import CHECKS, Talk
 from evaluations.rating.evidence import Sentence
 from evaluations.rating.rubric import CriterionSpec, Item, RubricSpec
@@ -62,20 +63,23 @@ class Judgement:
         )
 
 
-def read(items: Sequence[Item], answer: Mapping[str, Any], probabilities: Mapping[str, float]) -> dict[str, Judgement]:
+def read(
+    items: Sequence[Item],
+    answer: Mapping[str, Any],
+    probabilities: Mapping[str, float],
+    calibrated: Calibration = calibration.NONE,
+) -> dict[str, Judgement]:
     """The judgements in an answer of the model (`prompts.judging_schema`), by item.
 
     `probabilities`: path of a boolean → probability of "true"; empty where the server gives none. An item that is
     called true without a sentence that shows it is uncertain, unless it is one of the whole talk.
     """
-    return {
-        item.key: _judgement(
-            item,
-            answer["sentences"][item.key],
-            probabilities.get(f"answers.{item.key}", float(answer["answers"][item.key])),
-        )
-        for item in items
-    }
+
+    def probability(key: str) -> float:
+        told = probabilities.get(f"answers.{key}")
+        return float(answer["answers"][key]) if told is None else calibrated.probability(key, told)
+
+    return {item.key: _judgement(item, answer["sentences"][item.key], probability(item.key)) for item in items}
 
 
 def _judgement(item: Item, quotes: Sequence[int], probability: float) -> Judgement:

@@ -15,7 +15,7 @@ from typing import Any
 from django.db.models.functions import Now
 
 from evaluations.models import Classroom, Evaluation, Form, Submission, Transcript
-from evaluations.rating import evidence, feedback, gates, instructions, judging, speech
+from evaluations.rating import calibration, evidence, feedback, gates, instructions, judging, speech
 from evaluations.rating.checks import Talk
 from evaluations.rating.evidence import Sentence
 from evaluations.rating.judging import SELF, Judgement
@@ -209,7 +209,8 @@ class Judge:
             prompts.judging_schema(items, self.work.honest),
             TOKENS_PER_ITEM * len(items),
         )
-        return judging.read(items, answer.value, answer.probabilities), bool(answer.probabilities)
+        calibrated = calibration.of(answer.digest, self.work.rubric.digest)
+        return judging.read(items, answer.value, answer.probabilities, calibrated), bool(answer.probabilities)
 
     def _verified(self, items: Sequence[Item], judged: Mapping[str, Judgement]) -> dict[str, Judgement]:
         quotes = judging.to_verify(items, judged)

@@ -54,7 +54,7 @@ class Scripted(SimulatedLanguage):
         likely = {key: self._likely(key, keys) for key in keys}
         value = {
             "answers": {key: p >= 0.5 for key, p in likely.items()},
-            "sentences": {key: self._quoted(key, p) for key, p in likely.items()},
+            "sentences": {key: self._quoted(key, p, schema) for key, p in likely.items()},
         }
         jsonschema.validate(value, schema)
         return self._answer(value, {f"answers.{key}": p for key, p in likely.items()} if self.tells else {})
@@ -63,8 +63,9 @@ class Scripted(SimulatedLanguage):
         turned = self.turn(key, order)
         return turned if turned is not None else self.likely.get(key, float(key in (*TRUE, SELF.key)))
 
-    def _quoted(self, key: str, likely: float) -> list[int]:
-        return self.quotes.get(key, []) if likely >= 0.5 else []
+    def _quoted(self, key: str, likely: float, schema: JSONSchema) -> list[int]:
+        there = schema["properties"]["sentences"]["properties"][key]["items"]["enum"]
+        return [number for number in self.quotes.get(key, []) if number in there] if likely >= 0.5 else []
 
     def _answer(self, value: dict[str, Any], told: dict[str, float]) -> Generation:
         return Generation(value, "scripted", 10, 10, 0.1, 1, text=str(value), probabilities=told)

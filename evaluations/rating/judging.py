@@ -20,7 +20,7 @@ from evaluations.rating.rubric import CriterionSpec, Item, RubricSpec
 
 FALSE_BELOW, TRUE_FROM = 0.35, 0.65  # probabilities of "true" between them are uncertain
 UNDECIDED = 0.5
-MAX_QUOTES = 3  # sentences for one item
+MAX_QUOTES = 2  # sentences for one item: each is looked at alone, and each takes a line on the page
 SELF: Final = Item(
     "introduces_themselves",
     "introduces the person who speaks: who they are, what they like, do or want",

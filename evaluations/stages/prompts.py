@@ -170,10 +170,11 @@ def verifying_schema(quotes: Sequence[tuple[Item, int]]) -> JSONSchema:
     return _object({f"{item.key}:{number}": {"type": "boolean"} for item, number in quotes})
 
 
-def verifying_prompt(quotes: Sequence[tuple[Item, int]], sentences: Sequence[Sentence]) -> Prompt:
+def verifying_prompt(
+    items: Sequence[Item], quotes: Sequence[tuple[Item, int]], sentences: Sequence[Sentence]
+) -> Prompt:
     """Of each quote alone: does that sentence show that item?"""
-    lines = "\n".join(
-        f"- {item.key}:{number} Statement: {item.statement}. Sentence: “{sentences[number - 1].text}”"
-        for item, number in quotes
-    )
-    return Prompt(_JUDGING_SYSTEM, f"{_VERIFYING_TASK}{lines}\nAnswers:")
+    statements = "\n".join(f"- {item.key}: {item.statement}. For example: “{item.yes}”" for item in items)
+    lines = "\n".join(f"{item.key}:{number} “{sentences[number - 1].text}”" for item, number in quotes)
+    head = f"{_VERIFYING_TASK}Statements about the student:\n{statements}\n\n"
+    return Prompt(_JUDGING_SYSTEM, f"{head}Sentences:\n{lines}\nAnswers:", head=len(head))

@@ -188,16 +188,19 @@ class Judge:
         self.calls: list[dict[str, Any]] = []
 
     def judge(self) -> dict[str, Judgement]:
-        """One call for all items; where the server tells no probabilities another, in the reverse order. Then one that
-        looks at each quote alone, and a last one on what is uncertain."""
+        """One call for all items; where the server tells no probabilities another, in the next order.
+
+        Then one that looks at each quote alone, and once more both for what is uncertain.
+        """
         items = self.work.items
-        judged, sure = self._ask(items)
+        # A few fixed orders, so that the heads of their prompts can be cached.
+        orders = iter((items, items[::-1], items[len(items) // 2 :] + items[: len(items) // 2]))
+        judged, sure = self._ask(next(orders))
         if not sure:
-            judged = _together(judged, self._ask(items[::-1])[0])
+            judged = _together(judged, self._ask(next(orders))[0])
         judged = self._verified(items, judged)
         if doubtful := [item for item in items if judged[item.key].answer is None]:
-            # Among the others again, for an item alone is judged otherwise than one among several.
-            again, _ = self._ask((*doubtful[::-1], *[item for item in items if item not in doubtful]))
+            again, _ = self._ask(next(orders))
             judged = _together(judged, self._verified(doubtful, {item.key: again[item.key] for item in doubtful}))
         return judged
 
@@ -217,11 +220,13 @@ class Judge:
         if not quotes:
             return dict(judged)
         answer = self._call(
-            prompts.verifying_prompt(quotes, self.work.sentences),
+            prompts.verifying_prompt(self.work.items, quotes, self.work.sentences),
             prompts.verifying_schema(quotes),
             TOKENS_PER_QUOTE * len(quotes),
         )
-        return judging.verified(judged, answer.value)
+        told = answer.probabilities
+        shown = {quote: told.get(quote, float(yes)) >= judging.FALSE_BELOW for quote, yes in answer.value.items()}
+        return judging.verified(judged, shown)
 
     def _call(self, prompt: Prompt, schema: JSONSchema, tokens: int) -> Generation:
         options = prompts.options(tokens + SPARE_TOKENS, self.work.tries, probabilities=True)

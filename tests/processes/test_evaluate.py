@@ -52,7 +52,7 @@ def test_a_file_is_evaluated_by_a_worker_of_the_commands_own() -> None:
     assert list(row) == FIELDS
     assert (row["status"], row["error"], row["language"]) == ("completed", None, "en")
     assert set(row["form"]) == {"name", "age", "hobbies", "career_goals", "strengths", "experience"}
-    assert row["scores"][0]["key"] == "overall_rating"
+    assert row["scores"][0]["key"] == "clarity_of_speech"
     assert all(1 <= score["score"] <= 10 for score in row["scores"])
     assert set(row["timings"]) == {"transcribe", "extract", "rate"}
     assert [attempt["outcome"] for attempt in row["attempts"]] == ["succeeded"] * 3

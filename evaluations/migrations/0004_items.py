@@ -61,6 +61,11 @@ class Migration(migrations.Migration):
         ),
         migrations.AddField(
             model_name='rubric',
+            name='examples',
+            field=models.JSONField(blank=True, default=list, help_text='Worked examples for the model: [{sentences: [text], answers: {item: [numbers of sentences]}}]. One that lacks an item is left out.'),
+        ),
+        migrations.AddField(
+            model_name='rubric',
             name='language',
             field=models.CharField(choices=[('en', 'English'), ('de', 'German')], default='en', help_text='Of its words.', max_length=10),
         ),

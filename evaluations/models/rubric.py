@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy as _
 
 from evaluations.rating import default_rubric
 from evaluations.rating.checks import CHECKS
-from evaluations.rating.rubric import CriterionSpec, RubricSpec
+from evaluations.rating.rubric import CriterionSpec, RubricSpec, WorkedExample
 from evaluations.rating.rubric import Item as ItemSpec
 
 ITEM_FIELDS: Final = (
@@ -31,6 +31,13 @@ class Rubric(models.Model):
     version = models.PositiveSmallIntegerField(default=1)
     language = models.CharField(
         max_length=10, default="en", choices=[("en", _("English")), ("de", _("German"))], help_text="Of its words."
+    )
+
+    examples = models.JSONField(
+        default=list,
+        blank=True,
+        help_text="Worked examples for the model: [{sentences: [text], answers: {item: [numbers of sentences]}}]. "
+        "One that lacks an item is left out.",
     )
 
     class Meta:
@@ -55,7 +62,16 @@ class Rubric(models.Model):
     def spec(self) -> RubricSpec:
         """It as plain data."""
         criteria = self.criteria.prefetch_related("items")
-        return RubricSpec(self.name, self.version, self.language, tuple(criterion.spec() for criterion in criteria))
+        return RubricSpec(
+            self.name,
+            self.version,
+            self.language,
+            tuple(criterion.spec() for criterion in criteria),
+            tuple(
+                WorkedExample(tuple(each["sentences"]), {key: tuple(shown) for key, shown in each["answers"].items()})
+                for each in self.examples
+            ),
+        )
 
     @transaction.atomic
     def new_version(self) -> Rubric:
@@ -135,7 +151,12 @@ def store(spec: RubricSpec, rubrics: Any, criteria: Any, items: Any) -> Any:
         BadRubricError: nothing could be rated by it.
     """
     spec.validate()
-    rubric = rubrics.objects.create(name=spec.name, version=spec.version, language=spec.language)
+    rubric = rubrics.objects.create(
+        name=spec.name,
+        version=spec.version,
+        language=spec.language,
+        examples=[example.as_dict() for example in spec.examples],
+    )
     for position, criterion in enumerate(spec.criteria):
         row = criteria.objects.create(
             rubric=rubric, key=criterion.key, title=criterion.title, weight=criterion.weight, position=position

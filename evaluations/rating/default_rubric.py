@@ -6,7 +6,51 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any, Final
 
-from evaluations.rating.rubric import CriterionSpec, Item, RubricSpec
+from evaluations.rating.rubric import CriterionSpec, Item, RubricSpec, WorkedExample
+
+_VIVID, _PLAIN = (
+    WorkedExample(
+        (
+            "Good evening.",
+            "I like animals, so every week I walk the dogs of the shelter.",
+            "In May one of them ran away, and I found it after two hours with a whistle.",
+            "That taught me to stay calm, and that is what I am good at.",
+            "One day I will be successful.",
+            "Thank you, and come and visit the shelter.",
+        ),
+        {
+            "thread": (2, 4),
+            "interest": (2,),
+            "detail": (2,),
+            "future": (),
+            "reason": (2,),
+            "event": (3,),
+            "strength": (4,),
+            "proof": (3, 4),
+            "closing": (6,),
+        },
+    ),
+    WorkedExample(
+        (
+            "Hi everyone, I am Noor and I go to school in Delft.",
+            "I have many hobbies, but most of all I build model ships with my uncle on Saturdays.",
+            "Later I want to become an electrician.",
+            "I am good at working with my hands.",
+            "And my sister is called Fenna.",
+        ),
+        {
+            "thread": (),
+            "interest": (2,),
+            "detail": (2,),
+            "future": (3,),
+            "reason": (),
+            "event": (),
+            "strength": (4,),
+            "proof": (),
+            "closing": (),
+        },
+    ),
+)
 
 ENGLISH: Final = RubricSpec(
     "Self-introduction",
@@ -190,6 +234,51 @@ ENGLISH: Final = RubricSpec(
                 ),
             ),
         ),
+    ),
+    (_VIVID, _PLAIN),
+)
+
+_VIVID_DE, _PLAIN_DE = (
+    WorkedExample(
+        (
+            "Guten Abend.",
+            "Ich mag Tiere, deshalb führe ich jede Woche die Hunde des Tierheims aus.",
+            "Im Mai lief einer davon, und nach zwei Stunden habe ich ihn mit einer Pfeife gefunden.",
+            "Dabei habe ich gelernt, ruhig zu bleiben, und das kann ich gut.",
+            "Eines Tages werde ich erfolgreich sein.",
+            "Danke, und kommt das Tierheim besuchen.",
+        ),
+        {
+            "thread": (2, 4),
+            "interest": (2,),
+            "detail": (2,),
+            "future": (),
+            "reason": (2,),
+            "event": (3,),
+            "strength": (4,),
+            "proof": (3, 4),
+            "closing": (6,),
+        },
+    ),
+    WorkedExample(
+        (
+            "Hallo zusammen, ich bin Noor und gehe in Delft zur Schule.",
+            "Ich habe viele Hobbys, aber am liebsten baue ich samstags mit meinem Onkel Modellschiffe.",
+            "Später möchte ich Elektrikerin werden.",
+            "Ich kann gut mit meinen Händen arbeiten.",
+            "Und meine Schwester heißt Fenna.",
+        ),
+        {
+            "thread": (),
+            "interest": (2,),
+            "detail": (2,),
+            "future": (3,),
+            "reason": (),
+            "event": (),
+            "strength": (4,),
+            "proof": (),
+            "closing": (),
+        },
     ),
 )
 
@@ -376,6 +465,7 @@ GERMAN: Final = RubricSpec(
             ),
         ),
     ),
+    (_VIVID_DE, _PLAIN_DE),
 )
 
 DEFAULTS: Final = (ENGLISH, GERMAN)

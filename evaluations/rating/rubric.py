@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from typing import Any
 
 from evaluations.rating.checks import CHECKS
 
@@ -60,6 +61,18 @@ class CriterionSpec:
         return sum(item.points for item in self.items)
 
 
+@dataclass(frozen=True, slots=True)
+class WorkedExample:
+    """A speech and the right answers to it, for the model: item → the numbers of the sentences that show it, none of
+    them where it is false."""
+
+    sentences: tuple[str, ...]
+    answers: Mapping[str, tuple[int, ...]]
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"sentences": list(self.sentences), "answers": {key: list(shown) for key, shown in self.answers.items()}}
+
+
 @dataclass(frozen=True)
 class RubricSpec:
     """A version of a rubric: what one rating is made by."""
@@ -68,11 +81,15 @@ class RubricSpec:
     version: int
     language: str  # of its words, "en" or "de"
     criteria: tuple[CriterionSpec, ...]
+    examples: tuple[WorkedExample, ...] = ()
 
     @cached_property
     def digest(self) -> str:
         """SHA-256 over everything that can change a score, in hexadecimal."""
-        content = [asdict(criterion) for criterion in self.criteria]
+        content = {
+            "criteria": [asdict(criterion) for criterion in self.criteria],
+            "examples": [example.as_dict() for example in self.examples],
+        }
         return hashlib.sha256(json.dumps(content, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 
     def items(self) -> Iterator[Item]:
@@ -82,6 +99,11 @@ class RubricSpec:
     def asked(self) -> list[Item]:
         """The items that the model is asked for, in the rubric's order."""
         return [item for item in self.items() if item.asked]
+
+    def worked_examples(self) -> list[WorkedExample]:
+        """Those that have an answer to each item that is asked: a rubric may have been changed since."""
+        keys = {item.key for item in self.asked()}
+        return [example for example in self.examples if keys <= example.answers.keys()]
 
     def validate(self) -> None:
         """

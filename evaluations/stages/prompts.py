@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any, Final
 
 from django.conf import settings
 
-from evaluations.rating import evidence, instructions, judging
+from evaluations.rating import instructions, judging
 from evaluations.rating.evidence import Sentence, numbered
-from evaluations.rating.rubric import Item
+from evaluations.rating.rubric import Item, WorkedExample
 from queueing.engines.base import JSONSchema, LanguageOptions, Prompt
 
 VERSION: Final = 2
@@ -136,34 +135,32 @@ def judging_schema(items: Sequence[Item], sentences: Sequence[Sentence]) -> JSON
     )
 
 
-def judging_prompt(items: Sequence[Item], sentences: Sequence[Sentence]) -> Prompt:
+def judging_prompt(
+    items: Sequence[Item], sentences: Sequence[Sentence], examples: Sequence[WorkedExample] = ()
+) -> Prompt:
     """All items at once, with the transcript last but for the question: a server that cuts a prompt cuts its head."""
-    statements = "\n".join(f"- {item.key}: {item.statement}" for item in items)
-    examples = "".join(
-        f"Speech:\n{numbered(speech)}\nAnswers: {json.dumps(answer)}\n\n"
-        for speech, answer in (_worked_example(items, shown=1), _worked_example(items, shown=0))
-    )
+    statements = "\n".join(f"- {item.key}: {item.statement}.{_examples_of(item)}" for item in items)
+    worked = "".join(_worked(items, example) for example in examples)
     marker, fenced = instructions.fence(numbered(sentences))
-    head = f"Statements about the student:\n{statements}\n\n{examples}"
+    head = f"Statements about the student:\n{statements}\n\n{worked}"
     tail = f"Speech, between two lines {marker}:\n{fenced}\nAnswers:"
     return Prompt(_JUDGING_SYSTEM, head + tail, head=len(head))
 
 
-def _worked_example(items: Sequence[Item], *, shown: int) -> tuple[list[Sentence], dict[str, Any]]:
-    """A speech made of the items' own examples, each second of which shows its item, and the answers to it.
+def _examples_of(item: Item) -> str:
+    yes = f" True: “{item.yes}”" if item.yes else ""
+    no = f" False: “{item.no}”" if item.no else ""
+    return yes + no
 
-    So a rubric of a teacher's own has worked examples, too, as many of them true as false.
-    """
-    speech: list[Sentence] = []
-    answers: dict[str, bool] = {}
-    quotes: dict[str, list[int]] = {}
-    for place, item in enumerate(items):
-        answers[item.key] = place % 2 == shown and bool(item.yes)
-        said = evidence.sentences_of_text(item.yes if answers[item.key] else item.no, "en")
-        numbers = range(len(speech) + 1, len(speech) + len(said) + 1)
-        speech += [replace(one, number=number) for number, one in zip(numbers, said, strict=True)]
-        quotes[item.key] = list(numbers)[: judging.MAX_QUOTES] if answers[item.key] else []
-    return speech, {"answers": answers, "sentences": quotes}
+
+def _worked(items: Sequence[Item], example: WorkedExample) -> str:
+    speech = "\n".join(f"[{number}] {text}" for number, text in enumerate(example.sentences, start=1))
+    shown = {judging.SELF.key: (1, 2), **example.answers}
+    answers = {
+        "answers": {item.key: bool(shown[item.key]) for item in items},
+        "sentences": {item.key: list(shown[item.key]) for item in items},
+    }
+    return f"Speech:\n{speech}\nAnswers: {json.dumps(answers)}\n\n"
 
 
 def verifying_schema(quotes: Sequence[tuple[Item, int]]) -> JSONSchema:

@@ -208,7 +208,7 @@ class Judge:
         """The judgements, and whether the server told probabilities."""
         masked = instructions.masked(self.work.sentences)
         answer = self._call(
-            prompts.judging_prompt(items, masked),
+            prompts.judging_prompt(items, masked, self.work.rubric.worked_examples()),
             prompts.judging_schema(items, self.work.honest),
             TOKENS_PER_ITEM * len(items),
         )

@@ -7,7 +7,7 @@ import pytest
 
 from evaluations.models import Form
 from evaluations.rating import default_rubric, scoring
-from evaluations.rating.rubric import BadRubricError, CriterionSpec, Item, RubricSpec
+from evaluations.rating.rubric import BadRubricError, CriterionSpec, Item, RubricSpec, WorkedExample
 
 HARD = Item("proof", "proves it", 2, hard=True)
 EASY = Item("claim", "claims it", 1)
@@ -68,6 +68,28 @@ class TestDefaultRubric:
         assert all(item.advice and item.title for item in rubric.items())
         assert all(item.about in ("", *Form.FIELDS) for item in rubric.items())
 
+    def test_its_worked_examples_answer_each_item_and_each_once_true_and_once_false(self, rubric: RubricSpec) -> None:
+        examples = rubric.worked_examples()
+        keys = [item.key for item in rubric.asked()]
+        assert len(examples) == 2
+        for example in examples:
+            assert list(example.answers) == keys
+            assert {number for shown in example.answers.values() for number in shown} <= set(
+                range(1, len(example.sentences) + 1)
+            )
+        differing = [key for key in keys if len({bool(example.answers[key]) for example in examples}) == 2]
+        assert len(differing) >= 5
+
+
+def test_a_worked_example_that_lacks_an_item_is_left_out_and_the_others_stay() -> None:
+    whole, partly = (
+        WorkedExample(("I ski.",), {"claim": (1,), "proof": ()}),
+        WorkedExample(("I ski.",), {"claim": (1,)}),
+    )
+    rubric = replace(of(EASY, HARD), examples=(whole, partly))
+    assert rubric.worked_examples() == [whole]
+    assert rubric.digest != of(EASY, HARD).digest
+
 
 def test_both_languages_have_the_same_items() -> None:
     shapes = [
@@ -75,6 +97,8 @@ def test_both_languages_have_the_same_items() -> None:
         for rubric in default_rubric.DEFAULTS
     ]
     assert shapes[0] == shapes[1]
+    answers = [[example.answers for example in rubric.examples] for rubric in default_rubric.DEFAULTS]
+    assert answers[0] == answers[1]
 
 
 def test_a_rating_by_the_default_rubric_is_read_in_either_language_and_other_words_stay() -> None:

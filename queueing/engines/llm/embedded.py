@@ -137,7 +137,10 @@ class SavedHead:
 
 
 class HeadCachingLlama(OpenAICompatible):
-    """A llama.cpp of ours, with one slot. It takes `slots` calls at once and answers one after the other."""
+    """A llama.cpp of ours, with one slot. It takes `slots` calls at once and answers one after the other.
+
+    Waiting for one's turn counts for the deadline alone, not for the time until the answer's first token.
+    """
 
     def __init__(self, url: str, model: str, *, files: Sequence[str], **options: Any) -> None:
         """`files`: names under the server's `slot_save_path`, each for the state of one head."""

@@ -178,7 +178,8 @@ def test_the_speech_is_fenced_by_a_marker_that_it_can_not_contain() -> None:
 def test_what_comes_before_the_speech_is_the_same_for_every_speech() -> None:
     """An engine may keep what it computed of the head, so nothing of a student's may be in it."""
     run(one := Scripted())
-    run(other := Scripted(), work("Good morning. I am Ben Ode. I collect stamps and want to be a pilot some day."))
+    said = "Good day, I am Ben Ode. I collect stamps. I want to be a pilot. I am patient, as others say. Thank you."
+    run(other := Scripted(), work(said))
     heads = [(prompt.system, prompt.user[: prompt.head]) for prompt in (one.asked[0][0], other.asked[0][0])]
     assert heads[0] == heads[1]
     assert "two lines" not in heads[0][1]

@@ -31,7 +31,7 @@ SCHEMA: dict[str, Any] = {
     "required": ["name", "level", "score", "evidence"],
     "additionalProperties": False,
 }
-PROMPT = Prompt("You rate.", "I am Ann.")
+PROMPT = Prompt("You rate.", "I am Ann.", head=4)
 QUESTION = Question(PROMPT, SCHEMA, LanguageOptions(max_tokens=200), Canary(PROMPT))
 
 
@@ -96,6 +96,10 @@ def test_a_count_below_nine_tenths_of_the_fewest_tokens_is_a_cut_prompt() -> Non
         request.must_be_seen_whole(reply("", prompt_tokens=89))
 
 
+def test_a_prompt_with_a_code_at_its_head_has_no_head_that_is_always_the_same() -> None:
+    assert QUESTION.request().prompt.head == 0
+
+
 def test_the_answer_has_room_for_the_code() -> None:
     assert QUESTION.request().options.max_tokens == 200 + TOKENS
     assert Question(QUESTION.prompt, SCHEMA, QUESTION.options, None).request().options.max_tokens == 200
@@ -125,6 +129,7 @@ def test_an_invalid_answer_is_asked_for_again_with_its_fault() -> None:
     assert corrected is not None
     assert corrected.prompt.user.startswith("I am Ann.")
     assert "$.score: 11" in corrected.prompt.user
+    assert corrected.prompt.head == 4
     assert again(InvalidAnswerError("$.score: 11"), context=360) is None
 
 

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import pytest
 
+from evaluations.rating import default_rubric
 from tests.gold.material import load, sentences
 
 INTRODUCTIONS: Final = load("introductions")
@@ -172,3 +173,15 @@ def test_what_must_not_be_in_a_form_tempts_from_the_text_and_is_not_in_it() -> N
 
 def _claims(form: dict[str, Any]) -> list[str | None]:
     return [form["name"], form["career_goals"], form["experience"], *form["hobbies"], *form["strengths"]]
+
+
+def test_the_markers_had_the_items_of_the_english_rubric_before_them() -> None:
+    """All but those that need times, which nobody can mark in a text."""
+    rubric = {
+        item.key: {"statement": item.statement, "yes": item.yes, "no": item.no, "computed": bool(item.computed)}
+        for item in default_rubric.ENGLISH.items()
+        if item.key not in ("pace", "phrases")
+    }
+    marked = {item["key"]: {name: item[name] for name in ("statement", "yes", "no", "computed")} for item in ITEMS}
+    assert marked == rubric
+    assert [item["key"] for item in ITEMS] == list(rubric)

@@ -74,6 +74,19 @@ CATALOGUE: Final[dict[str, Explanation]] = {
         _("It has more bytes than we accept."),
         _("Record with a lower quality or a shorter one, then upload it."),
     ),
+    "text_too_large": Explanation(
+        _("The text is too large"),
+        _("A text may have 100 kB; an hour of speech has about half of that."),
+        _("Check that it is the transcript of one speech."),
+    ),
+    "not_utf8": Explanation(
+        _("The file is no text in UTF-8"),
+        _("Some of its bytes are no characters in UTF-8."),
+        _("Save it as plain text in UTF-8."),
+    ),
+    "no_text": Explanation(
+        _("There is no text in it"), _("The file is empty, or has blanks only."), _("Check the name and the folder.")
+    ),
     "no_such_file": Explanation(
         _("There is no such file"),
         _("Nothing, or no regular file, has this name."),

@@ -54,6 +54,13 @@ class Rubric(models.Model):
         found = cls.objects.filter(name=spec.name, version=spec.version).first()
         return found or store(spec, cls, Criterion, Item)
 
+    @classmethod
+    def named(cls, wanted: str) -> Rubric | None:
+        """By `NAME`, its latest version, or by `NAME:VERSION`."""
+        name, _, version = wanted.rpartition(":")
+        exact = cls.objects.filter(name=name, version=int(version)).first() if version.isdecimal() else None
+        return exact or cls.objects.filter(name=wanted).last()
+
     @property
     def is_used(self) -> bool:
         """Whether a rating was made by it."""

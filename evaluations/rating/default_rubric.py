@@ -471,6 +471,11 @@ GERMAN: Final = RubricSpec(
 DEFAULTS: Final = (ENGLISH, GERMAN)
 
 
+def of_language(language: str) -> RubricSpec:
+    """The one whose words are in that language; the English one where there is none."""
+    return next((spec for spec in DEFAULTS if spec.language == language), ENGLISH)
+
+
 def localized(rows: Sequence[Mapping[str, Any]], language: str) -> list[dict[str, Any]]:
     """The rows of a rating (`Evaluation.scores`) with the words of these rubrics in the given language.
 
@@ -492,7 +497,7 @@ def localized(rows: Sequence[Mapping[str, Any]], language: str) -> list[dict[str
 
 @cache
 def _translations(language: str) -> dict[str, str]:
-    target = next((spec for spec in DEFAULTS if spec.language == language), ENGLISH)
+    target = of_language(language)
     return {
         words: translation for spec in DEFAULTS for words, translation in zip(_words(spec), _words(target), strict=True)
     }

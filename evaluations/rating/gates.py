@@ -58,6 +58,11 @@ def check(heard: Hearing, offered: Collection[str]) -> Refusal | None:
     return None
 
 
+def check_text(words: int) -> Refusal | None:
+    """Why a written text of so many words can't be rated; None if it can. It has no times, and nobody misheard it."""
+    return Refusal("too_short_to_rate", f"{words} words") if words < MIN_WORDS else None
+
+
 def unheard(speech_seconds: float) -> Refusal:
     """Why there is not a single word: nobody spoke, or somebody did, at length, and nothing of it made sense."""
     code = "not_understood" if speech_seconds >= MIN_SECONDS else "no_speech"

@@ -27,6 +27,16 @@ class ExtractResult:
     simulated: bool
     unsupported: list[dict[str, Any]] = field(default_factory=list)
 
+    def columns(self) -> dict[str, Any]:
+        """It as `Form` keeps it."""
+        return {
+            **self.fields,
+            "unsupported": self.unsupported,
+            "engine": self.engine,
+            "model": self.model,
+            "simulated": self.simulated,
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class ExtractWork:
@@ -44,23 +54,19 @@ class Extract:
         return ExtractWork(transcript.text, tuple(said), transcript.language, task.failures)
 
     def compute(self, work: ExtractWork, engines: Engines, progress: Progress, stop: Event) -> ExtractResult:
-        prompt, options = prompts.form_prompt(work.transcript), prompts.options(MAX_TOKENS, work.tries)
-        engine = engines.language["extract"]
-        answer = engine.generate(prompt, prompts.FORM_SCHEMA, options, stop=stop)
-        fields, unsupported = supported(answer.value, work.sentences, work.language, trust=engine.simulated)
-        return ExtractResult(fields, engine.name, answer.model, engine.simulated, unsupported)
+        return extract(work, engines, stop)
 
     def save(self, task: Task, result: ExtractResult) -> None:
-        Form.objects.update_or_create(
-            submission_id=task.submission_id,
-            defaults={
-                **result.fields,
-                "unsupported": result.unsupported,
-                "engine": result.engine,
-                "model": result.model,
-                "simulated": result.simulated,
-            },
-        )
+        Form.objects.update_or_create(submission_id=task.submission_id, defaults=result.columns())
+
+
+def extract(work: ExtractWork, engines: Engines, stop: Event) -> ExtractResult:
+    """Ask the model to fill in the form, and keep of it what the transcript supports."""
+    prompt, options = prompts.form_prompt(work.transcript), prompts.options(MAX_TOKENS, work.tries)
+    engine = engines.language["extract"]
+    answer = engine.generate(prompt, prompts.FORM_SCHEMA, options, stop=stop)
+    fields, unsupported = supported(answer.value, work.sentences, work.language, trust=engine.simulated)
+    return ExtractResult(fields, engine.name, answer.model, engine.simulated, unsupported)
 
 
 def refuse_unratable(transcript: Transcript) -> None:

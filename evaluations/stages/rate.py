@@ -85,6 +85,23 @@ class RateResult:
     suggestions: list[str] = field(default_factory=list)
     provenance: dict[str, Any] = field(default_factory=dict)
 
+    def columns(self) -> dict[str, Any]:
+        """It as `Evaluation` keeps it."""
+        return {
+            "method": self.method,
+            "rubric_id": self.rubric_id,
+            "overall": self.overall,
+            "scores": self.scores,
+            "flags": self.flags,
+            "feedback": " ".join(self.feedback),
+            "suggestions": self.suggestions,
+            "speech": self.facts.as_dict() if self.facts else {},
+            "engine": self.engine,
+            "model": self.model,
+            "simulated": self.simulated,
+            "provenance": self.provenance,
+        }
+
 
 class Rate:
     def prepare(self, task: Task) -> RateWork:
@@ -110,19 +127,8 @@ class Rate:
         classroom = Classroom.objects.get(submissions=task.submission_id)
         made = Evaluation.objects.create(
             submission_id=task.submission_id,
-            method=result.method,
-            rubric_id=result.rubric_id,
-            overall=result.overall,
-            scores=result.scores,
-            flags=result.flags,
-            feedback=" ".join(result.feedback),
-            suggestions=result.suggestions,
-            speech=result.facts.as_dict() if result.facts else {},
-            engine=result.engine,
-            model=result.model,
-            simulated=result.simulated,
-            provenance=result.provenance,
             released_at=Now() if classroom.release == Classroom.Release.AT_ONCE else None,
+            **result.columns(),
         )
         Submission.objects.filter(pk=task.submission_id).update(evaluation=made)
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import errno
-import os
 import shutil
 import uuid
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,22 +13,14 @@ from django.conf import settings
 from django.contrib.auth.models import User
 
 from evaluations import actions
-from evaluations.errors import catalogue
-from evaluations.media.store import DISK_FULL
-from evaluations.models import Classroom, Rubric, Submission, Transcript
+from evaluations.models import Classroom, Rubric, Submission
+from evaluations.uploads.local_results import described, in_unicode, refusal
 from queueing.exceptions import Permanent, StageError
 from queueing.models import Attempt, Task
-from queueing.states import LIVE, State
+from queueing.states import LIVE, State, Status
 
 CLASSROOM = "Command line"
 USERNAME = "command-line"
-_REFUSED = {
-    errno.ENOENT: "no_such_file",
-    errno.ENAMETOOLONG: "no_such_file",
-    errno.EACCES: "no_permission",
-    errno.EPERM: "no_permission",
-    **dict.fromkeys(DISK_FULL, "disk_full"),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +50,11 @@ def hand_in(names: Sequence[str]) -> list[LocalFile]:
 
 def _hand_in(name: str, classroom: Classroom, student: User) -> LocalFile:
     try:
-        return LocalFile(_in_unicode(name), _submit(Path(name), classroom, student))
+        return LocalFile(in_unicode(name), _submit(Path(name), classroom, student))
     except StageError as error:
-        return LocalFile(_in_unicode(name), refused=error.code)
+        return LocalFile(in_unicode(name), refused=error.code)
     except OSError as error:
-        return LocalFile(_in_unicode(name), refused=_REFUSED.get(error.errno or 0, "unreadable"))
+        return LocalFile(in_unicode(name), refused=refusal(error))
 
 
 def _submit(path: Path, classroom: Classroom, student: User) -> Submission:
@@ -74,7 +64,7 @@ def _submit(path: Path, classroom: Classroom, student: User) -> Submission:
         raise Permanent(code="too_large")
     staged = settings.UPLOADS_DIR / f"local-{uuid.uuid4().hex}"
     staged.parent.mkdir(parents=True, exist_ok=True)
-    original_name = _in_unicode(path.name)
+    original_name = in_unicode(path.name)
     try:
         shutil.copyfile(path, staged)
         submission, new = actions.submit(
@@ -87,11 +77,6 @@ def _submit(path: Path, classroom: Classroom, student: User) -> Submission:
     return submission
 
 
-def _in_unicode(name: str) -> str:
-    """A file's name may hold any bytes; the database and JSON take text only."""
-    return os.fsencode(name).decode(errors="replace")
-
-
 def all_ended(files: Sequence[LocalFile]) -> bool:
     ids = [file.submission.pk for file in files if file.submission]
     return not Task.objects.filter(submission__in=ids, state__in=LIVE).exists()
@@ -101,54 +86,16 @@ def result(file: LocalFile) -> dict[str, Any]:
     """Everything that is known of one file, as plain values."""
     task = file.task
     if task is None or file.submission is None:
-        return _EMPTY | {"file": file.name, "status": "failed", "error": _error(file.refused)}
-    results = file.submission.results()
-    transcript, form, evaluation = results.transcript, results.form, results.evaluation
+        return described(file.name, Status.FAILED.value, code=file.refused)
     attempts = [_attempt(row) for row in task.attempts.all()]
-    return _EMPTY | {
-        "file": file.name,
-        "status": task.status.value,
-        "error": _error(task.error_code, transcript) if task.error_code else None,
-        "transcript": transcript.text if transcript else None,
-        "language": transcript.language if transcript else None,
-        "form": form.answers() if form else None,
-        "scores": evaluation.scores if evaluation else None,
-        "flags": evaluation.flags if evaluation else None,
-        "overall": evaluation.overall if evaluation else None,
-        "feedback": evaluation.feedback if evaluation else None,
-        "suggestions": evaluation.suggestions if evaluation else None,
-        "speech": evaluation.speech if evaluation else None,
-        "timings": _timings(attempts),
-        "attempts": attempts,
-    }
-
-
-_EMPTY: dict[str, Any] = dict.fromkeys(
-    (
-        "file",
-        "status",
-        "error",
-        "transcript",
-        "language",
-        "form",
-        "scores",
-        "flags",
-        "overall",
-        "feedback",
-        "suggestions",
-        "speech",
-        "timings",
-        "attempts",
+    return described(
+        file.name,
+        task.status.value,
+        file.submission.results(),
+        code=task.error_code,
+        timings=_timings(attempts),
+        attempts=attempts,
     )
-)
-
-
-def _error(code: str, transcript: Transcript | None = None) -> dict[str, str]:
-    words = asdict(catalogue.explain(code))
-    if code == "not_understood" and transcript:
-        language = catalogue.of_language(transcript.language, transcript.language_probability)
-        words["what"] = f"{words['what']} {language}".rstrip()
-    return {"code": code, **words}
 
 
 def _attempt(row: Attempt) -> dict[str, Any]:

@@ -5,6 +5,9 @@ demo class with real models, `engines` sets ours beside openai-whisper's command
 hand-over between both, `dashboards` times how soon open pages show a change, `uploads` sends thirty videos at once
 through a real daphne (with `--nginx` behind nginx), each cut twice, while a dashboard is watched, `estimates` holds
 what students are told of their waits against how long they were.
+
+`judge` (not among "all": it takes hours on a processor) sets the ratings of the configured model beside the two
+markings of tests/gold, without a database: `python -m tests.benchmarks judge --help`.
 """
 
 from __future__ import annotations
@@ -50,6 +53,11 @@ def arguments() -> argparse.Namespace:
 
 
 def main() -> None:
+    if sys.argv[1:2] == ["judge"]:
+        from tests.benchmarks.judge import bench
+
+        bench.main(sys.argv[2:])
+        return
     options = arguments()
     with site() as database:
         tables = [_machine(database)]

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 import time
@@ -10,6 +9,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
+from evaluations.management.results import as_json, as_text
 from evaluations.uploads import local_files
 from queueing.checks import RUNTIME
 from queueing.models import Phase, Task, Worker
@@ -31,7 +31,7 @@ class Command(BaseCommand):
         with _own_worker() as worker:
             self._wait(handed_in, worker)
         results = [local_files.result(file) for file in handed_in]
-        self.stdout.write(_as_json(results) if json else "\n\n".join(_as_text(row) for row in results))
+        self.stdout.write(as_json(results) if json else as_text(results))
         if not all(file.completed for file in handed_in):
             sys.exit(1)
 
@@ -84,24 +84,3 @@ def _progress(task: Task | None) -> str:
         return "refused"
     seconds = f" {task.progress_done:.0f} of {task.progress_total:.0f} s" if task.progress_total else ""
     return f"{task.status.label}{seconds}"
-
-
-def _as_json(results: list[dict[str, Any]]) -> str:
-    return json.dumps(results, indent=2, ensure_ascii=False)
-
-
-def _as_text(row: dict[str, Any]) -> str:
-    if row["error"]:
-        return f"{row['file']}: {row['status']}\n  {row['error']['title']} {row['error']['todo']}"
-    if row["overall"] is None:
-        return f"{row['file']}: {row['status']}"
-    scores = "\n".join(f"  {score['title']:<22}{score['score']:>5}" for score in row["scores"])
-    form = "\n".join(f"  {key:<22}{_plain(value)}" for key, value in row["form"].items())
-    tips = "\n".join(f"  - {tip}" for tip in row["suggestions"])
-    return f"{row['file']}: {row['status']}\n  {row['transcript']}\n{form}\n{scores}\n  {row['feedback']}\n{tips}"
-
-
-def _plain(value: object) -> str:
-    if value is None:
-        return "not said"
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

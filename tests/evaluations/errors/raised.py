@@ -22,8 +22,9 @@ from evaluations.errors import catalogue, refusals  # noqa: E402
 ROOT: Final = Path(__file__).parents[3]
 PAGE: Final = ROOT / "docs" / "errors.md"
 SUBMISSION: Final = "a submission"
-COMMAND: Final = "`evaluate`"
-_TABLES: Final = {"MACHINES_FAULT": SUBMISSION, "_REFUSED": COMMAND}
+EVALUATE, RATE_TEXT = "`evaluate`", "`rate_text`"
+_COMMANDS: Final = {"local_files.py": EVALUATE, "local_texts.py": RATE_TEXT}
+_TABLES: Final = {"MACHINES_FAULT": SUBMISSION, "_REFUSED": f"{EVALUATE}; {RATE_TEXT}"}
 
 _HEAD = """\
 # Errors
@@ -38,8 +39,8 @@ admin finds the task by the number. A refused request's `id` is in the log, in a
 
 Where it shows: *a submission* has it as the reason for which it failed or is tried again (the student's list, the
 result page, `error` in the API, the admin, `evaluate --json`); *a request* is refused with it, by that HTTP status;
-`evaluate` is the command. What the disk does to an upload (`disk_full`, `disk_failed`) refuses it by 507, and the
-bytes stay.
+`evaluate` and `rate_text` are the commands. What the disk does to an upload (`disk_full`, `disk_failed`) refuses it by
+507, and the bytes stay.
 
 | code | title | what happened | what to do | where it shows |
 |---|---|---|---|---|
@@ -51,7 +52,7 @@ def raised() -> dict[str, set[str]]:
     found: dict[str, set[str]] = defaultdict(set)
     for path in [*(ROOT / "queueing").rglob("*.py"), *(ROOT / "evaluations").rglob("*.py")]:
         for code, door in codes_of(ast.parse(path.read_text()), path.name):
-            found[code].add(door)
+            found[code].update(door.split("; "))
     for status, code in refusals.CODES.items():
         found[code].add(f"a request, {status}")
     return dict(found)
@@ -72,7 +73,7 @@ def _given(node: ast.AST, file: str) -> tuple[ast.AST | None, str]:
         case ast.keyword(arg="otherwise", value=code):
             return code, "a request, 409"
         case ast.keyword(arg="code", value=code):
-            return code, COMMAND if file == "local_files.py" else SUBMISSION
+            return code, _COMMANDS.get(file, SUBMISSION)
         case ast.Assign(targets=[ast.Name(id=name)], value=code) | ast.AnnAssign(target=ast.Name(id=name), value=code):
             return code if name in ("code", "default_code", *_TABLES) else None, _TABLES.get(name, SUBMISSION)
     return None, ""
@@ -104,7 +105,10 @@ def page() -> str:
 def _doors(doors: set[str]) -> str:
     """`a submission; a request, 400, 413`."""
     statuses = sorted(door.rpartition(" ")[2] for door in doors if door.startswith("a request"))
-    found = [*sorted(doors & {SUBMISSION, COMMAND}), *([f"a request, {', '.join(statuses)}"] if statuses else [])]
+    found = [
+        *sorted(doors & {SUBMISSION, EVALUATE, RATE_TEXT}),
+        *([f"a request, {', '.join(statuses)}"] if statuses else []),
+    ]
     return "; ".join(found)
 
 

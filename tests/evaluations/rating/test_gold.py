@@ -12,11 +12,13 @@ from typing import Any, Final
 
 import pytest
 
+from evaluations.rating import default_rubric
 from tests.gold.material import load, sentences
 
 INTRODUCTIONS: Final = load("introductions")
 LADDER: Final = load("ladder")
 ITEMS: Final = load("items")
+WHOLE: Final = {item.key for item in default_rubric.ENGLISH.items() if item.whole}  # no single sentence shows them
 TEXTS: Final = {each["id"]: each["text"] for each in [*INTRODUCTIONS, *LADDER]}
 SCRIPTS: Final = Path(__file__).parents[3] / "evaluations" / "demo" / "scripts.json"
 AGES: Final = {  # as the texts say them
@@ -100,7 +102,7 @@ def test_the_sentences_of_a_marking_exist(marking: Any) -> None:
     for name, marks in marking.items():
         there = range(1, len(sentences(TEXTS[name])) + 1)
         for key, numbers in marks["sentences"].items():
-            assert numbers or key == "thread", (name, key)  # of the whole talk
+            assert numbers or key in WHOLE, (name, key)
             assert len(numbers) == len(set(numbers)), (name, key)
             assert set(numbers) <= set(there), (name, key)
 
@@ -172,3 +174,15 @@ def test_what_must_not_be_in_a_form_tempts_from_the_text_and_is_not_in_it() -> N
 
 def _claims(form: dict[str, Any]) -> list[str | None]:
     return [form["name"], form["career_goals"], form["experience"], *form["hobbies"], *form["strengths"]]
+
+
+def test_the_markers_had_the_items_of_the_english_rubric_before_them() -> None:
+    """All but those that need times, which nobody can mark in a text."""
+    rubric = {
+        item.key: {"statement": item.statement, "yes": item.yes, "no": item.no, "computed": bool(item.computed)}
+        for item in default_rubric.ENGLISH.items()
+        if item.key not in ("pace", "phrases")
+    }
+    marked = {item["key"]: {name: item[name] for name in ("statement", "yes", "no", "computed")} for item in ITEMS}
+    assert marked == rubric
+    assert [item["key"] for item in ITEMS] == list(rubric)

@@ -6,13 +6,12 @@ from typing import Any
 
 from django.contrib.auth.models import User
 from django.utils.timezone import now
-from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
 from evaluations.access import permissions
 from evaluations.errors import catalogue
 from evaluations.models import Evaluation, Form, Submission, Transcript
-from evaluations.pages import charts, progress, speaking, timeline
+from evaluations.pages import charts, progress, rubric, speaking, timeline
 from evaluations.rating import default_rubric, evidence, feedback, speech
 from queueing.models import Task
 from queueing.states import ENDED, State
@@ -97,7 +96,7 @@ def advice(evaluation: Evaluation, transcript: Transcript | None, form: Form | N
 
 def scores(evaluation: Evaluation) -> list[dict[str, Any]]:
     """The criteria and items in the language of the request, where they are IntroEval's own."""
-    return default_rubric.localized(evaluation.scores, (get_language() or "en").partition("-")[0])
+    return default_rubric.localized(evaluation.scores, rubric.language())
 
 
 def _scored(evaluation: Evaluation) -> dict[str, Any]:

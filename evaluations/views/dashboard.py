@@ -14,7 +14,7 @@ from django.views.decorators.http import require_safe
 
 from evaluations.access.permissions import classrooms_taught, signed_in
 from evaluations.models import Classroom
-from evaluations.pages import rows
+from evaluations.pages import rows, rubric
 from evaluations.uploads import limits
 
 
@@ -41,6 +41,7 @@ def _context(user: User, attended: list[Classroom]) -> dict[str, Any]:
     return {
         **_list(user),
         "classrooms": attended,
+        "rules": rubric.rules(attended),
         "unfinished": limits.unfinished().filter(student=user).order_by("created_at"),
         "max_bytes": settings.UPLOAD_MAX_BYTES,
         "chunk_bytes": settings.UPLOAD_CHUNK_BYTES,

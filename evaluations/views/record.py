@@ -14,6 +14,7 @@ from evaluations.access.permissions import get_attended_classroom, signed_in
 from evaluations.errors import catalogue
 from evaluations.errors.refusals import RefusedError
 from evaluations.models import Classroom
+from evaluations.pages import rubric
 from evaluations.uploads import limits
 
 
@@ -27,6 +28,7 @@ def record(request: HttpRequest, pk: int) -> HttpResponse:
     classroom = get_attended_classroom(request, str(pk))
     context = {
         "classroom": classroom,
+        "rules": rubric.rules([classroom]),
         "refused": _refusal(signed_in(request), classroom),
         "max_bytes": settings.UPLOAD_MAX_BYTES,
         "chunk_bytes": settings.UPLOAD_CHUNK_BYTES,

@@ -68,6 +68,7 @@ def build(cast: Cast) -> PagesWorld:
     strict.students.add(User.objects.get(username="nemo"))
     review = Classroom.objects.create(name="Reviewed", rubric=strict.rubric, release="after_review")
     review.students.add(cast.ada)
+    review.teachers.add(cast.teacher)
     AccessAttempt.objects.create(
         username="locked", ip_address="127.0.0.1", user_agent="", failures_since_start=10, attempt_time=now()
     )
@@ -101,6 +102,16 @@ def _submissions(cast: Cast, review: Classroom, worker: Worker) -> dict[str, Sub
     hidden = mine("hidden.mp4", classroom=review)
     write_long_results(hidden, scores=SCORES, released_at=None)
     finish(hidden)
+    before = mine("before.mp4")
+    write_long_results(before, scores=SCORES, method="levels", rubric=None)
+    finish(before)
+    unrated = mine("unrated.mp4")
+    write_long_results(unrated, scores={}, method="none", rubric=None, overall=None, feedback="", suggestions=[])
+    finish(unrated)
+    flagged = mine("flagged.mp4", classroom=review)
+    flags = ["off_topic", "spoken_instructions", "uncertain", "doubtful"]
+    write_long_results(flagged, scores=SCORES, released_at=None, flags=flags)
+    finish(flagged)
     running = mine("running.mp4")
     claim(running, worker).note_progress(7, 20)
     return {
@@ -111,6 +122,9 @@ def _submissions(cast: Cast, review: Classroom, worker: Worker) -> dict[str, Sub
         "failed": failed,
         "cancelled": cancelled,
         "not released": hidden,
+        "rated before items": before,
+        "not rated": unrated,
+        "flagged": flagged,
     }
 
 
@@ -158,9 +172,15 @@ def login(page: Page, world: PagesWorld) -> Iterator[str]:
         yield state
 
 
+def rules(page: Page, world: PagesWorld) -> Iterator[str]:
+    page.goto("/")
+    page.locator(".rubric summary").click()
+    yield "how it is rated"
+
+
 def rows(page: Page, world: PagesWorld) -> Iterator[str]:
     page.goto("/")
-    expect(page.locator("#submissions .row")).to_have_count(8)
+    expect(page.locator("#submissions .row")).to_have_count(11)
     yield "rows in each state"
 
 
@@ -211,7 +231,9 @@ def film(name: str, size: int) -> FilePayload:
 
 def record(page: Page, world: PagesWorld) -> Iterator[str]:
     page.goto(reverse("record", args=[world.cast.classroom.pk]))
+    page.locator(".rubric summary").click()
     yield "before"
+    page.locator(".rubric summary").click()
     page.get_by_role("button", name="Turn on camera and microphone").click()
     page.get_by_role("button", name="Record", exact=True).click(trial=True)  # it was heard
     yield "checking"
@@ -281,7 +303,7 @@ def ask(page: Page, world: PagesWorld) -> Iterator[str]:
 # (route or error, who, how): a route may have several.
 VISITS: Final[list[tuple[str, str | None, Visit]]] = [
     ("login", None, login),
-    ("dashboard", "bo", simply(lambda world: "/")),
+    ("dashboard", "bo", rules),
     ("dashboard", "newcomer", simply(lambda world: "/")),
     ("dashboard", "ada", rows),
     ("dashboard", "ada", rows_without_a_socket),
@@ -292,9 +314,13 @@ VISITS: Final[list[tuple[str, str | None, Visit]]] = [
     ("record", "nemo", simply(lambda world: reverse("record", args=[world.strict.pk]))),
     *(
         ("submission", "ada", partial(result, name))
-        for name in ("waiting", "running", "transcript only", "done", "failed", "cancelled", "not released")
+        for name in (
+            *("waiting", "running", "transcript only", "done", "failed", "cancelled", "not released"),
+            *("rated before items", "not rated"),
+        )
     ),
     ("submission", "teacher", partial(result, "done")),
+    ("submission", "teacher", partial(result, "flagged")),
     ("submission-delete", "ada", simply(lambda world: f"{world.url('done')}delete")),
     ("classes", "teacher", simply(lambda world: "/classes/")),
     ("classes", "nemo", simply(lambda world: "/classes/")),

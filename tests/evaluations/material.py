@@ -71,15 +71,14 @@ def write_results(submission: Submission, *, text: str = "I like climbing.", **e
     Form.objects.create(submission=submission, name=text[:100], hobbies=[text], career_goals=text, **made)
     quote = {"sentence": 1, "quote": text, "start": 1.5, "end": 2.0}
     items = [item_row("plan", text, 1.0, sentences=[quote]), item_row("proof", text, 0.0)]
-    return rated(
-        submission,
-        overall=7.5,
-        scores=[{"key": "confidence", "title": text, "weight": 1, "score": 7.5, "items": items}],
-        feedback=text,
-        suggestions=[text],
-        speech={"words": 3, "words_per_minute": 120.4, "fillers": {text: 2}, "articulation": 0.93},
-        **{**made, **evaluation},
-    )
+    found = {
+        "overall": 7.5,
+        "scores": [{"key": "confidence", "title": text, "weight": 1, "score": 7.5, "items": items}],
+        "feedback": text,
+        "suggestions": [text],
+        "speech": {"words": 3, "words_per_minute": 120.4, "fillers": {text: 2}, "articulation": 0.93},
+    }
+    return rated(submission, **{**made, **found, **evaluation})
 
 
 def item_row(
@@ -120,12 +119,21 @@ SAID = (
     "Last summer I built a small bridge with my brother, and it held us both.",
     "Thank you for listening!",
 )
+STATEMENTS = ("names a plan", "proves a strength", "leads from one topic to the next")
 
 
 def write_long_results(
-    submission: Submission, *, scores: Mapping[str, float], said: Sequence[str] = SAID, **evaluation: Any
+    submission: Submission,
+    *,
+    scores: Mapping[str, float],
+    said: Sequence[str] = SAID,
+    statements: Sequence[str] = STATEMENTS,
+    **evaluation: Any,
 ) -> Evaluation:
-    """Rows of a recording of 18 s: a word each 0.2 s, and a pause of 1.2 s behind each second sentence."""
+    """Rows of a recording of 18 s: a word each 0.2 s, and a pause of 1.2 s behind each second sentence.
+
+    `scores`: title of a criterion → score; each has an item for each of the three `statements`: yes, no, uncertain.
+    """
     made = {"engine": "ollama", "model": "llama3:8b-instruct"}
     segments = list(_spoken(said))
     spoken = {"language": "en", "language_probability": 1.0, "duration": 18.0, "speech_seconds": 13.0}
@@ -139,21 +147,20 @@ def write_long_results(
         {"key": key, "title": key, "weight": 1, "score": score}
         | {
             "items": [
-                item_row("plan", "names a plan", 1.0, sentences=quotes[number : number + 1]),
-                item_row("proof", "proves a strength", 0.0, points=4),
-                item_row("thread", "leads from one topic to the next", 0.5),
+                item_row("plan", statements[0], 1.0, sentences=quotes[number : number + 1]),
+                item_row("proof", statements[1], 0.0, points=4),
+                item_row("thread", statements[2], 0.5),
             ]
         }
         for number, (key, score) in enumerate(scores.items())
     ]
-    return rated(
-        submission,
-        overall=round(sum(scores.values()) / len(scores), 1),
-        scores=rows,
-        feedback="You told us a lot about yourself, with a story that only you could tell.",
-        suggestions=["Say what you would like to learn next.", "Look into the camera at the start."],
-        **{**made, **evaluation},
-    )
+    found = {
+        "overall": round(sum(scores.values()) / max(len(scores), 1), 1),
+        "scores": rows,
+        "feedback": "You told us a lot about yourself, with a story that only you could tell.",
+        "suggestions": ["Say what you would like to learn next.", "Look into the camera at the start."],
+    }
+    return rated(submission, **{**made, **found, **evaluation})
 
 
 def _spoken(said: Sequence[str]) -> Iterator[dict[str, Any]]:

@@ -10,13 +10,20 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from evaluations.errors import catalogue
-from evaluations.models import Evaluation, Form, Submission, Transcript
-from evaluations.pages import result
-from evaluations.rating import feedback
+from evaluations.models import Form, Submission
 from queueing.models import Pause, Worker
 from tests.conftest import Cast
 from tests.evaluations.api.conftest import ask, send
-from tests.evaluations.material import claim, finish, foretell, hand_in, pushed_to, write_long_results, write_results
+from tests.evaluations.material import (
+    SAID,
+    claim,
+    finish,
+    foretell,
+    hand_in,
+    pushed_to,
+    write_long_results,
+    write_results,
+)
 from tests.evaluations.views.conftest import signed_in
 
 
@@ -129,8 +136,8 @@ def test_results_have_times_in_seconds(cast: Cast, waiting: Submission) -> None:
     assert said["transcript"]["duration_seconds"] == 3.0
     assert (said["form"]["hobbies"], said["form"]["age"]) == (["I like climbing."], None)
     assert said["evaluation"]["overall"] == 7.5
-    evidence = said["evaluation"]["scores"][0]["evidence"]
-    assert evidence == [{"sentence": 1, "quote": "I like climbing.", "start_seconds": 1.5, "end_seconds": 2.0}]
+    quotes = said["evaluation"]["scores"][0]["items"][0]["sentences"]
+    assert quotes == [{"sentence": 1, "quote": "I like climbing.", "start_seconds": 1.5, "end_seconds": 2.0}]
     assert said["evaluation"]["speech"]["words_per_minute"] == 120.4
 
 
@@ -186,18 +193,22 @@ def test_processing_status_has_a_word_for_every_pipeline(cast: Cast, waiting: Su
     assert said()["evaluation"] == "done"
 
 
-def test_feedback_that_was_measured_is_told_in_the_readers_language_as_on_the_page(cast: Cast) -> None:
+def test_feedback_is_composed_in_the_readers_language_as_on_the_page(cast: Cast) -> None:
     submission = hand_in(cast.ada, cast.classroom)
     write_long_results(submission, scores={"Clarity": 6.0})
-    transcript, form = Transcript.objects.get(), Form.objects.get()
-    facts = result.measure(transcript)
-    assert facts
-    remarks, advice = feedback.remarks(facts, form.answers()), feedback.advice(facts, form.answers())
-    Evaluation.objects.update(feedback=" ".join(remarks), suggestions=advice)
     german = Client(headers={"Accept-Language": "de"})
     german.force_login(cast.ada)
     said = german.get(f"/api/submissions/{submission.pk}/results").json()["evaluation"]
-    assert "Das hast du uns erzählt" in said["feedback"]
+    assert "Du gibst deinen" in said["feedback"]
     page = unescape(german.get(f"/submissions/{submission.pk}/").content.decode())
     assert all(sentence in page for sentence in (said["feedback"], *said["suggestions"]))
-    assert ask(cast.ada, f"submissions/{submission.pk}/results")["evaluation"]["suggestions"] == advice
+    english = ask(cast.ada, f"submissions/{submission.pk}/results")["evaluation"]
+    assert english["feedback"] == f"You give your listeners names a plan: “{SAID[0]}”"
+    assert english["suggestions"] == ["proves a strength You could start from “climbing”."]
+
+
+def test_feedback_of_the_method_before_is_as_it_was_written(cast: Cast) -> None:
+    submission = hand_in(cast.ada, cast.classroom)
+    written = write_results(submission, method="levels", rubric=None, feedback="Well done.", suggestions=["Smile."])
+    said = ask(cast.ada, f"submissions/{submission.pk}/results")["evaluation"]
+    assert (said["feedback"], said["suggestions"]) == (written.feedback, written.suggestions)

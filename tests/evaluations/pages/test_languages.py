@@ -191,7 +191,7 @@ def test_people_read_their_comma_and_machines_their_point(cast: Cast) -> None:
         for value in values:
             numbers = re.split(r"[ ,]" if name == "points" else " ", value)
             assert all(re.fullmatch(r"-?\d+(\.\d+)?", number) for number in numbers), f"{name}={value!r}"
-    assert "<span>6,2</span>" in pages[1]
+    assert '<span class="score">6,2</span>' in pages[1]
     assert 'class="middle value"' in pages[1]
     assert not re.search(r">[^<]*\b\d+\.\d\b[^<]*<", re.sub(r"(?s)<(script|style|title|time).*?</\1>", "", pages[1]))
 

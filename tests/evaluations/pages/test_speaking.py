@@ -23,18 +23,22 @@ def shown(**changed: float) -> dict[str, tuple[str, str]]:
 
 
 def test_the_fact_comes_first_and_then_a_kind_word() -> None:
-    facts = shown()
+    facts = shown(words=30)
     assert facts["Pace"] == ("60 words a minute", "Calm, with room for pauses.")
     assert facts["Pauses of a second or more"] == ("1, at most 2.0 s", "A pause gives people time to think.")
     assert facts["Filler words"] == ("“um” 2×", "Everybody uses some. A short silence sounds surer.")
-    assert facts["Clarity"][0] == "84% on average"
-    assert facts["Clarity"][1].startswith("20% of the words were hard to hear")
-    assert facts["Share of the time with speech"] == ("40%", "5 words in all.")
+    assert facts["Certainty of the recognition"][0] == "84% on average"
+    assert facts["Certainty of the recognition"][1].startswith("20% of the words were hard to hear")
+    assert facts["Share of the time with speech"] == ("40%", "30 words in all.")
 
 
-@pytest.mark.parametrize(("pace", "words"), [(109, "Calm"), (110, "Easy"), (170, "Easy"), (171, "Lively")])
+@pytest.mark.parametrize(("pace", "words"), [(69, "Calm"), (70, "Easy"), (230, "Easy"), (231, "Lively")])
 def test_every_pace_has_a_kind_word(pace: float, words: str) -> None:
-    assert shown(words_per_minute=pace)["Pace"][1].startswith(words)
+    assert shown(words=30, words_per_minute=pace)["Pace"][1].startswith(words)
+
+
+def test_a_few_words_have_no_pace() -> None:
+    assert shown(words=29, words_per_minute=231)["Pace"][1] == "Too few words to speak of a pace."
 
 
 def test_nothing_is_claimed_that_was_not_measured() -> None:
@@ -43,7 +47,7 @@ def test_nothing_is_claimed_that_was_not_measured() -> None:
     assert facts["Filler words"].value == "none heard"
     assert "leaves many of them out" in facts["Filler words"].note
     assert facts["Pauses of a second or more"].value == "none"
-    assert facts["Clarity"].note == "No word was hard to hear."
+    assert facts["Certainty of the recognition"].note == "No word was hard to hear."
     assert not any("loud" in fact.label.lower() for fact in silent)
 
 

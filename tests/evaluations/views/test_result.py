@@ -96,15 +96,6 @@ def test_two_criteria_are_bars_only(ada: Client, submission: Submission) -> None
     assert re.findall(r'class="worked" x="0.0" width="([\d.]+)" height="1"', html) == ["600.0", "700.0"]
 
 
-def test_what_is_computed_from_the_others_has_no_axis(ada: Client, submission: Submission) -> None:
-    evaluation = write_long_results(submission, scores=SCORES)
-    evaluation.scores.append({**evaluation.scores[0], "key": "overall", "title": "Overall", "basis": "computed"})
-    evaluation.save()
-    html = html_of(ada, submission)
-    assert html.count('class="dot"') == 3
-    assert "Overall" in html
-
-
 def test_nothing_on_the_page_needs_a_style_of_its_own(ada: Client, submission: Submission) -> None:
     write_long_results(submission, scores=SCORES)
     assert not re.search(r"\sstyle=|<style|<script(?![^>]*src=)", html_of(ada, submission))

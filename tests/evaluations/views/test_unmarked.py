@@ -26,7 +26,10 @@ from evaluations import actions
 from evaluations.errors import refusals
 from evaluations.errors.catalogue import CATALOGUE
 from evaluations.live import messages
-from evaluations.models import Classroom, Form, Submission, Upload
+from evaluations.models import Classroom, Criterion, Form, Item, Rubric, Submission, Upload
+from evaluations.models.rubric import store
+from evaluations.rating.rubric import CriterionSpec, RubricSpec
+from evaluations.rating.rubric import Item as ItemSpec
 from evaluations.stages.names import Stage
 from queueing.exceptions import Permanent, Transient
 from queueing.models import Pause, Phase, Worker, in_seconds
@@ -41,6 +44,7 @@ OPEN, CLOSE = "⟦", "⟧"
 SAME_EVERYWHERE: Final = {"IntroEval", "English", "Deutsch"}
 SAID: Final = ("Γεια σας, με λένε Άννα.", "Μου αρέσει να διαβάζω.", "Ευχαριστώ!")
 GREEK: Final = {"Σαφήνεια": 6.2, "Θάρρος": 7.1, "Περιεχόμενο": 8.3}
+STATEMENTS: Final = ("λέει το όνομα", "λέει ένα σχέδιο", "τελειώνει καλά")
 
 
 class Unmarked(HTMLParser):
@@ -111,7 +115,10 @@ def greek(cast: Cast) -> Cast:
     for number, user in enumerate((cast.teacher, cast.ada, cast.bo)):
         user.first_name = "ΑΒΓ"[number]
         user.save()
-    Classroom.objects.filter(pk=cast.classroom.pk).update(name="Τάξη", prompt="Πες κάτι.")
+    items = tuple(ItemSpec(f"item-{number}", each, 2, hard=True) for number, each in enumerate(STATEMENTS))
+    spec = RubricSpec("Κριτήρια", 1, "en", (CriterionSpec("content", "Περιεχόμενο", items),))
+    rubric = store(spec, Rubric, Criterion, Item)
+    Classroom.objects.filter(pk=cast.classroom.pk).update(name="Τάξη", prompt="Πες κάτι.", rubric=rubric)
     cast.classroom.refresh_from_db()
     return cast
 
@@ -122,9 +129,8 @@ def mine(cast: Cast) -> Submission:
 
 def rated(cast: Cast, **evaluation: Any) -> Submission:
     submission = mine(cast)
-    made = write_long_results(submission, scores=GREEK, said=SAID, **evaluation)
-    words = {"model": "Μ", "feedback": "Μπράβο!", "suggestions": ["Χαμογέλα."]}
-    type(made).objects.filter(pk=made.pk).update(**words)
+    given = {"scores": GREEK, "model": "Μ", "feedback": "Μπράβο!", "suggestions": ["Χαμογέλα."], **evaluation}
+    write_long_results(submission, said=SAID, statements=STATEMENTS, **given)
     Form.objects.filter(submission=submission).update(name="Άννα", hobbies=["βιβλία"])
     finish(submission)
     return submission
@@ -144,7 +150,10 @@ def in_every_state(cast: Cast) -> dict[str, Submission]:
         "running": running,
         "waiting": mine(cast),
         "first": rated(cast),
-        "done": rated(cast, overall=None, scores=[], method="none"),
+        "done": rated(cast),
+        "flagged": rated(cast, flags=["off_topic", "spoken_instructions", "uncertain", "doubtful"]),
+        "before items": rated(cast, method="levels", rubric=None),
+        "not rated": rated(cast, method="none", rubric=None, overall=None, scores={}),
         "simulated": rated(cast, simulated=True),
         "hidden": rated(cast, released_at=None),
     }
@@ -200,7 +209,8 @@ def test_the_students_pages(greek: Cast, made_up: None) -> None:
 
 def test_the_teachers_pages(greek: Cast, made_up: None) -> None:
     there = in_every_state(greek)
-    paths = ("/classes/", f"/classes/{greek.classroom.pk}/", f"/submissions/{there['hidden'].pk}/")
+    paths = ["/classes/", f"/classes/{greek.classroom.pk}/"]
+    paths += [f"/submissions/{there[name].pk}/" for name in ("hidden", "flagged", "before items", "not rated")]
     assert complaints(visitor(greek.teacher), *paths) == {}
     Classroom.objects.update(release="after_review")
     assert complaints(visitor(greek.teacher), f"/classes/{greek.classroom.pk}/") == {}

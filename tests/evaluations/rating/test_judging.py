@@ -22,7 +22,7 @@ TALK = Talk(SENTENCES)
 
 
 def answer(**items: tuple[bool, list[int]]) -> dict[str, Any]:
-    given = {item.key: (False, []) for item in ASKED} | items
+    given: dict[str, tuple[bool, list[int]]] = {item.key: (False, []) for item in ASKED} | items
     return {
         "answers": {key: yes for key, (yes, _) in given.items()},
         "sentences": {key: quoted for key, (_, quoted) in given.items()},

@@ -29,7 +29,7 @@ SPEECHES = (
     " two blanks first: they may be a token with what the head ends in.",
     "\n\nMy name is Mary; I sing, I dance, and I want to be a nurse.",
     "Ich heiße Jürgen und möchte Bäcker werden.",
-    "So. " * 100,
+    "So. " * 40,
 )
 SCHEMA = {
     "type": "object",
@@ -86,6 +86,7 @@ def read(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
     return timings
 
 
+@pytest.mark.timeout(600)  # some forty answers, and six loads of the model
 def test_an_answer_is_the_same_whether_its_head_was_cached_or_not(
     engine: EmbeddedLlama, read: list[tuple[int, int]]
 ) -> None:

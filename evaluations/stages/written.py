@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class WrittenText:
+class WrittenSpeech:
     """A transcript without times."""
 
     text: str
@@ -34,7 +34,7 @@ class WrittenText:
         return tuple(evidence.sentences_of_text(self.text, self.language))
 
 
-def refuse_unratable(said: WrittenText) -> None:
+def refuse_unratable(said: WrittenSpeech) -> None:
     """
     Raises:
         Permanent: it has too few words (`too_short_to_rate`).
@@ -43,7 +43,7 @@ def refuse_unratable(said: WrittenText) -> None:
         raise Permanent(refusal.reason, code=refusal.code)
 
 
-def form_of(said: WrittenText, engines: Engines, stop: Event, *, attempts: int) -> ExtractResult:
+def form_of(said: WrittenSpeech, engines: Engines, stop: Event, *, attempts: int) -> ExtractResult:
     """
     Args:
         attempts: tries, when the model's answers can't be used; each with another seed, as in the queue.
@@ -57,7 +57,7 @@ def form_of(said: WrittenText, engines: Engines, stop: Event, *, attempts: int) 
 
 
 def rating_of(
-    said: WrittenText,
+    said: WrittenSpeech,
     answers: Mapping[str, object],
     rubric: RubricSpec,
     engines: Engines,

@@ -16,7 +16,7 @@ from evaluations.models import Evaluation, Form, Transcript
 from evaluations.models.results import SubmissionResults
 from evaluations.rating.rubric import RubricSpec
 from evaluations.stages.names import Stage
-from evaluations.stages.written import WrittenText, form_of, rating_of, refuse_unratable
+from evaluations.stages.written import WrittenSpeech, form_of, rating_of, refuse_unratable
 from evaluations.uploads.local_results import described, in_unicode, refusal
 from queueing.engines.base import Engines, LanguageEngine
 from queueing.exceptions import Permanent, StageError
@@ -34,7 +34,7 @@ class LocalText:
     """A file by the name given, what was made of it so far, and the code of the error that ended it."""
 
     name: str
-    said: WrittenText | None = None
+    said: WrittenSpeech | None = None
     form: Form | None = None
     evaluation: Evaluation | None = None
     error_code: str = ""
@@ -97,7 +97,7 @@ def result(text: LocalText) -> dict[str, Any]:
     )
 
 
-def _transcript(said: WrittenText) -> Transcript:
+def _transcript(said: WrittenSpeech) -> Transcript:
     # Nobody guessed the language, so an error has nothing to say of it.
     return Transcript(text=said.text, language=said.language, language_probability=0.0)
 
@@ -105,7 +105,7 @@ def _transcript(said: WrittenText) -> Transcript:
 def _read(name: str, language: str, say: Say) -> LocalText:
     text = LocalText(in_unicode(name))
     try:
-        text.said = WrittenText(read(name), language)
+        text.said = WrittenSpeech(read(name), language)
         refuse_unratable(text.said)
     except StageError as error:
         _fail(text, error, say)

@@ -6,7 +6,7 @@ hand-over between both, `dashboards` times how soon open pages show a change, `u
 through a real daphne (with `--nginx` behind nginx), each cut twice, while a dashboard is watched, `estimates` holds
 what students are told of their waits against how long they were.
 
-`judge` (not among "all": it takes hours on a processor) sets the ratings of the configured model beside the two
+`judge` (not among "all": without a GPU it can take hours) sets the ratings of the configured model beside the two
 markings of tests/gold, without a database: `python -m tests.benchmarks judge --help`.
 """
 

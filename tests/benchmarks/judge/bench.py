@@ -142,14 +142,14 @@ def rated(text: GoldText, engines: Engines, *, attempts: int) -> dict[str, Any]:
     adversarial texts without their orders.
     """
     from evaluations.rating import default_rubric
-    from evaluations.stages.written import WrittenText, rating_of
+    from evaluations.stages.written import WrittenSpeech, rating_of
     from queueing.exceptions import Permanent, Transient
 
     row: dict[str, Any] = {"id": text.id, "kind": text.kind, "language": text.language, "of": text.of}
     row |= {"rung": text.rung, "error": "", "overall": None, "scores": {}, "items": {}, "flags": []}
     began = time.monotonic()
     try:
-        said = WrittenText(text.text, text.language)
+        said = WrittenSpeech(text.text, text.language)
         rubric = default_rubric.of_language(text.language)
         made = rating_of(said, {}, rubric, engines, Event(), attempts=attempts)
     except (Permanent, Transient) as error:

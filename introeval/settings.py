@@ -228,7 +228,7 @@ LLM_SHARES_GPU = env.bool("LLM_SHARES_GPU", default=LLM_PROTOCOL == "ollama")
 LLM_TOGETHER = {"auto": None, "true": True, "false": False}[one_of("LLM_TOGETHER", "auto", "true", "false")]
 # With 8192 an 8B model does not fit into 85 % of 8 GB beside a desktop; 4096 hold a speech of six minutes.
 LLM_CONTEXT_TOKENS = int(positive("LLM_CONTEXT_TOKENS", 4096 if LLM_PROTOCOL == "ollama" else 8192))
-LLM_DEADLINE_SECONDS = positive("LLM_DEADLINE_SECONDS", 180)
+LLM_DEADLINE_SECONDS = positive("LLM_DEADLINE_SECONDS", 600 if LLM_PROTOCOL == "embedded" else 180)
 LLM_CAN_JUDGE = env.bool("LLM_CAN_JUDGE", default=(LLM_PROTOCOL, LLM_RATE_MODEL) != ("embedded", models.SMALL))
 
 # Uploads

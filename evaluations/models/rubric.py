@@ -10,8 +10,7 @@ from django.utils.translation import gettext_lazy as _
 
 from evaluations.rating import default_rubric
 from evaluations.rating.checks import CHECKS
-from evaluations.rating.rubric import CriterionSpec, RubricSpec, WorkedExample
-from evaluations.rating.rubric import Item as ItemSpec
+from evaluations.rating.rubric import CriterionSpec, ItemSpec, RubricSpec, WorkedExample
 
 ITEM_FIELDS: Final = (
     *("key", "statement", "points", "hard", "whole", "computed"),

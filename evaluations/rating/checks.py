@@ -29,7 +29,7 @@ OPENING, CLOSING = 2, 2  # sentences
 
 
 @dataclass(frozen=True, slots=True)
-class Talk:
+class Transcribed:
     """What checks look at."""
 
     sentences: Sequence[Sentence]
@@ -37,7 +37,7 @@ class Talk:
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class CheckResult:
     """`answer` is None where the check doesn't apply. `sentences` are the numbers of those that decide."""
 
     answer: bool | None
@@ -83,70 +83,70 @@ _TRAILS_OFF = frozenset(
 )
 
 
-def opens(talk: Talk) -> Finding:
+def opens(talk: Transcribed) -> CheckResult:
     """A greeting, or the speaker's name, in the first two sentences."""
     found = [one.number for one in talk.sentences[:OPENING] if _GREETING.search(one.text) or _names(one.text)]
-    return Finding(bool(found), tuple(found[:1]))
+    return CheckResult(bool(found), tuple(found[:1]))
 
 
-def pace(talk: Talk) -> Finding:
+def pace(talk: Transcribed) -> CheckResult:
     """From the first word to the last, between MIN_PACE and MAX_PACE."""
     if talk.words is None or len(talk.words) < MIN_WORDS_FOR_PACE:
-        return Finding(None)
+        return CheckResult(None)
     minutes = max(talk.words[-1].end - talk.words[0].start, 1.0) / 60
-    return Finding(MIN_PACE <= len(talk.words) / minutes <= MAX_PACE)
+    return CheckResult(MIN_PACE <= len(talk.words) / minutes <= MAX_PACE)
 
 
-def phrases(talk: Talk) -> Finding:
+def phrases(talk: Transcribed) -> CheckResult:
     """At most one long pause in the middle of a sentence, or MAX_CUT_PAUSES a minute."""
     if talk.words is None or len(talk.words) < MIN_WORDS_FOR_PACE:
-        return Finding(None)
+        return CheckResult(None)
     minutes = max(talk.words[-1].end - talk.words[0].start, 1.0) / 60
     cuts = sum(
         later.start - earlier.end >= LONG_PAUSE_SECONDS and not earlier.text.endswith((*SENTENCE_END, ",", ";", ":"))
         for earlier, later in pairwise(talk.words)
     )
-    return Finding(cuts <= 1 or cuts / minutes <= MAX_CUT_PAUSES)
+    return CheckResult(cuts <= 1 or cuts / minutes <= MAX_CUT_PAUSES)
 
 
-def finished(talk: Talk) -> Finding:
+def finished(talk: Transcribed) -> CheckResult:
     """Few sentences trail off or are fragments of one or two words, greetings aside."""
     ended = [one for one in talk.sentences if one.text.endswith(SENTENCE_END)]
     if len(talk.sentences) < MIN_OWN_SENTENCES or len(ended) < len(talk.sentences) / 2:
-        return Finding(None)  # a recogniser that writes no full stops
+        return CheckResult(None)  # a recogniser that writes no full stops
     broken = tuple(one.number for one in talk.sentences if _breaks_off(one.text))
     if len(broken) / len(talk.sentences) > MAX_UNFINISHED:
-        return Finding(False, broken)
-    return Finding(True)
+        return CheckResult(False, broken)
+    return CheckResult(True)
 
 
-def name(talk: Talk) -> Finding:
+def name(talk: Transcribed) -> CheckResult:
     """The speaker says their name."""
     found = tuple(one.number for one in talk.sentences if _names(one.text))
-    return Finding(bool(found), found[:1])
+    return CheckResult(bool(found), found[:1])
 
 
-def direct(talk: Talk) -> Finding:
+def direct(talk: Transcribed) -> CheckResult:
     """Speaks of themselves, with few hedges."""
     hedged = [(one.number, len(_HEDGE.findall(one.text))) for one in talk.sentences]
     hedges = sum(count for _, count in hedged)
     words = sum(len(one.text.split()) for one in talk.sentences)
     if not _speaks_of_themselves(talk):
-        return Finding(False)
+        return CheckResult(False)
     if hedges > 1 and 100 * hedges / words > MAX_HEDGES:
-        return Finding(False, tuple(number for number, count in hedged if count))
-    return Finding(True)
+        return CheckResult(False, tuple(number for number, count in hedged if count))
+    return CheckResult(True)
 
 
-def no_apology(talk: Talk) -> Finding:
+def no_apology(talk: Transcribed) -> CheckResult:
     """Speaks of themselves, without an apology for it."""
     if not _speaks_of_themselves(talk):
-        return Finding(False)
+        return CheckResult(False)
     found = tuple(one.number for one in talk.sentences if _APOLOGY.search(one.text))
-    return Finding(not found, found)
+    return CheckResult(not found, found)
 
 
-CHECKS: Final[Mapping[str, Callable[[Talk], Finding]]] = MappingProxyType(
+CHECKS: Final[Mapping[str, Callable[[Transcribed], CheckResult]]] = MappingProxyType(
     {
         "opens": opens,
         "pace": pace,
@@ -163,7 +163,7 @@ def _names(text: str) -> bool:
     return any(pattern.search(text) for pattern in _NAME)
 
 
-def _speaks_of_themselves(talk: Talk) -> bool:
+def _speaks_of_themselves(talk: Transcribed) -> bool:
     return sum(bool(_I.search(one.text)) for one in talk.sentences) >= MIN_OWN_SENTENCES
 
 

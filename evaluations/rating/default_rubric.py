@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any, Final
 
-from evaluations.rating.rubric import CriterionSpec, Item, RubricSpec, WorkedExample
+from evaluations.rating.rubric import CriterionSpec, ItemSpec, RubricSpec, WorkedExample
 
 _VIVID, _PLAIN = (
     WorkedExample(
@@ -61,7 +61,7 @@ ENGLISH: Final = RubricSpec(
             "clarity_of_speech",
             "Clarity of speech",
             (
-                Item(
+                ItemSpec(
                     "opening",
                     "opens by greeting the listeners or by saying who is speaking",
                     1,
@@ -71,7 +71,7 @@ ENGLISH: Final = RubricSpec(
                     no="I like tennis.",
                     advice="Begin with a greeting or with who you are.",
                 ),
-                Item(
+                ItemSpec(
                     "pace",
                     "speaks at a pace that listeners can follow",
                     1,
@@ -79,7 +79,7 @@ ENGLISH: Final = RubricSpec(
                     computed="pace",
                     advice="Speak at the pace at which you would explain something to a friend.",
                 ),
-                Item(
+                ItemSpec(
                     "phrases",
                     "pauses between sentences rather than in the middle of them",
                     1,
@@ -87,7 +87,7 @@ ENGLISH: Final = RubricSpec(
                     computed="phrases",
                     advice="Finish a sentence before you pause.",
                 ),
-                Item(
+                ItemSpec(
                     "sentences",
                     "finishes the sentences",
                     2,
@@ -97,7 +97,7 @@ ENGLISH: Final = RubricSpec(
                     no="I play, and then, so yes.",
                     advice="Finish each sentence that you begin.",
                 ),
-                Item(
+                ItemSpec(
                     "thread",
                     "leads from one topic to the next, with linking words or in a clear order",
                     3,
@@ -114,7 +114,7 @@ ENGLISH: Final = RubricSpec(
             "content_quality",
             "Content quality",
             (
-                Item(
+                ItemSpec(
                     "name",
                     "says their name",
                     1,
@@ -125,7 +125,7 @@ ENGLISH: Final = RubricSpec(
                     no="Hello everybody.",
                     advice="Say your name.",
                 ),
-                Item(
+                ItemSpec(
                     "interest",
                     "names a concrete hobby or interest",
                     1,
@@ -135,7 +135,7 @@ ENGLISH: Final = RubricSpec(
                     no="I have many hobbies.",
                     advice="Name something that you like to do.",
                 ),
-                Item(
+                ItemSpec(
                     "detail",
                     "tells a detail about a hobby or interest: with whom, where, how often, since when or what exactly",
                     2,
@@ -145,7 +145,7 @@ ENGLISH: Final = RubricSpec(
                     no="I play the trumpet.",
                     advice="Tell a detail of what you like to do: with whom, where, how often.",
                 ),
-                Item(
+                ItemSpec(
                     "future",
                     "names a concrete job, field or plan for the future",
                     2,
@@ -155,7 +155,7 @@ ENGLISH: Final = RubricSpec(
                     no="I want to be successful one day.",
                     advice="Name a job, a field or a plan for the time after school.",
                 ),
-                Item(
+                ItemSpec(
                     "reason",
                     "gives a reason for a plan, an interest or a choice",
                     2,
@@ -165,7 +165,7 @@ ENGLISH: Final = RubricSpec(
                     no="I want to study law.",
                     advice="Give the reason for your plan or for what you like.",
                 ),
-                Item(
+                ItemSpec(
                     "event",
                     "tells of something particular that they did, and what came of it",
                     4,
@@ -183,7 +183,7 @@ ENGLISH: Final = RubricSpec(
             "confidence",
             "Confidence",
             (
-                Item(
+                ItemSpec(
                     "strength",
                     "names something that they are good at",
                     2,
@@ -193,7 +193,7 @@ ENGLISH: Final = RubricSpec(
                     no="My friends are nice.",
                     advice="Name something that you are good at.",
                 ),
-                Item(
+                ItemSpec(
                     "proof",
                     "supports a strength with something that they did",
                     4,
@@ -204,7 +204,7 @@ ENGLISH: Final = RubricSpec(
                     no="I am good at explaining, and I am helpful.",
                     advice="Support what you are good at with something that you did.",
                 ),
-                Item(
+                ItemSpec(
                     "direct",
                     "says what they mean without hedging",
                     2,
@@ -214,7 +214,7 @@ ENGLISH: Final = RubricSpec(
                     no="Maybe I kind of want to be a nurse, I guess.",
                     advice="Say what you mean without “maybe” or “I guess”.",
                 ),
-                Item(
+                ItemSpec(
                     "no_apology",
                     "does not apologise for themselves or for the talk",
                     1,
@@ -223,7 +223,7 @@ ENGLISH: Final = RubricSpec(
                     no="Sorry, I am bad at this.",
                     advice="Leave out apologies: nobody waits for a mistake.",
                 ),
-                Item(
+                ItemSpec(
                     "closing",
                     "ends with a closing sentence for the listeners",
                     2,
@@ -291,7 +291,7 @@ GERMAN: Final = RubricSpec(
             "clarity_of_speech",
             "Klarheit",
             (
-                Item(
+                ItemSpec(
                     "opening",
                     "beginnt mit einer Begrüßung oder damit, wer spricht",
                     1,
@@ -301,7 +301,7 @@ GERMAN: Final = RubricSpec(
                     no="Ich mag Tennis.",
                     advice="Beginne mit einer Begrüßung oder damit, wer du bist.",
                 ),
-                Item(
+                ItemSpec(
                     "pace",
                     "spricht in einem Tempo, dem man folgen kann",
                     1,
@@ -309,7 +309,7 @@ GERMAN: Final = RubricSpec(
                     computed="pace",
                     advice="Sprich in dem Tempo, in dem du einem Freund etwas erklären würdest.",
                 ),
-                Item(
+                ItemSpec(
                     "phrases",
                     "macht Pausen zwischen den Sätzen statt mitten darin",
                     1,
@@ -317,7 +317,7 @@ GERMAN: Final = RubricSpec(
                     computed="phrases",
                     advice="Sprich einen Satz zu Ende, bevor du eine Pause machst.",
                 ),
-                Item(
+                ItemSpec(
                     "sentences",
                     "bringt die Sätze zu Ende",
                     2,
@@ -327,7 +327,7 @@ GERMAN: Final = RubricSpec(
                     no="Ich spiele, und dann, also ja.",
                     advice="Bring jeden Satz zu Ende, den du anfängst.",
                 ),
-                Item(
+                ItemSpec(
                     "thread",
                     "führt von einem Thema zum nächsten, mit verbindenden Wörtern oder in klarer Reihenfolge",
                     3,
@@ -344,7 +344,7 @@ GERMAN: Final = RubricSpec(
             "content_quality",
             "Inhalt",
             (
-                Item(
+                ItemSpec(
                     "name",
                     "sagt den eigenen Namen",
                     1,
@@ -355,7 +355,7 @@ GERMAN: Final = RubricSpec(
                     no="Hallo zusammen.",
                     advice="Sag deinen Namen.",
                 ),
-                Item(
+                ItemSpec(
                     "interest",
                     "nennt ein bestimmtes Hobby oder Interesse",
                     1,
@@ -365,7 +365,7 @@ GERMAN: Final = RubricSpec(
                     no="Ich habe viele Hobbys.",
                     advice="Nenne etwas, das du gern tust.",
                 ),
-                Item(
+                ItemSpec(
                     "detail",
                     "erzählt Näheres über ein Hobby oder Interesse: mit wem, wo, wie oft, seit wann oder was genau",
                     2,
@@ -375,7 +375,7 @@ GERMAN: Final = RubricSpec(
                     no="Ich spiele Trompete.",
                     advice="Erzähle Näheres von dem, was du gern tust: mit wem, wo, wie oft.",
                 ),
-                Item(
+                ItemSpec(
                     "future",
                     "nennt einen bestimmten Beruf, ein Fach oder einen Plan für die Zukunft",
                     2,
@@ -385,7 +385,7 @@ GERMAN: Final = RubricSpec(
                     no="Ich möchte einmal erfolgreich sein.",
                     advice="Nenne einen Beruf, ein Fach oder einen Plan für die Zeit nach der Schule.",
                 ),
-                Item(
+                ItemSpec(
                     "reason",
                     "nennt einen Grund für einen Plan, ein Interesse oder eine Entscheidung",
                     2,
@@ -395,7 +395,7 @@ GERMAN: Final = RubricSpec(
                     no="Ich möchte Jura studieren.",
                     advice="Nenne den Grund für deinen Plan oder für das, was du magst.",
                 ),
-                Item(
+                ItemSpec(
                     "event",
                     "erzählt von etwas Bestimmtem, das sie oder er getan hat, und was daraus wurde",
                     4,
@@ -413,7 +413,7 @@ GERMAN: Final = RubricSpec(
             "confidence",
             "Sicherheit",
             (
-                Item(
+                ItemSpec(
                     "strength",
                     "nennt etwas, das sie oder er gut kann",
                     2,
@@ -423,7 +423,7 @@ GERMAN: Final = RubricSpec(
                     no="Meine Freunde sind nett.",
                     advice="Nenne etwas, das du gut kannst.",
                 ),
-                Item(
+                ItemSpec(
                     "proof",
                     "belegt eine Stärke mit etwas, das sie oder er getan hat",
                     4,
@@ -434,7 +434,7 @@ GERMAN: Final = RubricSpec(
                     no="Ich kann gut erklären und bin hilfsbereit.",
                     advice="Belege, was du gut kannst, mit etwas, das du getan hast.",
                 ),
-                Item(
+                ItemSpec(
                     "direct",
                     "sagt ohne Ausflüchte, was gemeint ist",
                     2,
@@ -444,7 +444,7 @@ GERMAN: Final = RubricSpec(
                     no="Vielleicht möchte ich irgendwie Krankenpfleger werden, glaube ich.",
                     advice="Sag ohne „vielleicht“ oder „irgendwie“, was du meinst.",
                 ),
-                Item(
+                ItemSpec(
                     "no_apology",
                     "entschuldigt sich nicht für sich oder für den Vortrag",
                     1,
@@ -453,7 +453,7 @@ GERMAN: Final = RubricSpec(
                     no="Tut mir leid, ich bin schlecht darin.",
                     advice="Lass Entschuldigungen weg: Niemand wartet auf einen Fehler.",
                 ),
-                Item(
+                ItemSpec(
                     "closing",
                     "endet mit einem Schlusssatz für die Zuhörenden",
                     2,

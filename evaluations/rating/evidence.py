@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
-from evaluations.rating import clauses, languages
-from evaluations.rating.claims import NAME, REMARK, Claim, Statement
-from evaluations.rating.clauses import UNSPACED
+from evaluations.rating.claims import NAME, REMARK, Claim, Statement, clauses, languages
+from evaluations.rating.claims.clauses import UNSPACED
 from evaluations.rating.speech import Spoken
 
 SENTENCE_END: Final = (".", "!", "?", "…", "。", "！", "？")

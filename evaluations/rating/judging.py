@@ -14,14 +14,14 @@ from typing import Any, Final
 
 from evaluations.rating import calibration, scoring
 from evaluations.rating.calibration import Calibration
-from evaluations.rating.checks import CHECKS, Talk
+from evaluations.rating.checks import CHECKS, Transcribed
 from evaluations.rating.evidence import Sentence
-from evaluations.rating.rubric import CriterionSpec, Item, RubricSpec
+from evaluations.rating.rubric import CriterionSpec, ItemSpec, RubricSpec
 
 FALSE_BELOW, TRUE_FROM = 0.35, 0.65  # probabilities of "true" between them are uncertain
 UNDECIDED = 0.5
 MAX_QUOTES = 2  # sentences for one item: each is looked at alone, and each takes a line on the page
-SELF: Final = Item(
+SELF: Final = ItemSpec(
     "introduces_themselves",
     "introduces the person who speaks: who they are, what they like, do or want",
     0,
@@ -64,7 +64,7 @@ class Judgement:
 
 
 def read(
-    items: Sequence[Item],
+    items: Sequence[ItemSpec],
     answer: Mapping[str, Any],
     probabilities: Mapping[str, float],
     calibrated: Calibration = calibration.NONE,
@@ -82,7 +82,7 @@ def read(
     return {item.key: _judgement(item, answer["sentences"][item.key], probability(item.key)) for item in items}
 
 
-def _judgement(item: Item, quotes: Sequence[int], probability: float) -> Judgement:
+def _judgement(item: ItemSpec, quotes: Sequence[int], probability: float) -> Judgement:
     quoted = tuple(sorted(set(quotes)))[:MAX_QUOTES]
     if probability < FALSE_BELOW:
         return Judgement((probability,))
@@ -109,7 +109,7 @@ def uncertain(judged: Mapping[str, Judgement]) -> list[str]:
     return [key for key, one in judged.items() if one.answer is None]
 
 
-def to_verify(items: Sequence[Item], judged: Mapping[str, Judgement]) -> list[tuple[Item, int]]:
+def to_verify(items: Sequence[ItemSpec], judged: Mapping[str, Judgement]) -> list[tuple[ItemSpec, int]]:
     """(item, sentence) of every quote to be looked at alone."""
     return [
         (item, number)
@@ -123,7 +123,7 @@ def to_verify(items: Sequence[Item], judged: Mapping[str, Judgement]) -> list[tu
 class Verdict:
     """How an item came out. `credit` is 0..1, or None where it doesn't apply."""
 
-    item: Item
+    item: ItemSpec
     credit: float | None
     probability: float | None = None  # of "true"; None where it was computed
     sentences: tuple[int, ...] = ()
@@ -137,12 +137,12 @@ class Verdict:
         return None if self.credit is None or self.is_uncertain else bool(self.credit)
 
 
-def verdicts(rubric: RubricSpec, judged: Mapping[str, Judgement], talk: Talk) -> dict[str, Verdict]:
+def verdicts(rubric: RubricSpec, judged: Mapping[str, Judgement], talk: Transcribed) -> dict[str, Verdict]:
     """One of each item of the rubric: computed ones by their checks, the others by what the model said."""
     return {item.key: _verdict(item, judged, talk) for item in rubric.items()}
 
 
-def _verdict(item: Item, judged: Mapping[str, Judgement], talk: Talk) -> Verdict:
+def _verdict(item: ItemSpec, judged: Mapping[str, Judgement], talk: Transcribed) -> Verdict:
     if item.computed:
         found = CHECKS[item.computed](talk)
         return Verdict(item, None if found.answer is None else float(found.answer), sentences=found.sentences)

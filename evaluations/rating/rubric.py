@@ -26,7 +26,7 @@ class BadRubricError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
+class ItemSpec:
     """One yes/no statement with points.
 
     `computed` names a function of `evaluations.rating.checks` where words alone decide; "" is asked of the model.
@@ -53,7 +53,7 @@ class Item:
 class CriterionSpec:
     key: str
     title: str
-    items: tuple[Item, ...]
+    items: tuple[ItemSpec, ...]
     weight: float = 1.0
 
     @property
@@ -92,11 +92,11 @@ class RubricSpec:
         }
         return hashlib.sha256(json.dumps(content, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 
-    def items(self) -> Iterator[Item]:
+    def items(self) -> Iterator[ItemSpec]:
         for criterion in self.criteria:
             yield from criterion.items
 
-    def asked(self) -> list[Item]:
+    def asked(self) -> list[ItemSpec]:
         """The items that the model is asked for, in the rubric's order."""
         return [item for item in self.items() if item.asked]
 

@@ -16,10 +16,10 @@ from django.db.models.functions import Now
 
 from evaluations.models import Classroom, Evaluation, Form, Submission, Transcript
 from evaluations.rating import calibration, evidence, feedback, gates, instructions, judging, speech
-from evaluations.rating.checks import Talk
+from evaluations.rating.checks import Transcribed
 from evaluations.rating.evidence import Sentence
 from evaluations.rating.judging import SELF, Judgement
-from evaluations.rating.rubric import BadRubricError, Item, RubricSpec
+from evaluations.rating.rubric import BadRubricError, ItemSpec, RubricSpec
 from evaluations.stages import prompts
 from queueing.engines.base import Engines, Generation, JSONSchema, LanguageEngine, Progress, Prompt
 from queueing.exceptions import Permanent
@@ -57,13 +57,13 @@ class RateWork:
         return tuple(one for one in self.sentences if one.number not in addressed)
 
     @property
-    def items(self) -> tuple[Item, ...]:
+    def items(self) -> tuple[ItemSpec, ...]:
         """What the model is asked."""
         return (*self.rubric.asked(), SELF)
 
     @property
-    def talk(self) -> Talk:
-        return Talk(self.honest, self.words)
+    def talk(self) -> Transcribed:
+        return Transcribed(self.honest, self.words)
 
     @property
     def material(self) -> feedback.Material:
@@ -210,7 +210,7 @@ class Judge:
             judged = _together(judged, self._verified(doubtful, {item.key: again[item.key] for item in doubtful}))
         return judged
 
-    def _ask(self, items: Sequence[Item]) -> tuple[dict[str, Judgement], bool]:
+    def _ask(self, items: Sequence[ItemSpec]) -> tuple[dict[str, Judgement], bool]:
         """The judgements, and whether the server told probabilities."""
         masked = instructions.masked(self.work.sentences)
         answer = self._call(
@@ -221,7 +221,7 @@ class Judge:
         calibrated = calibration.of(answer.digest, self.work.rubric.digest)
         return judging.read(items, answer.value, answer.probabilities, calibrated), bool(answer.probabilities)
 
-    def _verified(self, items: Sequence[Item], judged: Mapping[str, Judgement]) -> dict[str, Judgement]:
+    def _verified(self, items: Sequence[ItemSpec], judged: Mapping[str, Judgement]) -> dict[str, Judgement]:
         quotes = judging.to_verify(items, judged)
         if not quotes:
             return dict(judged)

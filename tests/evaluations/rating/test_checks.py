@@ -3,25 +3,25 @@ from __future__ import annotations
 import pytest
 
 from evaluations.rating import checks, evidence
-from evaluations.rating.checks import CHECKS, Finding, Talk
+from evaluations.rating.checks import CHECKS, CheckResult, Transcribed
 from evaluations.rating.speech import Spoken
 
 THREE = "I am fifteen. I like chess. I want to be a nurse."
 
 
-def talk(text: str) -> Talk:
+def talk(text: str) -> Transcribed:
     """As a written text, which has no times."""
     words = [Spoken(word, 0.0, 0.0, 1.0) for word in text.split()]
-    return Talk(evidence.sentences(words))
+    return Transcribed(evidence.sentences(words))
 
 
-def spoken(text: str, *, seconds_per_word: float, pause_after: dict[int, float] | None = None) -> Talk:
+def spoken(text: str, *, seconds_per_word: float, pause_after: dict[int, float] | None = None) -> Transcribed:
     """`pause_after`: number of a word from 1 → seconds of silence behind it."""
     clock, words = 0.0, []
     for number, word in enumerate(text.split(), start=1):
         words.append(Spoken(word, clock, clock + 0.7 * seconds_per_word, 0.2))  # barely recognised, which is no matter
         clock += seconds_per_word + (pause_after or {}).get(number, 0.0)
-    return Talk(evidence.sentences(words), words)
+    return Transcribed(evidence.sentences(words), words)
 
 
 @pytest.mark.parametrize(
@@ -80,10 +80,10 @@ def test_a_pace_in_a_wide_band_can_be_followed(pace: float, answer: bool) -> Non
 
 
 def test_a_pace_needs_times_and_thirty_words() -> None:
-    assert checks.pace(talk(TEXT)) == Finding(None)
+    assert checks.pace(talk(TEXT)) == CheckResult(None)
     short = " ".join(TEXT.split()[:29])
-    assert checks.pace(spoken(short, seconds_per_word=0.1)) == Finding(None)
-    assert checks.phrases(spoken(short, seconds_per_word=0.1)) == Finding(None)
+    assert checks.pace(spoken(short, seconds_per_word=0.1)) == CheckResult(None)
+    assert checks.phrases(spoken(short, seconds_per_word=0.1)) == CheckResult(None)
 
 
 def test_pauses_between_sentences_and_after_commas_cut_nothing() -> None:

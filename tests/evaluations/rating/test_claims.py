@@ -14,7 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evaluations.rating import evidence, languages
+from evaluations.rating import evidence
+from evaluations.rating.claims import languages
 
 CLAIMS = Path(__file__).parent / "claims"
 

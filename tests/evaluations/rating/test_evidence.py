@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from evaluations.rating import languages
+from evaluations.rating.claims import languages
 from evaluations.rating.evidence import Introduction, numbered, says, says_name, sentences, sentences_of_text
 from evaluations.rating.speech import Spoken
 

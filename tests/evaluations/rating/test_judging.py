@@ -5,20 +5,20 @@ from typing import Any
 import pytest
 
 from evaluations.rating import evidence, judging
-from evaluations.rating.checks import Talk
+from evaluations.rating.checks import Transcribed
 from evaluations.rating.judging import SELF, Judgement
-from evaluations.rating.rubric import CriterionSpec, Item, RubricSpec
+from evaluations.rating.rubric import CriterionSpec, ItemSpec, RubricSpec
 from evaluations.rating.speech import Spoken
 
-PLAN = Item("plan", "names a plan", 1)
-PROOF = Item("proof", "proves a strength", 2, hard=True)
-THREAD = Item("thread", "leads on", 1, whole=True)
-NAME = Item("name", "says their name", 1, computed="name")
-PACE = Item("pace", "speaks at a pace", 1, computed="pace")
+PLAN = ItemSpec("plan", "names a plan", 1)
+PROOF = ItemSpec("proof", "proves a strength", 2, hard=True)
+THREAD = ItemSpec("thread", "leads on", 1, whole=True)
+NAME = ItemSpec("name", "says their name", 1, computed="name")
+PACE = ItemSpec("pace", "speaks at a pace", 1, computed="pace")
 RUBRIC = RubricSpec("R", 1, "en", (CriterionSpec("c", "C", (PLAN, PROOF, THREAD, NAME, PACE)),))
 ASKED = (*RUBRIC.asked(), SELF)
 SENTENCES = evidence.sentences([Spoken(word, 0.0, 0.0, 1.0) for word in ("I am Ada.", "I want to be a vet.")])
-TALK = Talk(SENTENCES)
+TALK = Transcribed(SENTENCES)
 
 
 def answer(**items: tuple[bool, list[int]]) -> dict[str, Any]:

@@ -7,14 +7,14 @@ import pytest
 
 from evaluations.models import Form
 from evaluations.rating import default_rubric, scoring
-from evaluations.rating.rubric import BadRubricError, CriterionSpec, Item, RubricSpec, WorkedExample
+from evaluations.rating.rubric import BadRubricError, CriterionSpec, ItemSpec, RubricSpec, WorkedExample
 
-HARD = Item("proof", "proves it", 2, hard=True)
-EASY = Item("claim", "claims it", 1)
+HARD = ItemSpec("proof", "proves it", 2, hard=True)
+EASY = ItemSpec("claim", "claims it", 1)
 GOOD = RubricSpec("R", 1, "en", (CriterionSpec("c", "C", (EASY, HARD)),))
 
 
-def of(*items: Item, weight: float = 1.0) -> RubricSpec:
+def of(*items: ItemSpec, weight: float = 1.0) -> RubricSpec:
     return replace(GOOD, criteria=(CriterionSpec("c", "C", items, weight),))
 
 

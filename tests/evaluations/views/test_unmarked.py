@@ -28,8 +28,7 @@ from evaluations.errors.catalogue import CATALOGUE
 from evaluations.live import messages
 from evaluations.models import Classroom, Criterion, Form, Item, Rubric, Submission, Upload
 from evaluations.models.rubric import store
-from evaluations.rating.rubric import CriterionSpec, RubricSpec
-from evaluations.rating.rubric import Item as ItemSpec
+from evaluations.rating.rubric import CriterionSpec, ItemSpec, RubricSpec
 from evaluations.stages.names import Stage
 from queueing.exceptions import Permanent, Transient
 from queueing.models import Pause, Phase, Worker, in_seconds

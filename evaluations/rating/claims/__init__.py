@@ -7,8 +7,16 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from evaluations.rating.clauses import FILLER_WORDS, UNSPACED, SaidWord, begins_with_correction, folded, read, tokens
-from evaluations.rating.languages import Language
+from evaluations.rating.claims.clauses import (
+    FILLER_WORDS,
+    UNSPACED,
+    SaidWord,
+    begins_with_correction,
+    folded,
+    read,
+    tokens,
+)
+from evaluations.rating.claims.languages import Language
 
 SUPPORT_SHARE = 0.6  # of a claim's content words that a sentence must say: two of three, but not one of two
 AGE_DIGITS = 3

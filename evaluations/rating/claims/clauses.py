@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from evaluations.rating.languages import Language, Phrases
+from evaluations.rating.claims.languages import Language, Phrases
 from evaluations.rating.speech import FILLERS
 
 # Scripts without blanks between words: Thai, Lao, Burmese, Khmer, kana, Han.

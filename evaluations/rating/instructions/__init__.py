@@ -18,7 +18,7 @@ from hashlib import sha256
 from typing import Final
 
 from evaluations.rating.evidence import Sentence
-from evaluations.rating.instruction_forms import (
+from evaluations.rating.instructions.forms import (
     COMMON_WORDS,
     DATA_LABEL,
     FOREIGN_TO_FEEDBACK,

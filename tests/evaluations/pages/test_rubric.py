@@ -12,6 +12,7 @@ from pytest_django import DjangoAssertNumQueries
 from evaluations.models import Classroom, Rubric
 from evaluations.pages import rubric
 from evaluations.rating import default_rubric, gates
+from evaluations.rating.rubric import RubricSpec
 from tests.conftest import Cast
 from tests.evaluations.views.conftest import signed_in
 
@@ -27,7 +28,7 @@ def told(client: Client, url: str, **headers: str) -> list[str]:
 
 @pytest.mark.parametrize("page", ["/", "/classes/{}/record/"])
 @pytest.mark.parametrize("spec", default_rubric.DEFAULTS, ids=lambda spec: spec.language)
-def test_all_is_told_in_the_language_of_the_reader(cast: Cast, page: str, spec: default_rubric.RubricSpec) -> None:
+def test_all_is_told_in_the_language_of_the_reader(cast: Cast, page: str, spec: RubricSpec) -> None:
     headers = {"accept-language": spec.language}
     (words,) = told(signed_in(cast.ada), page.format(cast.classroom.pk), **headers)
     for criterion in spec.criteria:

@@ -88,7 +88,8 @@ test-fast: setup $(STAMPS)/test  ## the tests that take seconds, on every save
 	@$(RUN) -m pytest -q -n $(LANES) -m "not slow"
 
 test: test-setup check  ## all tests: real processes, models and browser included
-	@$(RUN) -m pytest -q -n $(LANES) --dist loadgroup --no-loadscope-reorder
+	@# A module stays in one lane: what its tests share, a site, a browser or Whisper of each kind, is made once.
+	@$(RUN) -m pytest -q -n $(LANES) --dist loadscope --no-loadscope-reorder
 
 check: setup $(STAMPS)/test  ## linters, types, layers, templates, migrations
 	@$(RUN) -m ruff check .

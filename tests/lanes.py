@@ -54,13 +54,6 @@ EXTERNAL: Final = (
     "tests/queueing/worker/test_restart.py::test_the_command",
     "tests/queueing/engines/llm/test_ollama.py::test_a_server_that_cannot_be_reached",  # asks a name server
 )
-# Fixtures that take long to make, each with what shares one: in several lanes each would make its own.
-SHARED: Final = {
-    "engines": "session",
-    "site": "module",
-    "chromium": "module",
-    "transcriber": "module",
-}
 # Examples of a property in the lane; `make test` tries as many as the test says.
 EXAMPLES: Final = 20
 
@@ -148,14 +141,6 @@ def is_unit(item: pytest.Item) -> bool:
     return not (marked or asks_for & DATABASE_FIXTURES or is_ruled_out(item.path) or item.nodeid.startswith(EXTERNAL))
 
 
-def group_of(item: pytest.Item) -> str:
-    """What pytest-xdist keeps in one lane (`--dist loadgroup`); "" for a test that may run in any."""
-    for fixture, scope in SHARED.items():
-        if fixture in getattr(item, "fixturenames", ()):
-            return fixture if scope == "session" else item.path.stem
-    return ""
-
-
 def try_fewer_examples(item: pytest.Item) -> None:
     """Where a test says itself how many it tries; the others go by the profile."""
     function = getattr(item, "obj", None)
@@ -193,14 +178,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item], config: pytest.Confi
         item.add_marker(UNIT)
         if units_only(config):
             try_fewer_examples(item)
-    for item in items:
-        if group := group_of(item):
-            item.add_marker(pytest.mark.xdist_group(group))
     yield
-    # Lanes take their work in this order: what is long and can't be divided first, so that none of them ends alone.
-    items.sort(
-        key=lambda item: (item.get_closest_marker("xdist_group") is None, item.get_closest_marker("slow") is None)
-    )
+    # Lanes take modules in this order: the long ones first, so that none of them ends alone.
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 
 
 @pytest.hookimpl(wrapper=True)

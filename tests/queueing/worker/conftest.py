@@ -39,7 +39,7 @@ def node(tmp_path: Path) -> Callable[..., PhaseWorker]:
             lock_dir=tmp_path,
         )
         language = language or quick()
-        engines = Engines(SimulatedSpeech(seconds=0.05), {"extract": language, "rate": language}, can_judge=False)
+        engines = Engines(SimulatedSpeech(seconds=0.05), {"extract": language, "rate": language})
         return PhaseWorker("n", engines, options)
 
     return make

@@ -28,7 +28,7 @@ def pair(node: Callable[..., PhaseWorker]) -> Callable[..., PhaseWorker]:
 
     def make(*, together: bool, extract: SimulatedLanguage, rate: SimulatedLanguage) -> PhaseWorker:
         worker = node(extract)
-        worker.engines = Engines(worker.engines.speech, {"extract": extract, "rate": rate}, can_judge=False)
+        worker.engines = Engines(worker.engines.speech, {"extract": extract, "rate": rate})
         worker.options = replace(worker.options, together=together)
         return worker
 

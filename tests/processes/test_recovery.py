@@ -168,7 +168,7 @@ def test_three_nodes_with_clocks_hours_apart_do_each_task_once_and_a_dead_ones_a
     for node, ahead in (("early", "3600"), ("right", "0"), ("late", "-3600")):
         env = QUICK | {"BATCH_SIZE": "2", "CLOCK_IS_AHEAD_SECONDS": ahead}
         manage("--node", node, program=ODD_WORKER, **env)
-    wait_until(all_ended, seconds=90)
+    wait_until(all_ended, seconds=150)
 
     assert set(Task.objects.values_list("state", flat=True)) == {State.DONE}
     succeeded = list(Attempt.objects.filter(outcome="succeeded").values_list("task", "stage"))

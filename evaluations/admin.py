@@ -64,9 +64,10 @@ class RubricPart:
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return self._may(super().has_change_permission(request, obj), obj)  # type: ignore[misc]  # a mixin
 
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        allowed = super().has_add_permission(request) if obj is None else super().has_add_permission(request, obj)  # type: ignore[misc]
-        return self._may(allowed, obj)
+    def has_add_permission(self, request: HttpRequest, *parent: Any) -> bool:
+        """An inline is asked with the row that it is part of, a page of its own without."""
+        allowed = super().has_add_permission(request, *parent)  # type: ignore[misc]
+        return self._may(allowed, parent[0] if parent else None)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return self._may(super().has_delete_permission(request, obj), obj)  # type: ignore[misc]

@@ -108,6 +108,11 @@ class Criterion(models.Model):
     def __str__(self) -> str:
         return self.title
 
+    def clean(self) -> None:
+        super().clean()
+        if self.rubric_id:
+            self.rubric.clean()
+
     def spec(self) -> CriterionSpec:
         items = tuple(ItemSpec(**{field: getattr(item, field) for field in ITEM_FIELDS}) for item in self.items.all())
         return CriterionSpec(self.key, self.title, items, self.weight)
@@ -148,6 +153,11 @@ class Item(models.Model):
 
     def __str__(self) -> str:
         return self.statement
+
+    def clean(self) -> None:
+        super().clean()
+        if self.criterion_id:
+            self.criterion.clean()
 
 
 def store(spec: RubricSpec, rubrics: Any, criteria: Any, items: Any) -> Any:

@@ -203,6 +203,18 @@ def test_a_rubric_is_copied_as_a_new_version_and_changed_while_nothing_is_rated_
     assert Rubric.objects.filter(name="Renamed").values_list("pk", flat=True)[0] == copy.pk
 
 
+def test_nothing_is_added_to_a_rubric_that_something_was_rated_by(cast: Cast, operator: Client) -> None:
+    used = cast.classroom.rubric
+    write_results(hand_in(cast.ada, cast.classroom))
+    page = reverse("admin:evaluations_criterion_add")
+    assert operator.get(page).status_code == 200
+    filled = {"key": "extra", "title": "Extra", "weight": "1", "position": "9", "items-TOTAL_FORMS": 0}
+    for rubric, may in ((used, False), (used.new_version(), True)):
+        answer = operator.post(page, filled | {"rubric": rubric.pk, "items-INITIAL_FORMS": 0})
+        assert (answer.status_code == 302) == may
+        assert rubric.criteria.filter(key="extra").exists() == may
+
+
 @pytest.mark.parametrize("spoil", ["no items", "no hard one"])
 def test_a_class_can_not_have_a_rubric_that_nothing_can_be_rated_by(cast: Cast, operator: Client, spoil: str) -> None:
     rubric = cast.classroom.rubric.new_version()

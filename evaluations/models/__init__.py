@@ -1,5 +1,6 @@
 from evaluations.models.classroom import Classroom
 from evaluations.models.results import Evaluation, Form, SubmissionResults, Transcript
+from evaluations.models.review import Rerating, ReviewDecision, StudentAllowance
 from evaluations.models.rubric import Criterion, Item, Rubric
 from evaluations.models.submission import EVALUATION, Deletion, Submission, Upload
 
@@ -11,7 +12,10 @@ __all__ = [
     "Evaluation",
     "Form",
     "Item",
+    "Rerating",
+    "ReviewDecision",
     "Rubric",
+    "StudentAllowance",
     "Submission",
     "SubmissionResults",
     "Transcript",

@@ -43,6 +43,7 @@ class Classroom(models.Model):
     release = models.CharField(max_length=20, choices=Release.choices, default=Release.AT_ONCE)
     max_duration_seconds = models.PositiveIntegerField(default=600)
     max_submissions = models.PositiveIntegerField(default=20, help_text="Per student.")
+    deadline = models.DateTimeField(null=True, blank=True, help_text="Nothing new can be handed in after it.")
 
     objects = ClassroomQuerySet.as_manager()
 

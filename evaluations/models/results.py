@@ -7,6 +7,7 @@ from typing import Self
 from uuid import UUID
 
 from django.db import models
+from django.db.models import Q
 from django.db.models.functions import Now
 
 
@@ -95,11 +96,29 @@ class Evaluation(models.Model):
     provenance = models.JSONField(
         default=dict, help_text="What it came from: rubric, prompts, model's digest, options, transcript, raw answers."
     )
+    seal = models.CharField(
+        max_length=16,
+        blank=True,
+        help_text="Digest of what compared ratings must share: rubric, prompts, model, engine, kind of device.",
+    )
+    rerating = models.ForeignKey(
+        "evaluations.Rerating",
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="ratings",
+        help_text="Whose order caused it; empty: the submission was handed in.",
+    )
     released_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(db_default=Now())
 
     class Meta:
         ordering = ("created_at", "pk")
+        constraints = (
+            models.UniqueConstraint(
+                fields=("submission", "rerating"), condition=Q(rerating__isnull=False), name="rated_once_an_order"
+            ),
+        )
 
     def __str__(self) -> str:
         return f"evaluation of {self.submission_id}"

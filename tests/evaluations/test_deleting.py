@@ -14,6 +14,7 @@ from django.http import HttpRequest
 
 from evaluations import actions
 from evaluations.access import permissions
+from evaluations.actions import submissions
 from evaluations.api import submissions as api
 from evaluations.live import messages
 from evaluations.media import seekable, store
@@ -141,13 +142,13 @@ def test_bytes_that_arrive_while_it_is_deleted_are_a_new_submission(
     cast: Cast, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     known = hand_in(cast.ada, cast.classroom, content=CONTENT)
-    take_again = actions._accept_again
+    take_again = submissions._accept_again
 
     def delete_first(*arguments: Any) -> bool:
         actions.delete(submission=known, by=cast.ada)
         return take_again(*arguments)
 
-    monkeypatch.setattr(actions, "_accept_again", delete_first)
+    monkeypatch.setattr(submissions, "_accept_again", delete_first)
     assert Tus(cast.ada).send(CONTENT)["Submission-New"] == "1"
     kept = Submission.objects.get()
     assert kept.pk != known.pk

@@ -1,4 +1,4 @@
-"""The verbs of users, each an atomic function over several models. Side effects wait for the commit."""
+"""Handing in, and the verbs on what was handed in. Side effects wait for the commit."""
 
 from __future__ import annotations
 

@@ -15,7 +15,6 @@ from django.contrib.auth.models import User
 from django.test import override_settings
 
 from evaluations import actions
-from evaluations.actions import submissions
 from evaluations.media import store
 from evaluations.models import Classroom, Submission
 from queueing.exceptions import Infrastructure, Permanent
@@ -63,7 +62,7 @@ def play(scheduler: Scheduler, submissions: list[Any]) -> ScheduleWorld:
     world = enter(ScheduleWorld(scheduler, submissions))
     chance = scheduler.chance
     disk = Disk(scheduler, chance.choice((0.05, 0.15, 0.3)))
-    with tempfile.TemporaryDirectory(prefix="introeval-files-") as name, patch.object(submissions, "EVALUATION", NAME):
+    with tempfile.TemporaryDirectory(prefix="introeval-files-") as name, patch("evaluations.actions.submissions.EVALUATION", NAME):
         folder = Path(name).resolve() / "data"
         (folder / "uploads").mkdir(parents=True)
         (folder / "media" / "lost+found").mkdir(

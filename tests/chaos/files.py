@@ -62,7 +62,10 @@ def play(scheduler: Scheduler, submissions: list[Any]) -> ScheduleWorld:
     world = enter(ScheduleWorld(scheduler, submissions))
     chance = scheduler.chance
     disk = Disk(scheduler, chance.choice((0.05, 0.15, 0.3)))
-    with tempfile.TemporaryDirectory(prefix="introeval-files-") as name, patch("evaluations.actions.submissions.EVALUATION", NAME):
+    with (
+        tempfile.TemporaryDirectory(prefix="introeval-files-") as name,
+        patch("evaluations.actions.submissions.EVALUATION", NAME),
+    ):
         folder = Path(name).resolve() / "data"
         (folder / "uploads").mkdir(parents=True)
         (folder / "media" / "lost+found").mkdir(

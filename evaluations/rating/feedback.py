@@ -74,7 +74,8 @@ def _advice(item: Mapping[str, Any], material: Material, own: list[str]) -> str:
         quote = shortened(item["sentences"][0]["quote"])
         return _("%(advice)s You said: “%(quote)s”") % {"advice": tip, "quote": quote}
     if start := _text(material.answers.get(item["about"])) or (own.pop(0) if own else ""):
-        return _("%(advice)s You could start from “%(own)s”.") % {"advice": tip, "own": shortened(start)}
+        own_words = shortened(start).rstrip(".!, ")  # the sentence that they stand in has an end of its own
+        return _("%(advice)s You could start from “%(own)s”.") % {"advice": tip, "own": own_words}
     return _("%(advice)s Your last words were: “%(quote)s”") % {"advice": tip, "quote": shortened(material.last)}
 
 

@@ -79,6 +79,11 @@ def test_advice_starts_from_the_students_own_words() -> None:
     ]
 
 
+def test_an_answer_of_a_whole_sentence_ends_the_advice_with_one_full_stop() -> None:
+    found = feedback.advice(rows(item("detail", 0.0, about="experience")), material(experience="I fixed bikes. "))
+    assert found == ["Show the detail. You could start from “I fixed bikes”."]
+
+
 def test_a_long_quote_is_cut_between_words() -> None:
     words = "and I like the sea " * 10
     assert len(feedback.shortened(words)) <= feedback.MAX_QUOTE + 2

@@ -4,7 +4,7 @@ from django.urls import path
 
 from evaluations.api import api
 from evaluations.uploads import views as uploads
-from evaluations.views import classes, dashboard, health, record, submissions
+from evaluations.views import calibration, classes, dashboard, health, record, submissions
 
 urlpatterns = [
     path("", dashboard.dashboard, name="dashboard"),
@@ -19,6 +19,8 @@ urlpatterns = [
     path("submissions/<uuid:pk>/delete", submissions.delete, name="submission-delete"),
     path("classes/", classes.classes, name="classes"),
     path("classes/<int:pk>/", classes.classroom, name="classroom"),
+    path("classes/<int:pk>/calibration/", calibration.overview, name="calibration"),
+    path("classes/<int:pk>/calibration/<uuid:submission>/", calibration.mark, name="calibration-mark"),
     path("classes/<int:pk>/record/", record.record, name="record"),
     path("api/uploads/", uploads.uploads, name="uploads"),
     path("api/uploads/<uuid:pk>", uploads.upload, name="upload"),

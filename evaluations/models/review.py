@@ -85,3 +85,21 @@ class StudentAllowance(models.Model):
 
     def __str__(self) -> str:
         return f"allowance of {self.student} in {self.classroom}"
+
+
+class CalibrationFit(models.Model):
+    """How far to believe a model's probabilities by a rubric, fitted to marks of teachers. The newest counts."""
+
+    rubric = models.ForeignKey("evaluations.Rubric", on_delete=models.CASCADE, related_name="calibrations")
+    model_sha256 = models.CharField(max_length=100, help_text="The model's digest, as its server tells it.")
+    slope = models.FloatField()
+    intercepts = models.JSONField(help_text="Of each item, by key.")
+    submissions = models.PositiveIntegerField(help_text="Marked ones that it was fitted to.")
+    by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
+    created_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        ordering = ("pk",)
+
+    def __str__(self) -> str:
+        return f"calibration of {self.model_sha256[:12]} for {self.rubric}"

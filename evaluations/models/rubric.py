@@ -9,6 +9,7 @@ from django.db import models, transaction
 from django.utils.translation import gettext_lazy as _
 
 from evaluations.rating import default_rubric
+from evaluations.rating.calibration import Calibration
 from evaluations.rating.checks import CHECKS
 from evaluations.rating.rubric import CriterionSpec, ItemSpec, RubricSpec, WorkedExample
 
@@ -78,6 +79,10 @@ class Rubric(models.Model):
                 for each in self.examples
             ),
         )
+
+    def fitted(self) -> dict[str, Calibration]:
+        """The newest calibrations that this site's teachers fitted for it, by the model's digest."""
+        return {row.model_sha256: Calibration(row.slope, row.intercepts) for row in self.calibrations.all()}
 
     @transaction.atomic
     def new_version(self) -> Rubric:

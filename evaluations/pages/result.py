@@ -9,10 +9,12 @@ from django.utils.timezone import now
 from django.utils.translation import gettext as _
 
 from evaluations.access import permissions
+from evaluations.actions import marking
 from evaluations.errors import catalogue
 from evaluations.models import Evaluation, Form, Submission, Transcript
 from evaluations.pages import charts, progress, rubric, speaking, timeline
 from evaluations.rating import default_rubric, evidence, feedback, speech
+from evaluations.rating.agreement import ENOUGH
 from queueing.models import Task
 from queueing.states import ENDED, State
 
@@ -31,6 +33,7 @@ def of(found: Submission, viewer: User) -> dict[str, Any]:
         "transcript": transcript,
         "form": results.form,
         "evaluation": shown,
+        "is_calibrated": shown is not None and marking.marked_count(found.classroom) >= ENOUGH,
         "feedback": words,
         "suggestions": suggestions,
         "is_hidden": rated is not None and shown is None,

@@ -16,6 +16,7 @@ from django.db.models.functions import Now
 
 from evaluations.models import Classroom, Evaluation, Form, Submission, Transcript
 from evaluations.rating import calibration, evidence, feedback, gates, instructions, judging, speech
+from evaluations.rating.calibration import Calibration
 from evaluations.rating.checks import Transcribed
 from evaluations.rating.evidence import Sentence
 from evaluations.rating.judging import SELF, Judgement
@@ -45,6 +46,7 @@ class RateWork:
     facts: speech.SpeechFacts | None
     tries: int = 0  # failed ones so far
     rubric_id: int | None = None
+    fitted: Mapping[str, Calibration] = field(default_factory=dict)  # by the site's teachers, by the model's digest
 
     @property
     def addressed(self) -> frozenset[int]:
@@ -118,6 +120,7 @@ class Rate:
             facts=speech.measure(words, speech_seconds=transcript.speech_seconds, duration=transcript.duration),
             tries=task.failures,
             rubric_id=rubric.pk,
+            fitted=rubric.fitted(),
         )
 
     def compute(self, work: RateWork, engines: Engines, progress: Progress, stop: Event) -> RateResult:
@@ -192,6 +195,7 @@ class Judge:
         self.engine, self.work, self.progress, self.stop = engine, work, progress, stop
         self.model = engine.model
         self.calls: list[dict[str, Any]] = []
+        self.calibration = calibration.NONE
 
     def judge(self) -> dict[str, Judgement]:
         """One call for all items; where the server tells no probabilities another, in the next order.
@@ -218,7 +222,8 @@ class Judge:
             prompts.judging_schema(items, self.work.honest),
             TOKENS_PER_ITEM * len(items),
         )
-        calibrated = calibration.of(answer.digest, self.work.rubric.digest)
+        calibrated = self.work.fitted.get(answer.digest) or calibration.of(answer.digest, self.work.rubric.digest)
+        self.calibration = calibrated
         return judging.read(items, answer.value, answer.probabilities, calibrated), bool(answer.probabilities)
 
     def _verified(self, items: Sequence[ItemSpec], judged: Mapping[str, Judgement]) -> dict[str, Judgement]:
@@ -259,6 +264,7 @@ class Judge:
             "prompts": prompts.VERSION,
             "transcript_sha256": _digest("\n".join(one.text for one in self.work.sentences)),
             "thresholds": [judging.FALSE_BELOW, judging.TRUE_FROM],
+            "calibration": self.calibration.as_dict(),
             "calls": self.calls,
         }
 

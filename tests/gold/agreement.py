@@ -2,39 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import sys
-from collections import Counter
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
+from evaluations.rating.agreement import accuracy, kappa
 from tests.gold.material import load
-
-
-def accuracy(first: Sequence[Hashable], second: Sequence[Hashable]) -> float:
-    """The share of equal labels of two markings of the same things, from 0 to 1."""
-    return sum(a == b for a, b in zip(first, second, strict=True)) / len(first)
-
-
-def kappa(first: Sequence[Hashable], second: Sequence[Hashable]) -> float:
-    """Cohen's kappa: the agreement beyond what chance would give (Cohen 1960, doi:10.1177/001316446002000104).
-
-    1 is full agreement, 0 that of chance; NaN where both give everything the same label, which proves nothing.
-    """
-    observed, total = accuracy(first, second), len(first)
-    counts, others = Counter(first), Counter(second)
-    expected = sum(counts[label] * others[label] for label in counts) / total**2
-    return math.nan if expected == 1 else (observed - expected) / (1 - expected)
-
-
-def quadratic_weighted_kappa(first: Sequence[float], second: Sequence[float]) -> float:
-    """Cohen's kappa for ordered labels, by the squared distance (Cohen 1968, doi:10.1037/h0026256).
-
-    1 - (mean squared distance of the pairs) / (mean squared distance of all combinations); NaN as for `kappa`.
-    """
-    observed = sum((a - b) ** 2 for a, b in zip(first, second, strict=True)) / len(first)
-    expected = sum((a - b) ** 2 for a in first for b in second) / (len(first) * len(second))
-    return math.nan if expected == 0 else 1 - observed / expected
 
 
 def table(first: dict[str, Any], second: dict[str, Any], keys: Sequence[str]) -> str:

@@ -10,12 +10,10 @@ from statistics import mean, median
 from typing import Any
 
 from evaluations.rating import default_rubric, judging
+from evaluations.rating.agreement import TOP_BAND, quadratic_weighted_kappa
 from evaluations.rating.judging import Verdict
 from tests.benchmarks.judge.texts import FAIRNESS, HONEST_PART, LADDER, MARKED
 from tests.benchmarks.report import Row, Table
-from tests.gold.agreement import quadratic_weighted_kappa
-
-TOP_BAND = 8.0
 
 Marking = Mapping[str, Any]
 """Text → {"items": {key: bool}, …}; a file of tests/gold."""

@@ -15,15 +15,18 @@ from typing import Any, TypeVar
 
 import httpx
 import pytest
+from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import connection
+from django.test import Client
 from playwright.sync_api import Browser, BrowserContext, Dialog, Page, sync_playwright
 
-from tests.conftest import PASSWORD, Cast
+from tests.conftest import Cast
 from tests.processes.conftest import environment
 
 ROOT = Path(__file__).parent.parent.parent
 CHROMIUM = Path("/usr/bin/chromium")
+SHELL = Path("/usr/bin/chromium-headless-shell")  # the same engine without a window: a page costs half of the CPU
 SWITCHES = (
     "--no-sandbox",
     "--disable-gpu",
@@ -33,7 +36,7 @@ SWITCHES = (
     "--disable-sync",
     "--no-first-run",
 )
-FAKE_DEVICE = "--use-fake-device-for-media-stream"
+FAKE_DEVICE = "--use-fake-device-for-media-stream=fps=5"  # a quarter of its frames, which it encodes as they come
 ALLOWED = "--use-fake-ui-for-media-stream"
 START_SECONDS = 60
 PATIENCE_MS = 20_000
@@ -106,31 +109,37 @@ def site(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 @pytest.fixture(scope="module")
 def chromium(request: pytest.FixtureRequest) -> Iterator[Browser]:
-    """With a camera and leave to use it, or with the switches it is parametrized with."""
+    """With a camera and leave to use it; the whole browser, where it is parametrized with switches of its own."""
     # Per module: Playwright keeps an event loop running in this thread, and tests elsewhere need it for theirs.
-    if not CHROMIUM.is_file():
-        pytest.fail("There is no Chromium on this machine. On Debian: apt-get install chromium")
+    program, switches = (CHROMIUM, request.param) if hasattr(request, "param") else (SHELL, (FAKE_DEVICE, ALLOWED))
+    if not program.is_file():
+        pytest.fail(f"There is no {program} on this machine. On Debian: apt-get install {program.name}")
     with sync_playwright() as playwright:
-        switches = getattr(request, "param", (FAKE_DEVICE, ALLOWED))
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=[*SWITCHES, *switches])
+        browser = playwright.chromium.launch(executable_path=program, args=[*SWITCHES, *switches])
         yield browser
         browser.close()
+
+
+def session_of(user: User) -> str:
+    client = Client()
+    client.force_login(user)
+    return client.cookies[settings.SESSION_COOKIE_NAME].value
 
 
 @dataclass
 class Visit:
     """One person at one computer."""
 
+    url: str
     context: BrowserContext
     page: Page
     complaints: list[str] = field(default_factory=list)
 
     def sign_in(self, user: User) -> None:
-        self.page.goto("/login/")
-        self.page.get_by_label("Name").fill(user.username)
-        self.page.get_by_label("Password").fill(PASSWORD)
-        self.page.get_by_role("button", name="Sign in").click()
-        self.page.wait_for_url("**/")
+        """By a session that is there already: the form, and a second's hashing, are for test_journeys.py."""
+        session = elsewhere(session_of, user)
+        self.context.add_cookies([{"name": settings.SESSION_COOKIE_NAME, "value": session, "url": self.url}])
+        self.page.goto("/")
 
     def answer(self, dialog: Dialog) -> None:
         """Yes to questions; alerts are none of ours."""
@@ -151,7 +160,7 @@ def visiting(chromium: Browser, url: str, expected: tuple[str, ...] = (), **prof
     context = chromium.new_context(base_url=url, **profile)
     context.set_default_timeout(PATIENCE_MS)
     page = context.new_page()
-    visit = Visit(context, page)
+    visit = Visit(url, context, page)
     page.on("console", lambda message: visit.complaints.append(message.text) if message.type == "error" else None)
     page.on("pageerror", lambda error: visit.complaints.append(str(error)))
     page.on("dialog", visit.answer)

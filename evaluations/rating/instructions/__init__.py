@@ -22,11 +22,11 @@ from evaluations.rating.instructions.forms import (
     COMMON_WORDS,
     DATA_LABEL,
     FOREIGN_TO_FEEDBACK,
-    FORMS,
     IMPERATIVE,
     JUDGING,
     RESULT,
     TURNING,
+    forms,
 )
 
 MASK: Final = "[masked: addressed to the rater]"
@@ -37,7 +37,7 @@ CLOSE: Final = 11  # words, within which judging, a result and somebody addresse
 def kinds(text: str) -> list[str]:
     """In what ways a sentence addresses the rater; empty for one that does not."""
     heard = _heard(text)
-    found = [kind for kind, pattern in FORMS.items() if pattern.search(heard)]
+    found = [kind for kind, pattern in forms().items() if pattern.search(heard)]
     return [*found, *(["a result asked for"] if _asks_for_a_result(heard.split()) else [])]
 
 

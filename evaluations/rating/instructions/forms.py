@@ -7,6 +7,8 @@ and German, as a speech recogniser writes them: with or without punctuation, "j 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from functools import cache
 from typing import Final
 
 
@@ -519,4 +521,8 @@ COMMON_WORDS: Final = frozenset(
     ]
 )
 
-FORMS: Final = {kind: re.compile("|".join(forms)) for kind, forms in _FORMS.items()}
+
+@cache
+def forms() -> Mapping[str, re.Pattern[str]]:
+    """Each kind's pattern; compiled at the first question, for few of the programs that import this ever ask."""
+    return {kind: re.compile("|".join(patterns)) for kind, patterns in _FORMS.items()}

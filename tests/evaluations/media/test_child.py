@@ -48,7 +48,7 @@ def stopped_reading(path: Path, *, wall_seconds: float = 60) -> Iterator[tuple[p
             yield child, reading
         finally:
             with contextlib.suppress(psutil.NoSuchProcess):
-                child.resume()
+                child.kill()  # else the pool would wait until it has read all of it
 
 
 def frames_of(descriptor: int) -> Iterator[bytes]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -130,11 +131,18 @@ def test_many_who_ask_at_once_get_one_copy(recording: Path) -> None:
     assert sorted(path.name for path in recording.parent.iterdir()) == ["original", "seekable"]
 
 
+@pytest.fixture(scope="module")
+def long(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Long enough to be met in the middle of being copied; it takes seconds to make."""
+    recipe = corpus.Recipe("long.mkv", "matroska", "flac", "matroska", "audio/x-matroska")
+    path = tmp_path_factory.mktemp("long") / recipe.name
+    return corpus.make(path, recipe, seconds=1500, options={"live": "1"})
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("victim", ["maker", "child"])
-def test_a_kill_in_the_middle_leaves_nothing_torn(victim: str, tmp_path: Path) -> None:
-    long = corpus.Recipe("long.mkv", "matroska", "flac", "matroska", "audio/x-matroska")
-    original = kept(corpus.make(tmp_path / long.name, long, seconds=1500, options={"live": "1"}))
+def test_a_kill_in_the_middle_leaves_nothing_torn(victim: str, long: Path, tmp_path: Path) -> None:
+    original = kept(Path(shutil.copy(long, tmp_path)))
     code = (
         "import os, sys, pathlib, django; django.setup(); from evaluations.media.seekable import seekable;"
         "seekable(pathlib.Path(sys.argv[1]))"

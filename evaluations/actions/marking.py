@@ -12,7 +12,7 @@ from django.db.models import QuerySet
 from evaluations.actions.decisions import InvalidDecisionError, Kind
 from evaluations.models import CalibrationFit, Classroom, Evaluation, ReviewDecision
 from evaluations.rating import calibration
-from evaluations.rating.agreement import Agreement, MarkedRating, Spread, agreement, spread
+from evaluations.rating.calibration.agreement import Agreement, MarkedRating, Spread, agreement, spread
 from evaluations.rating.reviewing import reviewed
 
 

@@ -12,7 +12,7 @@ from evaluations.actions import marking
 from evaluations.models import Classroom, Evaluation, ReviewDecision
 from evaluations.pages import rubric
 from evaluations.rating import default_rubric
-from evaluations.rating.agreement import CEILING, CROWD, ENOUGH, TOP_BAND
+from evaluations.rating.calibration.agreement import CEILING, CROWD, ENOUGH, TOP_BAND
 
 COUNT: Final = ENOUGH
 

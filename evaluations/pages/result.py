@@ -14,7 +14,7 @@ from evaluations.errors import catalogue
 from evaluations.models import Evaluation, Form, Submission, Transcript
 from evaluations.pages import charts, progress, rubric, speaking, timeline
 from evaluations.rating import default_rubric, evidence, feedback, speech
-from evaluations.rating.agreement import ENOUGH
+from evaluations.rating.calibration.agreement import ENOUGH
 from queueing.models import Task
 from queueing.states import ENDED, State
 

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from evaluations.rating.agreement import accuracy, kappa
+from evaluations.rating.calibration.agreement import accuracy, kappa
 from tests.gold.material import load
 
 

@@ -8,7 +8,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from evaluations.actions import marking
 from evaluations.models import Classroom
-from evaluations.rating.agreement import ENOUGH, Agreement, Spread
+from evaluations.rating.calibration.agreement import ENOUGH, Agreement, Spread
 from queueing.checks import RUNTIME
 from queueing.management.base import table
 

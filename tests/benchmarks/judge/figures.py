@@ -10,7 +10,7 @@ from statistics import mean, median
 from typing import Any
 
 from evaluations.rating import default_rubric, judging
-from evaluations.rating.agreement import TOP_BAND, quadratic_weighted_kappa
+from evaluations.rating.calibration.agreement import TOP_BAND, quadratic_weighted_kappa
 from evaluations.rating.judging import Verdict
 from tests.benchmarks.judge.texts import FAIRNESS, HONEST_PART, LADDER, MARKED
 from tests.benchmarks.report import Row, Table

@@ -77,8 +77,14 @@ def test_a_mark_counts_for_no_score_and_disturbs_nobody_who_reviews(cast: Cast) 
     seen = decisions.standing(made).last
     mark(cast, made, plan=False, proof=True)
     assert decisions.standing(made).of(made).overall == 5.0
-    given = {"submission_id": made.submission_id, "evaluation_id": made.pk, "seen": seen}
-    assert decisions.decide(**given, by=cast.other_teacher, kind=decisions.Kind.REVIEWED, value=True)
+    assert decisions.decide(
+        submission_id=made.submission_id,
+        evaluation_id=made.pk,
+        seen=seen,
+        by=cast.other_teacher,
+        kind=decisions.Kind.REVIEWED,
+        value=True,
+    )
 
 
 def test_marking_again_stores_what_is_other_than_before(cast: Cast) -> None:

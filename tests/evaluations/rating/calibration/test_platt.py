@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evaluations.rating import calibration, default_rubric
-from evaluations.rating.calibration import Calibration
+from evaluations.rating.calibration import Calibration, platt
 
 
 def marks(items: dict[str, float], count: int, *, seed: int) -> list[tuple[str, float, bool]]:
@@ -64,4 +64,4 @@ def test_without_one_for_the_model_and_the_rubric_probabilities_stay() -> None:
 
 def test_each_that_is_kept_is_for_a_default_rubric_as_it_is_now() -> None:
     digests = {rubric.digest for rubric in default_rubric.DEFAULTS}
-    assert {rubric for _, rubric in calibration._fitted()} <= digests
+    assert {rubric for _, rubric in platt._fitted()} <= digests

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from evaluations.rating.agreement import (
+from evaluations.rating.calibration.agreement import (
     MarkedRating,
     accuracy,
     agreement,

@@ -300,6 +300,10 @@ def ask(page: Page, world: PagesWorld) -> Iterator[str]:
     yield "asked before it is done"
 
 
+def marking(world: PagesWorld) -> str:
+    return reverse("calibration-mark", args=[world.cast.classroom.pk, world.submissions["done"].pk])
+
+
 # (route or error, who, how): a route may have several.
 VISITS: Final[list[tuple[str, str | None, Visit]]] = [
     ("login", None, login),
@@ -326,6 +330,8 @@ VISITS: Final[list[tuple[str, str | None, Visit]]] = [
     ("classes", "nemo", simply(lambda world: "/classes/")),
     ("classroom", "teacher", simply(lambda world: reverse("classroom", args=[world.cast.classroom.pk]))),
     ("classroom", "root", simply(lambda world: reverse("classroom", args=[world.strict.pk]))),
+    ("calibration", "teacher", simply(lambda world: reverse("calibration", args=[world.cast.classroom.pk]))),
+    ("calibration-mark", "teacher", simply(marking)),
     ("error 404", "ada", simply(lambda world: "/nothing")),
     ("error 403", "staff", simply(lambda world: "/admin/auth/user/")),
     ("error 403", None, stale_form),

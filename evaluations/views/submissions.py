@@ -50,7 +50,7 @@ def row(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     if request.GET.get("state") == context["state"]:
         return HttpResponse(status=204)
     response = render(request, "evaluations/_progress.html", context)
-    if request.GET.get("sequence") != str(context["row"].task.sequence):
+    if request.GET.get("version") != context["row"].version:
         response["HX-Trigger"] = "results-changed"
     return response
 

@@ -39,16 +39,16 @@ startAtLink();
 
 // ---- results that come later
 
-let status = document.querySelector("[data-row]").dataset.status;
+let words = document.querySelector("[data-row]").dataset.words;
 let opened = [];
 let wasHere = false;
 
 /** The row is polled; only a changed status is announced. */
 function announce() {
   const row = document.querySelector("[data-row]");
-  if (row.dataset.status === status) return;
-  status = row.dataset.status;
-  document.getElementById("announcer").textContent = row.dataset.words;
+  if (row.dataset.words === words) return;
+  words = row.dataset.words;
+  document.getElementById("announcer").textContent = words;
 }
 
 /** The transcript's captions, once there are any. */

@@ -20,9 +20,13 @@ class Route:
     pattern: str
 
     def filled(self, key: object) -> str:
-        """The path with `key` wherever the pattern has a placeholder, or the first word that a placeholder names."""
+        """The path with `key` wherever the pattern has a placeholder, or the first word that a placeholder names.
+
+        Where the placeholders need different keys `key` is a mapping from their names.
+        """
         path = re.sub(r"\(\?P<\w+>(\w*)[^)]*\)", lambda part: part[1] or str(key), self.pattern)
-        return "/" + re.sub(r"<[^>]*>|\^|\$", lambda part: str(key) if part[0][0] == "<" else "", path)
+        path = re.sub(r"<(?:\w+:)?(\w+)>", lambda part: str(key[part[1]] if isinstance(key, dict) else key), path)
+        return "/" + re.sub(r"\^|\$", "", path)
 
 
 def walk(

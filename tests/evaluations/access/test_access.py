@@ -68,10 +68,17 @@ MATRIX: Final[dict[str, dict[str, Cells]]] = {
     "submission-media": {"GET": ADAS_PAGE},
     "submission-retry": {"POST": ADAS_ACTION},
     "submission-cancel": {"POST": ADAS_ACTION},
+    "submission-appeal": {
+        "GET": (LOGIN, 200, 404, 404, 404, 404, 404),
+        "POST": (LOGIN, 400, 404, 404, 404, 404, 404),
+    },
     "submission-delete": {"GET": ADAS_PAGE, "POST": ADAS_ACTION},
     "classes": {"GET": (LOGIN, 200, 200, 200, 200, 200, 200)},
     "record": {"GET": (LOGIN, 200, 200, 404, 404, 404, 404)},
     "classroom": {"GET": TEACHERS_PAGE},
+    "review": {"GET": (LOGIN, 404, 404, 404, 302, 404, 302)},
+    "review-submission": {"GET": TEACHERS_PAGE, "POST": (LOGIN, 404, 404, 404, 400, 404, 400)},
+    "student": {"GET": TEACHERS_PAGE, "POST": (LOGIN, 404, 404, 404, 400, 404, 400)},
     "uploads": {"POST": (401, 201, 201, 201, 404, 404, 404)},
     "upload": {"HEAD": (401, 200, 404, 404, 404, 404, 404), "PATCH": ADAS_UPLOAD, "DELETE": ADAS_UPLOAD},
     "api:api-root": {"GET": (404,) * 7},
@@ -103,7 +110,10 @@ class World:
     sessions: dict[str, SimpleCookie]
 
     def key(self, name: str) -> object:
-        """Classes have counted ids, all else ids that can't be guessed."""
+        """Classes and people have counted ids, all else ids that can't be guessed."""
+        keys = {"pk": self.cast.classroom.pk, "submission": self.submission.pk, "student": self.cast.ada.pk}
+        if len(names := re.findall(r"<\w+:(\w+)>", ROUTES[name].pattern)) > 1:
+            return {one: keys[one] for one in names}
         if "<int:" in ROUTES[name].pattern:
             return self.cast.classroom.pk
         return self.upload.pk if name == "upload" else self.submission.pk
@@ -189,14 +199,20 @@ def test_a_page_sends_whoever_is_not_signed_in_to_the_login_page(world: World) -
         assert answer["Location"].startswith("/login/?next="), name
 
 
+def of_nothing(name: str) -> object:
+    """A key of the route's kinds that is nobody's."""
+    kinds = re.findall(r"<(\w+):(\w+)>", ROUTES[name].pattern)
+    keys = {each: 10**9 if kind == "int" else uuid.uuid4() for kind, each in kinds}
+    return keys if len(keys) > 1 else next(iter(keys.values()))
+
+
 def test_what_does_not_exist_looks_like_what_is_not_yours(world: World) -> None:
     varying = rb'[A-Za-z0-9]{64}|"id": "[0-9a-f]{12}"'  # tokens, and ids of refusals
     refused = [(name, method, who) for name, method, who in CELLS if MATRIX[name][method][PEOPLE.index(who)] == 404]
     keyed = [(name, method, who) for name, method, who in refused if "<" in ROUTES[name].pattern]
     assert len(keyed) > 50
     for name, method, who in keyed:
-        nothing = 10**9 if "<int:" in ROUTES[name].pattern else uuid.uuid4()
-        answers = [ask(world.client(who), method, name, key) for key in (world.key(name), nothing)]
+        answers = [ask(world.client(who), method, name, key) for key in (world.key(name), of_nothing(name))]
         seen = [(one.status_code, re.sub(varying, b"", one.content), sorted(one.headers)) for one in answers]
         assert seen[0] == seen[1], (name, method, who)
 

@@ -4,7 +4,7 @@ from django.urls import path
 
 from evaluations.api import api
 from evaluations.uploads import views as uploads
-from evaluations.views import calibration, classes, dashboard, health, record, submissions
+from evaluations.views import calibration, classes, dashboard, health, record, review, students, submissions
 
 urlpatterns = [
     path("", dashboard.dashboard, name="dashboard"),
@@ -17,10 +17,14 @@ urlpatterns = [
     path("submissions/<uuid:pk>/retry", submissions.retry, name="submission-retry"),
     path("submissions/<uuid:pk>/cancel", submissions.cancel, name="submission-cancel"),
     path("submissions/<uuid:pk>/delete", submissions.delete, name="submission-delete"),
+    path("submissions/<uuid:pk>/appeal", submissions.appeal, name="submission-appeal"),
     path("classes/", classes.classes, name="classes"),
     path("classes/<int:pk>/", classes.classroom, name="classroom"),
     path("classes/<int:pk>/calibration/", calibration.overview, name="calibration"),
     path("classes/<int:pk>/calibration/<uuid:submission>/", calibration.mark, name="calibration-mark"),
+    path("classes/<int:pk>/review/", review.first, name="review"),
+    path("classes/<int:pk>/review/<uuid:submission>/", review.submission, name="review-submission"),
+    path("classes/<int:pk>/students/<int:student>/", students.student, name="student"),
     path("classes/<int:pk>/record/", record.record, name="record"),
     path("api/uploads/", uploads.uploads, name="uploads"),
     path("api/uploads/<uuid:pk>", uploads.upload, name="upload"),

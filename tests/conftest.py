@@ -39,10 +39,11 @@ def cast(db: None) -> Cast:
         for name in ("teacher", "ada", "bo", "other_teacher", "outsider")
     )
     rubric = Rubric.default()
-    classroom = Classroom.objects.create(name="Group of Ms Teacher", rubric=rubric)
+    at_once = Classroom.Release.AT_ONCE
+    classroom = Classroom.objects.create(name="Group of Ms Teacher", rubric=rubric, release=at_once)
     classroom.teachers.add(teacher)
     classroom.students.add(ada, bo)
-    other = Classroom.objects.create(name="Group of somebody else", rubric=rubric)
+    other = Classroom.objects.create(name="Group of somebody else", rubric=rubric, release=at_once)
     other.teachers.add(other_teacher)
     other.students.add(outsider)
     return Cast(teacher, ada, bo, other_teacher, outsider, classroom, other)

@@ -6,7 +6,7 @@ import uuid
 from typing import TYPE_CHECKING, cast
 
 from django.contrib.auth.models import User
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.http import Http404, HttpRequest
 from django.shortcuts import get_object_or_404
 
@@ -64,6 +64,45 @@ def get_attended_classroom(request: HttpRequest, pk: str) -> Classroom:
 def classrooms_taught(user: User) -> ClassroomQuerySet:
     """The classes a user is responsible for; all of them for a superuser."""
     return Classroom.objects.all() if user.is_superuser else Classroom.objects.taught_by(user)
+
+
+def get_taught_classroom(request: HttpRequest, pk: int) -> Classroom:
+    """The class, if the user teaches it.
+
+    Raises:
+        Http404: otherwise.
+    """
+    return get_object_or_404(classrooms_taught(signed_in(request)), pk=pk)
+
+
+def get_taught_submission(request: HttpRequest, classroom: int, pk: uuid.UUID) -> Submission:
+    """A submission of a class that the user teaches.
+
+    Raises:
+        Http404: otherwise.
+    """
+    rows = Submission.objects.filter(classroom=get_taught_classroom(request, classroom))
+    return get_object_or_404(rows.select_related("classroom", "student"), pk=pk)
+
+
+def get_taught_student(request: HttpRequest, classroom: int, pk: int) -> tuple[Classroom, User]:
+    """A student of a class that the user teaches, or one who handed in for it before they left, and the class.
+
+    Raises:
+        Http404: otherwise.
+    """
+    found = get_taught_classroom(request, classroom)
+    own = User.objects.filter(Q(classes_attended=found) | Q(submissions__classroom=found)).distinct()
+    return found, get_object_or_404(own, pk=pk)
+
+
+def get_own_submission(request: HttpRequest, pk: uuid.UUID) -> Submission:
+    """The submission, if it is the user's own.
+
+    Raises:
+        Http404: otherwise.
+    """
+    return get_object_or_404(Submission.objects.of_student(request.user).select_related("classroom"), pk=pk)
 
 
 def may_review(user: User, classroom: Classroom) -> bool:

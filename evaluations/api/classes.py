@@ -12,6 +12,7 @@ from django.urls import reverse
 from ninja import Query, Router
 
 from evaluations.access.permissions import classrooms_taught, signed_in
+from evaluations.actions import decisions
 from evaluations.api import schemas
 from evaluations.api.describing import documented
 from evaluations.api.submissions import video
@@ -77,7 +78,8 @@ def _page(found: Classroom, number: int) -> Page[Submission]:
 
 def _handed_in(shown: Page[Submission]) -> list[schemas.HandedIn]:
     keys = [one.pk for one in shown.object_list]
-    overall = dict(Evaluation.objects.filter(current_of__in=keys).values_list("submission", "overall"))
+    ratings = decisions.counting(Evaluation.objects.filter(current_of__in=keys))
+    overall = {one.submission_id: one.overall for one in ratings}
     found = rows.of(Submission.objects.filter(pk__in=keys), rows.read_queue())
     return [_row(row, overall.get(row.submission.pk)) for row in found]
 

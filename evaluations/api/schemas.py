@@ -67,9 +67,10 @@ class Video(Schema):
     estimate: Annotated[
         EstimateOut | None, Field(description="null: not known yet, work stands still, or it has ended.")
     ]
-    why: Annotated[str, Field(description="Why it waits; empty when there is nothing to say.")]
+    why: Annotated[str, Field(description="Why it waits, or why its scores do; empty when there is nothing to say.")]
     progress: Annotated[ProgressOut | None, Field(description="Of the current stage, while it runs.")]
     error: Annotated[Problem | None, Field(description="Why it failed, or why it is being tried again.")]
+    is_hidden: Annotated[bool, Field(description="It is done, and a teacher looks at it before its scores are shown.")]
     can_retry: bool
     can_cancel: bool
     sequence: Annotated[int, Field(description="Grows with every change; orders answers and socket messages.")]
@@ -144,6 +145,8 @@ class ItemOut(Schema):
     answer: Annotated[bool | None, Field(description="null: uncertain, or it doesn't apply.")]
     credit: Annotated[float | None, Field(description="Share of the points earned, 0–1; null: it doesn't apply.")]
     probability: Annotated[float | None, Field(description="The model's, of true; null where it was computed.")]
+    program: Annotated[bool | None, Field(description="The program's answer, whatever a person decided since.")]
+    by_person: Annotated[bool, Field(description="A teacher decided `answer`.")]
     sentences: list[Quote]
 
 
@@ -172,11 +175,16 @@ class Speaking(Schema):
 
 
 class EvaluationOut(ModelResult):
-    """Scores are computed from items and their points, never taken from a model."""
+    """Scores are computed from items and their points, never taken from a model. They are as they count, with what
+    teachers decided."""
 
     method: Annotated[Evaluation.Method, Field(description="none: no model that can judge is installed.")]
     overall: Annotated[float | None, Field(description="1–10; null: not rated.", examples=[7.5])]
     scores: list[Score]
+    overall_by_program: Annotated[
+        float | None, Field(description="What the program gave, whatever a teacher decided since.", examples=[7.0])
+    ] = None
+    comment: Annotated[str, Field(description="A teacher's, to the student.")] = ""
     feedback: str
     suggestions: list[str]
     speech: Speaking

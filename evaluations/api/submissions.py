@@ -14,11 +14,12 @@ from ninja import Status as Answer
 from evaluations import actions
 from evaluations.access import permissions
 from evaluations.access.permissions import get_visible_submission, signed_in
+from evaluations.actions import corrections, decisions
 from evaluations.api import schemas
 from evaluations.api.describing import documented
 from evaluations.errors import catalogue
 from evaluations.errors.refusals import RefusedError
-from evaluations.models import Submission
+from evaluations.models import Evaluation, Form, Submission, Transcript
 from evaluations.pages import result, rows
 from evaluations.pages.rows import SubmissionRow
 from evaluations.stages.names import Stage, StageStatus
@@ -47,16 +48,14 @@ def results(request: HttpRequest, pk: uuid.UUID) -> dict[str, Any]:
     """What there is so far: transcript, form, evaluation as far as you may see it, and every attempt."""
     found = get_visible_submission(request, pk)
     there = found.results()
-    evaluation = there.evaluation
-    if evaluation:
-        evaluation.feedback, evaluation.suggestions = result.advice(evaluation, there.transcript, there.form)
-    shown = evaluation is not None and permissions.may_see(signed_in(request), evaluation, found.classroom)
+    rated, transcript = there.evaluation, there.transcript and corrections.applied(there.transcript)
+    shown = rated if rated and permissions.may_see(signed_in(request), rated, found.classroom) else None
     return {
         "submission_id": found.pk,
-        "transcript": there.transcript,
+        "transcript": transcript,
         "form": there.form,
-        "evaluation": evaluation if shown else None,
-        "is_hidden": evaluation is not None and not shown,
+        "evaluation": _counting(shown, transcript, there.form) if shown else None,
+        "is_hidden": rated is not None and shown is None,
         "attempts": [_attempt(one) for one in found.evaluation_task.attempts.order_by("began_at")],
     }
 
@@ -111,10 +110,20 @@ def video(row: SubmissionRow) -> schemas.Video:
         why=row.why,
         progress=progress if row.has_progress else None,
         error=_problem(task.error_code, row.error_id),
+        is_hidden=row.is_held,
         can_retry=row.can_retry,
         can_cancel=row.is_live,
         sequence=task.sequence,
     )
+
+
+def _counting(rated: Evaluation, transcript: Transcript | None, form: Form | None) -> dict[str, Any]:
+    """A rating with what people decided."""
+    stand = decisions.standing(rated)
+    counts = decisions.as_it_counts(rated, stand)
+    counts.feedback, counts.suggestions = result.advice(counts, transcript, form)
+    beside = {"overall_by_program": rated.overall, "comment": stand.comment}
+    return {name: getattr(counts, name) for name in schemas.EvaluationOut.model_fields if name not in beside} | beside
 
 
 def _status(task: Task) -> StageStatus | Status:

@@ -55,7 +55,9 @@ def load() -> tuple[Classroom, int]:
         AccountTakenError: somebody else has one of the demo's user names. Nothing was created.
     """
     with transaction.atomic():
-        classroom, _ = Classroom.objects.get_or_create(name=CLASSROOM, defaults={"rubric": Rubric.default()})
+        classroom, _ = Classroom.objects.get_or_create(
+            name=CLASSROOM, defaults={"rubric": Rubric.default(), "release": Classroom.Release.AT_ONCE}
+        )
         classroom.teachers.add(_teacher(classroom))
         students = [_student(classroom, clip) for clip in clips()]
     return classroom, sum(_hand_in(classroom, *each) for each in zip(students, clips(), strict=True))

@@ -235,6 +235,11 @@ CATALOGUE: Final[dict[str, Explanation]] = {
         _("A student’s videos are taken one after the other."),
         _("It is tried again by itself, and begins when the other one has arrived."),
     ),
+    "deadline_passed": Explanation(
+        _("The deadline has passed"),
+        _("Nothing new can be handed in for this class any more."),
+        _("What was begun before the deadline may still be finished. If you need more time, ask your teacher."),
+    ),
     "too_many_an_hour": Explanation(
         _("You have handed in many videos within an hour"),
         _("There is a limit, so that everybody’s turn comes."),

@@ -96,6 +96,7 @@ class _View:
                 "task_id": row.task.pk,
                 "submission_id": str(row.submission.pk),
                 "sequence": row.task.sequence,
+                "decided": row.rating.decided,
                 "status": row.task.status.value,
                 "position": row.position,
                 "html": rows.render(row),
@@ -107,8 +108,8 @@ def _read(audience: Sequence[tuple[int, SentState]]) -> tuple[QueueView, Mapping
     queue = rows.read_queue()
     known: dict[int, Known] = {}
     for user, sent in audience:
-        pairs = {(pk, row["sequence"]) for pk, row in sent.rows.items()}
-        known[user] = known[user] & pairs if user in known else pairs  # what each of the user's windows knows
+        read = {(pk, row["sequence"], row["decided"]) for pk, row in sent.rows.items()}
+        known[user] = known[user] & read if user in known else read  # what each of the user's windows knows
     return queue, rows.read_students(known, queue)
 
 

@@ -40,7 +40,13 @@ class Classroom(models.Model):
         "what you are good at, and something you have done."
     )
     rubric = models.ForeignKey("evaluations.Rubric", on_delete=models.PROTECT, related_name="classrooms")
-    release = models.CharField(max_length=20, choices=Release.choices, default=Release.AT_ONCE)
+    release = models.CharField(
+        max_length=20,
+        choices=Release.choices,
+        default=Release.AFTER_REVIEW,
+        help_text="When students see scores. After review, for a score should not reach a child before a person looked."
+        " What is off topic or speaks to the rater waits for a person whatever is chosen.",
+    )
     max_duration_seconds = models.PositiveIntegerField(default=600)
     max_submissions = models.PositiveIntegerField(default=20, help_text="Per student.")
     deadline = models.DateTimeField(null=True, blank=True, help_text="Nothing new can be handed in after it.")

@@ -11,6 +11,7 @@ from django.template.defaultfilters import floatformat
 from django.utils.translation import gettext as _
 
 from evaluations.access import permissions
+from evaluations.actions import decisions
 from evaluations.models import Evaluation, Submission
 from evaluations.pages import charts
 
@@ -43,7 +44,7 @@ class AttemptProgress:
 def of(found: Submission, viewer: User) -> AttemptProgress | None:
     """Over the ratings, visible to `viewer`, of the student of `found` in its class; None below two."""
     rated = permissions.visible_evaluations(viewer, found.classroom).filter(submission__student=found.student_id)
-    rows = list(rated.select_related("submission").order_by("submission__created_at", "submission"))
+    rows = decisions.counting(rated.select_related("submission").order_by("submission__created_at", "submission"))
     return between(rows, found) if len(rows) > 1 else None
 
 

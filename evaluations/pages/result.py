@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.contrib.auth.models import User
@@ -9,10 +10,12 @@ from django.utils.timezone import now
 from django.utils.translation import gettext as _
 
 from evaluations.access import permissions
-from evaluations.actions import marking
+from evaluations.actions import corrections, decisions, marking
+from evaluations.actions.appeals import Appeal
+from evaluations.actions.decisions import Standing
 from evaluations.errors import catalogue
-from evaluations.models import Evaluation, Form, Submission, Transcript
-from evaluations.pages import charts, progress, rubric, speaking, timeline
+from evaluations.models import Evaluation, Form, ReviewDecision, Submission, Transcript
+from evaluations.pages import charts, history, progress, rubric, speaking, timeline
 from evaluations.rating import default_rubric, evidence, feedback, speech
 from evaluations.rating.calibration.agreement import ENOUGH
 from queueing.models import Task
@@ -22,8 +25,12 @@ from queueing.states import ENDED, State
 def of(found: Submission, viewer: User) -> dict[str, Any]:
     """The context of `_results.html`, which first paint, push and poll share."""
     results = found.results()
-    transcript, rated = results.transcript, results.evaluation
-    shown = rated if rated and permissions.may_see(viewer, rated, found.classroom) else None
+    rated, decided = results.evaluation, list(found.decisions.select_related("by"))
+    heard = results.transcript
+    transcript = corrections.applied(heard, corrections.after(decided)) if heard else None
+    may_see = rated is not None and permissions.may_see(viewer, rated, found.classroom)
+    stand = Standing.after(one for one in decided if one.evaluation_id == rated.pk) if rated and may_see else None
+    shown = decisions.as_it_counts(rated, stand) if rated and stand else None
     measured = measure(transcript) if transcript else None
     words, suggestions = advice(shown, transcript, results.form) if shown else ("", [])
     task = found.evaluation_task
@@ -34,6 +41,8 @@ def of(found: Submission, viewer: User) -> dict[str, Any]:
         "form": results.form,
         "evaluation": shown,
         "is_calibrated": shown is not None and marking.marked_count(found.classroom) >= ENOUGH,
+        "by_program": rated.overall if rated and stand and stand.overall is not None else None,
+        "comment": stand.comment if stand else "",
         "feedback": words,
         "suggestions": suggestions,
         "is_hidden": rated is not None and shown is None,
@@ -41,6 +50,7 @@ def of(found: Submission, viewer: User) -> dict[str, Any]:
         "progress": progress.of(found, viewer),
         **(_spoken(transcript, measured) if transcript and measured else {}),
         **(_scored(shown) if shown else {}),
+        **(_looked_at(found, viewer, shown, decided) if shown else {}),
         **_history(task),
     }
 
@@ -88,7 +98,10 @@ def _spoken(transcript: Transcript, measured: speech.SpeechFacts) -> dict[str, A
 
 
 def advice(evaluation: Evaluation, transcript: Transcript | None, form: Form | None) -> tuple[str, list[str]]:
-    """Feedback and suggestions in the language of the request: composed anew from the items. Others are as stored."""
+    """Feedback and suggestions in the language of the request: composed anew from the items as they count.
+
+    `evaluation` is as `decisions.as_it_counts` returns it. Without items they are as stored.
+    """
     if evaluation.method != Evaluation.Method.ITEMS or transcript is None:
         return evaluation.feedback, evaluation.suggestions
     said = evidence.sentences(speech.words_of(transcript.segments), transcript.language)
@@ -105,6 +118,16 @@ def scores(evaluation: Evaluation) -> list[dict[str, Any]]:
 def _scored(evaluation: Evaluation) -> dict[str, Any]:
     rows = scores(evaluation)
     return {"scores": rows, "radar": charts.radar([(score["title"], score["score"]) for score in rows])}
+
+
+def _looked_at(found: Submission, viewer: User, shown: Evaluation, decided: Sequence[ReviewDecision]) -> dict[str, Any]:
+    """What people decided, and the student's wish for another look."""
+    asked, own, released = Appeal.after(decided), found.student_id == viewer.pk, shown.released_at is not None
+    return {
+        "decisions": history.lines(found, viewer, decided),
+        "asked": asked,
+        "may_ask": asked is None and own and released,
+    }
 
 
 def _history(task: Task) -> dict[str, Any]:

@@ -9,11 +9,12 @@ import uuid
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from datetime import datetime
+from typing import Any, Final
 
 from django.contrib.auth.models import User
 from django.contrib.humanize.templatetags.humanize import ordinal
-from django.db.models import Prefetch, QuerySet
+from django.db.models import F, OuterRef, Prefetch, QuerySet, Subquery
 from django.template.loader import render_to_string
 from django.utils.text import capfirst
 from django.utils.timezone import localtime
@@ -21,7 +22,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, pgettext_lazy
 
 from evaluations.errors import catalogue
-from evaluations.models import EVALUATION, Classroom, Submission
+from evaluations.models import EVALUATION, ReviewDecision, Submission
 from evaluations.stages.names import Stage
 from queueing import pipelines
 from queueing.forecast.published import Estimate
@@ -41,6 +42,7 @@ _PAUSED: Final = {
     Pause.What.STT: gettext_lazy("Transcription"),
     Pause.What.EVAL: gettext_lazy("Rating"),
 }
+HELD: Final = gettext_lazy("Your teacher looks at it first.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,12 +134,22 @@ class StageMark:
 
 
 @dataclass(frozen=True, slots=True)
+class RatingMark:
+    """What a row needs to know of the rating that counts."""
+
+    is_there: bool
+    is_released: bool
+    decided: int  # the newest decision on the submission: what people decide changes a row as its task does; 0: none
+
+
+@dataclass(frozen=True, slots=True)
 class SubmissionRow:
     """One submission and where it is."""
 
     submission: Submission
     task: Task
     queue: QueueView
+    rating: RatingMark
 
     @property
     def position(self) -> int | None:
@@ -175,11 +187,13 @@ class SubmissionRow:
 
     @property
     def why(self) -> str:
-        """Why it waits, or why the work on it is on hold; empty while it makes progress or has ended."""
+        """Why it waits, or why the work on it or its release is on hold; empty while it makes progress or has ended."""
         if self.is_on_hold:
             silence = _silence_words(self.queue.silences.get(self.task.worker_id) if self.task.worker_id else None)
             safe = _("Your video is safe: work on it goes on when it is back, or another one takes over.")
             return f"{silence} {safe}"
+        if self.is_held:
+            return str(HELD)
         return _why_it_waits(self.task, self.queue, self.position) if self.task.state == State.QUEUED else ""
 
     @property
@@ -205,6 +219,22 @@ class SubmissionRow:
         return f"{self.task.pk}-{self.task.sequence}"
 
     @property
+    def version(self) -> str:
+        """Differs whenever what there is to see of the submission does: by its task, or by what people decided."""
+        return f"{self.task.sequence}-{self.rating.decided}"
+
+    @property
+    def is_held(self) -> bool:
+        """Whether it is done, and a person has yet to look before the student sees its scores."""
+        return self.task.state == State.DONE and self.rating.is_there and not self.rating.is_released
+
+    @property
+    def words(self) -> str:
+        """Its name and status, as they are announced."""
+        words = f"{self.submission.original_name}: {self.task.status.label}"
+        return f"{words}. {HELD}" if self.is_held else words
+
+    @property
     def toast(self) -> str:
         """What a page says when the work on it has ended; empty before, and when it was cancelled."""
         name = {"name": self.submission.original_name}
@@ -212,7 +242,7 @@ class SubmissionRow:
             return _("%(name)s could not be finished. The video is safe.") % name
         if self.task.state != State.DONE:
             return ""
-        if self.submission.classroom.release == Classroom.Release.AFTER_REVIEW:
+        if self.is_held:
             return _("%(name)s is rated. Your teacher looks at it first.") % name
         return _("The result of %(name)s is ready.") % name
 
@@ -253,7 +283,7 @@ def of_student(user: User, queue: QueueView) -> list[SubmissionRow]:
     return of(Submission.objects.of_student(user), queue)
 
 
-Known = set[tuple[int, int]]  # tasks' keys, each with its sequence when it was last read
+Known = set[tuple[int, int, int]]  # tasks' keys, each with its sequence and `RatingMark.decided` when last read
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,18 +302,22 @@ def read_students(known: Mapping[int, Known], queue: QueueView) -> dict[int, Stu
     tasks = Task.objects.filter(pipeline=EVALUATION, submission__student__in=known).order_by("pk")
     owned: dict[int, set[int]] = defaultdict(set)
     moved: dict[uuid.UUID, int] = {}  # a submission's newest task represents it
-    for student, submission, pk, sequence, state in tasks.values_list(
-        "submission__student", "submission", "pk", "sequence", "state"
-    ):
+    ratings: dict[uuid.UUID, RatingMark] = {}
+    fields = ("submission__student", "submission", "pk", "sequence", "state")
+    rating_fields = ("submission__evaluation", "submission__evaluation__released_at", "decided")
+    read = tasks.annotate(decided=_newest("submission")).values_list(*fields, *rating_fields)
+    for student, submission, pk, sequence, state, *rating in read:
         owned[student].add(pk)
         moved.pop(submission, None)
-        if state in LIVE or (pk, sequence) not in known[student]:
+        ratings[submission] = _mark(*rating)
+        if state in LIVE or (pk, sequence, ratings[submission].decided) not in known[student]:
             moved[submission] = pk
     changed: dict[int, list[SubmissionRow]] = defaultdict(list)
     # One statement with everything: for three hundred rows a prefetch costs more than the statement.
     shown = Task.objects.filter(pk__in=moved.values()).select_related("submission__classroom", "batch", "worker")
     for task in shown.order_by("-submission__created_at", "-submission"):
-        changed[task.submission.student_id].append(SubmissionRow(task.submission, task, queue))
+        row = SubmissionRow(task.submission, task, queue, ratings[task.submission.pk])
+        changed[task.submission.student_id].append(row)
     return {student: StudentRows(frozenset(owned[student]), tuple(changed[student])) for student in known}
 
 
@@ -291,7 +325,7 @@ def of(submissions: QuerySet[Submission], queue: QueueView) -> list[SubmissionRo
     """Rows for `submissions`, in their order; none for a submission that has no task yet."""
     newest = Task.objects.filter(pipeline=EVALUATION).select_related("batch", "worker").order_by("-pk")
     found = submissions.select_related("classroom", "student").prefetch_related(Prefetch("tasks", queryset=newest))
-    return list(_rows(found, queue))
+    return list(_rows(found.annotate(released_at=F("evaluation__released_at"), decided=_newest("pk")), queue))
 
 
 def one(submission: Submission) -> SubmissionRow:
@@ -310,11 +344,22 @@ def render(row: SubmissionRow, *, theirs: bool = False) -> str:
     return render_to_string("evaluations/_submission_row.html", {"row": row, "theirs": theirs})
 
 
-def _rows(submissions: Iterable[Submission], queue: QueueView) -> Iterable[SubmissionRow]:
+def _rows(submissions: Iterable[Any], queue: QueueView) -> Iterable[SubmissionRow]:
+    """Of submissions with their tasks and the annotations that `of` adds."""
     for submission in submissions:
         tasks = list(submission.tasks.all())
         if tasks:
-            yield SubmissionRow(submission, tasks[0], queue)
+            mark = _mark(submission.evaluation_id, submission.released_at, submission.decided)
+            yield SubmissionRow(submission, tasks[0], queue, mark)
+
+
+def _newest(submission: str) -> Subquery:
+    """The newest decision on the submission that the field `submission` names."""
+    return Subquery(ReviewDecision.objects.filter(submission=OuterRef(submission)).order_by("-pk").values("pk")[:1])
+
+
+def _mark(evaluation: int | None, released_at: datetime | None, decided: int | None) -> RatingMark:
+    return RatingMark(evaluation is not None, released_at is not None, decided or 0)
 
 
 def _phase_words(phase: Phase) -> str:

@@ -64,7 +64,8 @@ class SpeechFacts:
 
 def words_of(segments: Sequence[dict[str, Any]]) -> list[Spoken]:
     """The words of a transcript's segments, in order."""
-    return [Spoken(**word) for segment in segments for word in segment["words"]]
+    words = (word for segment in segments for word in segment["words"])
+    return [Spoken(word["text"], word["start"], word["end"], word["probability"]) for word in words]
 
 
 def measure(words: Sequence[Spoken], *, speech_seconds: float, duration: float) -> SpeechFacts:

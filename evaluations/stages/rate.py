@@ -7,7 +7,7 @@ can answer is computed, and so is every number.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from threading import Event
 from typing import Any
@@ -28,6 +28,7 @@ from queueing.models import Task
 
 TOKENS_PER_ITEM, TOKENS_PER_QUOTE, SPARE_TOKENS = 40, 24, 100  # of an answer
 OFF_TOPIC, SPOKEN_INSTRUCTIONS, UNCERTAIN, DOUBTFUL = "off_topic", "spoken_instructions", "uncertain", "doubtful"
+FOR_A_PERSON = frozenset({OFF_TOPIC, SPOKEN_INSTRUCTIONS})  # never released at once, whatever the class says
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,10 +131,14 @@ class Rate:
         classroom = Classroom.objects.get(submissions=task.submission_id)
         made = Evaluation.objects.create(
             submission_id=task.submission_id,
-            released_at=Now() if classroom.release == Classroom.Release.AT_ONCE else None,
+            released_at=Now() if is_released_at_once(classroom, result.flags) else None,
             **result.columns(),
         )
         Submission.objects.filter(pk=task.submission_id).update(evaluation=made)
+
+
+def is_released_at_once(classroom: Classroom, flags: Collection[str]) -> bool:
+    return classroom.release == Classroom.Release.AT_ONCE and FOR_A_PERSON.isdisjoint(flags)
 
 
 def valid(rubric: RubricSpec) -> RubricSpec:

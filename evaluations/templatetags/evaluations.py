@@ -16,6 +16,7 @@ from evaluations.pages import charts
 from evaluations.pages.speaking import Fact
 
 register = template.Library()
+ALMOST_CERTAIN: Final = 0.9
 
 _LABELS: Final = {
     "name": gettext_lazy("Name"),
@@ -61,7 +62,10 @@ def bar(score: dict[str, Any]) -> charts.Block:
 @register.filter
 def item_lines(score: dict[str, Any]) -> list[dict[str, Any]]:
     """A criterion's items with a sign and words for how they came out, and their points in words."""
-    return [{**item, **_outcome(item["credit"]), "points": _points(item)} for item in score["items"]]
+    return [
+        {**item, **_outcome(item["credit"]), "points": _points(item), "by_program": _program(item)}
+        for item in score["items"]
+    ]
 
 
 def _outcome(credit: float | None) -> dict[str, str]:
@@ -72,6 +76,19 @@ def _outcome(credit: float | None) -> dict[str, str]:
     if credit == 0:
         return {"mark": "no", "sign": "✗", "label": _("no")}
     return {"mark": "half", "sign": "?", "label": _("uncertain")}
+
+
+def _program(item: dict[str, Any]) -> str:
+    """What the program answered, and how sure it was, in words."""
+    if item["computed"]:
+        words = {True: _("yes, computed"), False: _("no, computed"), None: _("doesn’t apply")}
+        return words[item["program"]]
+    if item["program"] is None or item["probability"] is None:
+        return {True: _("yes"), False: _("no"), None: _("uncertain")}[item["program"]]
+    sure = item["probability"] if item["program"] else 1 - item["probability"]
+    if item["program"]:
+        return _("yes, almost certainly") if sure >= ALMOST_CERTAIN else _("yes, probably")
+    return _("no, almost certainly") if sure >= ALMOST_CERTAIN else _("no, probably")
 
 
 def _points(item: dict[str, Any]) -> str:

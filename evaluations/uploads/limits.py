@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Final
 
 from django.conf import settings
@@ -10,9 +11,12 @@ from django.contrib.auth.models import User
 from django.db.models import F, QuerySet, Sum
 from django.db.models.expressions import CombinedExpression
 from django.db.models.functions import Coalesce, Now
+from django.utils.formats import date_format
+from django.utils.timezone import localtime, now
+from django.utils.translation import gettext as _
 
 from evaluations.errors.refusals import RefusedError
-from evaluations.models import Classroom, Deletion, Submission, Upload
+from evaluations.models import Classroom, Deletion, StudentAllowance, Submission, Upload
 from evaluations.uploads import files
 
 MAX_UNFINISHED_PER_STUDENT: Final = 5
@@ -32,14 +36,40 @@ def check_size(length: int | None) -> None:
         raise RefusedError(413, "too_large")
 
 
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    """What one student may hand in for one class."""
+
+    submissions: int
+    deadline: datetime | None
+    handed_in: int
+
+    @property
+    def left(self) -> int:
+        return max(0, self.submissions - self.handed_in)
+
+
+def allowed(student: User, classroom: Classroom) -> Allowed:
+    """By the class's limits, and what a teacher allowed this student beyond them."""
+    own = StudentAllowance.objects.filter(student=student, classroom=classroom).first()
+    handed_in = Submission.objects.filter(student=student, classroom=classroom).count()
+    if own is None:
+        return Allowed(classroom.max_submissions, classroom.deadline, handed_in)
+    deadline = own.deadline if own.deadline and classroom.deadline else classroom.deadline
+    return Allowed(classroom.max_submissions + own.more_submissions, deadline, handed_in)
+
+
 def check_quota(student: User, classroom: Classroom, length: int | None = None) -> None:
     """Check the student's limits. Call it with the student's row locked, so that two requests can't both be the last.
 
     Raises:
         RefusedError: 429.
     """
-    handed_in = Submission.objects.filter(student=student, classroom=classroom).count()
-    if handed_in >= classroom.max_submissions:
+    most = allowed(student, classroom)
+    if most.deadline is not None and most.deadline < now():
+        words = _("It was %(time)s.") % {"time": date_format(localtime(most.deadline), _("j M, H:i"))}
+        raise RefusedError(429, "deadline_passed", detail=words)
+    if not most.left:
         raise RefusedError(429, "too_many_submissions")
     lately = _of_the_last_hour(student)
     if lately >= settings.UPLOADS_PER_HOUR:
@@ -47,9 +77,7 @@ def check_quota(student: User, classroom: Classroom, length: int | None = None) 
     coming = unfinished().filter(student=student)
     here = coming.filter(classroom=classroom).count()
     # Unfinished uploads count, too, but can be discarded: this error tells the student to.
-    if handed_in + here >= classroom.max_submissions or coming.count() >= min(
-        MAX_UNFINISHED_PER_STUDENT, settings.UPLOADS_PER_HOUR - lately
-    ):
+    if here >= most.left or coming.count() >= min(MAX_UNFINISHED_PER_STUDENT, settings.UPLOADS_PER_HOUR - lately):
         raise RefusedError(429, "too_many_uploads")
     check_kept(student, length or settings.UPLOAD_CHUNK_BYTES)
 

@@ -30,16 +30,18 @@ def record(request: HttpRequest, pk: int) -> HttpResponse:
         "classroom": classroom,
         "rules": rubric.rules([classroom]),
         "refused": _refusal(signed_in(request), classroom),
+        "allowed": limits.allowed(signed_in(request), classroom),
         "max_bytes": settings.UPLOAD_MAX_BYTES,
         "chunk_bytes": settings.UPLOAD_CHUNK_BYTES,
     }
     return render(request, "evaluations/record.html", context)
 
 
-def _refusal(student: User, classroom: Classroom) -> catalogue.Explanation | None:
+def _refusal(student: User, classroom: Classroom) -> dict[str, str] | None:
+    """Its words, as the API would answer."""
     try:
         limits.check_quota(student, classroom)
         limits.check_room(settings.UPLOAD_CHUNK_BYTES)
     except RefusedError as refused:
-        return catalogue.explain(refused.code)
+        return catalogue.problem(refused.code, id="", detail=refused.detail)
     return None

@@ -8,6 +8,7 @@ import uuid
 from typing import Any
 from urllib.parse import urlsplit
 
+from django import forms
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.db import connection
@@ -17,11 +18,14 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils.cache import get_conditional_response
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from evaluations import actions
-from evaluations.access.permissions import get_visible_submission, signed_in
+from evaluations.access.permissions import get_own_submission, get_visible_submission, signed_in
+from evaluations.actions import appeals, corrections
+from evaluations.actions.decisions import InvalidDecisionError
 from evaluations.media import serve, store
 from evaluations.media.seekable import seekable
 from evaluations.models import Submission, Transcript
@@ -29,6 +33,15 @@ from evaluations.pages import result, rows
 from evaluations.pages.captions import webvtt
 from evaluations.rating import speech
 from queueing.exceptions import Permanent
+
+
+class AppealForm(forms.Form):
+    sentence = forms.CharField(
+        min_length=appeals.MIN_CHARACTERS,
+        max_length=appeals.MAX_CHARACTERS,
+        label=gettext_lazy("What should your teacher look at again? You can ask once."),
+        widget=forms.Textarea({"rows": 3}),
+    )
 
 
 @never_cache
@@ -50,7 +63,7 @@ def row(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     if request.GET.get("state") == context["state"]:
         return HttpResponse(status=204)
     response = render(request, "evaluations/_progress.html", context)
-    if request.GET.get("sequence") != str(context["row"].task.sequence):
+    if request.GET.get("version") != context["row"].version:
         response["HX-Trigger"] = "results-changed"
     return response
 
@@ -86,7 +99,7 @@ def media(request: HttpRequest, pk: uuid.UUID) -> HttpResponseBase:
 def captions(request: HttpRequest, pk: uuid.UUID) -> HttpResponseBase:
     """The transcript as WebVTT. 404 until there is one."""
     transcript = get_object_or_404(Transcript, submission=get_visible_submission(request, pk))
-    file = webvtt(speech.words_of(transcript.segments)).encode()
+    file = webvtt(speech.words_of(corrections.applied(transcript).segments)).encode()
     response = HttpResponse(file, content_type="text/vtt; charset=utf-8")
     # On a shared computer the next user must be authorised again.
     response["Cache-Control"] = "private, no-cache"
@@ -116,6 +129,25 @@ def cancel(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
 @never_cache
 @login_required
 @require_http_methods(["GET", "HEAD", "POST"])
+def appeal(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
+    """The student asks once for another look at a released result."""
+    found = get_own_submission(request, pk)
+    form = AppealForm(request.POST if request.method == "POST" else None)
+    if request.method != "POST" or not form.is_valid():
+        context = {"submission": found, "form": form}
+        return render(request, "evaluations/appeal.html", context, status=400 if form.errors else 200)
+    try:
+        asked = appeals.ask(submission=found, by=signed_in(request), sentence=form.cleaned_data["sentence"])
+        words = _("Your teacher is asked for another look.") if asked else _("You have asked already.")
+    except InvalidDecisionError:
+        words = _("There is nothing to ask about: no result is shown at the moment.")
+    messages.info(request, words)
+    return redirect("submission", pk=found.pk)
+
+
+@never_cache
+@login_required
+@require_http_methods(["GET", "HEAD", "POST"])
 def delete(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     """GET shows a confirmation, for browsers without scripts; POST deletes it for good."""
     found = get_visible_submission(request, pk)
@@ -139,7 +171,7 @@ def _after(request: HttpRequest, found: Submission, words: str) -> HttpResponse:
     """The new row for a request from a list; otherwise a redirect to the submission."""
     page = reverse("submission", args=[found.pk])
     if _page_asking(request) == page:
-        # Its page polls only while work is going on: a reload starts that again.
+        # Its results, too, look different now.
         return HttpResponse(headers={"HX-Refresh": "true"})
     if request.headers.get("HX-Request"):
         return HttpResponse(_progress(request, found)["row_html"])

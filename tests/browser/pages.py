@@ -20,7 +20,7 @@ from django.utils.timezone import now
 from playwright.sync_api import FilePayload, Page, Route, expect
 
 from evaluations import actions, demo
-from evaluations.models import Classroom, Evaluation, Form, Submission
+from evaluations.models import Classroom, Evaluation, Form, ReviewDecision, Submission
 from queueing.exceptions import Permanent
 from queueing.models import Phase, Worker
 from queueing.states import PhaseStep
@@ -268,6 +268,28 @@ def result(name: str, page: Page, world: PagesWorld) -> Iterator[str]:
     yield name
 
 
+def desk(page: Page, world: PagesWorld) -> Iterator[str]:
+    """The review of a flagged one, with a decision of somebody else in the way."""
+    flagged = world.submissions["flagged"]
+    page.goto(reverse("review-submission", args=[flagged.classroom_id, flagged.pk]))
+    yield "flagged"
+    page.get_by_role("button", name="Keys").click()
+    yield "keys"
+    page.keyboard.press("Escape")
+    for summary in page.locator("summary").all():
+        summary.click()
+    elsewhere(decide_meanwhile, flagged)
+    page.get_by_label("Comment to the student").fill("Well told.")
+    page.evaluate("document.getElementById('comment').form.submit()")  # as without a script
+    expect(page.locator(".offer").first).to_be_visible()
+    yield "somebody else decided"
+
+
+def decide_meanwhile(submission: Submission) -> None:
+    rating = Evaluation.objects.get(current_of=submission)
+    ReviewDecision.objects.create(submission=submission, evaluation=rating, kind="comment", value="Mine.", before="")
+
+
 def stale_form(page: Page, world: PagesWorld) -> Iterator[str]:
     page.goto("/login/")
     page.context.clear_cookies()
@@ -332,6 +354,9 @@ VISITS: Final[list[tuple[str, str | None, Visit]]] = [
     ("classroom", "root", simply(lambda world: reverse("classroom", args=[world.strict.pk]))),
     ("calibration", "teacher", simply(lambda world: reverse("calibration", args=[world.cast.classroom.pk]))),
     ("calibration-mark", "teacher", simply(marking)),
+    ("review-submission", "teacher", desk),
+    ("student", "teacher", simply(lambda world: reverse("student", args=[world.cast.classroom.pk, world.cast.ada.pk]))),
+    ("submission-appeal", "ada", simply(lambda world: f"{world.url('done')}appeal")),
     ("error 404", "ada", simply(lambda world: "/nothing")),
     ("error 403", "staff", simply(lambda world: "/admin/auth/user/")),
     ("error 403", None, stale_form),

@@ -149,10 +149,14 @@ def test_what_a_teacher_looks_at_first_is_not_said_to_be_ready(cast: Cast) -> No
     cast.classroom.release = Classroom.Release.AFTER_REVIEW
     cast.classroom.save()
     submission = hand_in(cast.ada, cast.classroom, name="mine.mp4")
+    write_results(submission, released_at=None)
     finish(submission)
     page = signed_in(cast.ada).get("/").content.decode()
     assert 'data-toast="mine.mp4 is rated. Your teacher looks at it first."' in page
+    assert 'data-words="mine.mp4: done. Your teacher looks at it first."' in page
+    assert "See the transcript" in page
     assert "is ready" not in page
+    assert "See the result" not in page
 
 
 def test_a_file_of_no_use_is_recorded_again_rather_than_tried_again(cast: Cast) -> None:
@@ -424,7 +428,7 @@ def test_scores_wait_for_the_review_where_the_class_says_so(cast: Cast) -> None:
     student, teacher = signed_in(cast.ada), signed_in(cast.teacher)
     for url in (page_of(submission), f"{page_of(submission)}results/"):
         assert "Secret feedback." not in text_of(student, url)
-        assert "Waiting for your teacher’s review" in text_of(student, url)
+        assert "Your teacher looks at it first" in text_of(student, url)
         assert "Secret feedback." in text_of(teacher, url)
     assert "Not released yet" in text_of(teacher, page_of(submission))
     evaluation.released_at = Now()
@@ -436,15 +440,15 @@ def test_the_strip_is_sent_only_when_it_changed(cast: Cast) -> None:
     submission = hand_in(cast.ada, cast.classroom)
     client = signed_in(cast.ada)
     html = client.get(page_of(submission)).content.decode()
-    state, sequence = re.findall(r'"state": "(\w+)", "sequence": "(\d+)"', html)[0]
-    url = f"{page_of(submission)}row/?state={state}&sequence={sequence}"
+    state, version = re.findall(r'"state": "(\w+)", "version": "([-\d]+)"', html)[0]
+    url = f"{page_of(submission)}row/?state={state}&version={version}"
     assert client.get(url).status_code == 204
     task = claim(submission)
     answer = client.get(url)
     assert (answer.status_code, answer["HX-Trigger"]) == (200, "results-changed")
-    state, sequence = re.findall(r'"state": "(\w+)", "sequence": "(\d+)"', answer.content.decode())[0]
+    state, version = re.findall(r'"state": "(\w+)", "version": "([-\d]+)"', answer.content.decode())[0]
     task.note_progress(1, 5)
-    progressed = client.get(f"{page_of(submission)}row/?state={state}&sequence={sequence}")
+    progressed = client.get(f"{page_of(submission)}row/?state={state}&version={version}")
     assert progressed.status_code == 200
     assert "HX-Trigger" not in progressed
 

@@ -3,7 +3,7 @@
 const list = document.getElementById("submissions");
 const none = document.getElementById("none-yet");
 const held = new Map(); // rows with a part that could not be replaced yet, by their ids
-const statuses = new Map(); // as they were announced last, by the rows' ids
+const announced = new Map(); // the words of each row that were announced last, by the rows' ids
 for (const row of list?.children ?? []) noteStatus(row);
 
 /**
@@ -31,7 +31,7 @@ function applyRow(fresh) {
     htmx.process(fresh);
     return noteStatus(fresh);
   }
-  if (Number(fresh.dataset.sequence) < Number(shown.dataset.sequence)) {
+  if (isOlder(fresh.dataset, shown.dataset)) {
     held.delete(fresh.id);
     return false;
   }
@@ -41,11 +41,18 @@ function applyRow(fresh) {
   return noteStatus(shown);
 }
 
-/** Remember the row's status; returns whether it is new. */
+/** By the task's count of changes; among equal ones by the newest decision of a person. */
+function isOlder(one, other) {
+  return one.sequence === other.sequence
+    ? Number(one.decided) < Number(other.decided)
+    : Number(one.sequence) < Number(other.sequence);
+}
+
+/** Remember the row's status in words; returns whether it is new. */
 export function noteStatus(row) {
-  const known = statuses.get(row.id);
-  statuses.set(row.id, row.dataset.status);
-  return known !== row.dataset.status;
+  const known = announced.get(row.id);
+  announced.set(row.id, row.dataset.words);
+  return known !== row.dataset.words;
 }
 
 function replaceParts(shown, fresh) {
@@ -79,7 +86,7 @@ function removeOthers(kept) {
 export function remove(id) {
   const row = document.getElementById(id);
   held.delete(id);
-  statuses.delete(id);
+  announced.delete(id);
   if (!row) return;
   const next = row.nextElementSibling ?? row.previousElementSibling;
   const hadFocus = row.contains(document.activeElement);

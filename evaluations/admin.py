@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, ClassVar
+from urllib.parse import urlencode
 
-from django.contrib import admin
+from django.contrib import admin, messages
+from django.contrib.auth.models import User
 from django.db.models import Q, QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 
 from evaluations.errors import catalogue
 from evaluations.models import (
+    EVALUATION,
     Classroom,
     Criterion,
     Deletion,
@@ -23,14 +30,18 @@ from evaluations.models import (
 )
 from queueing.admin import AttemptAdmin, EventAdmin, TaskAdmin
 from queueing.admin.confirmation import ReadOnly
-from queueing.admin.tasks import AttemptInline, EventInline
+from queueing.admin.tasks import SUMMARY, AttemptInline, EventInline
 from queueing.models import Attempt, Event, Task
+from queueing.states import State
 
 
 class OwnClasses:
     """Limits rows to the classes that the user teaches; not for superusers. `teachers` is the lookup path to them."""
 
     teachers = "submission__classroom__teachers"
+
+    class Media:
+        css: ClassVar[dict[str, tuple[str, ...]]] = {"all": ("evaluations/admin.css",)}
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         rows: QuerySet[Any] = super().get_queryset(request)  # type: ignore[misc]  # a mixin of ModelAdmin
@@ -39,8 +50,62 @@ class OwnClasses:
         return rows.filter(Q(**{self.teachers: request.user.pk})).distinct()
 
 
+def people(path: str) -> tuple[str, ...]:
+    """What a search looks for in a student and a class; `path` is the lookup path to the submission."""
+    student = ("username", "first_name", "last_name")
+    return (*(f"{path}student__{name}" for name in student), f"{path}classroom__name", f"{path}original_name")
+
+
 class ResultAdmin(OwnClasses, ReadOnly):
     """What a stage produced: never edited, never created by hand."""
+
+
+class OfSubmission:
+    """Rows of one submission each: whose it is, of which class, and a link to its page on the site."""
+
+    @admin.display(description="student", ordering="submission__student__username")
+    def student(self, row: Any) -> str:
+        return shown_name(row.submission.student)
+
+    @admin.display(description="class", ordering="submission__classroom__name")
+    def classroom(self, row: Any) -> str:
+        return str(row.submission.classroom)
+
+    @admin.display(description="on the site")
+    def on_site(self, row: Any) -> SafeString:
+        return page_link(row.submission)
+
+
+def shown_name(student: User) -> str:
+    return student.get_full_name() or student.username
+
+
+def page_link(submission: Submission) -> SafeString:
+    return format_html('<a href="{}">result page</a>', reverse("submission", args=[submission.pk]))
+
+
+class OfSubmissionAdmin(OfSubmission, ResultAdmin):
+    """A result of a submission."""
+
+    list_filter: ClassVar[Any] = (("submission__classroom", admin.RelatedOnlyFieldListFilter),)
+    list_select_related: ClassVar[Any] = ("submission__student", "submission__classroom")
+    search_fields: ClassVar[Any] = ("=submission__id", *people("submission__"))
+    readonly_fields: ClassVar[Any] = ("on_site",)
+
+
+class ErrorFilter(admin.SimpleListFilter):
+    """Errors that there are, by their titles in the catalogue."""
+
+    title = "error"
+    parameter_name = "error_code"
+
+    def lookups(self, request: HttpRequest, model_admin: admin.ModelAdmin[Any]) -> Iterator[tuple[str, str]]:
+        rows = model_admin.get_queryset(request).exclude(error_code="")
+        for code in sorted(set(rows.order_by().values_list("error_code", flat=True))):
+            yield code, catalogue.explain(code).title
+
+    def queryset(self, request: HttpRequest, rows: QuerySet[Any]) -> QuerySet[Any]:
+        return rows.filter(error_code=self.value()) if self.value() else rows
 
 
 @admin.register(Classroom)
@@ -50,6 +115,22 @@ class ClassroomAdmin(OwnClasses, admin.ModelAdmin[Classroom]):
     filter_horizontal = ("teachers", "students")
     # A widget to choose users would list all of the site; names, members and limits are the operator's to set.
     operator_fields = ("name", "teachers", "students", "max_duration_seconds", "max_submissions")
+    search_fields = ("name",)
+    actions = ("retry_failed",)
+
+    @admin.action(description="Retry all failed of this class", permissions=["change"])
+    def retry_failed(self, request: HttpRequest, classrooms: QuerySet[Classroom]) -> HttpResponse | None:
+        """To the page of tasks that asks before anything is done."""
+        of_them = Submission.objects.filter(classroom__in=classrooms.order_by())
+        newest = Task.objects.filter(pipeline=EVALUATION, submission__in=of_them.order_by())
+        newest = newest.order_by("submission_id", "-pk").distinct("submission_id")
+        failed = [str(task.pk) for task in newest if task.state == State.FAILED]
+        if not failed:
+            self.message_user(request, "Nothing has failed there.", messages.INFO)
+            return None
+        return HttpResponseRedirect(
+            f"{reverse('admin:queueing_task_act', args=['retry'])}?{urlencode({'rows': ','.join(failed)})}"
+        )
 
     def get_readonly_fields(self, request: HttpRequest, obj: Classroom | None = None) -> tuple[str, ...]:
         return () if request.user.is_superuser else self.operator_fields
@@ -129,10 +210,19 @@ class RubricAdmin(RubricPart, admin.ModelAdmin[Rubric]):
 @admin.register(Submission)
 class SubmissionAdmin(ResultAdmin, admin.ModelAdmin[Submission]):
     teachers = "classroom__teachers"
-    list_display = ("id", "classroom", "student", "original_name", "size", "duration", "created_at")
+    list_display = ("shown_name", "classroom", "original_name", "duration", "created_at", "on_site")
     list_filter = (("classroom", admin.RelatedOnlyFieldListFilter),)
     list_select_related = ("classroom", "student")
-    search_fields = ("=id", "student__username", "original_name")
+    search_fields = ("=id", *people(""))
+    readonly_fields = ("on_site",)
+
+    @admin.display(description="student", ordering="student__username")
+    def shown_name(self, submission: Submission) -> str:
+        return shown_name(submission.student)
+
+    @admin.display(description="on the site")
+    def on_site(self, submission: Submission) -> SafeString:
+        return page_link(submission)
 
 
 @admin.register(Deletion)
@@ -141,28 +231,55 @@ class DeletionAdmin(ResultAdmin, admin.ModelAdmin[Deletion]):
     list_display = ("id", "classroom", "student", "handed_in_at", "by", "deleted_at")
     list_filter = (("classroom", admin.RelatedOnlyFieldListFilter),)
     list_select_related = ("classroom", "student", "by")
+    search_fields = ("=id", "student__username", "student__first_name", "student__last_name", "classroom__name")
 
 
 @admin.register(Transcript)
-class TranscriptAdmin(ResultAdmin, admin.ModelAdmin[Transcript]):
-    list_display = ("submission", "language", "duration", "engine", "model", "simulated", "created_at")
+class TranscriptAdmin(OfSubmissionAdmin, admin.ModelAdmin[Transcript]):
+    list_display = ("student", "classroom", "language", "duration", "model", "created_at", "on_site")
 
 
 @admin.register(Form)
-class FormAdmin(ResultAdmin, admin.ModelAdmin[Form]):
-    list_display = ("submission", "engine", "model", "simulated", "created_at")
+class FormAdmin(OfSubmissionAdmin, admin.ModelAdmin[Form]):
+    list_display = ("student", "classroom", "model", "claims", "created_at", "on_site")
+    readonly_fields = ("claims", "listed_hobbies", "listed_strengths", "on_site")
+    exclude = ("unsupported", "hobbies", "strengths")
+
+    @admin.display(description="claims without evidence")
+    def claims(self, form: Form) -> str:
+        """What the model answered but the transcript doesn't say, in words."""
+        return "; ".join(f"{_field(claim['field'])}: {_listed(claim['value'])}" for claim in form.unsupported)
+
+    @admin.display(description="hobbies")
+    def listed_hobbies(self, form: Form) -> str:
+        return _listed(form.hobbies)
+
+    @admin.display(description="strengths")
+    def listed_strengths(self, form: Form) -> str:
+        return _listed(form.strengths)
+
+
+def _field(name: str) -> str:
+    return str(name).replace("_", " ")
+
+
+def _listed(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 @admin.register(Evaluation)
-class EvaluationAdmin(ResultAdmin, admin.ModelAdmin[Evaluation]):
-    list_display = ("submission", "overall", "method", "rubric", "model", "released_at", "created_at")
-    list_select_related = ("rubric",)
+class EvaluationAdmin(OfSubmissionAdmin, admin.ModelAdmin[Evaluation]):
+    list_display = ("student", "classroom", "overall", "rubric", "model", "released_at", "created_at", "on_site")
+    list_filter = (*OfSubmissionAdmin.list_filter, "method")
+    list_select_related = (*OfSubmissionAdmin.list_select_related, "rubric")
 
 
 @admin.register(Upload)
 class UploadAdmin(ResultAdmin, admin.ModelAdmin[Upload]):
     teachers = "classroom__teachers"
     list_display = ("id", "student", "classroom", "offset", "length", "submission", "created_at")
+    list_filter = (("classroom", admin.RelatedOnlyFieldListFilter),)
+    list_select_related = ("student", "classroom", "submission")
 
 
 admin.site.unregister((Task, Attempt, Event))
@@ -181,22 +298,28 @@ class ClassAttemptInline(ErrorTitle, AttemptInline):
 
 
 @admin.register(Task)
-class ClassTaskAdmin(ErrorTitle, OwnClasses, TaskAdmin):
+class ClassTaskAdmin(ErrorTitle, OfSubmission, OwnClasses, TaskAdmin):
     """The queue's own admin, limited to the teacher's classes; a task is shown as a student's video."""
 
-    list_display = ("id", "student", "video", "stage", "status_word", "error", "created_at")
+    list_display = ("id", "student", "classroom", "video", "status_word", "error", "created_at", "on_site")
+    list_filter = (("submission__classroom", admin.RelatedOnlyFieldListFilter), "state", "stage", ErrorFilter)
     inlines = (ClassAttemptInline, EventInline)
-    list_select_related = (*TaskAdmin.list_select_related, "submission__student")
-    search_fields = (*TaskAdmin.search_fields, "submission__student__username", "submission__original_name")
-
-    @admin.display(ordering="submission__student__username")
-    def student(self, task: Task) -> str:
-        student = task.submission.student
-        return student.get_full_name() or student.username
+    list_select_related = (*TaskAdmin.list_select_related, "submission__student", "submission__classroom")
+    search_fields = (*TaskAdmin.search_fields, *people("submission__"))
+    readonly_fields = (*TaskAdmin.readonly_fields, "on_site", "explained")
+    fieldsets = ((None, {"fields": (*SUMMARY, "explained", "on_site")}), *TaskAdmin.fieldsets[1:])
 
     @admin.display(ordering="submission__original_name")
     def video(self, task: Task) -> str:
         return task.submission.original_name
+
+    @admin.display(description="what it means")
+    def explained(self, task: Task) -> str:
+        """The error as the student reads it."""
+        if not task.error_code:
+            return ""
+        words = catalogue.explain(task.error_code)
+        return f"{words.what} {words.todo}"
 
     def describe(self, row: Task) -> str:
         return f"{self.student(row)}, {self.video(row)}: {super().describe(row)}"
@@ -205,6 +328,8 @@ class ClassTaskAdmin(ErrorTitle, OwnClasses, TaskAdmin):
 @admin.register(Attempt)
 class ClassAttemptAdmin(ErrorTitle, OwnClasses, AttemptAdmin):
     teachers = "task__submission__classroom__teachers"
+    list_display = ("task", "stage", "outcome", "error", "began_at", "ended_at", "compute_seconds")
+    list_filter = ("outcome", "stage", ErrorFilter)
 
 
 @admin.register(Event)

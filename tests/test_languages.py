@@ -25,7 +25,10 @@ each_language = pytest.mark.parametrize("language", CATALOGUES)
 SPOKEN: Final = (
     *(
         f"pages/{name}"
-        for name in ("captions", "charts", "languages", "progress", "result", "rows", "speaking", "timeline")
+        for name in (
+            *("board/__init__", "board/export", "captions", "charts", "languages", "progress", "result", "rows"),
+            *("speaking", "timeline"),
+        )
     ),
     *("errors/catalogue", "errors/refusals", "rating/feedback", "templatetags/evaluations"),
     *("views/classes", "views/dashboard", "views/record", "views/submissions"),

@@ -8,10 +8,13 @@ from pathlib import Path
 import structlog
 from django.contrib.auth.models import User
 from django.db import transaction
+from django.db.models import QuerySet
 from django.db.models.functions import Now
 
+import queueing.actions
 from evaluations.media import store
 from evaluations.models import EVALUATION, Classroom, Deletion, Submission, Upload
+from queueing.actions import Report
 from queueing.exceptions import Infrastructure, Permanent
 from queueing.models import Task
 
@@ -88,6 +91,13 @@ def _accept_again(known: Submission, staged: Path, student: User) -> bool:
 def retry(*, submission: Submission, by: User) -> bool:
     """Retry the failed stage of a submission; False when it neither failed nor was cancelled."""
     return submission.evaluation_task.retry(by=str(by.pk))
+
+
+def retry_all(*, submissions: QuerySet[Submission], by: str) -> Report:
+    """Retry each of them that failed or was cancelled; the others are skipped. `by` as events name a person."""
+    newest = Task.objects.filter(pipeline=EVALUATION, submission__in=submissions.order_by())
+    tasks = newest.order_by("submission_id", "-pk").distinct("submission_id")
+    return queueing.actions.retry(tasks=tasks, by=by)
 
 
 def cancel(*, submission: Submission, by: User) -> bool:

@@ -109,7 +109,7 @@ def video(row: SubmissionRow) -> schemas.Video:
         estimate=schemas.EstimateOut(**asdict(row.estimate)) if row.estimate else None,
         why=row.why,
         progress=progress if row.has_progress else None,
-        error=_problem(task.error_code, row.error_id),
+        error=_problem(task.error_code, row.error_id, row.language),
         is_hidden=row.is_held,
         can_retry=row.can_retry,
         can_cancel=row.is_live,
@@ -142,8 +142,8 @@ def _move(request: HttpRequest, pk: uuid.UUID, verb: Callable[..., bool], *, oth
     return _video(found)
 
 
-def _problem(code: str, id: str) -> schemas.Problem | None:
-    return schemas.Problem(**catalogue.problem(code, id=id)) if code else None
+def _problem(code: str, id: str, detail: str = "") -> schemas.Problem | None:
+    return schemas.Problem(**catalogue.problem(code, id=id, detail=detail)) if code else None
 
 
 def _attempt(one: Attempt) -> schemas.AttemptOut:

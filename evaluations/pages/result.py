@@ -69,15 +69,8 @@ def missing(task: Task, transcript: Transcript | None, evaluation: Evaluation | 
         return _("The work on it was stopped before the transcript came. “Try again” goes on from there.")
     if transcript:
         why = {"why": catalogue.explain(task.error_code).title}
-        stopped = _("It stopped before the scores came: %(why)s. What was found before stays, and is below.") % why
-        return f"{stopped} {which_language(task, transcript)}".rstrip()
+        return _("It stopped before the scores came: %(why)s. What was found before stays, and is below.") % why
     return ""  # the error is all there is, and it is shown above
-
-
-def which_language(task: Task, transcript: Transcript) -> str:
-    if task.error_code != "not_understood":
-        return ""
-    return catalogue.of_language(transcript.language, transcript.language_probability)
 
 
 def measure(transcript: Transcript) -> speech.SpeechFacts | None:
@@ -97,16 +90,21 @@ def _spoken(transcript: Transcript, measured: speech.SpeechFacts) -> dict[str, A
     }
 
 
-def advice(evaluation: Evaluation, transcript: Transcript | None, form: Form | None) -> tuple[str, list[str]]:
-    """Feedback and suggestions in the language of the request: composed anew from the items as they count.
+def advice(
+    evaluation: Evaluation,
+    transcript: Transcript | None,
+    form: Form | None,
+    rows: Sequence[dict[str, Any]] | None = None,
+) -> tuple[str, list[str]]:
+    """Feedback and suggestions in the language of the request: composed anew from the items. Others are as stored.
 
-    `evaluation` is as `decisions.as_it_counts` returns it. Without items they are as stored.
+    `rows`: the items as they count, in that language; without them those of `evaluation`.
     """
     if evaluation.method != Evaluation.Method.ITEMS or transcript is None:
         return evaluation.feedback, evaluation.suggestions
     said = evidence.sentences(speech.words_of(transcript.segments), transcript.language)
     material = feedback.material(said, form.answers() if form else {})
-    rows = scores(evaluation)
+    rows = scores(evaluation) if rows is None else rows
     return " ".join(feedback.remarks(rows, material)), feedback.advice(rows, material)
 
 

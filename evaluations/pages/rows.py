@@ -8,7 +8,7 @@ from __future__ import annotations
 import uuid
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -37,6 +37,7 @@ _DOING: Final = {
     PhaseName.STT: pgettext_lazy("what a machine does", "transcribing"),
     PhaseName.EVAL: pgettext_lazy("what a machine does", "filling in forms and rating"),
 }
+_LONG: Final = ("transcript__text", "transcript__segments")  # of a transcript rows show its language alone
 _PAUSED: Final = {
     Pause.What.EVERYTHING: gettext_lazy("All work"),
     Pause.What.STT: gettext_lazy("Transcription"),
@@ -210,8 +211,19 @@ class SubmissionRow:
 
     @property
     def error(self) -> catalogue.Explanation | None:
-        """Why it failed, or why it is tried again."""
-        return catalogue.explain(self.task.error_code) if self.task.error_code else None
+        """Why it failed, or why it is tried again; with the language, if it was not understood for that."""
+        if not self.task.error_code:
+            return None
+        found = catalogue.explain(self.task.error_code)
+        return replace(found, what=f"{found.what} {self.language}".rstrip())
+
+    @property
+    def language(self) -> str:
+        """In which language it was heard to be, in a sentence; only of what was not understood."""
+        transcript = getattr(self.submission, "transcript", None)
+        if self.task.error_code != "not_understood" or transcript is None:
+            return ""
+        return catalogue.of_language(transcript.language, transcript.language_probability)
 
     @property
     def error_id(self) -> str:
@@ -315,16 +327,19 @@ def read_students(known: Mapping[int, Known], queue: QueueView) -> dict[int, Stu
     changed: dict[int, list[SubmissionRow]] = defaultdict(list)
     # One statement with everything: for three hundred rows a prefetch costs more than the statement.
     shown = Task.objects.filter(pk__in=moved.values()).select_related("submission__classroom", "batch", "worker")
+    shown = shown.select_related("submission__transcript").defer(*(f"submission__{name}" for name in _LONG))
     for task in shown.order_by("-submission__created_at", "-submission"):
         row = SubmissionRow(task.submission, task, queue, ratings[task.submission.pk])
         changed[task.submission.student_id].append(row)
     return {student: StudentRows(frozenset(owned[student]), tuple(changed[student])) for student in known}
 
 
-def of(submissions: QuerySet[Submission], queue: QueueView) -> list[SubmissionRow]:
-    """Rows for `submissions`, in their order; none for a submission that has no task yet."""
+def of(submissions: QuerySet[Submission], queue: QueueView, *, whole: bool = False) -> list[SubmissionRow]:
+    """Rows for `submissions`, in their order; none for a submission that has no task yet. `whole`: with transcripts."""
     newest = Task.objects.filter(pipeline=EVALUATION).select_related("batch", "worker").order_by("-pk")
-    found = submissions.select_related("classroom", "student").prefetch_related(Prefetch("tasks", queryset=newest))
+    found = submissions.select_related("classroom", "student", "transcript")
+    found = found if whole else found.defer(*_LONG)
+    found = found.prefetch_related(Prefetch("tasks", queryset=newest))
     return list(_rows(found.annotate(released_at=F("evaluation__released_at"), decided=_newest("pk")), queue))
 
 

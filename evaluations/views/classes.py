@@ -1,21 +1,31 @@
-"""The teacher's pages: classes, and the submissions of a class."""
+"""The teacher's pages: classes, the board of a class, and what can be taken from it."""
 
 from __future__ import annotations
 
+import uuid
 from typing import Final
 
+from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.core.paginator import Paginator
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404, render
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.http import content_disposition_header
+from django.utils.timezone import localdate
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_safe
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from evaluations.access.permissions import classrooms_taught, signed_in
-from evaluations.models import Submission
-from evaluations.pages import rows
+from evaluations import actions
+from evaluations.access.permissions import classrooms_taught, get_taught_classroom, signed_in
+from evaluations.models import Classroom, Submission
+from evaluations.pages import board
+from evaluations.pages.board import Choice, export, sheets
 
-PAGE_SIZE: Final = 100
+MAX_CHOSEN: Final = 1000  # rows of one request
 
 
 @never_cache
@@ -31,17 +41,99 @@ def classes(request: HttpRequest) -> HttpResponse:
 @login_required
 @require_safe
 def classroom(request: HttpRequest, pk: int) -> HttpResponse:
-    """One class; for htmx the table alone."""
-    found = get_object_or_404(classrooms_taught(signed_in(request)), pk=pk)
-    submissions = Submission.objects.filter(classroom=found).select_related("evaluation")
-    page = Paginator(submissions, PAGE_SIZE).get_page(request.GET.get("page"))
-    queue = rows.read_queue()
+    """One class, a row per student; for htmx the board alone."""
+    found = get_taught_classroom(request, pk)
+    shown = board.of(found, Choice.of(request.GET))
+    partial = bool(request.headers.get("HX-Request"))
+    template = "evaluations/_board.html" if partial else "evaluations/classroom.html"
+    return render(request, template, {"classroom": found, "board": shown})
+
+
+@login_required
+@require_POST
+def retry(request: HttpRequest, pk: int) -> HttpResponse:
+    """Try again with the chosen submissions, `submission` in the form; nothing chosen is nothing done."""
+    found = get_taught_classroom(request, pk)
+    return _retry(request, found, chosen(request, found))
+
+
+@never_cache
+@login_required
+@require_http_methods(["GET", "HEAD", "POST"])
+def retry_failed(request: HttpRequest, pk: int) -> HttpResponse:
+    """GET shows a confirmation, for browsers without scripts; POST tries again with all that failed."""
+    found = get_taught_classroom(request, pk)
+    shown = board.of(found, Choice.of(request.GET))
+    if request.method != "POST":
+        return render(request, "evaluations/retry_failed.html", {"classroom": found, "board": shown})
+    keys = [row.shown.submission.pk for row in shown.failed if row.shown]
+    return _retry(request, found, found.submissions.filter(pk__in=keys))
+
+
+@never_cache
+@login_required
+@require_safe
+def export_file(request: HttpRequest, pk: int, kind: str) -> HttpResponse:
+    """The class as a file for spreadsheets, `kind` being one of `export.MIME_TYPES`."""
+    found = get_taught_classroom(request, pk)
+    file = export.table(found).as_format(kind)
+    name = f"{found.name} {localdate():%Y-%m-%d}.{kind}".replace("/", "-")
+    disposition = str(content_disposition_header(as_attachment=True, filename=name))
+    return HttpResponse(file, content_type=export.MIME_TYPES[kind], headers={"Content-Disposition": disposition})
+
+
+@never_cache
+@login_required
+@require_safe
+def printable(request: HttpRequest, pk: int) -> HttpResponse:
+    """A sheet per student to be printed: `?student=` for one, `?all=1` with ratings that are not released."""
+    found = get_taught_classroom(request, pk)
+    everything, student = request.GET.get("all") == "1", request.GET.get("student", "")
     context = {
         "classroom": found,
-        "page": page,
-        "rows": rows.of(submissions.filter(pk__in=[row.pk for row in page.object_list]), queue),
-        "queue": queue,
-        "missing": found.missing(),
+        "sheets": sheets.of(found, student=student, unreleased=everything),
+        "student": student,
+        "everything": everything,
     }
-    partial = bool(request.headers.get("HX-Request"))
-    return render(request, "evaluations/_classroom.html" if partial else "evaluations/classroom.html", context)
+    return render(request, "evaluations/sheets.html", context)
+
+
+def chosen(request: HttpRequest, found: Classroom) -> QuerySet[Submission]:
+    """The submissions of the class that the board's form names."""
+    return found.submissions.filter(pk__in=_keys(request.POST.getlist("submission")[:MAX_CHOSEN]))
+
+
+def done(request: HttpRequest, found: Classroom, words: str) -> HttpResponse:
+    """What was done to the rows of a class: for htmx as words for the board, which asks for its rows at once."""
+    if request.headers.get("HX-Request"):
+        return HttpResponse(
+            format_html('<p class="notice">{}</p>', words), headers={"HX-Trigger-After-Swap": "board-changed"}
+        )
+    messages.info(request, words)
+    return redirect(reverse("classroom", args=[found.pk]) + Choice.of(request.GET).query())
+
+
+def _retry(request: HttpRequest, found: Classroom, submissions: QuerySet[Submission]) -> HttpResponse:
+    report = actions.retry_all(submissions=submissions, by=str(signed_in(request).pk))
+    if not (report.moved or report.skipped):
+        return done(request, found, _("Nothing was chosen that could be tried again."))
+    parts = [ngettext("%(count)s queued", "%(count)s queued", len(report.moved)) % {"count": len(report.moved)}]
+    if skipped := len(report.skipped):
+        why = ngettext(
+            "%(count)s skipped: it neither failed nor was cancelled",
+            "%(count)s skipped: they neither failed nor were cancelled",
+            skipped,
+        )
+        parts.append(why % {"count": skipped})
+    return done(request, found, ", ".join(parts) + ".")
+
+
+def _keys(given: list[str]) -> list[uuid.UUID]:
+    """Of what a form says to be keys, those that are."""
+    found = []
+    for key in given:
+        try:
+            found.append(uuid.UUID(key))
+        except ValueError:
+            continue
+    return found

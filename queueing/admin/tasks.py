@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from functools import partial
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final
 
 from django.contrib import admin
 from django.db.models import F, OuterRef, QuerySet, Subquery, Window
@@ -101,7 +101,7 @@ class EventInline(ReadOnly, admin.TabularInline[Event, Task]):
         return ", ".join(f"{key}: {value}" for key, value in event.detail.items())
 
 
-_SUMMARY: Final = ("submission", "stage", "status_word", "error", "error_detail", "created_at", "in_all")
+SUMMARY: Final = ("submission", "stage", "status_word", "error", "error_detail", "created_at", "in_all")
 _WHERE: Final = ("batch", "worker", "progress_done", "progress_total", "staged_at", "claimed_at", "finished_at")
 _KEPT: Final = ("pipeline", "state", "failures", "crashes", "retried", "not_before", "lease_until", "epoch", "sequence")
 
@@ -118,16 +118,16 @@ class TaskAdmin(Erring, ConfirmedActionsAdmin[Task]):
         "error",
         "created_at",
     )
-    list_filter = ("state", "stage", "pipeline", "error_code")
+    list_filter: ClassVar[tuple[Any, ...]] = ("state", "stage", "pipeline", "error_code")
     list_select_related: ClassVar[tuple[str, ...]] = ("batch",)
     search_fields: ClassVar[tuple[str, ...]] = ("=id", "=submission__id")
     inlines = (AttemptInline, EventInline)
     fieldsets = (
-        (None, {"fields": _SUMMARY}),
+        (None, {"fields": SUMMARY}),
         ("Where it is", {"classes": ("collapse",), "fields": _WHERE}),
         ("How the queue keeps it", {"classes": ("collapse",), "fields": _KEPT}),
     )
-    readonly_fields = ("status_word", "error", "in_all")
+    readonly_fields: ClassVar[tuple[str, ...]] = ("status_word", "error", "in_all")
     confirmed_actions = {
         "retry": _action("retry", "Retry from the stage that failed"),
         "cancel": _action("cancel", "Cancel"),
@@ -149,8 +149,10 @@ class TaskAdmin(Erring, ConfirmedActionsAdmin[Task]):
 
 
 class AttemptAdmin(Erring, ReadOnly, admin.ModelAdmin[Attempt]):
-    list_display = ("task", "stage", "epoch", "outcome", "error", "began_at", "ended_at", "compute_seconds")
-    list_filter = ("outcome", "stage")
+    list_display: tuple[str, ...] = (
+        *("task", "stage", "epoch", "outcome", "error", "began_at", "ended_at", "compute_seconds"),
+    )
+    list_filter: ClassVar[tuple[Any, ...]] = ("outcome", "stage")
     list_select_related = ("task",)
 
 

@@ -135,7 +135,12 @@ def _fill_the_board(cast: Cast) -> None:
         student = User.objects.create(username=f"student-{number}", first_name=first, last_name="x" * number)
         cast.classroom.students.add(student)
         if number % 6:
-            hand_in(student, cast.classroom, name=f"{'name' * (number // 3)}.mp4")
+            submission = hand_in(student, cast.classroom, name=f"{'name' * (number // 3)}.mp4")
+            if number % 7 == 1:
+                fail(submission, Permanent(code="no_audio"))
+            elif number % 7 == 2:
+                write_long_results(submission, scores=SCORES, flags=["off_topic", "doubtful"])
+                finish(submission)
 
 
 def _sessions() -> dict[str, str]:
@@ -158,6 +163,10 @@ def simply(path: Callable[[PagesWorld], str]) -> Visit:
         yield ""
 
     return go
+
+
+def of_the_class(rest: str, world: PagesWorld) -> str:
+    return reverse("classroom", args=[world.cast.classroom.pk]) + rest
 
 
 def login(page: Page, world: PagesWorld) -> Iterator[str]:
@@ -352,6 +361,12 @@ VISITS: Final[list[tuple[str, str | None, Visit]]] = [
     ("classes", "nemo", simply(lambda world: "/classes/")),
     ("classroom", "teacher", simply(lambda world: reverse("classroom", args=[world.cast.classroom.pk]))),
     ("classroom", "root", simply(lambda world: reverse("classroom", args=[world.strict.pk]))),
+    *(
+        ("classroom", "teacher", simply(partial(of_the_class, query)))
+        for query in ("?show=missing&sort=status", "?q=nobody", "?show=failed")
+    ),
+    ("classroom-retry-failed", "teacher", simply(partial(of_the_class, "retry-failed"))),
+    ("classroom-sheets", "teacher", simply(partial(of_the_class, "sheets/?all=1"))),
     ("calibration", "teacher", simply(lambda world: reverse("calibration", args=[world.cast.classroom.pk]))),
     ("calibration-mark", "teacher", simply(marking)),
     ("review-submission", "teacher", desk),

@@ -236,3 +236,77 @@ def test_an_error_has_the_same_words_as_on_the_students_page(ours: Submission, o
     assert words in page(operator, "queueing_attempt_changelist")
     # Of the task, and of the attempt below it.
     assert page(operator, "queueing_task_change", task.pk).count(words) == 2
+
+
+# To find what somebody asks about
+
+
+@pytest.mark.parametrize("words", ["Ada Love", "lovelace", "Ms Teacher", "ours.mp4", "ada"])
+def test_lists_are_searched_by_shown_name_class_and_file(words: str, cast: Cast, teacher: Client) -> None:
+    User.objects.filter(pk=cast.ada.pk).update(first_name="Ada", last_name="Lovelace")
+    submission = hand_in(cast.ada, cast.classroom, name="ours.mp4")
+    write_results(submission)
+    for name in ("submission", "transcript", "form", "evaluation"):
+        found = teacher.get(reverse(f"admin:evaluations_{name}_changelist"), {"q": words})
+        assert found.context["cl"].result_count == 1, name
+        none = teacher.get(reverse(f"admin:evaluations_{name}_changelist"), {"q": "Grace"})
+        assert none.context["cl"].result_count == 0, name
+    found = teacher.get(reverse("admin:queueing_task_changelist"), {"q": words})
+    assert found.context["cl"].result_count == 1
+
+
+def test_results_and_tasks_are_filtered_by_class(cast: Cast, operator: Client) -> None:
+    for student, classroom in ((cast.ada, cast.classroom), (cast.outsider, cast.other_classroom)):
+        write_results(hand_in(student, classroom))
+    for name in ("evaluations_transcript", "evaluations_form", "evaluations_evaluation", "queueing_task"):
+        wanted = {"submission__classroom__id__exact": cast.other_classroom.pk}
+        found = operator.get(reverse(f"admin:{name}_changelist"), wanted)
+        assert [each.submission.student for each in found.context["cl"].result_list] == [cast.outsider], name
+        assert "Group of Ms Teacher" in found.content.decode()
+
+
+def test_rows_lead_to_the_result_page(teacher: Client, ours: Submission) -> None:
+    rated = write_results(ours)
+    link = f'href="{reverse("submission", args=[ours.pk])}"'
+    for name in ("evaluations_submission", "evaluations_form", "evaluations_evaluation", "queueing_task"):
+        assert link in page(teacher, f"{name}_changelist"), name
+    assert link in page(teacher, "queueing_task_change", ours.evaluation_task.pk)
+    assert link in page(teacher, "evaluations_evaluation_change", rated.pk)
+
+
+def test_errors_are_filtered_and_explained_in_words(teacher: Client, ours: Submission) -> None:
+    listed = page(teacher, "queueing_task_changelist")
+    assert "?error_code=no_speech" in listed
+    assert catalogue.explain("no_audio").title not in listed  # another class's
+    found = teacher.get(reverse("admin:queueing_task_changelist"), {"error_code": "no_speech"})
+    assert found.context["cl"].result_count == 1
+    found = teacher.get(reverse("admin:queueing_task_changelist"), {"error_code": "no_audio"})
+    assert found.context["cl"].result_count == 0
+    assert catalogue.explain("no_speech").what[:30] in page(teacher, "queueing_task_change", ours.evaluation_task.pk)
+
+
+def test_all_failed_ones_of_a_class_are_tried_again_after_a_question(
+    cast: Cast, teacher: Client, ours: Submission
+) -> None:
+    done = hand_in(cast.bo, cast.classroom)
+    chosen = {"action": "retry_failed", "_selected_action": [cast.classroom.pk]}
+    asked = teacher.post(reverse("admin:evaluations_classroom_changelist"), chosen, follow=True)
+    assert "1 will be queued" in asked.content.decode()
+    assert "ours.mp4" in asked.content.decode()
+    assert str(done.pk) not in asked.content.decode()
+    assert ours.evaluation_task.state == "failed"
+    given = {"rows": asked.context["rows"], "reason": "a new microphone"}
+    answer = teacher.post(asked.context["action"], given, follow=True)
+    assert "1 queued" in answer.content.decode()
+    assert ours.evaluation_task.state == "queued"
+    nothing = teacher.post(reverse("admin:evaluations_classroom_changelist"), chosen, follow=True)
+    assert "Nothing has failed there." in nothing.content.decode()
+
+
+def test_claims_without_evidence_are_read_as_words(teacher: Client, ours: Submission) -> None:
+    write_results(ours)
+    ours.form.unsupported = [{"field": "career_goals", "value": "pilot"}, {"field": "hobbies", "value": ["a", "b"]}]
+    ours.form.save()
+    for text in (page(teacher, "evaluations_form_changelist"), page(teacher, "evaluations_form_change", ours.form.pk)):
+        assert "career goals: pilot; hobbies: a, b" in text
+        assert "{&#x27;" not in text

@@ -41,6 +41,7 @@ Cells = tuple[int, int, int, int, int, int, int]
 ADAS_PAGE: Final[Cells] = (LOGIN, 200, 404, 404, 200, 404, 200)
 ADAS_ACTION: Final[Cells] = (LOGIN, 302, 404, 404, 302, 404, 302)
 TEACHERS_PAGE: Final[Cells] = (LOGIN, 404, 404, 404, 200, 404, 200)
+TEACHERS_ACTION: Final[Cells] = (LOGIN, 404, 404, 404, 302, 404, 302)
 ADAS_OBJECT: Final[Cells] = (401, 200, 404, 404, 200, 404, 200)
 TEACHERS_OBJECT: Final[Cells] = (401, 404, 404, 404, 200, 404, 200)
 ADAS_UPLOAD: Final[Cells] = (401, 204, 404, 404, 404, 404, 404)
@@ -76,6 +77,11 @@ MATRIX: Final[dict[str, dict[str, Cells]]] = {
     "classes": {"GET": (LOGIN, 200, 200, 200, 200, 200, 200)},
     "record": {"GET": (LOGIN, 200, 200, 404, 404, 404, 404)},
     "classroom": {"GET": TEACHERS_PAGE},
+    "classroom-retry": {"POST": TEACHERS_ACTION},
+    "classroom-retry-failed": {"GET": TEACHERS_PAGE, "POST": TEACHERS_ACTION},
+    "classroom-csv": {"GET": TEACHERS_PAGE},
+    "classroom-xlsx": {"GET": TEACHERS_PAGE},
+    "classroom-sheets": {"GET": TEACHERS_PAGE},
     "calibration": {"GET": TEACHERS_PAGE, "POST": (LOGIN, 404, 404, 404, 302, 404, 302)},
     "calibration-mark": {"GET": TEACHERS_PAGE, "POST": (LOGIN, 404, 404, 404, 400, 404, 400)},
     "review": {"GET": (LOGIN, 404, 404, 404, 302, 404, 302)},

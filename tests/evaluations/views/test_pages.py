@@ -534,24 +534,13 @@ def test_a_teacher_lands_on_classes_and_finds_the_results(cast: Cast) -> None:
     html = client.get(f"/classes/{cast.classroom.pk}/").content.decode()
     page = text_of(client, f"/classes/{cast.classroom.pk}/")
     assert f'href="{page_of(submission)}"' in html
-    assert "of-ada.mp4" in page
     assert "7.5" in page
-    assert "Not handed in yet bo" in page
+    assert "bo missing" in page
 
 
 def test_the_board_alone_is_sent_to_a_page_that_asks_again(cast: Cast) -> None:
     answer = signed_in(cast.teacher).get(f"/classes/{cast.classroom.pk}/", headers={"HX-Request": "true"})
     assert answer.content.decode().lstrip().startswith('<div id="board"')
-
-
-def test_the_board_costs_the_same_for_many_as_for_few(
-    cast: Cast, django_assert_max_num_queries: DjangoAssertNumQueries
-) -> None:
-    for number in range(10):
-        hand_in(cast.ada, cast.classroom, name=f"{number}.mp4")
-    client = signed_in(cast.teacher)
-    with django_assert_max_num_queries(16):
-        client.get(f"/classes/{cast.classroom.pk}/")
 
 
 # Errors

@@ -208,7 +208,15 @@ def test_the_students_pages(greek: Cast, made_up: None) -> None:
 
 def test_the_teachers_pages(greek: Cast, made_up: None) -> None:
     there = in_every_state(greek)
-    paths = ["/classes/", f"/classes/{greek.classroom.pk}/"]
+    board = f"/classes/{greek.classroom.pk}/"
+    paths = [
+        "/classes/",
+        board,
+        f"{board}?q=%CE%A9",
+        f"{board}retry-failed",
+        f"{board}sheets/",
+        f"{board}sheets/?all=1",
+    ]
     paths += [f"/submissions/{there[name].pk}/" for name in ("hidden", "flagged", "before items", "not rated")]
     assert complaints(visitor(greek.teacher), *paths) == {}
     Classroom.objects.update(release="after_review")

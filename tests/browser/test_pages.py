@@ -170,4 +170,8 @@ def is_page(route: Route, client: Client, world: PagesWorld) -> bool:
     if len(re.findall("<", route.pattern)) > 1:
         key = {"pk": world.cast.classroom.pk, "submission": world.submissions["done"].pk, "student": world.cast.ada.pk}
     answer = client.get(route.filled(key))
-    return answer.headers["Content-Type"].startswith("text/html") and b"<html" in b"".join(answer)
+    return (
+        answer.status_code == 200
+        and answer.headers["Content-Type"].startswith("text/html")
+        and b"<html" in b"".join(answer)
+    )

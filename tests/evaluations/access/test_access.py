@@ -41,6 +41,7 @@ Cells = tuple[int, int, int, int, int, int, int]
 ADAS_PAGE: Final[Cells] = (LOGIN, 200, 404, 404, 200, 404, 200)
 ADAS_ACTION: Final[Cells] = (LOGIN, 302, 404, 404, 302, 404, 302)
 TEACHERS_PAGE: Final[Cells] = (LOGIN, 404, 404, 404, 200, 404, 200)
+TEACHERS_ACTION: Final[Cells] = (LOGIN, 404, 404, 404, 302, 404, 302)
 ADAS_OBJECT: Final[Cells] = (401, 200, 404, 404, 200, 404, 200)
 TEACHERS_OBJECT: Final[Cells] = (401, 404, 404, 404, 200, 404, 200)
 ADAS_UPLOAD: Final[Cells] = (401, 204, 404, 404, 404, 404, 404)
@@ -76,7 +77,7 @@ MATRIX: Final[dict[str, dict[str, Cells]]] = {
     "classes": {"GET": (LOGIN, 200, 200, 200, 200, 200, 200)},
     "record": {"GET": (LOGIN, 200, 200, 404, 404, 404, 404)},
     "classroom": {"GET": TEACHERS_PAGE},
-    "review": {"GET": (LOGIN, 404, 404, 404, 302, 404, 302)},
+    "review": {"GET": TEACHERS_ACTION, "POST": TEACHERS_ACTION},
     "review-submission": {"GET": TEACHERS_PAGE, "POST": (LOGIN, 404, 404, 404, 400, 404, 400)},
     "student": {"GET": TEACHERS_PAGE, "POST": (LOGIN, 404, 404, 404, 400, 404, 400)},
     "uploads": {"POST": (401, 201, 201, 201, 404, 404, 404)},

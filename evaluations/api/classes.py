@@ -27,9 +27,22 @@ PageNumber = Annotated[int, Query(ge=1, le=10_000, description=f"Of {PAGE_SIZE} 
 
 
 @router.get("/my-classes", response=documented(list[schemas.AttendedClass]))
-def my_classes(request: HttpRequest) -> list[Classroom]:
+def my_classes(request: HttpRequest) -> list[schemas.AttendedClass]:
     """The classes that you attend: what is asked, and which limits hold."""
-    return list(Classroom.objects.attended_by(signed_in(request)))
+    user = signed_in(request)
+    return [_attended(one, limits.allowed(user, one)) for one in Classroom.objects.attended_by(user)]
+
+
+def _attended(classroom: Classroom, allowed: limits.Allowed) -> schemas.AttendedClass:
+    return schemas.AttendedClass(
+        id=classroom.pk,
+        name=classroom.name,
+        prompt=classroom.prompt,
+        max_duration_seconds=classroom.max_duration_seconds,
+        max_submissions=allowed.submissions,
+        submissions_left=allowed.left,
+        deadline=allowed.deadline,
+    )
 
 
 @router.get("/my-uploads", response=documented(list[schemas.UnfinishedUpload]))

@@ -230,7 +230,9 @@ class AttendedClass(Schema):
     name: str
     prompt: Annotated[str, Field(description="What students are asked to talk about.")]
     max_duration_seconds: int
-    max_submissions: Annotated[int, Field(description="Per student.")]
+    max_submissions: Annotated[int, Field(description="Yours, with what a teacher allowed you beyond the class's.")]
+    submissions_left: Annotated[int, Field(description="How many you may still hand in.")]
+    deadline: Annotated[datetime | None, Field(description="Yours: nothing new can be begun after it.")]
 
 
 class UnfinishedUpload(Schema):

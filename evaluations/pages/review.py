@@ -59,6 +59,10 @@ class ReviewQueue:
     def reviewed(self) -> int:
         return sum(entry.standing.is_reviewed for entry in self.entries)
 
+    @property
+    def unreleased(self) -> int:
+        return sum(entry.rating.released_at is None for entry in self.entries)
+
     def place(self, submission_id: uuid.UUID) -> int:
         """From 0.
 
@@ -109,10 +113,10 @@ def of(found: Submission, viewer: User) -> dict[str, Any]:
     Raises:
         Submission.DoesNotExist: it isn't rated.
     """
+    decided = list(found.decisions.select_related("by"))  # first: what is shown is at least as new as `seen` says
     line = queue(found.classroom)
     place = line.place(found.pk)
     entry = line.entries[place]
-    decided = list(found.decisions.select_related("by"))
     transcript = Transcript.objects.filter(submission=found).first()
     return {
         "submission": found,
@@ -123,9 +127,11 @@ def of(found: Submission, viewer: User) -> dict[str, Any]:
         "by_program": entry.by_program if entry.standing.overall is not None else None,
         "scores": result.scores(entry.rating),
         "standing": entry.standing,
+        "seen": decided[-1].pk if decided else 0,
         "asked": entry.appeal,
         "place": place + 1,
         "count": len(line.entries),
+        "unreleased": line.unreleased,
         "reviewed": line.reviewed,
         "previous": line.at(place - 1),
         "next": line.at(place + 1),

@@ -13,13 +13,14 @@ from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_http_methods, require_safe
+from django.views.decorators.http import require_http_methods
 
 from evaluations.access.permissions import get_taught_classroom, get_taught_submission, signed_in
 from evaluations.actions import appeals, corrections, decisions, release
 from evaluations.actions.decisions import ConflictError, InvalidDecisionError, Kind
-from evaluations.models import Submission
+from evaluations.models import Classroom, Submission
 from evaluations.pages import history, review
 
 HIGHEST_ID: Final = 2**63 - 1
@@ -41,10 +42,12 @@ class DecisionForm(forms.Form):
 
 @never_cache
 @login_required
-@require_safe
+@require_http_methods(["GET", "HEAD", "POST"])
 def first(request: HttpRequest, pk: int) -> HttpResponse:
-    """To the first one that is to be reviewed."""
+    """To the first one that is to be reviewed. POST releases what was reviewed in the class, or all, or hides all."""
     classroom = get_taught_classroom(request, pk)
+    if request.method == "POST":
+        messages.info(request, _release_class(classroom, signed_in(request), request.POST.get("do", "")))
     entry = review.queue(classroom).at(0)
     if entry is None:
         messages.info(request, _("Nothing is rated yet, so there is nothing to review."))
@@ -81,6 +84,17 @@ def submission(request: HttpRequest, pk: int, submission: uuid.UUID) -> HttpResp
     messages.info(request, said)
     shown = following.submission if following else found
     return redirect("review-submission", pk=pk, submission=shown.pk)
+
+
+def _release_class(classroom: Classroom, by: User, do: str) -> str:
+    rows = Submission.objects.filter(classroom=classroom)
+    if do in ("reviewed", "all"):
+        count = release.release(rows, by=by, only_reviewed=do == "reviewed")
+        return ngettext("%(count)s result was released.", "%(count)s results were released.", count) % {"count": count}
+    if do == "hide":
+        count = release.withdraw(rows, by=by)
+        return ngettext("%(count)s result was hidden.", "%(count)s results were hidden.", count) % {"count": count}
+    return _("Nothing was changed.")
 
 
 def _page(request: HttpRequest, found: Submission, *, status: int = 200, **more: Any) -> HttpResponse:

@@ -35,6 +35,7 @@ class AllowanceForm(forms.ModelForm[StudentAllowance]):
         model = StudentAllowance
         fields = ("more_submissions", "deadline")
         labels = {"deadline": gettext_lazy("Their own deadline, where the class has one")}
+        help_texts = {"deadline": ""}  # the model's is for the admin
         widgets = {"deadline": forms.DateTimeInput({"type": "datetime-local"}, format="%Y-%m-%dT%H:%M")}
 
 

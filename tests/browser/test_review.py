@@ -79,13 +79,13 @@ def test_items_are_decided_by_keys_and_nothing_while_somebody_types(teacher: Vis
     # As fast as keys can be: each is saved, in order.
     for key in "njyjn":
         page.keyboard.press(key)
-    expect(page.locator("[data-item=thread] .answer")).to_have_class("answer no")
+    expect(page.locator("[data-item$=thread] .answer")).to_have_class("answer no")
     assert elsewhere(items, rating) == {"plan": False, "proof": True, "thread": False}
-    expect(page.locator("[data-item=plan]")).to_contain_text("program: yes")
+    expect(page.locator("[data-item$=plan]")).to_contain_text("program: yes")
     page.keyboard.press("u")
-    expect(page.locator("[data-item=thread]")).not_to_contain_text("by a teacher")
+    expect(page.locator("[data-item$=thread]")).not_to_contain_text("by a teacher")
     page.keyboard.press("z")
-    expect(page.locator("[data-item=thread]")).to_contain_text("by a teacher")
+    expect(page.locator("[data-item$=thread]")).to_contain_text("by a teacher")
     page.keyboard.press("c")
     page.keyboard.type("You juggle? Show us: y n u z p")
     assert elsewhere(items, rating) == {"plan": False, "proof": True, "thread": False}
@@ -93,7 +93,7 @@ def test_items_are_decided_by_keys_and_nothing_while_somebody_types(teacher: Vis
     # What is being typed survives a decision.
     page.keyboard.press("k")
     page.keyboard.press("n")
-    expect(page.locator("[data-item=proof] .answer")).to_have_class("answer no")
+    expect(page.locator("[data-item$=proof] .answer")).to_have_class("answer no")
     expect(page.locator("#comment")).to_have_value("You juggle? Show us: y n u z p")
     page.locator("#comment-save").click()
     saved(page, "The comment is saved.")
@@ -129,7 +129,7 @@ def test_two_graders_lose_nothing(teacher: Visit, cast: Cast, chromium: Browser,
     page.locator("#comment-save").click()
     offer = page.locator(".offer")
     expect(offer).to_contain_text("other_teacher")
-    expect(page.locator("[data-item=plan] .answer")).to_have_class("answer no")  # the colleague's
+    expect(page.locator("[data-item$=plan] .answer")).to_have_class("answer no")  # the colleague's
     assert elsewhere(decisions.standing, rating).comment == ""
     offer.get_by_role("button", name="Make my change").click()
     saved(page, "The comment is saved.")

@@ -85,6 +85,7 @@ MATRIX: Final[dict[str, dict[str, Cells]]] = {
     "calibration": {"GET": TEACHERS_PAGE, "POST": (LOGIN, 404, 404, 404, 302, 404, 302)},
     "calibration-mark": {"GET": TEACHERS_PAGE, "POST": (LOGIN, 404, 404, 404, 400, 404, 400)},
     "review": {"GET": (LOGIN, 404, 404, 404, 302, 404, 302)},
+    "review": {"GET": TEACHERS_ACTION, "POST": TEACHERS_ACTION},
     "review-submission": {"GET": TEACHERS_PAGE, "POST": (LOGIN, 404, 404, 404, 400, 404, 400)},
     "student": {"GET": TEACHERS_PAGE, "POST": (LOGIN, 404, 404, 404, 400, 404, 400)},
     "uploads": {"POST": (401, 201, 201, 201, 404, 404, 404)},

@@ -189,6 +189,40 @@ def test_releasing_and_hiding_again(teacher: Client, rating: Evaluation) -> None
     assert Evaluation.objects.get().released_at is None
 
 
+def test_a_class_is_released_by_what_was_reviewed_or_whole_and_hidden_again(
+    cast: Cast, teacher: Client, rating: Evaluation
+) -> None:
+    other = write_results(hand_in(cast.bo, cast.classroom), released_at=None)
+    decide(teacher, other, "reviewed", value="yes")
+    url = f"/classes/{cast.classroom.pk}/review/"
+
+    def post(do: str) -> tuple[str, int]:
+        page = text_of(teacher.post(url, {"do": do}, follow=True))
+        return page, Evaluation.objects.exclude(released_at=None).count()
+
+    for do, words, shown in (
+        ("reviewed", "1 result was released.", 1),
+        ("all", "1 result was released.", 2),
+        ("all", "0 results were released.", 2),
+        ("hide", "2 results were hidden.", 0),
+        ("else", "Nothing was changed.", 0),
+    ):
+        page, count = post(do)
+        assert words in page, do
+        assert count == shown, do
+
+
+def test_what_others_decided_on_a_rating_before_this_one_is_no_conflict(
+    cast: Cast, teacher: Client, colleague: Client, rating: Evaluation
+) -> None:
+    decide(colleague, rating, "comment", text="Good.")
+    newer = Evaluation.objects.create(submission=rating.submission, feedback="", scores=rating.scores)
+    Submission.objects.update(evaluation=newer)
+    seen = re.findall(r'name="seen"\s+value="(\d+)"', teacher.get(page_of(rating)).content.decode())
+    assert decide(teacher, newer, "reviewed", value="yes", seen=seen[0]).status_code == 302
+    assert decisions.standing(newer).is_reviewed
+
+
 def test_a_script_is_answered_by_the_part_that_changes(teacher: Client, rating: Evaluation) -> None:
     answer = decide(teacher, rating, "item", part=True, key="proof", value="yes").content.decode()
     assert answer.strip().startswith('<div id="review"')

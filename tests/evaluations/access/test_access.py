@@ -84,7 +84,6 @@ MATRIX: Final[dict[str, dict[str, Cells]]] = {
     "classroom-sheets": {"GET": TEACHERS_PAGE},
     "calibration": {"GET": TEACHERS_PAGE, "POST": (LOGIN, 404, 404, 404, 302, 404, 302)},
     "calibration-mark": {"GET": TEACHERS_PAGE, "POST": (LOGIN, 404, 404, 404, 400, 404, 400)},
-    "review": {"GET": (LOGIN, 404, 404, 404, 302, 404, 302)},
     "review": {"GET": TEACHERS_ACTION, "POST": TEACHERS_ACTION},
     "review-submission": {"GET": TEACHERS_PAGE, "POST": (LOGIN, 404, 404, 404, 400, 404, 400)},
     "student": {"GET": TEACHERS_PAGE, "POST": (LOGIN, 404, 404, 404, 400, 404, 400)},

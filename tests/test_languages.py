@@ -107,7 +107,8 @@ class Words(HTMLParser):
                 self.note(value or "")
 
     def note(self, text: str) -> None:
-        self.found += [text.strip()] if set(re.findall(r"[^\W\d_]+", text)) - NAMES else []
+        # One letter alone is no word, but what is printed on a key.
+        self.found += [text.strip()] if set(re.findall(r"[^\W\d_]{2,}", text)) - NAMES else []
 
 
 def unmarked_in_template(source: str) -> list[str]:

@@ -14,6 +14,8 @@ def test_a_student_sees_what_is_asked_and_which_limits_hold(cast: Cast) -> None:
         "prompt": cast.classroom.prompt,
         "max_duration_seconds": 600,
         "max_submissions": 20,
+        "submissions_left": 20,
+        "deadline": None,
     }
 
 

@@ -65,6 +65,7 @@ def test_thirty_are_reviewed_with_one_key_each(teacher: Visit, cast: Cast) -> No
     page.goto(f"/classes/{cast.classroom.pk}/review/")
     for number in range(30):
         expect(page.locator("#review")).to_contain_text(f"{number} of 30 reviewed")
+        expect(page.get_by_role("button", name="Keys")).to_be_visible()  # the script runs
         page.keyboard.press("Enter")
     expect(page.locator("#review")).to_contain_text("30 of 30 reviewed")
     made = elsewhere(lambda: list(ReviewDecision.objects.values_list("kind", "value")))

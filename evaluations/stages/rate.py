@@ -7,7 +7,7 @@ can answer is computed, and so is every number.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from threading import Event
 from typing import Any
@@ -131,14 +131,16 @@ class Rate:
         classroom = Classroom.objects.get(submissions=task.submission_id)
         made = Evaluation.objects.create(
             submission_id=task.submission_id,
-            released_at=Now() if is_released_at_once(classroom, result.flags) else None,
+            released_at=Now() if is_released_at_once(classroom, result) else None,
             **result.columns(),
         )
         Submission.objects.filter(pk=task.submission_id).update(evaluation=made)
 
 
-def is_released_at_once(classroom: Classroom, flags: Collection[str]) -> bool:
-    return classroom.release == Classroom.Release.AT_ONCE and FOR_A_PERSON.isdisjoint(flags)
+def is_released_at_once(classroom: Classroom, result: RateResult) -> bool:
+    """A simulated rating is nobody's judgement, so what it seems to be waits for no person."""
+    waits = not result.simulated and not FOR_A_PERSON.isdisjoint(result.flags)
+    return classroom.release == Classroom.Release.AT_ONCE and not waits
 
 
 def valid(rubric: RubricSpec) -> RubricSpec:

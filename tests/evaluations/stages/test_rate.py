@@ -248,12 +248,14 @@ def test_a_rating_is_released_as_the_class_says(cast: Cast, release: Classroom.R
 
 
 @pytest.mark.parametrize("flag", ["off_topic", "spoken_instructions"])
-def test_a_rating_that_a_person_must_see_is_never_released_at_once(cast: Cast, flag: str) -> None:
+@pytest.mark.parametrize("simulated", [False, True])
+def test_a_rating_that_a_person_must_see_is_never_released_at_once(cast: Cast, flag: str, simulated: bool) -> None:
+    """But a simulated one is nobody's judgement."""
     submission = hand_in(cast.ada, cast.classroom)
-    Rate().save(claim(submission), replace(run(Scripted()), flags=[flag]))
+    Rate().save(claim(submission), replace(run(Scripted()), flags=[flag], simulated=simulated))
     found = Submission.objects.get(pk=submission.pk).evaluation
     assert found is not None
-    assert found.released_at is None
+    assert (found.released_at is not None) == simulated
 
 
 def test_a_rubric_that_can_not_be_scored_is_named_as_the_reason(cast: Cast) -> None:

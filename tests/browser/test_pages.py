@@ -127,7 +127,7 @@ def sign_in(context: BrowserContext, world: PagesWorld, who: str | None, site: s
         context.add_cookies([{"name": "sessionid", "value": world.sessions[who], "url": site}])
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)  # all pages beside the other lanes
 def test_every_page_in_every_state(chromium: Browser, site: str, cast: Cast) -> None:
     world = elsewhere(pages.build, cast)
     problems: list[str] = []

@@ -112,6 +112,7 @@ class Generation:
     finish: str = "stop"  # why the model ended, as its server puts it; never "length": a cut answer is not used
     text: str = ""  # the answer as it came, before it was parsed
     digest: str = ""  # of the model's file, where it is known
+    engine_version: str = ""  # of the program that runs the model, where it is known
     seed: int = 0
     temperature: float = 0.0
     # P(true) of each boolean of the value, 0..1, by its path ("items.2.answer"); empty unless they were asked for and

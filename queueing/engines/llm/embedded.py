@@ -17,6 +17,7 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from threading import Event, Lock
 from time import monotonic, sleep
@@ -79,6 +80,7 @@ class EmbeddedLlama(OwnProcess):
             key=key,
             cuts_prompts=False,  # its context is what we gave it; it counts exactly, and refuses what is too long
             digest=models.digest(self.model),
+            version=f"xllamacpp {metadata.version('xllamacpp')}",
         )
 
     def unload(self) -> None:

@@ -107,6 +107,7 @@ class Ollama(ServedModel):
         if numbers < OLDEST and numbers != (0, 0, 0):
             oldest = ".".join(map(str, OLDEST))
             raise faults.unfit(f"Ollama {version or '(no version)'} has known holes: update it to {oldest} or newer.")
+        self._version = version
 
     def _loading(self) -> Future[None]:
         """The request under way that loads the model; a new one if there is none.

@@ -38,8 +38,12 @@ class OpenAICompatible(ServedModel):
         cuts_prompts: bool = True,
         llama_cpp: bool = False,
         digest: str = "",
+        version: str = "",
     ) -> None:
-        """`llama_cpp`: it is known to be that; else `load` finds out. `digest`: of the model's file, if it is known."""
+        """`llama_cpp`: it is known to be that; else `load` finds out. `digest`: of the model's file, if it is known.
+
+        `version`: the server's, if it is known; llama.cpp tells it when it is loaded.
+        """
         super().__init__(
             url.rstrip("/").removesuffix("/v1"),  # people write the address with and without the version
             model,
@@ -51,6 +55,7 @@ class OpenAICompatible(ServedModel):
         self.wanted_slots = slots
         self._llama_cpp = llama_cpp
         self._digest = digest
+        self._version = version
 
     def needs(self) -> int:
         return 0
@@ -63,6 +68,7 @@ class OpenAICompatible(ServedModel):
             raise Infrastructure(f"{self._missing()} It serves: {known}.", code="model_missing")
         props = self._props()
         self._llama_cpp = LLAMA_CPP_PROP in props
+        self._version = str(props.get("build_info") or "")
         self.slots = min(self.wanted_slots, _slots(props) or self.wanted_slots)
 
     def unload(self) -> None:

@@ -73,6 +73,7 @@ class ServedModel(ABC):
         self._key = key
         self._cuts_prompts = cuts_prompts  # it may drop what doesn't fit without an error
         self._digest = ""  # of the model's file, where the server tells it
+        self._version = ""  # of the server, where it tells that
 
     @property
     def server(self) -> str:
@@ -99,6 +100,7 @@ class ServedModel(ABC):
             finish=last.finish,
             text=last.text,
             digest=self._digest,
+            engine_version=self._version,
             seed=options.seed,
             temperature=options.temperature,
             probabilities=booleans.probabilities(last.text, last.tokens),

@@ -8,11 +8,13 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from tests.doubles import acts, words
 from tests.doubles.acts import Act, Talk
 from tests.doubles.http import Exchange, HttpDouble
+
+BUILD: Final = "b7000-0123abcd"
 
 
 @dataclass
@@ -49,7 +51,8 @@ class FakeOpenAI:
             case "/v1/models":
                 await exchange.reply(200, {"data": [{"id": self.model, "aliases": ["small"]}]})
             case "/props":
-                told: dict[str, Any] = {"default_generation_settings": {}} if self.llama_cpp else {}
+                its_own = {"default_generation_settings": {}, "build_info": BUILD}
+                told: dict[str, Any] = its_own if self.llama_cpp else {}
                 await exchange.reply(200 if self.total_slots else 404, {"total_slots": self.total_slots, **told})
             case "/tokenize":
                 tokens = re.findall(r"\w+|\W", exchange.json()["content"])

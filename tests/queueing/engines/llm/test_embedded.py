@@ -92,6 +92,7 @@ def test_a_real_model_fills_in_a_form_from_an_introduction(engine: EmbeddedLlama
     assert generation.output_tokens > 10
     assert generation.model == "smollm2"
     assert generation.digest == models.digest("smollm2") != ""
+    assert generation.engine_version.startswith("xllamacpp 20")
 
 
 def test_a_real_model_repeats_the_code_at_its_prompts_head(engine: EmbeddedLlama) -> None:

@@ -60,6 +60,7 @@ def test_the_digest_of_the_loaded_model_comes_with_the_answer(server: FakeOllama
     generation = engine(server).generate(PROMPT, SCHEMA, OPTIONS, stop=Event())
     listed = httpx.get(f"{server.url}/api/tags", trust_env=False).json()["models"]
     assert generation.digest == listed[0]["digest"] != ""
+    assert generation.engine_version == server.version != ""
     assert generation.model == "tiny:latest"
 
 

@@ -12,7 +12,7 @@ from queueing.engines.base import LanguageOptions, Prompt
 from queueing.engines.llm.canary import FIELD, TOKENS
 from queueing.engines.llm.openai_compatible import OpenAICompatible
 from queueing.exceptions import Infrastructure
-from tests.queueing.engines.llm.servers import FakeOpenAI, serving
+from tests.queueing.engines.llm.servers import BUILD, FakeOpenAI, serving
 
 SCHEMA: dict[str, Any] = {"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]}
 
@@ -47,7 +47,8 @@ def test_llama_cpp_is_told_to_keep_no_prompt_and_no_other_server_is(server: Fake
     server.total_slots, server.llama_cpp = 2, llama_cpp
     model = engine(server)
     model.load()
-    model.generate(Prompt("", "Hello."), SCHEMA, LanguageOptions(), stop=Event())
+    answer = model.generate(Prompt("", "Hello."), SCHEMA, LanguageOptions(), stop=Event())
+    assert answer.engine_version == (BUILD if llama_cpp else "")
     assert server.questions[0].get("cache_prompt") == (False if llama_cpp else None)
     assert "logprobs" not in server.questions[0]
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from django.db.models.functions import Now
 
-from evaluations.models import Classroom, Evaluation, Form, Submission, Transcript
+from evaluations.models import Classroom, Evaluation, Form, Rubric, Submission, Transcript
 from evaluations.rating import calibration, evidence, feedback, gates, instructions, judging, speech
 from evaluations.rating.calibration import Calibration
 from evaluations.rating.checks import Transcribed
@@ -22,6 +22,7 @@ from evaluations.rating.evidence import Sentence
 from evaluations.rating.judging import SELF, Judgement
 from evaluations.rating.rubric import BadRubricError, ItemSpec, RubricSpec
 from evaluations.stages import prompts
+from evaluations.stages.seal import kind_of_device, seal
 from queueing.engines.base import Engines, Generation, JSONSchema, LanguageEngine, Progress, Prompt
 from queueing.exceptions import Permanent
 from queueing.models import Task
@@ -87,6 +88,7 @@ class RateResult:
     feedback: list[str] = field(default_factory=list)
     suggestions: list[str] = field(default_factory=list)
     provenance: dict[str, Any] = field(default_factory=dict)
+    seal: str = ""
 
     def columns(self) -> dict[str, Any]:
         """It as `Evaluation` keeps it."""
@@ -103,26 +105,14 @@ class RateResult:
             "model": self.model,
             "simulated": self.simulated,
             "provenance": self.provenance,
+            "seal": self.seal,
         }
 
 
 class Rate:
     def prepare(self, task: Task) -> RateWork:
-        transcript = Transcript.objects.get(submission=task.submission_id)
-        form = Form.objects.get(submission=task.submission_id)
         rubric = Classroom.objects.select_related("rubric").get(submissions=task.submission_id).rubric
-        words = speech.words_of(transcript.segments)
-        return RateWork(
-            rubric=valid(rubric.spec()),
-            sentences=tuple(evidence.sentences(words, transcript.language)),
-            words=tuple(words),
-            answers=form.answers(),
-            language=transcript.language,
-            facts=speech.measure(words, speech_seconds=transcript.speech_seconds, duration=transcript.duration),
-            tries=task.failures,
-            rubric_id=rubric.pk,
-            fitted=rubric.fitted(),
-        )
+        return work_on(task, rubric)
 
     def compute(self, work: RateWork, engines: Engines, progress: Progress, stop: Event) -> RateResult:
         return rate(work, engines, progress, stop)
@@ -143,6 +133,29 @@ def is_released_at_once(classroom: Classroom, result: RateResult) -> bool:
     return classroom.release == Classroom.Release.AT_ONCE and not waits
 
 
+def work_on(task: Task, rubric: Rubric) -> RateWork:
+    """What a rating of the task's submission by `rubric` is made from.
+
+    Raises:
+        Permanent: `bad_rubric`.
+        ObjectDoesNotExist: it has no transcript, or no form.
+    """
+    transcript = Transcript.objects.get(submission=task.submission_id)
+    form = Form.objects.get(submission=task.submission_id)
+    words = speech.words_of(transcript.segments)
+    return RateWork(
+        rubric=valid(rubric.spec()),
+        sentences=tuple(evidence.sentences(words, transcript.language)),
+        words=tuple(words),
+        answers=form.answers(),
+        language=transcript.language,
+        facts=speech.measure(words, speech_seconds=transcript.speech_seconds, duration=transcript.duration),
+        tries=task.failures,
+        rubric_id=rubric.pk,
+        fitted=rubric.fitted(),
+    )
+
+
 def valid(rubric: RubricSpec) -> RubricSpec:
     """The rubric, if something can be rated by it: the admin checks that, but rubrics can be made elsewhere.
 
@@ -161,7 +174,13 @@ def rate(work: RateWork, engines: Engines, progress: Progress, stop: Event) -> R
     engine = engines.language["rate"]
     if not engines.can_judge:
         return RateResult(
-            Evaluation.Method.NONE, work.rubric_id, work.facts, engine.name, engine.model, simulated=engine.simulated
+            Evaluation.Method.NONE,
+            work.rubric_id,
+            work.facts,
+            engine.name,
+            engine.model,
+            simulated=engine.simulated,
+            seal=Judge(engine, work, progress, stop).seal(),
         )
     if not work.honest:
         raise Permanent("every sentence addresses the rater", code="not_understood")
@@ -182,6 +201,7 @@ def rate(work: RateWork, engines: Engines, progress: Progress, stop: Event) -> R
         feedback=feedback.remarks(rows, work.material),
         suggestions=feedback.advice(rows, work.material),
         provenance=judge.provenance(),
+        seal=judge.seal(),
     )
 
 
@@ -200,7 +220,8 @@ class Judge:
 
     def __init__(self, engine: LanguageEngine, work: RateWork, progress: Progress, stop: Event) -> None:
         self.engine, self.work, self.progress, self.stop = engine, work, progress, stop
-        self.model = engine.model
+        self.model, self.digest, self.engine_version = engine.model, "", ""
+        self.device = ""
         self.calls: list[dict[str, Any]] = []
         self.calibration = calibration.NONE
 
@@ -219,6 +240,8 @@ class Judge:
         if doubtful := [item for item in items if judged[item.key].answer is None]:
             again, _ = self._ask(next(orders))
             judged = _together(judged, self._verified(doubtful, {item.key: again[item.key] for item in doubtful}))
+        # After the calls: a server may load its model for the first of them.
+        self.device = kind_of_device(self.engine.resident())
         return judged
 
     def _ask(self, items: Sequence[ItemSpec]) -> tuple[dict[str, Judgement], bool]:
@@ -249,7 +272,7 @@ class Judge:
     def _call(self, prompt: Prompt, schema: JSONSchema, tokens: int) -> Generation:
         options = prompts.options(tokens + SPARE_TOKENS, self.work.tries, probabilities=True)
         answer = self.engine.generate(prompt, schema, options, stop=self.stop)
-        self.model = answer.model
+        self.model, self.digest, self.engine_version = answer.model, answer.digest, answer.engine_version
         self.calls.append(
             {
                 "prompt_sha256": _digest(f"{prompt.system}\n{prompt.user}"),
@@ -269,11 +292,25 @@ class Judge:
         return {
             "rubric": {"name": rubric.name, "version": rubric.version, "sha256": rubric.digest},
             "prompts": prompts.VERSION,
+            "engine": {"name": self.engine.name, "version": self.engine_version},
+            "device": self.device,
             "transcript_sha256": _digest("\n".join(one.text for one in self.work.sentences)),
             "thresholds": [judging.FALSE_BELOW, judging.TRUE_FROM],
             "calibration": self.calibration.as_dict(),
             "calls": self.calls,
         }
+
+    def seal(self) -> str:
+        """Of the rating that the calls so far are for."""
+        return seal(
+            rubric_sha256=self.work.rubric.digest,
+            prompts=prompts.VERSION,
+            model=self.digest or self.model,
+            engine=self.engine.name,
+            engine_version=self.engine_version,
+            device=self.device,
+            calibration=self.calibration,
+        )
 
 
 def _together(one: Mapping[str, Judgement], other: Mapping[str, Judgement]) -> dict[str, Judgement]:

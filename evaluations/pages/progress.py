@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from django.contrib.auth.models import User
@@ -39,13 +39,33 @@ class AttemptProgress:
     recordings: tuple[RatedRecording, ...]
     lines: tuple[CriterionTrend, ...]
     alike: bool  # all rated by the same model, so that their scores can be compared
+    left_out: tuple[Submission, ...] = ()  # rated by another rubric, or version of it, or another method
+
+    @property
+    def is_comparison(self) -> bool:
+        return len(self.recordings) > 1
 
 
 def of(found: Submission, viewer: User) -> AttemptProgress | None:
-    """Over the ratings, visible to `viewer`, of the student of `found` in its class; None below two."""
+    """Over the ratings, visible to `viewer`, of the student of `found` in its class; None below two.
+
+    Only ratings by one version of a rubric and one method are compared: those of the recording that the page is about,
+    or of the newest one.
+    """
     rated = permissions.visible_evaluations(viewer, found.classroom).filter(submission__student=found.student_id)
-    rows = decisions.counting(rated.select_related("submission").order_by("submission__created_at", "submission"))
-    return between(rows, found) if len(rows) > 1 else None
+    in_order = rated.select_related("submission").order_by("submission__created_at", "submission")
+    rows = [row for row in decisions.counting(in_order) if row.scores]
+    if len(rows) < 2:
+        return None
+    basis = next((row for row in rows if row.submission_id == found.pk), rows[-1])
+    compared = [row for row in rows if is_comparable(row, basis)]
+    left_out = tuple(row.submission for row in rows if row not in compared)
+    return replace(between(compared, found), left_out=left_out)
+
+
+def is_comparable(one: Evaluation, other: Evaluation) -> bool:
+    """Whether a difference between their scores says anything of the speeches: a rubric's row is one version of it."""
+    return (one.rubric_id, one.method) == (other.rubric_id, other.method)
 
 
 def between(rows: Sequence[Evaluation], this: Submission) -> AttemptProgress:

@@ -8,6 +8,9 @@ from evaluations.pages import progress
 from evaluations.pages.progress import AttemptProgress, in_words
 from tests.conftest import Cast
 from tests.evaluations.material import hand_in, write_long_results
+from tests.evaluations.views.conftest import disk, signed_in
+
+__all__ = ["disk"]
 
 FIRST = {"Clarity": 6.0, "Confidence": 7.0}
 SECOND = {"Clarity": 7.2, "Confidence": 6.5, "Structure": 8.0}
@@ -76,6 +79,42 @@ def test_ratings_of_different_models_are_told_apart(cast: Cast, second: Submissi
     assert seen(second, cast.ada).alike
     write_long_results(hand_in(cast.ada, cast.classroom), scores=FIRST, model="another")
     assert not seen(second, cast.ada).alike
+
+
+@pytest.mark.parametrize("other", ["version", "method"])
+def test_ratings_that_can_not_be_compared_are_left_out_and_named(
+    cast: Cast, first: Submission, second: Submission, other: str
+) -> None:
+    given = {"rubric": cast.classroom.rubric.new_version()} if other == "version" else {"method": "levels"}
+    third = hand_in(cast.ada, cast.classroom, name="third.mp4")
+    write_long_results(third, scores={"Clarity": 9.0}, **given)
+    shown = seen(second, cast.ada)
+    assert [one.submission for one in shown.recordings] == [first, second]
+    assert shown.left_out == (third,)
+    alone = seen(third, cast.ada)
+    assert alone.left_out == (first, second)
+    assert not alone.is_comparison
+    assert [line.change for line in alone.lines] == [""]
+    fourth = hand_in(cast.ada, cast.classroom, name="fourth.mp4")
+    write_long_results(fourth, scores={"Clarity": 8.0}, **given)
+    assert seen(fourth, cast.ada).lines[0].change == "1.0 below last time. That happens to everybody."
+
+
+def test_its_page_says_what_is_left_out_and_draws_no_line_over_it(cast: Cast, first: Submission) -> None:
+    other = hand_in(cast.ada, cast.classroom, name="other.mp4")
+    write_long_results(other, scores={"Clarity": 9.0}, rubric=cast.classroom.rubric.new_version())
+    text = signed_in(cast.ada).get(f"/submissions/{other.pk}/").content.decode()
+    _, _, history = text.partition('id="progress-heading"')
+    history = history.partition("</section>")[0]
+    assert "are left out:" in history
+    assert "first.mp4" in history
+    assert "<table>" not in history
+
+
+def test_recordings_without_scores_are_no_progress(cast: Cast, first: Submission) -> None:
+    unrated = hand_in(cast.ada, cast.classroom)
+    write_long_results(unrated, scores={}, method="none", overall=None)
+    assert progress.of(unrated, cast.ada) is None
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,8 @@ class EvaluationsConfig(AppConfig):
         from queueing import pipelines
         from queueing.signals import upkeep_due
 
-        pipelines.register(pipeline.PIPELINE)
+        for each in pipeline.PIPELINES:
+            pipelines.register(each)
         relay.connect()
         upkeep_due.connect(upkeep.tidy, dispatch_uid="evaluations.upkeep")
         # `queueing` migrates after this app; its permissions must be there.

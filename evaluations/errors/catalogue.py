@@ -224,6 +224,16 @@ CATALOGUE: Final[dict[str, Explanation]] = {
         _("A criterion has nothing to be measured by, or there is none that is judged or measured."),
         _("Your video is safe. Tell your teacher: the rubric has to be corrected first. Then press “Try again”."),
     ),
+    "order_withdrawn": Explanation(
+        _("Nobody wants it rated again any more"),
+        _("The order to rate it again was withdrawn, or another one has been carried out."),
+        _("There is nothing to do: the rating that there was still counts."),
+    ),
+    "nothing_to_rate": Explanation(
+        _("There is nothing that could be rated"),
+        _("A rating is made from a transcript and a form, and one of them is missing."),
+        _("Try the recording’s own work again first; then it can be rated again."),
+    ),
     # Uploads
     "too_many_uploads": Explanation(
         _("Too many uploads at once"),

@@ -1,11 +1,20 @@
 from evaluations.models.classroom import Classroom
 from evaluations.models.results import Evaluation, Form, SubmissionResults, Transcript
-from evaluations.models.review import CalibrationFit, Rerating, ReviewDecision, StudentAllowance
+from evaluations.models.review import (
+    REEXTRACTION,
+    RERATING,
+    CalibrationFit,
+    Rerating,
+    ReviewDecision,
+    StudentAllowance,
+)
 from evaluations.models.rubric import Criterion, Item, Rubric
 from evaluations.models.submission import EVALUATION, Deletion, Submission, Upload
 
 __all__ = [
     "EVALUATION",
+    "REEXTRACTION",
+    "RERATING",
     "CalibrationFit",
     "Classroom",
     "Criterion",

@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+import uuid
+from typing import Final, Self
+
 from django.contrib.auth.models import User
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
+
+from evaluations.models.results import Evaluation
+
+RERATING: Final = "rerating"
+"""The pipeline that makes a rating again, for an order."""
+
+REEXTRACTION: Final = "reextraction"
+"""… and the one that fills in the form anew before."""
 
 
 class ReviewDecision(models.Model):
@@ -49,6 +60,13 @@ class ReviewDecision(models.Model):
         return f"{self.kind} {self.key} of {self.submission_id}".replace("  ", " ")
 
 
+class ReratingQuerySet(models.QuerySet["Rerating"]):
+    def awaited_for(self, submission_id: uuid.UUID) -> Self:
+        """Those that contain the submission and have no rating of it yet, the newest first."""
+        rated = Evaluation.objects.filter(submission=submission_id, rerating=models.OuterRef("pk"))
+        return self.filter(~models.Exists(rated), submissions=submission_id).order_by("-pk")
+
+
 class Rerating(models.Model):
     """A person's order to rate submissions again from the transcripts there are.
 
@@ -63,11 +81,18 @@ class Rerating(models.Model):
     created_at = models.DateTimeField(db_default=Now())
     adopted_at = models.DateTimeField(null=True, blank=True)
 
+    objects = ReratingQuerySet.as_manager()
+
     class Meta:
         ordering = ("-pk",)
 
     def __str__(self) -> str:
         return f"rerating {self.pk} of {self.classroom}"
+
+    @property
+    def owner_key(self) -> str:
+        """Of its tasks: they take turns of their own, so that no student's next video comes later for them."""
+        return f"rerating {self.pk}"
 
 
 class StudentAllowance(models.Model):

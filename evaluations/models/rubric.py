@@ -63,8 +63,8 @@ class Rubric(models.Model):
 
     @property
     def is_used(self) -> bool:
-        """Whether a rating was made by it."""
-        return self.ratings.exists()
+        """Whether a rating was made by it, or is ordered."""
+        return self.ratings.exists() or self.reratings.exists()
 
     def spec(self) -> RubricSpec:
         """It as plain data."""

@@ -1,1 +1,1 @@
-"""What each stage of the pipeline `evaluation` does to a submission; pipeline.py registers them."""
+"""What each stage of the pipelines does to a submission; pipeline.py registers them."""

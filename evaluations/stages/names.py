@@ -1,4 +1,4 @@
-"""The stages of the pipeline `evaluation` by their names, and the statuses that students, staff and programs see."""
+"""The stages of the pipelines by their names, and the statuses that students, staff and programs see."""
 
 from __future__ import annotations
 
@@ -7,9 +7,18 @@ from django.utils.translation import gettext_lazy as _
 
 
 class Stage(TextChoices):
+    """Those of the pipeline `evaluation`."""
+
     TRANSCRIBE = "transcribe", _("transcription")
     EXTRACT = "extract", _("form")
     RATE = "rate", _("rating")
+
+
+class StageAgain(TextChoices):
+    """Those of an order to rate again."""
+
+    EXTRACT_AGAIN = "extract_again", _("form, again")
+    RATE_AGAIN = "rate_again", _("rating, again")
 
 
 class StageStatus(TextChoices):

@@ -1,10 +1,11 @@
-"""The pipeline `evaluation`, as it is registered with the queue: transcribe, extract a form, rate."""
+"""The pipelines as they are registered with the queue: transcribe, extract a form, rate; and the last two again."""
 
 from __future__ import annotations
 
-from evaluations.models import EVALUATION
+from evaluations.models import EVALUATION, REEXTRACTION, RERATING
+from evaluations.stages.again import ExtractAgain, RateAgain
 from evaluations.stages.extract import Extract
-from evaluations.stages.names import Stage, StageStatus
+from evaluations.stages.names import Stage, StageAgain, StageStatus
 from evaluations.stages.rate import Rate
 from evaluations.stages.transcribe import Transcribe
 from queueing.engines.base import SPEECH
@@ -46,3 +47,40 @@ PIPELINE = Pipeline(
         ),
     ),
 )
+
+# After everything that a student waits for; see `queueing.policy.lanes` on how it still comes to its turn.
+LOW_PRIORITY = -1
+
+RERATING_PIPELINE = Pipeline(
+    RERATING,
+    (
+        StageSpec(
+            StageAgain.RATE_AGAIN.value,
+            PhaseName.EVAL,
+            "rate",
+            RateAgain(),
+            label=StageAgain.RATE_AGAIN.label,
+            waiting=StageStatus.EVAL_PENDING,
+            running=StageStatus.LLAMA_PROCESSING,
+            priority=LOW_PRIORITY,
+        ),
+    ),
+)
+
+REEXTRACTION_PIPELINE = Pipeline(
+    REEXTRACTION,
+    (
+        StageSpec(
+            StageAgain.EXTRACT_AGAIN.value,
+            PhaseName.EVAL,
+            "extract",
+            ExtractAgain(),
+            label=StageAgain.EXTRACT_AGAIN.label,
+            waiting=StageStatus.EVAL_PENDING,
+            running=StageStatus.EVAL_PROCESSING,
+            priority=LOW_PRIORITY,
+        ),
+    ),
+)
+
+PIPELINES = (PIPELINE, REEXTRACTION_PIPELINE, RERATING_PIPELINE)

@@ -127,7 +127,7 @@ class Rate:
         Submission.objects.filter(pk=task.submission_id).update(evaluation=made)
 
 
-def is_released_at_once(classroom: Classroom, result: RateResult) -> bool:
+def is_released_at_once(classroom: Classroom, result: RateResult | Evaluation) -> bool:
     """A simulated rating is nobody's judgement, so what it seems to be waits for no person."""
     waits = not result.simulated and not FOR_A_PERSON.isdisjoint(result.flags)
     return classroom.release == Classroom.Release.AT_ONCE and not waits

@@ -39,6 +39,7 @@ class Scripted(SimulatedLanguage):
     quotes: dict[str, list[int]] = field(default_factory=lambda: dict(TRUE))
     tells: bool = True  # whether it reports probabilities
     shows: Callable[[str], bool] = lambda quote: True
+    form: dict[str, Any] | None = None  # what it fills in, when it is asked for a form
     turn: Callable[[str, list[str]], float | None] = lambda key, order: None
 
     def __post_init__(self) -> None:
@@ -48,6 +49,8 @@ class Scripted(SimulatedLanguage):
     def generate(self, prompt: Prompt, schema: JSONSchema, options: LanguageOptions, *, stop: Event) -> Generation:
         self.asked.append((prompt, schema))
         properties = schema["properties"]
+        if self.form is not None and properties.keys() == self.form.keys():
+            return self._answer(self.form, {})
         if "answers" not in properties:
             return self._answer({key: self.shows(key) for key in properties}, {})
         keys = list(properties["answers"]["properties"])

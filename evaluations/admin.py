@@ -14,6 +14,7 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from evaluations.access.permissions import changeable_rubrics, classrooms_taught, signed_in
 from evaluations.errors import catalogue
 from evaluations.models import (
     EVALUATION,
@@ -137,25 +138,27 @@ class ClassroomAdmin(OwnClasses, admin.ModelAdmin[Classroom]):
 
 
 class RubricPart:
-    """A rubric or a part of one: read-only as soon as something was rated by it."""
+    """A rubric or a part of one: read-only unless it is one of `changeable_rubrics`."""
 
     def rubric_of(self, row: Any) -> Rubric | None:
         raise NotImplementedError
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return self._may(super().has_change_permission(request, obj), obj)  # type: ignore[misc]  # a mixin
+        return self._may(request, super().has_change_permission(request, obj), obj)  # type: ignore[misc]  # a mixin
 
     def has_add_permission(self, request: HttpRequest, *parent: Any) -> bool:
         """An inline is asked with the row that it is part of, a page of its own without."""
         allowed = super().has_add_permission(request, *parent)  # type: ignore[misc]
-        return self._may(allowed, parent[0] if parent else None)
+        return self._may(request, allowed, parent[0] if parent else None)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return self._may(super().has_delete_permission(request, obj), obj)  # type: ignore[misc]
+        return self._may(request, super().has_delete_permission(request, obj), obj)  # type: ignore[misc]
 
-    def _may(self, allowed: bool, row: Any) -> bool:
+    def _may(self, request: HttpRequest, allowed: bool, row: Any) -> bool:
         rubric = None if row is None else self.rubric_of(row)
-        return allowed and not (rubric is not None and rubric.pk and rubric.is_used)
+        if not allowed or rubric is None or not rubric.pk:
+            return allowed
+        return changeable_rubrics(signed_in(request)).filter(pk=rubric.pk).exists()
 
 
 class ItemInline(RubricPart, admin.StackedInline[Item, Criterion]):
@@ -177,6 +180,12 @@ class CriterionAdmin(RubricPart, admin.ModelAdmin[Criterion]):
     def rubric_of(self, row: Criterion) -> Rubric | None:
         return row.rubric
 
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        """A criterion can be moved to, or made for, no rubric that may not be changed."""
+        if db_field.name == "rubric":
+            kwargs["queryset"] = changeable_rubrics(signed_in(request))
+        return super().formfield_for_foreignkey(db_field, request, **kwargs)
+
 
 class CriterionInline(RubricPart, admin.TabularInline[Criterion, Rubric]):
     model = Criterion
@@ -192,9 +201,21 @@ class RubricAdmin(RubricPart, admin.ModelAdmin[Rubric]):
     list_display = ("name", "version", "language", "is_used")
     inlines = (CriterionInline,)
     actions = ("make_new_version",)
+    change_form_template = "admin/queueing/change_form.html"
 
     def rubric_of(self, row: Rubric) -> Rubric | None:
         return row
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """With a link for each of the user's classes to where the rubric is tried on it."""
+        query = urlencode({"rubric": object_id})
+        tools = [
+            (f"Try it on {classroom}", f"{reverse('reratings', args=[classroom.pk])}?{query}")
+            for classroom in classrooms_taught(signed_in(request))
+        ]
+        return super().change_view(request, object_id, form_url, {**(extra_context or {}), "tools": tools})
 
     @admin.display(boolean=True, description="used")
     def is_used(self, rubric: Rubric) -> bool:

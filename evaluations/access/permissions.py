@@ -10,8 +10,9 @@ from django.db.models import Q, QuerySet
 from django.http import Http404, HttpRequest
 from django.shortcuts import get_object_or_404
 
-from evaluations.models import Classroom, Evaluation, Submission, Upload
+from evaluations.models import Classroom, Evaluation, Rerating, Rubric, Submission, Upload
 from evaluations.models.classroom import ClassroomQuerySet
+from evaluations.rating import default_rubric
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
@@ -103,6 +104,31 @@ def get_own_submission(request: HttpRequest, pk: uuid.UUID) -> Submission:
         Http404: otherwise.
     """
     return get_object_or_404(Submission.objects.of_student(request.user).select_related("classroom"), pk=pk)
+
+
+def changeable_rubrics(user: User) -> QuerySet[Rubric]:
+    """The versions of rubrics that a user may change: those that nothing was rated by, nor is to be rated again by.
+
+    A teacher neither changes what a class of somebody else is rated by, nor IntroEval's own.
+    """
+    rows = Rubric.objects.filter(ratings=None, reratings=None)
+    if user.is_superuser:
+        return rows
+    others = Classroom.objects.exclude(pk__in=classrooms_taught(user))
+    rows = rows.exclude(pk__in=others.values("rubric"))
+    for own in (default_rubric.ENGLISH, default_rubric.GERMAN):
+        rows = rows.exclude(name=own.name, version=own.version)
+    return rows
+
+
+def get_taught_rerating(request: HttpRequest, pk: int) -> Rerating:
+    """The order to rate again, if it is of a class that the user teaches.
+
+    Raises:
+        Http404: otherwise.
+    """
+    rows = Rerating.objects.filter(classroom__in=classrooms_taught(signed_in(request)))
+    return get_object_or_404(rows.select_related("classroom__rubric", "rubric", "by"), pk=pk)
 
 
 def may_review(user: User, classroom: Classroom) -> bool:

@@ -10,8 +10,18 @@ TEACHERS = "Teachers"
 PERMISSIONS = (
     "view_classroom",
     "change_classroom",
+    # To copy a rubric and change the copy; which may be changed: `permissions.changeable_rubrics`.
     "view_rubric",
+    "add_rubric",
+    "change_rubric",
     "view_criterion",
+    "add_criterion",
+    "change_criterion",
+    "delete_criterion",
+    "view_item",
+    "add_item",
+    "change_item",
+    "delete_item",
     "view_submission",
     "view_deletion",
     "view_transcript",

@@ -11,7 +11,7 @@ from django.urls import reverse
 
 from evaluations.access import roles
 from evaluations.errors import catalogue
-from evaluations.models import Classroom, Item, Rubric, Submission
+from evaluations.models import Classroom, Item, Rerating, Rubric, Submission
 from queueing.exceptions import Permanent
 from queueing.models import Attempt, Event, Pause, Phase, Task
 from queueing.states import PhaseStep
@@ -310,3 +310,95 @@ def test_claims_without_evidence_are_read_as_words(teacher: Client, ours: Submis
     for text in (page(teacher, "evaluations_form_changelist"), page(teacher, "evaluations_form_change", ours.form.pk)):
         assert "career goals: pilot; hobbies: a, b" in text
         assert "{&#x27;" not in text
+
+
+# Rubrics: copied and changed by teachers, as long as nobody else depends on them.
+
+
+def changes(client: Client, rubric: Rubric) -> bool:
+    """Whether its page can be saved; tried on its criteria, too."""
+    criterion = rubric.criteria.first()
+    assert criterion
+    pages = [
+        client.get(reverse("admin:evaluations_rubric_change", args=[rubric.pk])),
+        client.get(reverse("admin:evaluations_criterion_change", args=[criterion.pk])),
+    ]
+    (may, *others) = {answer.context["has_change_permission"] for answer in pages}
+    assert not others
+    return bool(may)
+
+
+def test_a_teacher_copies_a_rubric_and_changes_an_item_of_the_copy(cast: Cast, teacher: Client) -> None:
+    original = cast.classroom.rubric
+    copied = teacher.post(
+        reverse("admin:evaluations_rubric_changelist"),
+        {"action": "make_new_version", "_selected_action": [original.pk]},
+        follow=True,
+    )
+    assert "Made Self-introduction, version 3." in copied.content.decode()
+    copy = Rubric.objects.get(name=original.name, version=3)
+    criterion = copy.criteria.first()
+    assert criterion
+    address = reverse("admin:evaluations_criterion_change", args=[criterion.pk])
+    form = teacher.get(address).context["adminform"].form
+    items = teacher.get(address).context["inline_admin_formsets"][0].formset
+    given = {f"{part.prefix}-{name}": part[name].value() for part in items for name in part.fields}
+    given |= {f"items-{name}": items.management_form[name].value() for name in items.management_form.fields}
+    given |= {name: form[name].value() for name in form.fields}
+    given = {name: value for name, value in given.items() if value is not None and value is not False}
+    given |= {"items-0-statement": "greets the listeners", "items-1-DELETE": "on"}
+    before = list(criterion.items.values_list("key", flat=True))
+    assert teacher.post(address, given).status_code == 302
+    assert criterion.items.first().statement == "greets the listeners"  # type: ignore[union-attr]
+    assert list(criterion.items.values_list("key", flat=True)) == [before[0], *before[2:]]
+
+
+def test_a_teacher_changes_only_rubrics_that_nobody_else_depends_on(cast: Cast, teacher: Client) -> None:
+    own = cast.classroom.rubric.new_version()
+    assert changes(teacher, own)
+    Classroom.objects.filter(pk=cast.classroom.pk).update(rubric=own)
+    assert changes(teacher, own)
+    assert not changes(teacher, Rubric.default())  # IntroEval's own, and another class's
+    Classroom.objects.filter(pk=cast.other_classroom.pk).update(rubric=own)
+    assert not changes(teacher, own)
+    Classroom.objects.filter(pk=cast.other_classroom.pk).update(rubric=Rubric.default())
+    rating = write_results(hand_in(cast.ada, cast.classroom), rubric=own)
+    assert not changes(teacher, own)
+    rating.delete()
+    Rerating.objects.create(classroom=cast.classroom, rubric=own)
+    assert not changes(teacher, own)
+
+
+def test_an_operator_changes_what_others_use_but_nothing_that_was_rated_by(cast: Cast, operator: Client) -> None:
+    assert changes(operator, Rubric.default())
+    write_results(hand_in(cast.ada, cast.classroom))
+    assert not changes(operator, Rubric.default())
+
+
+def test_a_criterion_is_moved_into_no_rubric_that_may_not_be_changed(cast: Cast, teacher: Client) -> None:
+    own = cast.classroom.rubric.new_version()
+    criterion = own.criteria.first()
+    assert criterion
+    for address in ("evaluations_criterion_add", "evaluations_criterion_change"):
+        keys = [] if address.endswith("add") else [criterion.pk]
+        offered = teacher.get(reverse(f"admin:{address}", args=keys)).context["adminform"].form.fields["rubric"]
+        assert set(offered.queryset) == {own}
+    given = {"rubric": Rubric.default().pk, "key": "mine", "title": "Mine", "weight": 1, "position": 0}
+    none = {f"items-{name}": 0 for name in ("TOTAL_FORMS", "INITIAL_FORMS")}
+    answer = teacher.post(reverse("admin:evaluations_criterion_add"), {**given, **none})
+    assert answer.status_code == 200
+    assert "rubric" in answer.context["adminform"].form.errors
+
+
+def test_a_teacher_deletes_no_rubric(cast: Cast, teacher: Client) -> None:
+    own = cast.classroom.rubric.new_version()
+    assert teacher.post(reverse("admin:evaluations_rubric_delete", args=[own.pk]), {"post": "yes"}).status_code == 403
+    assert Rubric.objects.filter(pk=own.pk).exists()
+
+
+def test_a_rubrics_page_leads_to_where_it_is_tried_on_ones_own_classes(cast: Cast, teacher: Client) -> None:
+    own = cast.classroom.rubric.new_version()
+    html = page(teacher, "evaluations_rubric_change", own.pk)
+    assert f'href="{reverse("reratings", args=[cast.classroom.pk])}?rubric={own.pk}"' in html
+    assert f"Try it on {cast.classroom}" in html
+    assert str(cast.other_classroom) not in html

@@ -4,7 +4,17 @@ from django.urls import path
 
 from evaluations.api import api
 from evaluations.uploads import views as uploads
-from evaluations.views import calibration, classes, dashboard, health, record, review, students, submissions
+from evaluations.views import (
+    calibration,
+    classes,
+    dashboard,
+    health,
+    record,
+    reratings,
+    review,
+    students,
+    submissions,
+)
 
 urlpatterns = [
     path("", dashboard.dashboard, name="dashboard"),
@@ -30,6 +40,11 @@ urlpatterns = [
     path("classes/<int:pk>/review/", review.first, name="review"),
     path("classes/<int:pk>/review/<uuid:submission>/", review.submission, name="review-submission"),
     path("classes/<int:pk>/students/<int:student>/", students.student, name="student"),
+    path("classes/<int:pk>/reratings/", reratings.reratings_of_class, name="reratings"),
+    path("classes/<int:pk>/reratings/alike", reratings.rate_alike, name="reratings-alike"),
+    path("reratings/<int:pk>/", reratings.rerating, name="rerating"),
+    path("reratings/<int:pk>/adopt", reratings.adopt, name="rerating-adopt"),
+    path("reratings/<int:pk>/withdraw", reratings.withdraw, name="rerating-withdraw"),
     path("classes/<int:pk>/record/", record.record, name="record"),
     path("api/uploads/", uploads.uploads, name="uploads"),
     path("api/uploads/<uuid:pk>", uploads.upload, name="upload"),

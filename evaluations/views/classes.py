@@ -21,6 +21,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from evaluations import actions
 from evaluations.access.permissions import classrooms_taught, get_taught_classroom, signed_in
+from evaluations.actions import reratings
 from evaluations.models import Classroom, Submission
 from evaluations.pages import board
 from evaluations.pages.board import Choice, export, sheets
@@ -46,7 +47,9 @@ def classroom(request: HttpRequest, pk: int) -> HttpResponse:
     shown = board.of(found, Choice.of(request.GET))
     partial = bool(request.headers.get("HX-Request"))
     template = "evaluations/_board.html" if partial else "evaluations/classroom.html"
-    return render(request, template, {"classroom": found, "board": shown})
+    # The seals beside the board are read with the page alone: they change with whole orders, not every few seconds.
+    seals = [] if partial else reratings.seals_of(found)
+    return render(request, template, {"classroom": found, "board": shown, "seals": seals})
 
 
 @login_required

@@ -20,13 +20,14 @@ from django.utils.timezone import now
 from playwright.sync_api import FilePayload, Page, Route, expect
 
 from evaluations import actions, demo
-from evaluations.models import Classroom, Evaluation, Form, ReviewDecision, Submission
+from evaluations.actions import decisions, reratings
+from evaluations.models import Classroom, Evaluation, Form, Rerating, ReviewDecision, Submission
 from queueing.exceptions import Permanent
 from queueing.models import Phase, Worker
 from queueing.states import PhaseStep
 from tests.browser.conftest import elsewhere
 from tests.conftest import Cast
-from tests.evaluations.material import claim, fail, finish, hand_in, write_long_results
+from tests.evaluations.material import claim, fail, finish, hand_in, item_row, write_long_results
 
 LONG_NAME: Final = "a-name-without-any-place-to-break-" * 5 + ".mp4"
 RTL_NAME: Final = "مقدمة عن نفسي (1) – تسجيل.mp4"
@@ -45,6 +46,7 @@ class PagesWorld:
 
     cast: Cast
     submissions: dict[str, Submission]
+    orders: dict[str, Rerating]  # to rate again
     sessions: dict[str, str]
     strict: Classroom  # takes nothing more
 
@@ -73,7 +75,7 @@ def build(cast: Cast) -> PagesWorld:
         username="locked", ip_address="127.0.0.1", user_agent="", failures_since_start=10, attempt_time=now()
     )
     _fill_the_board(cast)
-    return PagesWorld(cast, _submissions(cast, review, worker), _sessions(), strict)
+    return PagesWorld(cast, _submissions(cast, review, worker), _orders(cast), _sessions(), strict)
 
 
 def _submissions(cast: Cast, review: Classroom, worker: Worker) -> dict[str, Submission]:
@@ -126,6 +128,45 @@ def _submissions(cast: Cast, review: Classroom, worker: Worker) -> dict[str, Sub
         "not rated": unrated,
         "flagged": flagged,
     }
+
+
+def _orders(cast: Cast) -> dict[str, Rerating]:
+    """In a class of their own: one that has ended, with a rating that a person decided on; and one under way."""
+    classroom = Classroom.objects.create(name="Rated again", rubric=cast.classroom.rubric)
+    classroom.teachers.add(cast.teacher)
+    other = classroom.rubric.new_version()
+    students = [User.objects.create(username=f"rated-again-{number}", last_name="x" * 30 * number) for number in (0, 1)]
+    found = {}
+    for name in ("ended", "running", "adopted"):
+        mine = [hand_in(student, classroom, name=f"{name}.mp4") for student in students]
+        for each in mine:
+            write_long_results(each, scores=SCORES)
+            finish(each)
+        report = reratings.order(
+            classroom=classroom, rubric=other, submissions=[each.pk for each in mine], by=cast.teacher
+        )
+        assert report.order
+        for each in mine[: 1 if name == "running" else 2]:
+            reratings.tasks_of(report.order)[each.pk].cancel(by="test")
+            items = [item_row("plan", "names a plan for the future", 0.0), item_row("closing", "ends well", 1.0)]
+            rows = [{"key": key, "title": key, "weight": 1, "score": 5.0, "items": items} for key in SCORES]
+            Evaluation.objects.create(
+                submission=each, rerating=report.order, rubric=other, scores=rows, overall=5.0, seal="b" * 16
+            )
+        found[name] = report.order
+    reratings.adopt(rerating=found["adopted"], by=cast.teacher)
+    decided = found["ended"].submissions.first()
+    assert decided
+    assert decided.evaluation_id
+    decisions.decide(
+        submission_id=decided.pk,
+        evaluation_id=decided.evaluation_id,
+        by=cast.teacher,
+        seen=0,
+        kind=decisions.Kind.REVIEWED,
+        value=True,
+    )
+    return found
 
 
 def _fill_the_board(cast: Cast) -> None:
@@ -299,6 +340,11 @@ def decide_meanwhile(submission: Submission) -> None:
     ReviewDecision.objects.create(submission=submission, evaluation=rating, kind="comment", value="Mine.", before="")
 
 
+def order(name: str, page: Page, world: PagesWorld) -> Iterator[str]:
+    page.goto(reverse("rerating", args=[world.orders[name].pk]))
+    yield name
+
+
 def stale_form(page: Page, world: PagesWorld) -> Iterator[str]:
     page.goto("/login/")
     page.context.clear_cookies()
@@ -360,6 +406,7 @@ VISITS: Final[list[tuple[str, str | None, Visit]]] = [
     ("classes", "teacher", simply(lambda world: "/classes/")),
     ("classes", "nemo", simply(lambda world: "/classes/")),
     ("classroom", "teacher", simply(lambda world: reverse("classroom", args=[world.cast.classroom.pk]))),
+    ("classroom", "teacher", simply(lambda world: reverse("classroom", args=[world.orders["ended"].classroom_id]))),
     ("classroom", "root", simply(lambda world: reverse("classroom", args=[world.strict.pk]))),
     *(
         ("classroom", "teacher", simply(partial(of_the_class, query)))
@@ -372,6 +419,8 @@ VISITS: Final[list[tuple[str, str | None, Visit]]] = [
     ("review-submission", "teacher", desk),
     ("student", "teacher", simply(lambda world: reverse("student", args=[world.cast.classroom.pk, world.cast.ada.pk]))),
     ("submission-appeal", "ada", simply(lambda world: f"{world.url('done')}appeal")),
+    ("reratings", "teacher", simply(lambda world: reverse("reratings", args=[world.orders["ended"].classroom_id]))),
+    *(("rerating", "teacher", partial(order, name)) for name in ("ended", "running", "adopted")),
     ("error 404", "ada", simply(lambda world: "/nothing")),
     ("error 403", "staff", simply(lambda world: "/admin/auth/user/")),
     ("error 403", None, stale_form),

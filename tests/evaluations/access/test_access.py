@@ -23,7 +23,7 @@ from django.test import Client
 from django.urls import path
 
 from evaluations.access import roles
-from evaluations.models import Submission, Upload
+from evaluations.models import Rerating, Submission, Upload
 from evaluations.uploads import intake
 from queueing.exceptions import Permanent
 from tests.conftest import Cast
@@ -87,6 +87,11 @@ MATRIX: Final[dict[str, dict[str, Cells]]] = {
     "review": {"GET": TEACHERS_ACTION, "POST": TEACHERS_ACTION},
     "review-submission": {"GET": TEACHERS_PAGE, "POST": (LOGIN, 404, 404, 404, 400, 404, 400)},
     "student": {"GET": TEACHERS_PAGE, "POST": (LOGIN, 404, 404, 404, 400, 404, 400)},
+    "reratings": {"GET": TEACHERS_PAGE, "POST": (LOGIN, 404, 404, 404, 400, 404, 400)},  # an empty form
+    "reratings-alike": {"POST": TEACHERS_ACTION},
+    "rerating": {"GET": TEACHERS_PAGE},
+    "rerating-adopt": {"POST": TEACHERS_ACTION},
+    "rerating-withdraw": {"POST": TEACHERS_ACTION},
     "uploads": {"POST": (401, 201, 201, 201, 404, 404, 404)},
     "upload": {"HEAD": (401, 200, 404, 404, 404, 404, 404), "PATCH": ADAS_UPLOAD, "DELETE": ADAS_UPLOAD},
     "api:api-root": {"GET": (404,) * 7},
@@ -110,11 +115,12 @@ ROUTES: Final = {route.name: route for route in walk() if not route.name.startsw
 
 @dataclass(frozen=True)
 class World:
-    """Ada's failed submission with its results, and her unfinished upload."""
+    """Ada's failed submission with its results, which is to be rated again, and her unfinished upload."""
 
     cast: Cast
     submission: Submission
     upload: Upload
+    rerating: Rerating
     sessions: dict[str, SimpleCookie]
 
     def key(self, name: str) -> object:
@@ -122,6 +128,8 @@ class World:
         keys = {"pk": self.cast.classroom.pk, "submission": self.submission.pk, "student": self.cast.ada.pk}
         if len(names := re.findall(r"<\w+:(\w+)>", ROUTES[name].pattern)) > 1:
             return {one: keys[one] for one in names}
+        if ROUTES[name].pattern.startswith("reratings/"):
+            return self.rerating.pk
         if "<int:" in ROUTES[name].pattern:
             return self.cast.classroom.pk
         return self.upload.pk if name == "upload" else self.submission.pk
@@ -139,8 +147,10 @@ def world(cast: Cast) -> World:
     fail(submission, Permanent(code="no_audio"))
     write_results(submission)
     upload = intake.begin(student=cast.ada, classroom=cast.classroom, name="a", length=5)
+    order = Rerating.objects.create(classroom=cast.classroom, rubric=cast.classroom.rubric)
+    order.submissions.add(submission)
     users = {"root": User.objects.create_superuser("root")} | {who: getattr(cast, who, None) for who in PEOPLE[:-1]}
-    return World(cast, submission, upload, {who: session(user) for who, user in users.items()})
+    return World(cast, submission, upload, order, {who: session(user) for who, user in users.items()})
 
 
 def session(user: User | None) -> SimpleCookie:

@@ -168,6 +168,8 @@ def test_a_successor_is_released_only_where_the_class_releases_at_once(
 
 
 def test_what_waits_for_a_person_is_not_released_by_adopting(cast: Cast) -> None:
+    cast.classroom.release = Classroom.Release.AT_ONCE
+    cast.classroom.save()
     submission = submission_of(cast.ada, cast.classroom)
     rerating = ordered(cast.classroom, submission)
     rate(rerating, submission, flags=["off_topic"])

@@ -7,6 +7,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from evaluations.actions import marking
+from evaluations.management.classrooms import named
 from evaluations.models import Classroom
 from evaluations.rating.calibration.agreement import ENOUGH, Agreement, Spread
 from queueing.checks import RUNTIME
@@ -26,7 +27,7 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true", help="print one JSON object instead of words")
 
     def handle(self, *args: Any, classroom: str, fit: bool, **options: Any) -> None:
-        found = _named(classroom)
+        found = named(classroom)
         agreed, spread = marking.agreement_of(found), marking.spread_of(found)
         fitted = self._fit(found) if fit else []
         if options["json"]:
@@ -44,16 +45,6 @@ class Command(BaseCommand):
             return [str(row) for row in marking.fit(classroom, by=None)]
         except marking.NothingToFitError as error:
             raise CommandError(str(error)) from error
-
-
-def _named(wanted: str) -> Classroom:
-    found = Classroom.objects.filter(name=wanted).first()
-    if found is None and wanted.isascii() and wanted.isdigit() and len(wanted) < 19:
-        found = Classroom.objects.filter(pk=int(wanted)).first()
-    if found is None:
-        names = ", ".join(Classroom.objects.values_list("name", flat=True)) or "none yet"
-        raise CommandError(f"There is no class {wanted!r}. There are: {names}", returncode=2)
-    return found
 
 
 def _words(agreed: Agreement, spread: Spread) -> list[str]:

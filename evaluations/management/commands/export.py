@@ -6,7 +6,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from evaluations.models import Classroom
+from evaluations.management.classrooms import named
 from evaluations.pages.board import export
 from queueing.checks import RUNTIME
 
@@ -26,7 +26,7 @@ class Command(BaseCommand):
             raise CommandError(f"{output} says no format: name one with --format.")
         if output is None and kind != "csv":
             raise CommandError("A workbook can't be printed: name a file with --output.")
-        file = export.table(_named(classroom)).as_format(kind)
+        file = export.table(named(classroom)).as_format(kind)
         if output is None:
             self.stdout.write(file.decode(), ending="")
             return
@@ -38,17 +38,3 @@ class Command(BaseCommand):
         except OSError as error:
             partial.unlink(missing_ok=True)
             raise CommandError(f"{output} could not be written: {error}") from error
-
-
-def _named(wanted: str) -> Classroom:
-    """
-    Raises:
-        CommandError: there is none.
-    """
-    found = Classroom.objects.filter(name=wanted).first()
-    if found is None and wanted.isascii() and wanted.isdigit():
-        found = Classroom.objects.filter(pk=int(wanted)).first()
-    if found is None:
-        names = ", ".join(f"{each.pk}: {each.name}" for each in Classroom.objects.all())
-        raise CommandError(f"There is no class {wanted!r}. There are: {names or 'none'}")
-    return found

@@ -9,6 +9,7 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from evaluations.actions import reratings
+from evaluations.management.classrooms import named
 from evaluations.models import Classroom, Evaluation, Rerating, Rubric
 from evaluations.rating.rubric import BadRubricError
 from queueing.management.base import QueueCommand, length, usage, who
@@ -53,7 +54,7 @@ class Command(QueueCommand):
         json: bool,
         **options: Any,
     ) -> None:
-        found = _classroom(classroom)
+        found = named(classroom)
         try:
             report = reratings.order(
                 classroom=found,
@@ -94,16 +95,6 @@ def _count(text: str) -> int:
     if not (text.isascii() and text.isdigit() and 0 < int(text) < 10_000):
         raise argparse.ArgumentTypeError(f"{text!r} is no number of submissions")
     return int(text)
-
-
-def _classroom(wanted: str) -> Classroom:
-    found = Classroom.objects.select_related("rubric").filter(name=wanted).first()
-    if found is None and wanted.isascii() and wanted.isdigit() and len(wanted) < 19:
-        found = Classroom.objects.select_related("rubric").filter(pk=int(wanted)).first()
-    if found is None:
-        names = ", ".join(f"{name} ({pk})" for pk, name in Classroom.objects.values_list("pk", "name"))
-        raise usage(f"There is no class {wanted!r}. There are: {names or 'none'}.")
-    return found
 
 
 def _rubric(wanted: str) -> Rubric:

@@ -7,7 +7,6 @@ from typing import Any, ClassVar
 from urllib.parse import urlencode
 
 from django.contrib import admin, messages
-from django.contrib.auth.models import User
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
@@ -28,6 +27,7 @@ from evaluations.models import (
     Submission,
     Transcript,
     Upload,
+    shown_name,
 )
 from queueing.admin import AttemptAdmin, EventAdmin, TaskAdmin
 from queueing.admin.confirmation import ReadOnly
@@ -75,10 +75,6 @@ class OfSubmission:
     @admin.display(description="on the site")
     def on_site(self, row: Any) -> SafeString:
         return page_link(row.submission)
-
-
-def shown_name(student: User) -> str:
-    return student.get_full_name() or student.username
 
 
 def page_link(submission: Submission) -> SafeString:
@@ -231,14 +227,14 @@ class RubricAdmin(RubricPart, admin.ModelAdmin[Rubric]):
 @admin.register(Submission)
 class SubmissionAdmin(ResultAdmin, admin.ModelAdmin[Submission]):
     teachers = "classroom__teachers"
-    list_display = ("shown_name", "classroom", "original_name", "duration", "created_at", "on_site")
+    list_display = ("named", "classroom", "original_name", "duration", "created_at", "on_site")
     list_filter = (("classroom", admin.RelatedOnlyFieldListFilter),)
     list_select_related = ("classroom", "student")
     search_fields = ("=id", *people(""))
     readonly_fields = ("on_site",)
 
     @admin.display(description="student", ordering="student__username")
-    def shown_name(self, submission: Submission) -> str:
+    def named(self, submission: Submission) -> str:
         return shown_name(submission.student)
 
     @admin.display(description="on the site")

@@ -40,6 +40,7 @@ urlpatterns = [
     path("classes/<int:pk>/review/", review.first, name="review"),
     path("classes/<int:pk>/review/<uuid:submission>/", review.submission, name="review-submission"),
     path("classes/<int:pk>/students/<int:student>/", students.student, name="student"),
+    path("classes/<int:pk>/review/<uuid:submission>/again", reratings.rate_one_again, name="review-again"),
     path("classes/<int:pk>/reratings/", reratings.reratings_of_class, name="reratings"),
     path("classes/<int:pk>/reratings/alike", reratings.rate_alike, name="reratings-alike"),
     path("reratings/<int:pk>/", reratings.rerating, name="rerating"),

@@ -43,29 +43,20 @@ class Standing:
     overall: float | None = None
     comment: str = ""
     is_reviewed: bool = False
-    last: int = 0  # the newest decision's id: what a person who sees this has seen
 
     @classmethod
     def after(cls, decisions: Iterable[ReviewDecision]) -> Self:
         """After `decisions`, of one rating and in the order they were made."""
         items: dict[str, bool] = {}
         values: dict[str, Any] = {}
-        last = 0
         for each in decisions:
-            last = each.pk
             if each.kind == Kind.ITEM and each.value is None:
                 items.pop(each.key, None)
             elif each.kind == Kind.ITEM:
                 items[each.key] = bool(each.value)
             else:
                 values[each.kind] = each.value
-        return cls(
-            items,
-            values.get(Kind.OVERALL),
-            values.get(Kind.COMMENT) or "",
-            bool(values.get(Kind.REVIEWED)),
-            last,
-        )
+        return cls(items, values.get(Kind.OVERALL), values.get(Kind.COMMENT) or "", bool(values.get(Kind.REVIEWED)))
 
     def value(self, kind: str, key: str = "") -> Any:
         """What counts now for a kind and key, as `ReviewDecision.value` has it."""
@@ -118,7 +109,7 @@ def decide(
     """Record a decision on the rating that counts. None when that is what counted already.
 
     Args:
-        seen: the newest decision that the person had seen, `Standing.last`.
+        seen: the id of the submission's newest decision that the person had seen; 0: none.
 
     Raises:
         ConflictError: somebody else has decided since, or another rating counts by now.

@@ -10,6 +10,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 
 from evaluations.actions.decisions import InvalidDecisionError, Kind
+from evaluations.actions.sampling import evenly
 from evaluations.models import CalibrationFit, Classroom, Evaluation, ReviewDecision
 from evaluations.rating import calibration
 from evaluations.rating.calibration.agreement import Agreement, MarkedRating, Spread, agreement, spread
@@ -23,7 +24,7 @@ class NothingToFitError(Exception):
 def counting_ratings(classroom: Classroom) -> QuerySet[Evaluation]:
     """Those of a class that count and have scores made of items, in the order of their scores."""
     rows = Evaluation.objects.filter(current_of__classroom=classroom, method=Evaluation.Method.ITEMS)
-    return rows.exclude(overall=None).order_by("overall", "pk")
+    return rows.exclude(overall=None).order_by("overall", "pk").defer("provenance")  # long, and only a fit reads it
 
 
 def asked_items(evaluation: Evaluation) -> list[str]:
@@ -31,18 +32,15 @@ def asked_items(evaluation: Evaluation) -> list[str]:
     return [item["key"] for row in evaluation.scores for item in row["items"] if not item.get("computed")]
 
 
-def to_mark(classroom: Classroom, by: User, count: int) -> list[Evaluation]:
-    """`count` ratings for a person to mark, spread from the lowest score to the highest.
+def to_mark(classroom: Classroom, by: User, count: int) -> list[tuple[Evaluation, bool]]:
+    """`count` ratings for a person to mark, spread over the scores, and whether that person has marked them.
 
     Those marked already come first, so that the number left only goes down.
     """
     rated = list(counting_ratings(classroom))
     marked = _marks(rated, by)
     done, left = [one for one in rated if one.pk in marked], [one for one in rated if one.pk not in marked]
-    missing = max(count - len(done), 0)
-    if missing >= len(left):
-        return done + left
-    return done + [left[(2 * place + 1) * len(left) // (2 * missing)] for place in range(missing)]
+    return [(one, True) for one in done] + [(one, False) for one in evenly(left, max(count - len(done), 0))]
 
 
 @transaction.atomic
@@ -106,7 +104,7 @@ def fit(classroom: Classroom, by: User | None) -> list[CalibrationFit]:
     """
     points: dict[tuple[str, int], list[tuple[str, float, bool]]] = {}
     fitted_to: dict[tuple[str, int], set[int]] = {}
-    rated = list(counting_ratings(classroom).exclude(rubric=None))
+    rated = list(counting_ratings(classroom).exclude(rubric=None).defer(None))
     by_pk = {rating.pk: rating for rating in rated}
     for pk, marks in _marks(rated).items():
         rating = by_pk[pk]

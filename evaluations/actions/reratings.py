@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final
 
 import structlog
 from django.contrib.auth.models import User
@@ -20,6 +20,7 @@ from django.db.models.functions import Coalesce, Now
 from django.utils.translation import gettext, gettext_lazy
 
 from evaluations.actions.decisions import Standing, standings
+from evaluations.actions.sampling import evenly
 from evaluations.models import (
     REEXTRACTION,
     RERATING,
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
     from django_stubs_ext import StrOrPromise
 
 log = structlog.get_logger(__name__)
-T = TypeVar("T")
 
 NO_TRANSCRIPT: Final = gettext_lazy("there is no transcript yet")
 NO_FORM: Final = gettext_lazy("there is no form yet")
@@ -266,14 +266,4 @@ def to_try_on(classroom: Classroom, count: int) -> list[uuid.UUID]:
         ~Exists(_again_under_way().filter(submission=this)),
         evaluation__overall__isnull=False,
     )
-    return spread(list(rows.order_by("evaluation__overall", "pk").values_list("pk", flat=True)), count)
-
-
-def spread(ordered: Sequence[T], count: int) -> list[T]:
-    """`count` of them at even distances, the first and the last among them; all, where there are no more."""
-    if count >= len(ordered):
-        return list(ordered)
-    if count < 2:
-        return [ordered[len(ordered) // 2]] if count else []
-    step = (len(ordered) - 1) / (count - 1)
-    return [ordered[round(place * step)] for place in range(count)]
+    return evenly(list(rows.order_by("evaluation__overall", "pk").values_list("pk", flat=True)), count)

@@ -16,7 +16,7 @@ from evaluations.actions import decisions
 from evaluations.api import schemas
 from evaluations.api.describing import documented
 from evaluations.api.submissions import video
-from evaluations.models import Classroom, Evaluation, Submission
+from evaluations.models import Classroom, Evaluation, Submission, shown_name
 from evaluations.pages import rows
 from evaluations.pages.rows import SubmissionRow
 from evaluations.uploads import limits
@@ -102,4 +102,4 @@ def _row(row: SubmissionRow, overall: float | None) -> schemas.HandedIn:
 
 
 def _person(user: User) -> schemas.Person:
-    return schemas.Person(id=user.pk, name=user.get_full_name() or user.username)
+    return schemas.Person(id=user.pk, name=shown_name(user))

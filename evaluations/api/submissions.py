@@ -14,12 +14,12 @@ from ninja import Status as Answer
 from evaluations import actions
 from evaluations.access import permissions
 from evaluations.access.permissions import get_visible_submission, signed_in
-from evaluations.actions import corrections, decisions
+from evaluations.actions import decisions
 from evaluations.api import schemas
 from evaluations.api.describing import documented
 from evaluations.errors import catalogue
 from evaluations.errors.refusals import RefusedError
-from evaluations.models import Evaluation, Form, Submission, Transcript
+from evaluations.models import Evaluation, Form, Submission, Transcript, corrected
 from evaluations.pages import result, rows
 from evaluations.pages.rows import SubmissionRow
 from evaluations.stages.names import Stage, StageStatus
@@ -48,7 +48,7 @@ def results(request: HttpRequest, pk: uuid.UUID) -> dict[str, Any]:
     """What there is so far: transcript, form, evaluation as far as you may see it, and every attempt."""
     found = get_visible_submission(request, pk)
     there = found.results()
-    rated, transcript = there.evaluation, there.transcript and corrections.applied(there.transcript)
+    rated, transcript = there.evaluation, there.transcript and corrected(there.transcript)
     shown = rated if rated and permissions.may_see(signed_in(request), rated, found.classroom) else None
     return {
         "submission_id": found.pk,

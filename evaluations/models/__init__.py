@@ -1,4 +1,5 @@
-from evaluations.models.classroom import Classroom
+from evaluations.models.classroom import Classroom, shown_name
+from evaluations.models.corrections import corrected, corrected_words
 from evaluations.models.results import Evaluation, Form, SubmissionResults, Transcript
 from evaluations.models.review import (
     REEXTRACTION,
@@ -30,4 +31,7 @@ __all__ = [
     "SubmissionResults",
     "Transcript",
     "Upload",
+    "corrected",
+    "corrected_words",
+    "shown_name",
 ]

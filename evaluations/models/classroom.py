@@ -9,6 +9,11 @@ from django.db import models
 from evaluations.rating.rubric import BadRubricError
 
 
+def shown_name(user: User) -> str:
+    """How people see a person named."""
+    return user.get_full_name() or user.username
+
+
 class ClassroomQuerySet(models.QuerySet["Classroom"]):
     def attended_by(self, user: AbstractBaseUser | AnonymousUser) -> Self:
         return self.filter(students=user.pk)

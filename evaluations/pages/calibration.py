@@ -9,7 +9,7 @@ from typing import Any, Final
 from django.contrib.auth.models import User
 
 from evaluations.actions import marking
-from evaluations.models import Classroom, Evaluation, ReviewDecision
+from evaluations.models import Classroom, Evaluation
 from evaluations.pages import rubric
 from evaluations.rating import default_rubric
 from evaluations.rating.calibration.agreement import CEILING, CROWD, ENOUGH, TOP_BAND
@@ -44,7 +44,6 @@ def of(classroom: Classroom, viewer: User) -> dict[str, Any]:
         "weighted_kappa": _known(agreed.weighted_kappa),
         "bias": _known(agreed.bias),
         "right_percent": _percent(agreed.right),
-        "marked": marking.marked_count(classroom),
         "enough": ENOUGH,
         "everybody": [titles.get(key, key) for key in spread.ceiling],
         "nobody": [titles.get(key, key) for key in spread.floor],
@@ -58,9 +57,7 @@ def of(classroom: Classroom, viewer: User) -> dict[str, Any]:
 
 def to_mark(classroom: Classroom, viewer: User) -> list[ToMark]:
     found = marking.to_mark(classroom, viewer, COUNT)
-    marks = ReviewDecision.objects.filter(evaluation__in=found, kind=ReviewDecision.Kind.MARK, by=viewer)
-    marked = set(marks.values_list("evaluation", flat=True))
-    return [ToMark(number, each, each.pk in marked) for number, each in enumerate(found, start=1)]
+    return [ToMark(number, each, is_marked) for number, (each, is_marked) in enumerate(found, start=1)]
 
 
 def questions(evaluation: Evaluation) -> list[dict[str, Any]]:

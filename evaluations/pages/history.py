@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 
 from evaluations.access import permissions
 from evaluations.actions.decisions import Kind
-from evaluations.models import Evaluation, ReviewDecision, Submission
+from evaluations.models import Evaluation, ReviewDecision, Submission, shown_name
 from evaluations.pages import rubric
 from evaluations.rating import default_rubric
 
@@ -75,7 +75,7 @@ def _who(user: User | None, found: Submission, viewer: User, *, names: bool) -> 
     if user.pk == viewer.pk:
         return _("You")
     if names:
-        return user.get_full_name() or user.username
+        return shown_name(user)
     return _("The student") if user.pk == found.student_id else _("Your teacher")
 
 

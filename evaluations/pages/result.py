@@ -10,11 +10,11 @@ from django.utils.timezone import now
 from django.utils.translation import gettext as _
 
 from evaluations.access import permissions
-from evaluations.actions import corrections, decisions, marking
+from evaluations.actions import decisions, marking
 from evaluations.actions.appeals import Appeal
 from evaluations.actions.decisions import Standing
 from evaluations.errors import catalogue
-from evaluations.models import Evaluation, Form, ReviewDecision, Submission, Transcript
+from evaluations.models import Evaluation, Form, ReviewDecision, Submission, Transcript, corrected
 from evaluations.pages import charts, history, progress, rubric, speaking, timeline
 from evaluations.rating import default_rubric, evidence, feedback, speech
 from evaluations.rating.calibration.agreement import ENOUGH
@@ -27,7 +27,7 @@ def of(found: Submission, viewer: User) -> dict[str, Any]:
     results = found.results()
     rated, decided = results.evaluation, list(found.decisions.select_related("by"))
     heard = results.transcript
-    transcript = corrections.applied(heard, corrections.after(decided)) if heard else None
+    transcript = corrected(heard, decided) if heard else None
     may_see = rated is not None and permissions.may_see(viewer, rated, found.classroom)
     stand = Standing.after(one for one in decided if one.evaluation_id == rated.pk) if rated and may_see else None
     shown = decisions.as_it_counts(rated, stand) if rated and stand else None

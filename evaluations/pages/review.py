@@ -9,10 +9,10 @@ from typing import Any
 
 from django.contrib.auth.models import User
 
-from evaluations.actions import corrections, decisions
+from evaluations.actions import decisions
 from evaluations.actions.appeals import Appeal
 from evaluations.actions.decisions import Kind, Standing
-from evaluations.models import Classroom, Evaluation, ReviewDecision, Submission, Transcript
+from evaluations.models import Classroom, Evaluation, ReviewDecision, Submission, Transcript, corrected
 from evaluations.pages import history, result
 from evaluations.stages import rate
 
@@ -121,7 +121,7 @@ def of(found: Submission, viewer: User) -> dict[str, Any]:
     return {
         "submission": found,
         "classroom": found.classroom,
-        "transcript": transcript and corrections.applied(transcript, corrections.after(decided)),
+        "transcript": transcript and corrected(transcript, decided),
         "entry": entry,
         "evaluation": entry.rating,
         "by_program": entry.by_program if entry.standing.overall is not None else None,

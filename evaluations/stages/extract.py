@@ -9,7 +9,7 @@ from typing import Any
 
 from django.conf import settings
 
-from evaluations.models import Form, Transcript
+from evaluations.models import Form, Transcript, corrected
 from evaluations.rating import evidence, gates, speech
 from evaluations.stages import prompts
 from queueing.engines.base import Engines, Progress
@@ -48,7 +48,7 @@ class ExtractWork:
 
 class Extract:
     def prepare(self, task: Task) -> ExtractWork:
-        transcript = Transcript.objects.get(submission=task.submission_id)
+        transcript = corrected(Transcript.objects.get(submission=task.submission_id))
         refuse_unratable(transcript)
         said = evidence.sentences(speech.words_of(transcript.segments), transcript.language)
         return ExtractWork(transcript.text, tuple(said), transcript.language, task.failures)

@@ -14,7 +14,7 @@ from typing import Any
 
 from django.db.models.functions import Now
 
-from evaluations.models import Classroom, Evaluation, Form, Rubric, Submission, Transcript
+from evaluations.models import Classroom, Evaluation, Form, Rubric, Submission, Transcript, corrected
 from evaluations.rating import calibration, evidence, feedback, gates, instructions, judging, speech
 from evaluations.rating.calibration import Calibration
 from evaluations.rating.checks import Transcribed
@@ -140,7 +140,7 @@ def work_on(task: Task, rubric: Rubric) -> RateWork:
         Permanent: `bad_rubric`.
         ObjectDoesNotExist: it has no transcript, or no form.
     """
-    transcript = Transcript.objects.get(submission=task.submission_id)
+    transcript = corrected(Transcript.objects.get(submission=task.submission_id))
     form = Form.objects.get(submission=task.submission_id)
     words = speech.words_of(transcript.segments)
     return RateWork(

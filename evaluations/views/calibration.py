@@ -13,7 +13,7 @@ from django.utils.translation import ngettext
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
-from evaluations.access.permissions import classrooms_taught, signed_in
+from evaluations.access.permissions import get_taught_classroom, signed_in
 from evaluations.actions import marking
 from evaluations.models import Classroom, Transcript
 from evaluations.pages import calibration
@@ -24,7 +24,7 @@ from evaluations.pages import calibration
 @require_http_methods(["GET", "HEAD", "POST"])
 def overview(request: HttpRequest, pk: int) -> HttpResponse:
     """How far marks and ratings agree; POST fits the probabilities to the marks."""
-    found = _taught(request, pk)
+    found = get_taught_classroom(request, pk)
     if request.method == "POST":
         _fit(request, found)
         return redirect("calibration", pk=pk)
@@ -36,7 +36,7 @@ def overview(request: HttpRequest, pk: int) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 def mark(request: HttpRequest, pk: int, submission: uuid.UUID) -> HttpResponse:
     """One submission, without the program's answers. POST stores the marks and goes on to the next one."""
-    found = _taught(request, pk)
+    found = get_taught_classroom(request, pk)
     rating = get_object_or_404(marking.counting_ratings(found), submission=submission)
     questions = calibration.questions(rating)
     answers = {item["key"]: request.POST.get(f"item-{item['key']}", "") for item in questions}
@@ -61,10 +61,6 @@ def mark(request: HttpRequest, pk: int, submission: uuid.UUID) -> HttpResponse:
     return render(
         request, "evaluations/calibration_mark.html", context, status=400 if request.method == "POST" else 200
     )
-
-
-def _taught(request: HttpRequest, pk: int) -> Classroom:
-    return get_object_or_404(classrooms_taught(signed_in(request)), pk=pk)
 
 
 def _fit(request: HttpRequest, classroom: Classroom) -> None:

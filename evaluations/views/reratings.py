@@ -16,7 +16,7 @@ from django.utils.translation import gettext_lazy, ngettext
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from evaluations.access.permissions import get_taught_classroom, get_taught_rerating, signed_in
+from evaluations.access.permissions import get_taught_classroom, get_taught_rerating, get_taught_submission, signed_in
 from evaluations.actions import reratings
 from evaluations.models import Classroom, Rerating
 from evaluations.pages import reratings as pages
@@ -100,6 +100,26 @@ def _order(request: HttpRequest, form: RateAgainForm) -> HttpResponse:
         reason=form.cleaned_data["reason"],
     )
     return _to_order(request, form.classroom, report)
+
+
+@login_required
+@require_POST
+def rate_one_again(request: HttpRequest, pk: int, submission: uuid.UUID) -> HttpResponse:
+    """Order another rating of one submission, with its form, by the rubric that it was rated by."""
+    found = get_taught_submission(request, pk, submission)
+    rated = found.evaluation
+    try:
+        report = reratings.order(
+            classroom=found.classroom,
+            rubric=rated.rubric if rated and rated.rubric else found.classroom.rubric,
+            submissions=[found.pk],
+            by=signed_in(request),
+            extract=True,
+        )
+    except BadRubricError as error:
+        messages.error(request, str(error))
+        return redirect("review-submission", pk, found.pk)
+    return _to_order(request, found.classroom, report)
 
 
 @login_required

@@ -20,7 +20,7 @@ from django.views.decorators.http import require_http_methods
 from evaluations.access.permissions import get_taught_classroom, get_taught_submission, signed_in
 from evaluations.actions import appeals, corrections, decisions, release
 from evaluations.actions.decisions import ConflictError, InvalidDecisionError, Kind
-from evaluations.models import Classroom, Submission
+from evaluations.models import Classroom, Submission, shown_name
 from evaluations.pages import history, review
 
 HIGHEST_ID: Final = 2**63 - 1
@@ -145,7 +145,7 @@ def _decide(found: Submission, by: User, wanted: dict[str, Any]) -> str:
 @transaction.atomic
 def _reviewed(found: Submission, at: dict[str, Any], value: str) -> str:
     decisions.decide(**at, kind=Kind.REVIEWED, value=value != "no")
-    name = found.student.get_full_name() or found.student.username
+    name = shown_name(found.student)
     if value == "no":
         return _("%(name)s: not reviewed any more.") % {"name": name}
     if value != "release":

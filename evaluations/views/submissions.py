@@ -24,11 +24,11 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from evaluations import actions
 from evaluations.access.permissions import get_own_submission, get_visible_submission, signed_in
-from evaluations.actions import appeals, corrections
+from evaluations.actions import appeals
 from evaluations.actions.decisions import InvalidDecisionError
 from evaluations.media import serve, store
 from evaluations.media.seekable import seekable
-from evaluations.models import Submission, Transcript
+from evaluations.models import Submission, Transcript, corrected
 from evaluations.pages import result, rows
 from evaluations.pages.captions import webvtt
 from evaluations.rating import speech
@@ -99,7 +99,7 @@ def media(request: HttpRequest, pk: uuid.UUID) -> HttpResponseBase:
 def captions(request: HttpRequest, pk: uuid.UUID) -> HttpResponseBase:
     """The transcript as WebVTT. 404 until there is one."""
     transcript = get_object_or_404(Transcript, submission=get_visible_submission(request, pk))
-    file = webvtt(speech.words_of(corrections.applied(transcript).segments)).encode()
+    file = webvtt(speech.words_of(corrected(transcript).segments)).encode()
     response = HttpResponse(file, content_type="text/vtt; charset=utf-8")
     # On a shared computer the next user must be authorised again.
     response["Cache-Control"] = "private, no-cache"

@@ -175,8 +175,3 @@ def is_page(route: Route, client: Client, world: PagesWorld) -> bool:
     if answer.status_code != 200:  # a file that is not theirs is a page that says so
         return False
     return answer.headers["Content-Type"].startswith("text/html") and b"<html" in b"".join(answer)
-    return (
-        answer.status_code == 200
-        and answer.headers["Content-Type"].startswith("text/html")
-        and b"<html" in b"".join(answer)
-    )

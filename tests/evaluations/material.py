@@ -111,6 +111,11 @@ def rated(submission: Submission, **evaluation: Any) -> Evaluation:
     return made
 
 
+def newest_decision(rating: Evaluation) -> int:
+    """What somebody has seen who sees a rating as it is now; 0: nothing is decided."""
+    return max(rating.submission.decisions.values_list("pk", flat=True), default=0)
+
+
 SAID = (
     "Hello, my name is Ada and I am eleven years old.",
     "Um, in my free time I like to climb on rocks, because it is quiet there.",

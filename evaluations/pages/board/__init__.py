@@ -17,7 +17,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext, pgettext_lazy
 
 from evaluations.actions.decisions import Standing, standings
-from evaluations.models import Classroom, Evaluation, ReviewDecision, Submission
+from evaluations.models import Classroom, Evaluation, ReviewDecision, Submission, shown_name
 from evaluations.pages import rows
 from evaluations.pages.rows import QueueView, SubmissionRow
 from evaluations.rating.reviewing import Reviewed
@@ -49,7 +49,7 @@ class StudentRow:
 
     @property
     def name(self) -> str:
-        return self.student.get_full_name() or self.student.username
+        return shown_name(self.student)
 
     @property
     def state(self) -> State | None:

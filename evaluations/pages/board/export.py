@@ -13,7 +13,7 @@ from django.utils.timezone import localtime
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, pgettext
 
-from evaluations.models import Classroom, Evaluation, ReviewDecision
+from evaluations.models import Classroom, Evaluation, ReviewDecision, shown_name
 from evaluations.pages import board, rows, rubric
 from evaluations.pages.board import StudentRow
 from evaluations.rating import default_rubric
@@ -165,11 +165,7 @@ def _deciders(evaluations: Sequence[int]) -> dict[tuple[int, str], str]:
     """Who decided an item last, by rating and item; who is gone by now has no name."""
     kind = ReviewDecision.Kind.ITEM
     found = ReviewDecision.objects.filter(evaluation__in=evaluations, kind=kind, by__isnull=False).select_related("by")
-    return {
-        (each.evaluation_id, each.key): each.by.get_full_name() or each.by.username
-        for each in found.order_by("pk")
-        if each.by
-    }
+    return {(each.evaluation_id, each.key): shown_name(each.by) for each in found.order_by("pk") if each.by}
 
 
 def _tail(row: StudentRow) -> Iterator[Cell]:

@@ -87,6 +87,7 @@ MATRIX: Final[dict[str, dict[str, Cells]]] = {
     "review": {"GET": TEACHERS_ACTION, "POST": TEACHERS_ACTION},
     "review-submission": {"GET": TEACHERS_PAGE, "POST": (LOGIN, 404, 404, 404, 400, 404, 400)},
     "student": {"GET": TEACHERS_PAGE, "POST": (LOGIN, 404, 404, 404, 400, 404, 400)},
+    "review-again": {"POST": TEACHERS_ACTION},
     "reratings": {"GET": TEACHERS_PAGE, "POST": (LOGIN, 404, 404, 404, 400, 404, 400)},  # an empty form
     "reratings-alike": {"POST": TEACHERS_ACTION},
     "rerating": {"GET": TEACHERS_PAGE},

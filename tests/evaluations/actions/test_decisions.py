@@ -11,7 +11,7 @@ from evaluations.actions import decisions
 from evaluations.actions.decisions import ConflictError, InvalidDecisionError, Kind, Standing
 from evaluations.models import Evaluation, ReviewDecision
 from tests.conftest import Cast
-from tests.evaluations.material import hand_in, write_results
+from tests.evaluations.material import hand_in, newest_decision, write_results
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def decide(rating: Evaluation, by: User, kind: Kind, value: Any, **given: Any) -
         submission_id=rating.submission_id,
         evaluation_id=rating.pk,
         by=by,
-        seen=decisions.standing(rating).last if seen is None else seen,
+        seen=newest_decision(rating) if seen is None else seen,
         kind=kind,
         value=value,
         **given,
@@ -33,7 +33,7 @@ def decide(rating: Evaluation, by: User, kind: Kind, value: Any, **given: Any) -
 
 
 def undo(rating: Evaluation, by: User) -> ReviewDecision | None:
-    seen = decisions.standing(rating).last
+    seen = newest_decision(rating)
     return decisions.undo(submission_id=rating.submission_id, evaluation_id=rating.pk, by=by, seen=seen)
 
 
@@ -42,7 +42,7 @@ def test_a_decision_counts_and_says_who_made_it_and_what_counted_before(cast: Ca
     assert made
     assert (made.by, made.value, made.before, made.reason) == (cast.teacher, True, None, "at 1:02")
     stand = decisions.standing(rating)
-    assert stand == Standing(items={"proof": True}, last=made.pk)
+    assert stand == Standing(items={"proof": True})
     assert stand.of(rating).overall == 10.0
     rating.refresh_from_db()
     assert rating.overall == 7.5  # the rating itself is never changed

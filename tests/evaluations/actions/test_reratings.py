@@ -17,7 +17,7 @@ from evaluations.rating.rubric import BadRubricError
 from queueing.models import Task
 from queueing.states import State
 from tests.conftest import Cast
-from tests.evaluations.material import finish, hand_in, item_row, write_results
+from tests.evaluations.material import finish, hand_in, item_row, newest_decision, write_results
 
 
 def submission_of(student: User, classroom: Classroom, **evaluation: Any) -> Submission:
@@ -200,7 +200,7 @@ def test_a_decision_that_was_undone_withholds_nothing(cast: Cast) -> None:
     decide(submission, cast.teacher, Kind.REVIEWED, value=True)
     rating = counting(submission)
     assert rating
-    seen = decisions.standing(rating).last
+    seen = newest_decision(rating)
     decisions.undo(submission_id=submission.pk, evaluation_id=rating.pk, by=cast.teacher, seen=seen)
     rerating = ordered(cast.classroom, submission)
     rate(rerating, submission)
@@ -210,7 +210,7 @@ def test_a_decision_that_was_undone_withholds_nothing(cast: Cast) -> None:
 def decide(submission: Submission, by: User, kind: Kind, **given: Any) -> None:
     rating = counting(submission)
     assert rating
-    seen = decisions.standing(rating).last
+    seen = newest_decision(rating)
     decisions.decide(submission_id=submission.pk, evaluation_id=rating.pk, by=by, seen=seen, kind=kind, **given)
 
 
@@ -302,10 +302,3 @@ def test_a_rubric_is_tried_on_five_spread_over_the_scores(cast: Cast) -> None:
     assert list(scores) == [1.0, 3.0, 5.0, 7.0, 9.0]
     ordered(cast.classroom, *Submission.objects.filter(pk__in=tried))
     assert not set(reratings.to_try_on(cast.classroom, 9)) & set(tried)  # they are under way
-
-
-@pytest.mark.parametrize(
-    ("count", "spread"), [(0, ""), (1, "c"), (2, "ae"), (3, "ace"), (4, "abde"), (5, "abcde"), (9, "abcde")]
-)
-def test_spreading_takes_both_ends_and_even_steps(count: int, spread: str) -> None:
-    assert "".join(reratings.spread("abcde", count)) == spread

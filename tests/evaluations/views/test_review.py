@@ -13,10 +13,12 @@ from pytest_django import DjangoAssertNumQueries
 
 from evaluations.actions import appeals, decisions
 from evaluations.actions.decisions import Kind
-from evaluations.models import Evaluation, ReviewDecision, Submission
+from evaluations.models import REEXTRACTION, Evaluation, Rerating, ReviewDecision, Submission
 from evaluations.pages import review
+from evaluations.stages.again import ExtractAgain, RateAgain
+from queueing.models import Task
 from tests.conftest import Cast
-from tests.evaluations.material import HOSTILE, finish, hand_in, write_long_results, write_results
+from tests.evaluations.material import HOSTILE, finish, hand_in, newest_decision, write_long_results, write_results
 from tests.evaluations.views.conftest import signed_in
 
 
@@ -43,7 +45,7 @@ def page_of(rating: Evaluation) -> str:
 
 def decide(client: Client, rating: Evaluation, do: str, *, part: bool = False, **given: Any) -> Any:
     seen = given.pop("seen", None)
-    seen = decisions.standing(rating).last if seen is None else seen
+    seen = newest_decision(rating) if seen is None else seen
     headers = {"X-Part": "review"} if part else {}
     fields = {"do": do, "evaluation": rating.pk, "seen": seen, **given}
     return client.post(page_of(rating), fields, headers=headers)
@@ -373,6 +375,22 @@ def test_a_student_reads_no_teachers_name_and_no_blind_mark(cast: Cast, teacher:
 
 
 # The transcript
+
+
+def test_corrected_words_are_what_is_rated_again_with_the_form(cast: Cast, teacher: Client) -> None:
+    rating = write_long_results(hand_in(cast.ada, cast.classroom), scores={"Clarity": 6.0})
+    finish(rating.submission)
+    decide(teacher, rating, "word", key="4", text="Ida")
+    answer = teacher.post(f"/classes/{cast.classroom.pk}/review/{rating.submission_id}/again")
+    order = Rerating.objects.get()
+    assert answer.headers["Location"] == f"/reratings/{order.pk}/"
+    assert (order.rubric, order.by) == (rating.rubric, cast.teacher)
+    task = Task.objects.get(pipeline=REEXTRACTION)
+    assert "my name is Ida and" in ExtractAgain().prepare(task).transcript
+    work = RateAgain().prepare(task).work
+    assert "my name is Ida and" in work.sentences[0].text
+    corrected = next(word for word in work.words or () if word.text == "Ida")
+    assert corrected.probability == 1.0  # somebody listened
 
 
 def test_a_corrected_word_is_shown_and_what_was_heard_stays(cast: Cast, teacher: Client) -> None:

@@ -183,7 +183,7 @@ def test_another_look_is_asked_for_and_answered(ada: Visit, cast: Cast, chromium
     with visiting(chromium, site) as desk:
         desk.sign_in(cast.teacher)
         desk.page.goto(f"/classes/{cast.classroom.pk}/")
-        desk.page.get_by_role("link", name="Review").click()
+        desk.page.get_by_role("link", name="Review", exact=True).click()
         expect(desk.page.locator("#review")).to_contain_text("I proved it with the bridge.")  # it comes first
         desk.page.get_by_label("Your answer to the student").fill("You did. I changed it.")
         desk.page.get_by_role("button", name="Answer", exact=True).click()

@@ -182,6 +182,26 @@ def broker() -> Finding:
     return ok("broker", f"{name} {facts.get('valkey_version') or facts['redis_version']}, {shown}")
 
 
+def model_servers() -> Finding:
+    """What the workers found out by calling them: a server can be there, list its model and yet not serve it."""
+    from queueing.models import Breaker
+
+    name = "model servers"
+    try:
+        _server_version()
+        silent = list(Breaker.objects.open())
+    except ProgrammingError:
+        return ok(name, "not called yet")
+    except (psycopg.Error, DatabaseError) as error:
+        return warning(name, f"unknown: {_first_line(error)}")
+    finally:
+        connection.close()
+    if silent:
+        text = "; ".join(f"{row.server}: {row.error}" for row in silent)
+        return failure(name, f"left alone, {text}", "do what it says; work goes on by itself then", optional=True)
+    return ok(name, "none is left alone")
+
+
 def speech_model() -> Finding:
     from queueing.engines.speech import models
     from queueing.exceptions import Infrastructure
@@ -336,7 +356,7 @@ def assets() -> Finding:
 
 
 MACHINE: tuple[Check, ...] = (software, decoder, data_dir, disk_space)
-SERVERS: tuple[Check, ...] = (database, migrations, stored_videos, broker)
+SERVERS: tuple[Check, ...] = (database, migrations, stored_videos, broker, model_servers)
 ENGINES: tuple[Check, ...] = (speech_model, extract_model, rate_model, judge, restarts, gpu, plan, assets)
 
 

@@ -14,6 +14,7 @@ from evaluations.rating.speech import Spoken
 
 SENTENCE_END: Final = (".", "!", "?", "…", "。", "！", "？")
 MAX_WORDS = 40  # a transcript without punctuation is cut here, so that a quote stays a quote
+BEGINNING_WORDS = 4  # by which a sentence is quoted
 
 _CLOSING: Final = "\"'”’»›)]」』"
 _ABBREVIATIONS: Final = frozenset(
@@ -79,6 +80,26 @@ def _joined(words: Sequence[str]) -> str:
 def numbered(found: Sequence[Sentence]) -> str:
     """The transcript as the model reads it: `[1] Hello, I am Ada.`"""
     return "\n".join(f"[{sentence.number}] {sentence.text}" for sentence in found)
+
+
+def beginnings(found: Sequence[Sentence]) -> dict[str, int]:
+    """The first words of each sentence, as few as tell it from the others but not under four → its number.
+
+    Of sentences that are the same throughout, the first one has them.
+    """
+    words = {sentence.number: sentence.text.split() for sentence in found}
+    first: dict[str, int] = {}
+    for number, own in words.items():
+        others = [each for other, each in words.items() if other != number and each != own]
+        first.setdefault(_beginning(own, others), number)
+    return first
+
+
+def _beginning(own: Sequence[str], others: Sequence[Sequence[str]]) -> str:
+    length = BEGINNING_WORDS
+    while length < len(own) and any(other[:length] == own[:length] for other in others):
+        length += 1
+    return " ".join(own[:length])
 
 
 class Introduction:

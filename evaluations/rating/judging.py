@@ -1,9 +1,10 @@
 """From a model's answers to verdicts on items: which are true, which are not, and which stay uncertain. Pure.
 
-A model answers per item true or false, with the numbers of the sentences that show it. Where the server gives one, its
-probability of "true" decides; else two answers, given with the items in different orders, decide by agreeing. A second,
-separate question asks of each quoted sentence alone whether it shows the item. What is doubted there, or lies between
-the thresholds, is asked again in another order; what is uncertain even then counts half and goes to the teacher.
+A model answers per item true or false, with the first words of the sentence that shows it. Where the server gives one,
+its probability of "true" decides; else two answers, given with the items in different orders, decide by agreeing. A
+second, separate question asks of each quoted sentence alone whether it shows the item. What is doubted there, or lies
+between the thresholds, is asked again in another order; what is uncertain even then counts half and goes to the
+teacher.
 """
 
 from __future__ import annotations
@@ -20,7 +21,6 @@ from evaluations.rating.rubric import CriterionSpec, ItemSpec, RubricSpec
 
 FALSE_BELOW, TRUE_FROM = 0.35, 0.65  # probabilities of "true" between them are uncertain
 UNDECIDED = 0.5
-MAX_QUOTES = 2  # sentences for one item: each is looked at alone, and each takes a line on the page
 SELF: Final = ItemSpec(
     "introduces_themselves",
     "introduces the person who speaks: who they are, what they like, do or want",
@@ -67,28 +67,46 @@ def read(
     items: Sequence[ItemSpec],
     answer: Mapping[str, Any],
     probabilities: Mapping[str, float],
+    quotable: Mapping[str, int],
     calibrated: Calibration = calibration.NONE,
 ) -> dict[str, Judgement]:
     """The judgements in an answer of the model (`prompts.judging_schema`), by item.
 
-    `probabilities`: path of a boolean → probability of "true"; empty where the server gives none. An item that is
-    called true without a sentence that shows it is uncertain, unless it is one of the whole talk.
+    `quotable`: the first words of a sentence → its number. `probabilities`: path of a boolean → probability of "true";
+    empty where the server gives none. An item that is called true without a sentence that shows it is uncertain,
+    unless it is one of the whole talk, for which none is asked.
     """
 
     def probability(key: str) -> float:
         told = probabilities.get(f"answers.{key}")
         return float(answer["answers"][key]) if told is None else calibrated.probability(key, told)
 
-    return {item.key: _judgement(item, answer["sentences"][item.key], probability(item.key)) for item in items}
+    return {
+        item.key: _judgement(item, quotable.get(answer["quotes"].get(item.key, "")), probability(item.key))
+        for item in items
+    }
 
 
-def _judgement(item: ItemSpec, quotes: Sequence[int], probability: float) -> Judgement:
-    quoted = tuple(sorted(set(quotes)))[:MAX_QUOTES]
-    if probability < FALSE_BELOW:
+def _judgement(item: ItemSpec, quoted: int | None, probability: float) -> Judgement:
+    if probability < FALSE_BELOW or item.whole:
         return Judgement((probability,))
-    if probability >= TRUE_FROM and not quoted and not item.whole:
-        return Judgement((UNDECIDED,))
-    return Judgement((probability,), quoted)
+    if quoted is None:
+        return Judgement((min(probability, UNDECIDED),))
+    return Judgement((probability,), (quoted,))
+
+
+def joined(items: Sequence[ItemSpec], parts: Sequence[Mapping[str, Judgement]]) -> dict[str, Judgement]:
+    """The judgements on a talk of those on its parts: what one part shows, the talk shows.
+
+    Of what only the whole talk can show, each part says as much as the others.
+    """
+    return {item.key: _joined(item, [part[item.key] for part in parts]) for item in items}
+
+
+def _joined(item: ItemSpec, parts: Sequence[Judgement]) -> Judgement:
+    if item.whole:
+        return Judgement((sum(part.probability for part in parts) / len(parts),))
+    return max(parts, key=lambda part: (part.probability, bool(part.sentences)))
 
 
 def verified(judged: Mapping[str, Judgement], shown: Mapping[str, bool]) -> dict[str, Judgement]:

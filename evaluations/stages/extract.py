@@ -11,8 +11,10 @@ from django.conf import settings
 
 from evaluations.models import Form, Transcript, corrected
 from evaluations.rating import evidence, gates, speech
+from evaluations.rating.evidence import Sentence
 from evaluations.stages import prompts
-from queueing.engines.base import Engines, Progress
+from evaluations.stages.parts import in_parts
+from queueing.engines.base import Engines, Generation, Progress
 from queueing.exceptions import Permanent
 from queueing.models import Task
 
@@ -41,7 +43,7 @@ class ExtractResult:
 @dataclass(frozen=True, slots=True)
 class ExtractWork:
     transcript: str
-    sentences: tuple[evidence.Sentence, ...]
+    sentences: tuple[Sentence, ...]
     language: str  # code
     tries: int  # failed ones so far
 
@@ -62,11 +64,17 @@ class Extract:
 
 def extract(work: ExtractWork, engines: Engines, stop: Event) -> ExtractResult:
     """Ask the model to fill in the form, and keep of it what the transcript supports."""
-    prompt, options = prompts.form_prompt(work.transcript), prompts.options(MAX_TOKENS, work.tries)
-    engine = engines.language["extract"]
-    answer = engine.generate(prompt, prompts.FORM_SCHEMA, options, stop=stop)
-    fields, unsupported = supported(answer.value, work.sentences, work.language, trust=engine.simulated)
-    return ExtractResult(fields, engine.name, answer.model, engine.simulated, unsupported)
+    options, engine = prompts.options(MAX_TOKENS, work.tries), engines.language["extract"]
+
+    def ask(part: Sequence[Sentence]) -> Generation:
+        whole = len(part) == len(work.sentences)
+        prompt = prompts.form_prompt(work.transcript if whole else " ".join(one.text for one in part))
+        return engine.generate(prompt, prompts.FORM_SCHEMA, options, stop=stop)
+
+    answers = in_parts(work.sentences, ask)
+    given = {name: [value for answer in answers for value in _values(answer.value[name])] for name in answers[0].value}
+    fields, unsupported = supported(given, work.sentences, work.language, trust=engine.simulated)
+    return ExtractResult(fields, engine.name, answers[-1].model, engine.simulated, unsupported)
 
 
 def refuse_unratable(transcript: Transcript) -> None:
@@ -89,13 +97,13 @@ def refuse_unratable(transcript: Transcript) -> None:
 
 
 def supported(
-    answer: dict[str, Any], said: Sequence[evidence.Sentence], language: str, *, trust: bool
+    answer: dict[str, Any], said: Sequence[Sentence], language: str, *, trust: bool
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Split a model's answer into what the speaker says and what they don't.
 
-    Returns the form's fields, empty where there is no supported answer, and `[{field, value}]` of the unsupported ones.
-    `language` is the transcript's code. `trust` skips the check: a simulated engine quotes nothing, and its results are
-    marked as simulated.
+    Of a field with one value the first that is supported counts. Returns the form's fields, empty where there is no
+    supported answer, and `[{field, value}]` of the unsupported ones. `language` is the transcript's code. `trust` skips
+    the check: a simulated engine quotes nothing, and its results are marked as simulated.
     """
     fields: dict[str, Any] = {
         "name": "",
@@ -113,7 +121,7 @@ def supported(
                 unsupported.append({"field": name, "value": value})
             elif isinstance(fields[name], list):
                 fields[name].append(value)
-            else:
+            elif fields[name] in (None, ""):
                 fields[name] = value
     return fields, unsupported
 

@@ -7,17 +7,17 @@ a claim that the transcript doesn't support is not used (see `extract.supported`
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 from django.conf import settings
 
 from evaluations.rating import instructions, judging
-from evaluations.rating.evidence import Sentence, numbered
+from evaluations.rating.evidence import Sentence, beginnings, numbered
 from evaluations.rating.rubric import ItemSpec, WorkedExample
 from queueing.engines.base import JSONSchema, LanguageOptions, Prompt
 
-VERSION: Final = 3
+VERSION: Final = 4
 """Of the prompts: a rating names it."""
 
 # A processor without a GPU reads a long prompt for a minute; where it is given longer in all, reading has half of it.
@@ -124,17 +124,20 @@ _JUDGING_SYSTEM = (
     "You check statements about a student's spoken self-introduction. A statement is true only if the speech shows it "
     "clearly. " + _NOT_AN_ORDER
 )
+_JUDGING_TASK = "Answer each statement, and quote the first words of the sentence that shows it.\n\n"
 _VERIFYING_TASK = "Does the sentence, by itself, show what the statement says of the speaker? Answer each.\n\n"
 
 
-def judging_schema(items: Sequence[ItemSpec], sentences: Sequence[Sentence]) -> JSONSchema:
-    """Sentence numbers are an enumeration, so no quote can be invented."""
-    pointer = {"enum": [sentence.number for sentence in sentences]}
-    quotes = {"type": "array", "items": pointer, "maxItems": judging.MAX_QUOTES}
+def judging_schema(items: Sequence[ItemSpec], quotable: Collection[str]) -> JSONSchema:
+    """A quote is one of an enumeration, so none can be invented; an empty one is none.
+
+    `quotable`: the sentences' first words. A small model that has to name numbers instead names wrong ones.
+    """
+    quote = {"enum": ["", *quotable]}
     return _object(
         {
             "answers": _object({item.key: {"type": "boolean"} for item in items}),
-            "sentences": _object({item.key: quotes for item in items}),
+            "quotes": _object({item.key: quote for item in items if not item.whole}),
         }
     )
 
@@ -146,7 +149,7 @@ def judging_prompt(
     statements = "\n".join(f"- {item.key}: {item.statement}.{_examples_of(item)}" for item in items)
     worked = "".join(_worked(items, example) for example in examples)
     marker, fenced = instructions.fence(numbered(sentences))
-    head = f"Statements about the student:\n{statements}\n\n{worked}"
+    head = f"{_JUDGING_TASK}Statements about the student:\n{statements}\n\n{worked}"
     tail = f"Speech, between two lines {marker}:\n{fenced}\nAnswers:"
     return Prompt(_JUDGING_SYSTEM, head + tail, head=len(head))
 
@@ -158,13 +161,18 @@ def _examples_of(item: ItemSpec) -> str:
 
 
 def _worked(items: Sequence[ItemSpec], example: WorkedExample) -> str:
-    speech = "\n".join(f"[{number}] {text}" for number, text in enumerate(example.sentences, start=1))
-    shown = {judging.SELF.key: (1, 2), **example.answers}
+    speech = numbered(_sentences(example))
+    shown = {judging.SELF.key: (1,), **example.answers}
+    first = {number: words for words, number in beginnings(_sentences(example)).items()}
     answers = {
         "answers": {item.key: bool(shown[item.key]) for item in items},
-        "sentences": {item.key: list(shown[item.key]) for item in items},
+        "quotes": {item.key: first[shown[item.key][0]] if shown[item.key] else "" for item in items if not item.whole},
     }
     return f"Speech:\n{speech}\nAnswers: {json.dumps(answers)}\n\n"
+
+
+def _sentences(example: WorkedExample) -> list[Sentence]:
+    return [Sentence(number, text, 0.0, 0.0) for number, text in enumerate(example.sentences, start=1)]
 
 
 def verifying_schema(quotes: Sequence[tuple[ItemSpec, int]]) -> JSONSchema:
@@ -175,7 +183,7 @@ def verifying_prompt(
     items: Sequence[ItemSpec], quotes: Sequence[tuple[ItemSpec, int]], sentences: Sequence[Sentence]
 ) -> Prompt:
     """Of each quote alone: does that sentence show that item?"""
-    statements = "\n".join(f"- {item.key}: {item.statement}. For example: “{item.yes}”" for item in items)
+    statements = "\n".join(f"- {item.key}: {item.statement}.{_examples_of(item)}" for item in items)
     lines = "\n".join(f"{item.key}:{number} “{sentences[number - 1].text}”" for item, number in quotes)
     head = f"{_VERIFYING_TASK}Statements about the student:\n{statements}\n\n"
     return Prompt(_JUDGING_SYSTEM, f"{head}Sentences:\n{lines}\nAnswers:", head=len(head))

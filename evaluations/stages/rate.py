@@ -22,6 +22,7 @@ from evaluations.rating.evidence import Sentence
 from evaluations.rating.judging import SELF, Judgement
 from evaluations.rating.rubric import BadRubricError, ItemSpec, RubricSpec
 from evaluations.stages import prompts
+from evaluations.stages.parts import in_parts
 from evaluations.stages.seal import kind_of_device, seal
 from queueing.engines.base import Engines, Generation, JSONSchema, LanguageEngine, Progress, Prompt
 from queueing.exceptions import Permanent
@@ -246,15 +247,19 @@ class Judge:
 
     def _ask(self, items: Sequence[ItemSpec]) -> tuple[dict[str, Judgement], bool]:
         """The judgements, and whether the server told probabilities."""
-        masked = instructions.masked(self.work.sentences)
+        asked = in_parts(instructions.masked(self.work.sentences), lambda part: self._ask_of(items, part))
+        return judging.joined(items, [judged for judged, _ in asked]), all(told for _, told in asked)
+
+    def _ask_of(self, items: Sequence[ItemSpec], masked: Sequence[Sentence]) -> tuple[dict[str, Judgement], bool]:
+        quotable = evidence.beginnings([one for one in masked if one.number not in self.work.addressed])
         answer = self._call(
             prompts.judging_prompt(items, masked, self.work.rubric.worked_examples()),
-            prompts.judging_schema(items, self.work.honest),
+            prompts.judging_schema(items, quotable),
             TOKENS_PER_ITEM * len(items),
         )
         calibrated = self.work.fitted.get(answer.digest) or calibration.of(answer.digest, self.work.rubric.digest)
         self.calibration = calibrated
-        return judging.read(items, answer.value, answer.probabilities, calibrated), bool(answer.probabilities)
+        return judging.read(items, answer.value, answer.probabilities, quotable, calibrated), bool(answer.probabilities)
 
     def _verified(self, items: Sequence[ItemSpec], judged: Mapping[str, Judgement]) -> dict[str, Judgement]:
         quotes = judging.to_verify(items, judged)

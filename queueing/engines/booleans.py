@@ -61,10 +61,15 @@ def places(text: str) -> Iterator[Place]:
             yield Place(".".join(map(str, path)), found.start(), lexeme == "true")
 
 
-def probabilities(text: str, tokens: Sequence[Token]) -> dict[str, float]:
-    """P(true) of each boolean of `text`, by its path; without those whose token the server did not report."""
+def probabilities(text: str, tokens: Sequence[Token], *, part: str = "") -> dict[str, float]:
+    """P(true) of each boolean of `text`, by its path; without those whose token the server did not report.
+
+    `part`: of the text, the JSON, where there is something else around it.
+    """
     written = _aligned(text, tokens)
-    return {place.path: _true(*written[place.start]) for place in places(text) if place.start in written}
+    ahead = text.rindex(part) if part else 0
+    found = {place.path: written.get(ahead + place.start) for place in places(part or text)}
+    return {path: _true(*at) for path, at in found.items() if at}
 
 
 def reported(listed: Any) -> tuple[Token, ...]:

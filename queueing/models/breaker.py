@@ -32,7 +32,7 @@ class BreakerQuerySet(models.QuerySet["Breaker"]):
         """A call failed while tasks were let through. True: that opened it."""
         self.get_or_create(server=server)
         closed = self.filter(server=server, openings=0)
-        weight = config.opens_after if breaker.sign_of(error) is Sign.SILENCE else 1
+        weight = config.opens_after if breaker.sign_of(error) is Sign.PROOF else 1
         closed.update(failures=F("failures") + weight, **_error_fields(error))
         pause = in_seconds(breaker.pause_seconds(1, 0, config))
         # Guarded: several calls fail at once, on several nodes, and an answer may have come in between.

@@ -33,7 +33,7 @@ class Sign(Enum):
 
     ANSWER = auto()  # a model answered, well or badly
     FAILURE = auto()
-    SILENCE = auto()  # for a whole deadline: as good a proof as several failures
+    PROOF = auto()  # it hung for a whole deadline, or says that it can't serve: as good as several failures
     NOTHING = auto()
 
 
@@ -48,19 +48,21 @@ class Move(Enum):
 ANSWERED: Final = ("invalid_answer", "answer_cut", "prompt_cut")
 # A restart fixes none of these: it is busy or loading, wants another key, is not what we need, lacks a file.
 ALIVE: Final = ("engine_busy", "engine_refuses", "engine_unfit", "model_missing")
+PROOFS: Final = ("too_slow", "engine_unfit")
 GONE: Final = ("engine_unavailable", "cpu_fallback", *ALIVE)
 
 
 def sign_of(error: StageError | None) -> Sign:
     """What a task's call shows about the server. Full disks, database outages and bad input show nothing.
 
-    `too_slow` may be the task's own fault, so it burns an attempt; but several such tasks, or all of a class, must not
-    be spent on a server that hangs. The probe that follows distinguishes the two in seconds.
+    A server that can't serve this model says it to every task. `too_slow` may be the task's own fault, so it burns an
+    attempt; but several such tasks, or all of a class, must not be spent on a server that hangs. The probe that follows
+    distinguishes the two in seconds.
     """
     if error is None or error.code in ANSWERED:
         return Sign.ANSWER
-    if error.code == "too_slow":
-        return Sign.SILENCE
+    if error.code in PROOFS:
+        return Sign.PROOF
     if isinstance(error, Crashed) or (isinstance(error, Infrastructure) and error.code in GONE):
         return Sign.FAILURE
     return Sign.NOTHING

@@ -136,14 +136,14 @@ class ModelServers:
             sign = breaker.sign_of(job.error)
             if sign is Sign.ANSWER and server in self._troubled:
                 self._close(server)
-            elif sign in (Sign.FAILURE, Sign.SILENCE):
+            elif sign in (Sign.FAILURE, Sign.PROOF):
                 assert job.error is not None
                 self._failed(server, job.error)
 
     def on_load_error(self, engine: Engine, error: StageError) -> bool:
         """Its load failed. Whether its server is to blame: then its breaker decides when to retry."""
         server = address(engine, self.node)
-        if not server or breaker.sign_of(error) not in (Sign.FAILURE, Sign.SILENCE):
+        if not server or breaker.sign_of(error) not in (Sign.FAILURE, Sign.PROOF):
             return False
         self._failed(server, error)
         return True

@@ -26,6 +26,9 @@ class Dialect(Protocol):
 
     def piece(self, text: str, question: dict[str, Any]) -> bytes: ...
 
+    def thought(self, text: str) -> bytes:
+        """A piece of what a model thinks before it answers."""
+
     def end(self, reason: str) -> bytes: ...
 
     def error_line(self, message: str) -> bytes: ...
@@ -68,6 +71,38 @@ def saying(text: str, reason: str = "stop") -> Act:
         await talk.finish(reason)
 
     return act
+
+
+def thinking(pieces: int, *, seconds: float = 0.0, reason: str = "", obeys: bool = True) -> Act:
+    """So many pieces of a thought and then the answer, or nothing but this `reason`. `obeys`: `think: false`."""
+
+    async def act(talk: Talk) -> None:
+        if obeys and talk.question.get("think") is False:
+            await right(talk)
+            return
+        await talk.begin()
+        for _ in range(pieces):
+            await talk.exchange.send(talk.dialect.thought("Let me see. "))
+            await asyncio.sleep(seconds)
+        if not reason:
+            await talk.say(words.answer(_prompt(talk), talk.dialect.schema(talk.question), 7))
+        await talk.finish(reason or "stop")
+
+    return act
+
+
+def wrapping(before: str, after: str = "") -> Act:
+    """A good answer between these words."""
+
+    async def act(talk: Talk) -> None:
+        text = words.answer(_prompt(talk), talk.dialect.schema(talk.question), 7)
+        await saying(f"{before}{text}{after}")(talk)
+
+    return act
+
+
+def _prompt(talk: Talk) -> str:
+    return words.render(talk.question.get("messages", []))
 
 
 def refusing(field: str) -> Act:

@@ -17,6 +17,9 @@ from pytest_django.fixtures import Settings
 from evaluations.media import store
 from introeval import doctor
 from introeval.doctor import Level
+from queueing.engines.llm import faults
+from queueing.models import Breaker
+from queueing.policy.breaker import BreakerConfig
 from tests.conftest import Cast
 from tests.doubles.card import GIB, FakeCard
 from tests.doubles.nvml import Nvml
@@ -116,6 +119,17 @@ def test_before_the_first_migration_there_are_no_stored_videos() -> None:
     with connection.cursor() as cursor:
         cursor.execute("ALTER TABLE evaluations_submission RENAME TO not_yet")
     assert doctor.stored_videos().found == "none yet"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_model_server_that_workers_leave_alone_is_named_with_its_own_words() -> None:
+    assert doctor.model_servers().level is Level.OK
+    unfit = faults.complaint("'tiny' does not support chat", where="HTTP 400")
+    Breaker.objects.fail("http://gpu:11434", unfit, node="n", config=BreakerConfig())
+    found = doctor.model_servers()
+    assert (found.level, found.optional) == (Level.FAILURE, True)
+    assert "http://gpu:11434: The language model server reports an error" in found.found
+    assert "'tiny' does not support chat. Choose a model that answers in a chat." in found.found
 
 
 def test_a_broker_that_is_gone_is_told_without_its_password(settings: Settings) -> None:

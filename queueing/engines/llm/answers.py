@@ -1,4 +1,7 @@
-"""What counts as an answer: strict JSON, valid against its schema, of a bounded size. Nothing is ever repaired."""
+"""What counts as an answer: strict JSON, valid against its schema, of a bounded size. Nothing is ever repaired.
+
+A thought before the object and a fence around it are no part of the answer.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +24,8 @@ LETTERS_PER_TOKEN = 2.5  # a low bound: English has 4 to 5
 TEMPLATE_TOKENS = 64  # what a chat template adds around two messages, generously
 
 _TOO_MANY_BLANKS = re.compile(rf"\s{{{MAX_BLANKS + 1}}}")
+THOUGHT_START, THOUGHT_END = "<think>", "</think>"
+_FENCED = re.compile(r"^```\w*[ \t]*\n(.*?)^[ \t]*```", re.DOTALL | re.MULTILINE)
 _WORD = re.compile(r"[^ \t\r\n]+")
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")  # PostgreSQL takes neither NUL nor half a surrogate pair
 
@@ -111,14 +116,32 @@ class GrowingAnswer:
             raise Transient(f"The model wrote more than {self._most} characters.", code="answer_cut")
 
 
+def json_part(text: str) -> str:
+    """The text without a thought before it (`… </think>`) and without a fence around it (three backticks).
+
+    Some models write them into the answer. What is in more than one fence is left as it is, and so is JSON that has
+    such marks in its own strings.
+    """
+    if text.lstrip().startswith("{"):
+        return text
+    answer = text.rpartition(THOUGHT_END)[2]
+    fenced = _FENCED.findall(answer)
+    return fenced[0] if len(fenced) == 1 else answer
+
+
+def is_only_thought(text: str) -> bool:
+    """Whether the text is a thought that does not end."""
+    return text.lstrip().startswith(THOUGHT_START) and THOUGHT_END not in text
+
+
 def parse(text: str) -> dict[str, Any]:
-    """The one JSON object that the text is.
+    """The one JSON object that the text is, see `json_part`.
 
     Raises:
         InvalidAnswerError: it is anything else.
     """
     try:
-        value = json.loads(text, object_pairs_hook=_distinct, parse_constant=_not_json, parse_float=_finite)
+        value = json.loads(json_part(text), object_pairs_hook=_distinct, parse_constant=_not_json, parse_float=_finite)
     except json.JSONDecodeError as fault:
         raise InvalidAnswerError(f"it is not JSON: {fault}") from None
     except RecursionError:

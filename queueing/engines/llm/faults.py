@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any
+from typing import Any, Final
 
 from queueing.exceptions import Crashed, Infrastructure, OutOfMemory, Permanent, StageError, Transient
 
@@ -21,7 +21,23 @@ _DIED = re.compile(
     r"|(engine|process) (is )?dead",
     re.IGNORECASE,
 )
-_NOT_LOADED = re.compile(r"timed out waiting for .*runner|(unable to|failed to|error) load(ing)? model", re.IGNORECASE)
+# What a server answers that is well, but can't serve this model, or not in the way that is asked for → the cure.
+_UNFIT: Final = {
+    re.compile(pattern, re.IGNORECASE): cure
+    for pattern, cure in {
+        r"failed to load model vocabulary|invalid json schema|invalid format"
+        r"|failed to (parse|initialize|compile) .*grammar"
+        r"|does not support .*(json|schema|structured|grammar|response_format|format)": (
+            "With this model the server can't keep to a form: update the server, or choose another model."
+        ),
+        r"unable to load model|unknown model architecture|unsupported model|unknown (pre-)?tokenizer"
+        r"|wrong number of tensors|missing tensor|invalid (file )?magic|newer version of ollama": (
+            "The server can't load this model: update the server, or install the model again."
+        ),
+        r"does not support (chat|completion|generat)": "Choose a model that answers in a chat.",
+    }.items()
+}
+_NOT_LOADED = re.compile(r"timed out waiting for .*runner|(failed to|error) load(ing)? model", re.IGNORECASE)
 
 
 def refusal(status: int, text: str, *, missing: str) -> StageError:
@@ -51,6 +67,9 @@ def complaint(text: str, *, where: str) -> StageError:
         return Permanent(message, code="too_long_for_model")
     if _MEMORY.search(text):
         return OutOfMemory(message)
+    for pattern, cure in _UNFIT.items():
+        if pattern.search(text):
+            return unfit(f"{message.rstrip('.')}. {cure}")
     if _DIED.search(text):
         return Crashed(message)
     if _NOT_LOADED.search(text):
@@ -66,6 +85,12 @@ def unavailable(message: str) -> Infrastructure:
 def unfit(message: str) -> Infrastructure:
     """The server is there and well, but not as it must be for this work."""
     return Infrastructure(message, code="engine_unfit")
+
+
+def only_thought(model: str, finish: str) -> Infrastructure:
+    """The error for an answer of which nothing but the model's thoughts came."""
+    how = "until its tokens were used up" if finish == "length" else "and answered nothing"
+    return unfit(f"{model} only thought, {how}: choose a model that does not think, or one whose thinking can be off.")
 
 
 def error_text(text: str) -> str:

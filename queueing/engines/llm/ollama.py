@@ -204,6 +204,7 @@ class Ollama(ServedModel):
             "messages": self._messages(request.prompt),
             **({"format": request.schema} if request.schema is not None else {}),
             "stream": True,
+            "think": False,
             "keep_alive": -1,
             # Say so when the prompt or the answer doesn't fit, instead of dropping its beginning.
             "truncate": False,
@@ -221,8 +222,10 @@ class Ollama(ServedModel):
         event = transport.json_object(line)
         if event.get("error"):
             raise faults.complaint(faults.error_text(line.decode("utf-8", "replace")), where="in mid-answer")
+        message = event.get("message") or {}
         return Piece(
-            text=(event.get("message") or {}).get("content") or "",
+            text=message.get("content") or "",
+            thought=message.get("thinking") or "",
             finish=(event.get("done_reason") or "stop") if event.get("done") else None,
             prompt_tokens=event.get("prompt_eval_count", 0),
             output_tokens=event.get("eval_count", 0),

@@ -16,6 +16,7 @@ from queueing.exceptions import Infrastructure, StageError
 
 LOAD_SECONDS = 300.0  # timeout for a server that reports "still loading"
 POLL_SECONDS = 0.2
+THINKING_SWITCH = "enable_thinking"  # of the chat templates that have one; /props of llama.cpp shows the template
 LLAMA_CPP_PROP = "default_generation_settings"  # on the page /props of llama.cpp, and of no other server known to us
 
 
@@ -54,6 +55,7 @@ class OpenAICompatible(ServedModel):
         )
         self.wanted_slots = slots
         self._llama_cpp = llama_cpp
+        self._thinking_can_be_off = False
         self._digest = digest
         self._version = version
 
@@ -69,6 +71,7 @@ class OpenAICompatible(ServedModel):
         props = self._props()
         self._llama_cpp = LLAMA_CPP_PROP in props
         self._version = str(props.get("build_info") or "")
+        self._thinking_can_be_off = THINKING_SWITCH in str(props.get("chat_template") or "")
         self.slots = min(self.wanted_slots, _slots(props) or self.wanted_slots)
 
     def unload(self) -> None:
@@ -126,6 +129,7 @@ class OpenAICompatible(ServedModel):
             "stream_options": {"include_usage": True},
             # An answer to a prompt whose beginning is still in its cache differs from the same answer without.
             **({"cache_prompt": False} if self._llama_cpp else {}),
+            **({"chat_template_kwargs": {THINKING_SWITCH: False}} if self._thinking_can_be_off else {}),
             **({"logprobs": True, "top_logprobs": booleans.TOP} if request.wants_probabilities else {}),
         }
 
@@ -146,8 +150,10 @@ class OpenAICompatible(ServedModel):
 def _piece(event: dict[str, Any]) -> Piece:
     usage = event.get("usage") or {}
     choice: dict[str, Any] = next(iter(event.get("choices") or ()), {})
+    delta = choice.get("delta") or {}
     return Piece(
-        text=(choice.get("delta") or {}).get("content") or "",
+        text=delta.get("content") or "",
+        thought=delta.get("reasoning_content") or delta.get("reasoning") or "",
         finish=choice.get("finish_reason"),
         prompt_tokens=usage.get("prompt_tokens", 0),
         output_tokens=usage.get("completion_tokens", 0),

@@ -16,7 +16,7 @@ from queueing.engines import booleans
 from queueing.engines.base import Generation, JSONSchema, LanguageOptions, Prompt, WrittenText
 from queueing.engines.booleans import Token
 from queueing.engines.llm import answers, faults, transport
-from queueing.engines.llm.answers import UnusableAnswerError
+from queueing.engines.llm.answers import CutPromptError, UnusableAnswerError
 from queueing.engines.llm.canary import Canary
 from queueing.engines.llm.pace import AnswerPace
 from queueing.engines.llm.request import ModelRequest, Question, Reply
@@ -31,6 +31,7 @@ class Piece:
     """What one line of a streamed answer brought."""
 
     text: str = ""
+    thought: str = ""  # of a model that thinks before it answers: no part of the answer, but a sign of progress
     finish: str | None = None  # "stop", "length", … on the line that ends the answer
     prompt_tokens: int = 0
     output_tokens: int = 0
@@ -40,11 +41,10 @@ class Piece:
     def then(self, piece: Piece) -> Piece:
         """Both pieces' facts about the answer's end."""
         return Piece(
-            "",
-            piece.finish or self.finish,
-            piece.prompt_tokens or self.prompt_tokens,
-            piece.output_tokens or self.output_tokens,
-            piece.model or self.model,
+            finish=piece.finish or self.finish,
+            prompt_tokens=piece.prompt_tokens or self.prompt_tokens,
+            output_tokens=piece.output_tokens or self.output_tokens,
+            model=piece.model or self.model,
         )
 
 
@@ -103,7 +103,7 @@ class ServedModel(ABC):
             engine_version=self._version,
             seed=options.seed,
             temperature=options.temperature,
-            probabilities=booleans.probabilities(last.text, last.tokens),
+            probabilities=booleans.probabilities(last.text, last.tokens, part=answers.json_part(last.text)),
         )
 
     def write(
@@ -143,12 +143,12 @@ class ServedModel(ABC):
         except UnusableAnswerError as fault:
             again = question.again(fault, first, context_tokens=self.context_tokens)
             if again is None:
-                raise _unusable(fault, asks=1) from fault
+                raise self._unusable(fault, question.request(), asks=1) from fault
         second = await self._answer(http, again.request())
         try:
             return again.value(second), [first, second]
         except UnusableAnswerError as fault:
-            raise _unusable(fault, asks=2) from fault
+            raise self._unusable(fault, again.request(), asks=2) from fault
 
     async def _write(self, http: httpx.AsyncClient, request: ModelRequest, on_text: Callable[[str], None]) -> Reply:
         await self._must_fit(http, request)
@@ -156,22 +156,38 @@ class ServedModel(ABC):
         try:
             request.must_be_seen_whole(reply)
         except UnusableAnswerError as fault:
-            raise _unusable(fault, asks=1) from fault
+            raise self._unusable(fault, request, asks=1) from fault
         return reply
 
     async def _must_fit(self, http: httpx.AsyncClient, request: ModelRequest) -> None:
-        """A server that cuts the prompt to fit reports nothing: refuse first what might not fit."""
+        """Refuse what can't fit, by the server's own tokenizer where it has one to ask.
+
+        Without one, what may fit is sent: how many tokens a text has differs by model and script, a bound that holds
+        for all of them is up to five times too high, and a server that has no room says so or is found out by the
+        canary.
+        """
         room = self.context_tokens - request.options.max_tokens
-        tokens = answers.most_tokens(request.prompt)
+        if answers.most_tokens(request.prompt) <= room:
+            return
+        counted = await self._count(http, request.prompt)
+        tokens = answers.fewest_tokens(request.prompt) if counted is None else counted + answers.TEMPLATE_TOKENS
         if tokens > room:
-            counted = await self._count(http, request.prompt)
-            tokens = tokens if counted is None else counted + answers.TEMPLATE_TOKENS
-        if tokens > room:
-            raise Permanent(
-                f"A prompt of up to {tokens} tokens and an answer of {request.options.max_tokens} exceed the "
-                f"{self.context_tokens} tokens of {self.model}'s context.",
-                code="too_long_for_model",
-            )
+            raise self._too_long(request, tokens)
+
+    def _too_long(self, request: ModelRequest, tokens: int) -> Permanent:
+        return Permanent(
+            f"A prompt of {tokens} tokens or more and an answer of {request.options.max_tokens} exceed the "
+            f"{self.context_tokens} tokens of {self.model}'s context.",
+            code="too_long_for_model",
+        )
+
+    def _unusable(self, fault: UnusableAnswerError, request: ModelRequest, *, asks: int) -> Permanent | Transient:
+        """A prompt that was cut is cut again, if it may have been too long; any other fault may not come back."""
+        room = self.context_tokens - request.options.max_tokens
+        if isinstance(fault, CutPromptError) and answers.most_tokens(request.prompt) > room:
+            return self._too_long(request, answers.fewest_tokens(request.prompt))
+        again = "The second answer, too, can't be used" if asks == 2 else "The answer can't be used"
+        return Transient(f"{again}: {fault}.", code=fault.code)
 
     async def _answer(
         self, http: httpx.AsyncClient, request: ModelRequest, on_text: Callable[[str], None] = _ignore
@@ -185,6 +201,7 @@ class ServedModel(ABC):
         path, body = self._encode(request)
         answer = answers.GrowingAnswer(request.options)
         last = Piece()
+        thinks = False
         tokens: list[Token] = []
         async with AnswerPace(request.options).kept() as pace, http.stream("POST", path, json=body) as response:
             if response.status_code != 200:
@@ -194,7 +211,8 @@ class ServedModel(ABC):
                 raise faults.refusal(response.status_code, text, missing=self._missing())
             async for line in transport.lines(response):
                 if piece := self._read(line):
-                    pace.came(piece.text)
+                    pace.came(piece.text or piece.thought)
+                    thinks = thinks or bool(piece.thought)
                     answer.add(piece.text)
                     tokens += piece.tokens
                     last = last.then(piece)
@@ -202,6 +220,8 @@ class ServedModel(ABC):
                         on_text(piece.text)
         if not last.finish:
             raise faults.unavailable(f"The language model server at {self.url} ended its stream in mid-answer.")
+        if answers.is_only_thought(answer.text) or (thinks and not answer.text.strip()):
+            raise faults.only_thought(self.model, last.finish)
         return Reply(answer.text, last.finish, last.prompt_tokens, last.output_tokens, last.model, tuple(tokens))
 
     async def _make_ready(self) -> None:  # noqa: B027 - most servers are ready, or report that they aren't
@@ -255,8 +275,3 @@ class ServedModel(ABC):
     @abstractmethod
     def _missing(self) -> str:
         """How to get the model, for a person."""
-
-
-def _unusable(fault: UnusableAnswerError, *, asks: int) -> Transient:
-    again = "The second answer, too, can't be used" if asks == 2 else "The answer can't be used"
-    return Transient(f"{again}: {fault}.", code=fault.code)

@@ -102,7 +102,7 @@ class SimulatedLanguage(OwnProcess):
     def _refuse(self, prompt: Prompt, options: LanguageOptions) -> None:
         if not self._loaded:
             raise Infrastructure(f"The language model {self.model} is not loaded.", code="not_loaded")
-        if answers.most_tokens(prompt) + options.max_tokens > self.context_tokens:
+        if answers.fewest_tokens(prompt) + options.max_tokens > self.context_tokens:
             raise Permanent("Simulated: the prompt is too long.", code="too_long_for_model")
 
 

@@ -205,6 +205,10 @@ class Speaker:
         logprobs: dict[str, Any] = {"logprobs": words.logprobs(text)} if known else {}
         return _as_line(self.line(self.runner.model, text, **logprobs))
 
+    def thought(self, text: str) -> bytes:
+        self.eval_count += 1
+        return _as_line(self.line(self.runner.model, "") | {"message": {"role": "assistant", "thinking": text}})
+
     def end(self, reason: str) -> bytes:
         return _as_line(self._last(reason, ""))
 

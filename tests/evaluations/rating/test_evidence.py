@@ -4,9 +4,20 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from evaluations.rating.claims import languages
-from evaluations.rating.evidence import Introduction, numbered, says, says_name, sentences, sentences_of_text
+from evaluations.rating.evidence import (
+    Introduction,
+    Sentence,
+    beginnings,
+    numbered,
+    says,
+    says_name,
+    sentences,
+    sentences_of_text,
+)
 from evaluations.rating.speech import Spoken
 
 TEXT = "Hello, my name is Ada Lovelace. I am sixteen years old and I love drawing."
@@ -162,3 +173,41 @@ def test_the_claims_of_several_students_are_checked_at_once_without_mixing_them_
     finally:
         sys.setswitchinterval(interval)
     assert at_once == alone * 4
+
+
+@pytest.mark.parametrize(
+    ("texts", "expected"),
+    [
+        (["I am Ada.", "I draw!"], {"I am Ada.": 1, "I draw!": 2}),
+        (["I like to draw cats every day.", "I like to read."], {"I like to draw": 1, "I like to read.": 2}),
+        (
+            ["I would like to be a vet.", "I would like to be a cook."],
+            {"I would like to be a vet.": 1, "I would like to be a cook.": 2},
+        ),
+        (
+            ["I am good at maths.", "I am good at maths.", "I am good at chess."],
+            {"I am good at maths.": 1, "I am good at chess.": 3},
+        ),
+        (
+            ["Yes, I do like it.", "Yes, I do like it. Really."],
+            {"Yes, I do like it.": 1, "Yes, I do like it. Really.": 2},
+        ),
+        ([], {}),
+    ],
+)
+def test_a_sentence_is_quoted_by_as_few_words_as_tell_it_from_the_others(
+    texts: list[str], expected: dict[str, int]
+) -> None:
+    found = [Sentence(number, text, 0.0, 0.0) for number, text in enumerate(texts, start=1)]
+    assert beginnings(found) == expected
+
+
+@given(st.lists(st.lists(st.sampled_from("ab."), min_size=1, max_size=8).map(" ".join), max_size=6))
+def test_each_sentence_that_is_unlike_all_before_it_has_a_beginning_of_its_own(texts: list[str]) -> None:
+    found = [Sentence(number, text, 0.0, 0.0) for number, text in enumerate(texts, start=1)]
+    quotable = beginnings(found)
+    words = [text.split() for text in texts]
+    assert sorted(quotable.values()) == [
+        number for number, own in enumerate(words, 1) if own not in words[: number - 1]
+    ]
+    assert all(words[number - 1][: len(begun.split())] == begun.split() for begun, number in quotable.items())

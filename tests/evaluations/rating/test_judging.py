@@ -21,18 +21,25 @@ SENTENCES = evidence.sentences([Spoken(word, 0.0, 0.0, 1.0) for word in ("I am A
 TALK = Transcribed(SENTENCES)
 
 
-def answer(**items: tuple[bool, list[int]]) -> dict[str, Any]:
-    given: dict[str, tuple[bool, list[int]]] = {item.key: (False, []) for item in ASKED} | items
+QUOTABLE = evidence.beginnings(SENTENCES)
+
+
+def answer(**items: tuple[bool, str]) -> dict[str, Any]:
+    given: dict[str, tuple[bool, str]] = {item.key: (False, "") for item in ASKED} | items
     return {
         "answers": {key: yes for key, (yes, _) in given.items()},
-        "sentences": {key: quoted for key, (_, quoted) in given.items()},
+        "quotes": {item.key: given[item.key][1] for item in ASKED if not item.whole},
     }
 
 
+def read(said: dict[str, Any], told: dict[str, float] | None = None) -> dict[str, Judgement]:
+    return judging.read(ASKED, said, told or {}, QUOTABLE)
+
+
 def test_a_servers_probability_decides_and_else_the_answer() -> None:
-    told = judging.read(ASKED, answer(plan=(True, [2])), {"answers.plan": 0.5, "answers.proof": 0.1})
+    told = read(answer(plan=(True, "I want to be")), {"answers.plan": 0.5, "answers.proof": 0.1})
     assert (told["plan"].answer, told["proof"].answer) == (None, False)
-    assert judging.read(ASKED, answer(plan=(True, [2])), {})["plan"].answer is True
+    assert read(answer(plan=(True, "I want to be")))["plan"].answer is True
 
 
 @pytest.mark.parametrize(
@@ -43,22 +50,47 @@ def test_between_the_thresholds_an_item_is_uncertain(probability: float, said: b
 
 
 def test_a_yes_that_no_sentence_shows_is_uncertain_except_of_the_whole_talk() -> None:
-    found = judging.read(ASKED, answer(plan=(True, []), thread=(True, [])), {"answers.plan": 0.99})
+    found = read(answer(plan=(True, ""), thread=(True, "")), {"answers.plan": 0.99})
     assert found["plan"].answer is None
     assert found["thread"].answer is True
 
 
-def test_quotes_of_a_no_are_none_and_each_quote_counts_once() -> None:
-    found = judging.read(ASKED, answer(plan=(True, [2, 1, 2]), proof=(False, [1])), {})
-    assert found["plan"].sentences == (1, 2)
+def test_what_is_not_sure_and_not_shown_is_no_surer_than_undecided() -> None:
+    found = read(answer(plan=(True, ""), proof=(True, "")), {"answers.plan": 0.6, "answers.proof": 0.4})
+    assert [found[key].probability for key in ("plan", "proof")] == [0.5, 0.4]
+
+
+def test_a_quote_is_the_sentence_that_begins_so_and_a_no_has_none() -> None:
+    found = read(answer(plan=(True, "I want to be"), proof=(False, "I am Ada.")))
+    assert found["plan"].sentences == (2,)
     assert found["proof"].sentences == ()
 
 
-def test_every_quote_is_looked_at_alone_except_of_the_whole_talk_and_of_a_no() -> None:
-    found = judging.read(
-        ASKED, answer(plan=(True, [1, 2]), thread=(True, [1]), proof=(True, [1])), {"answers.proof": 0.2}
+def test_every_quote_is_looked_at_alone_except_of_a_no() -> None:
+    found = read(
+        answer(plan=(True, "I want to be"), thread=(True, ""), proof=(True, "I am Ada.")), {"answers.proof": 0.2}
     )
-    assert judging.to_verify(ASKED, found) == [(PLAN, 1), (PLAN, 2)]
+    assert judging.to_verify(ASKED, found) == [(PLAN, 2)]
+
+
+def test_what_one_part_of_a_talk_shows_the_talk_shows_and_its_parts_have_one_say_in_the_whole() -> None:
+    first = {
+        "plan": Judgement((0.2,)),
+        "proof": Judgement((0.5,)),
+        "thread": Judgement((0.9,)),
+        SELF.key: Judgement((1.0,)),
+    }
+    second = {
+        "plan": Judgement((0.9,), (7,)),
+        "proof": Judgement((0.5,), (8,)),
+        "thread": Judgement((0.1,)),
+        SELF.key: Judgement((0.8,)),
+    }
+    found = judging.joined(ASKED, [first, second])
+    assert found["plan"] == Judgement((0.9,), (7,))
+    assert found["proof"] == Judgement((0.5,), (8,))
+    assert (found["thread"], found[SELF.key]) == (Judgement((0.5,)), Judgement((0.9,)))
+    assert judging.joined(ASKED, [first]) == first
 
 
 def test_quotes_that_show_nothing_go_and_without_any_the_item_is_uncertain() -> None:

@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+from threading import Event
 from typing import Any
 
 import pytest
 
 from evaluations.models import Form, Transcript
 from evaluations.rating.evidence import sentences_of_text
-from evaluations.stages.extract import Extract, supported
+from evaluations.stages.extract import Extract, ExtractWork, extract, supported
 from evaluations.stages.names import Stage
+from queueing.engines.base import Engines, Generation, Prompt
+from queueing.engines.llm.simulated import SimulatedLanguage
+from queueing.engines.speech.simulated import SimulatedSpeech
 from queueing.exceptions import Permanent
 from queueing.models import Task
 from tests.conftest import Cast
@@ -42,6 +46,31 @@ def test_an_invented_name_and_age_are_not_believed() -> None:
     fields, unsupported = supported({**ANSWER, "name": "Maria Lopez", "age": 15}, SAID, "en", trust=False)
     assert (fields["name"], fields["age"]) == ("", None)
     assert {"field": "age", "value": 15} in unsupported
+
+
+def test_a_talk_that_has_no_room_is_read_in_parts_and_its_answers_are_joined() -> None:
+    """Of one value the first that is supported counts: the second half knows another age, and nobody's name."""
+    said = [*SAID, *sentences_of_text("Then I was seventeen. I play chess. I am good at maths. I like drawing horses.")]
+    work = ExtractWork(" ".join(one.text for one in said), tuple(said), "en", 0)
+
+    class Reader(SimulatedLanguage):
+        simulated = False
+
+        def generate(self, prompt: Prompt, *_: Any, stop: Event) -> Generation:
+            heard = prompt.user[prompt.head :]
+            if len(heard) > 120:
+                raise Permanent("no room", code="too_long_for_model")
+            second = "chess" in heard
+            given = {"name": "", "age": 17, "hobbies": ["chess", "drawing horses"], "strengths": ["maths"]}
+            return Generation({**ANSWER, **(given if second else {})}, "reader", 1, 1, 0.1, 1)
+
+    found = extract(
+        work, Engines(SimulatedSpeech(seconds=0), {"extract": Reader(0), "rate": Reader(0)}, can_judge=True), Event()
+    )
+    assert found.fields["name"] == "Ada Lovelace"
+    assert found.fields["age"] == 16
+    assert found.fields["hobbies"] == ["draw horses", "chess", "drawing horses"]
+    assert found.fields["strengths"] == ["maths"]
 
 
 def test_nothing_said_makes_an_empty_form() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from threading import Event
@@ -28,25 +29,28 @@ SAID = (
     "I want to study law because I like to argue. I am good at explaining, and my cousin passed mathematics "
     "after I taught her. Thank you for listening."
 )
-TRUE = {"thread": [], "interest": [2], "detail": [2], "future": [3], "reason": [3], "strength": [4], "proof": [4]}
+TRUE = {"thread": 0, "interest": 2, "detail": 2, "future": 3, "reason": 3, "strength": 4, "proof": 4}
 
 
 @dataclass
 class Scripted(SimulatedLanguage):
-    """Answers as the test says: item → probability of true, and sentences. What it was asked is in `asked`."""
+    """Answers as the test says: item → probability of true, and the sentence. What it was asked is in `asked`."""
 
     likely: dict[str, float] = field(default_factory=dict)
-    quotes: dict[str, list[int]] = field(default_factory=lambda: dict(TRUE))
+    quotes: dict[str, int] = field(default_factory=lambda: dict(TRUE))
     tells: bool = True  # whether it reports probabilities
     shows: Callable[[str], bool] = lambda quote: True
     form: dict[str, Any] | None = None  # what it fills in, when it is asked for a form
     turn: Callable[[str, list[str]], float | None] = lambda key, order: None
+    room: int = 1_000_000  # characters of a prompt; more are too many
 
     def __post_init__(self) -> None:
         SimulatedLanguage.__init__(self, 0.0)
         self.asked: list[tuple[Prompt, JSONSchema]] = []
 
     def generate(self, prompt: Prompt, schema: JSONSchema, options: LanguageOptions, *, stop: Event) -> Generation:
+        if len(prompt.user) > self.room:
+            raise Permanent("no room", code="too_long_for_model")
         self.asked.append((prompt, schema))
         properties = schema["properties"]
         if self.form is not None and properties.keys() == self.form.keys():
@@ -55,9 +59,10 @@ class Scripted(SimulatedLanguage):
             return self._answer({key: self.shows(key) for key in properties}, {})
         keys = list(properties["answers"]["properties"])
         likely = {key: self._likely(key, keys) for key in keys}
+        quotable = properties["quotes"]["properties"]
         value = {
             "answers": {key: p >= 0.5 for key, p in likely.items()},
-            "sentences": {key: self._quoted(key, p, schema) for key, p in likely.items()},
+            "quotes": {key: self._quoted(key, likely[key], one["enum"]) for key, one in quotable.items()},
         }
         jsonschema.validate(value, schema)
         return self._answer(value, {f"answers.{key}": p for key, p in likely.items()} if self.tells else {})
@@ -66,9 +71,8 @@ class Scripted(SimulatedLanguage):
         turned = self.turn(key, order)
         return turned if turned is not None else self.likely.get(key, float(key in (*TRUE, SELF.key)))
 
-    def _quoted(self, key: str, likely: float, schema: JSONSchema) -> list[int]:
-        there = schema["properties"]["sentences"]["properties"][key]["items"]["enum"]
-        return [number for number in self.quotes.get(key, []) if number in there] if likely >= 0.5 else []
+    def _quoted(self, key: str, likely: float, there: list[str]) -> str:
+        return there[self.quotes.get(key, 0) if likely >= 0.5 else 0]
 
     def _answer(self, value: dict[str, Any], told: dict[str, float]) -> Generation:
         return Generation(value, "scripted", 10, 10, 0.1, 1, text=str(value), probabilities=told)
@@ -121,7 +125,7 @@ def test_computed_items_are_not_asked_of_the_model() -> None:
 
 def test_an_uncertain_item_is_asked_again_in_another_order_and_may_be_decided() -> None:
     engine = Scripted(turn=lambda key, order: (0.5 if order[0] == "thread" else 1.0) if key == "event" else None)
-    engine.quotes["event"] = [4]
+    engine.quotes["event"] = 4
     result = run(engine)
     orders = [list(s["properties"]["answers"]["properties"]) for _, s in engine.asked if "answers" in s["properties"]]
     assert len(orders) == 2
@@ -131,7 +135,7 @@ def test_an_uncertain_item_is_asked_again_in_another_order_and_may_be_decided() 
 
 
 def test_what_stays_uncertain_counts_half_and_is_flagged() -> None:
-    result = run(Scripted(likely={"event": 0.5}, quotes={**TRUE, "event": [4]}))
+    result = run(Scripted(likely={"event": 0.5}, quotes={**TRUE, "event": 4}))
     assert items_of(result)["event"]["credit"] == 0.5
     assert items_of(result)["event"]["answer"] is None
     assert result.flags == ["uncertain"]
@@ -162,8 +166,8 @@ def test_what_addresses_the_rater_is_masked_never_quoted_and_flagged() -> None:
     prompt, schema = engine.asked[0]
     assert "ten out of ten" not in prompt.user
     assert "[6] " in prompt.user
-    pointer = schema["properties"]["sentences"]["properties"]["future"]["items"]
-    assert pointer["enum"] == [1, 2, 3, 4, 5]
+    quotable = schema["properties"]["quotes"]["properties"]["future"]["enum"]
+    assert quotable == ["", *evidence.beginnings(work().sentences)]
     assert result.flags == ["spoken_instructions"]
     plain = run(Scripted())
     assert (result.overall, result.feedback, result.suggestions) == (plain.overall, plain.feedback, plain.suggestions)
@@ -268,3 +272,28 @@ def test_a_rubric_that_can_not_be_scored_is_named_as_the_reason(cast: Cast) -> N
     with pytest.raises(Permanent) as caught:
         Rate().prepare(submission.evaluation_task)
     assert caught.value.code == "bad_rubric"
+
+
+def test_a_talk_that_has_no_room_is_judged_in_parts_and_rated_as_one() -> None:
+    run(whole := Scripted())
+    said = " ".join(f"Then I told them about day {number} of my long journey." for number in range(40))
+    longer = work(f"{SAID} {said}")
+    result = run(engine := Scripted(room=len(whole.asked[0][0].user) + 900), longer)
+    parts = [prompt.user for prompt, schema in engine.asked if "answers" in schema["properties"]]
+    assert len(parts) == 4
+    assert sorted(number for part in parts for number in numbers_in(part)) == list(range(1, 46))
+    found = items_of(result)
+    assert found["future"]["sentences"][0]["quote"] == "I want to study law because I like to argue."
+    assert found["event"]["credit"] == 0.0
+    assert [row["key"] for row in result.scores] == ["clarity_of_speech", "content_quality", "confidence"]
+
+
+def numbers_in(prompt: str) -> list[int]:
+    marker = prompt.split("two lines ")[1].partition(":")[0]
+    return [int(number) for number in re.findall(r"^\[(\d+)\]", prompt.split(marker)[2], re.MULTILINE)]
+
+
+def test_one_sentence_that_has_no_room_ends_it() -> None:
+    with pytest.raises(Permanent) as caught:
+        run(Scripted(room=10))
+    assert caught.value.code == "too_long_for_model"

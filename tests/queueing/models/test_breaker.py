@@ -20,6 +20,7 @@ from queueing.policy.breaker import BreakerConfig, BreakerState, Move
 
 CONFIG = BreakerConfig()
 GONE = Infrastructure("nobody answers", code="engine_unavailable")
+UNFIT = Infrastructure("'tiny' does not support chat", code="engine_unfit")
 LATE = Transient("no whole answer", code="too_slow")
 URL = "http://gpu-1:11434"
 ME, OTHER = uuid.uuid4(), uuid.uuid4()
@@ -62,8 +63,9 @@ def test_an_answer_in_between_starts_the_count_anew(db: None) -> None:
     assert not Event.objects.filter(kind="breaker_close").exists()  # it never was open
 
 
-def test_one_call_that_waited_for_a_whole_deadline_opens_it(db: None) -> None:
-    assert fail(LATE)
+@pytest.mark.parametrize("error", [LATE, UNFIT])
+def test_one_call_that_proves_it_opens_it(db: None, error: StageError) -> None:
+    assert fail(error)
 
 
 def test_after_its_pause_one_probes_and_its_failure_opens_it_again_for_longer(opened: None) -> None:

@@ -31,6 +31,7 @@ class FakeOpenAI:
     tokenizer: bool = True
     loading: int = 0  # how many times /health answers 503
     total_slots: object = None  # what /props reports; None: there is no such page
+    template: str = "{{ messages }}"
     llama_cpp: bool = True  # /props has what llama.cpp's has
     knows_logprobs: bool = True
     prompt_tokens: int | None = None  # what it reports as read; None: what it was sent
@@ -52,7 +53,7 @@ class FakeOpenAI:
                 await exchange.reply(200, {"data": [{"id": self.model, "aliases": ["small"]}]})
             case "/props":
                 its_own = {"default_generation_settings": {}, "build_info": BUILD}
-                told: dict[str, Any] = its_own if self.llama_cpp else {}
+                told: dict[str, Any] = its_own | {"chat_template": self.template} if self.llama_cpp else {}
                 await exchange.reply(200 if self.total_slots else 404, {"total_slots": self.total_slots, **told})
             case "/tokenize":
                 tokens = re.findall(r"\w+|\W", exchange.json()["content"])
@@ -83,6 +84,10 @@ class FakeOpenAI:
         known = question.get("logprobs") and self.knows_logprobs
         logprobs = {"logprobs": {"content": words.logprobs(text)}} if known else {}
         said = {"delta": {"content": text}, "finish_reason": None, **logprobs}
+        return self._event({"model": self.model, "choices": [said]})
+
+    def thought(self, text: str) -> bytes:
+        said = {"delta": {"reasoning_content": text}, "finish_reason": None}
         return self._event({"model": self.model, "choices": [said]})
 
     def end(self, reason: str) -> bytes:

@@ -51,7 +51,7 @@ def test_the_request_carries_everything_in_options_and_pins_the_model(server: Fa
     generate(engine(server), LanguageOptions(max_tokens=123, temperature=0.3, seed=11))
     question = server.questions[0]
     assert question["options"] == {"num_ctx": 4096, "num_predict": 123 + TOKENS, "temperature": 0.3, "seed": 11}
-    assert (question["stream"], question["keep_alive"]) == (True, -1)
+    assert (question["stream"], question["keep_alive"], question["think"]) == (True, -1, False)
     assert question["format"]["required"] == [FIELD, "name"]
     assert (question["truncate"], question["shift"]) == (False, False)
 

@@ -53,6 +53,16 @@ def test_llama_cpp_is_told_to_keep_no_prompt_and_no_other_server_is(server: Fake
     assert "logprobs" not in server.questions[0]
 
 
+@pytest.mark.parametrize("template", ["{{ messages }}", "{% if enable_thinking %}<think>{% endif %}"])
+def test_thinking_is_switched_off_where_the_models_template_has_a_switch(server: FakeOpenAI, template: str) -> None:
+    server.total_slots, server.template = 2, template
+    model = engine(server)
+    model.load()
+    model.generate(Prompt("", "Hello."), SCHEMA, LanguageOptions(), stop=Event())
+    wanted = {"enable_thinking": False} if "enable_thinking" in template else None
+    assert server.questions[0].get("chat_template_kwargs") == wanted
+
+
 def test_a_server_without_props_is_not_taken_for_llama_cpp(server: FakeOpenAI) -> None:
     model = engine(server)
     model.load()

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from queueing.engines.base import LanguageOptions, Prompt
-from queueing.engines.llm.answers import most_tokens
+from queueing.engines.llm.answers import fewest_tokens, most_tokens
 from queueing.engines.llm.canary import Canary
 from queueing.engines.llm.ollama import Ollama
 from queueing.engines.llm.openai_compatible import OpenAICompatible
@@ -249,7 +249,7 @@ MEANINGS: list[tuple[int, str, type[StageError], str]] = [
     (500, "llama runner process no longer running: -1", Crashed, "crashed"),
     (500, "model runner has unexpectedly stopped, this may be due to resource limitations", Crashed, "crashed"),
     (500, "timed out waiting for llama runner to start - progress 0.00 -", Infrastructure, "engine_unavailable"),
-    (500, "unable to load model: /blobs/sha256-1", Infrastructure, "engine_unavailable"),
+    (500, "unable to load model: /blobs/sha256-1", Infrastructure, "engine_unfit"),
     (400, "the input length exceeds the context length", Permanent, "too_long_for_model"),
     (400, "request (9030 tokens) exceeds the available context size", Permanent, "too_long_for_model"),
     (400, "This model's maximum context length is 4096 tokens.", Permanent, "too_long_for_model"),
@@ -342,9 +342,28 @@ def test_a_tokenizer_is_asked_when_the_bound_is_in_doubt() -> None:
     with servers.serving(server):
         engine = OpenAICompatible(server.url, server.model, slots=1, context_tokens=4096)
         assert engine.generate(prompt, SCHEMA, OPTIONS, stop=Event()).asks == 1
-        server.tokenizer = False
-        assert failure(engine, prompt=prompt).code == "too_long_for_model"
+        assert failure(engine, prompt=Prompt("", "in tro duc tion " * 1000)).code == "too_long_for_model"
     assert server.requests.count("/tokenize") == 2
+    assert len(server.questions) == 1
+
+
+@pytest.mark.parametrize("word", ["introduction ", "はじめまして。", "नमस्ते ", "早上好，", "Grüße, "])
+def test_without_a_tokenizer_what_may_fit_is_sent_in_any_script(start: Start, word: str) -> None:
+    """Two minutes of speech and more; a byte of these scripts is no token."""
+    server, engine = start()
+    if isinstance(server, FakeOpenAI):
+        server.tokenizer = False
+    prompt = Prompt("", word * 900)
+    assert fewest_tokens(prompt) < engine.context_tokens - OPTIONS.max_tokens < most_tokens(prompt)
+    assert engine.generate(prompt, SCHEMA, OPTIONS, stop=Event()).asks == 1
+
+
+def test_a_prompt_that_was_cut_and_may_have_been_too_long_was_too_long(start: Start) -> None:
+    """Asking again would cut it again."""
+    no_code = saying('{"prompt_code": "", "name": "Ann"}')
+    _, engine = start(no_code, no_code)
+    error = failure(engine, prompt=Prompt("", "はじめまして。" * 600))
+    assert (type(error), error.code) == (Permanent, "too_long_for_model")
 
 
 def test_a_call_leaves_no_thread_behind(start: Start) -> None:
@@ -352,3 +371,63 @@ def test_a_call_leaves_no_thread_behind(start: Start) -> None:
     before = threading.active_count()
     failure(engine, replace(OPTIONS, deadline_seconds=0.3))
     assert threading.active_count() <= before
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("```json\n", "\n```"),
+        ("Here is the form:\n\n```\n", "\n```\nIs it as you want it?"),
+        ("<think>\nA {form}. True or false?\n</think>\n\n", ""),
+        ("It thinks </think> and </think>", ""),
+        ("<think>\nSo.\n</think>\n```json\n", "\n```"),
+        (" \n", "\n"),
+    ],
+)
+def test_a_thought_before_the_answer_and_a_fence_around_it_are_no_part_of_it(
+    start: Start, before: str, after: str
+) -> None:
+    _, engine = start(acts.wrapping(before, after))
+    found = engine.generate(PROMPT, JUDGED, SURE, stop=Event())
+    assert found.asks == 1
+    assert {path: chance > 0.5 for path, chance in found.probabilities.items()} == {
+        f"likes.{key}": said for key, said in found.value["likes"].items()
+    }
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [("The answer is ", ""), ("```\n{}\n```\n```\n", "\n```"), ("", " and that is all"), ("```json\n", "")],
+)
+def test_what_is_not_one_object_is_asked_for_again(start: Start, before: str, after: str) -> None:
+    _, engine = start(acts.wrapping(before, after))
+    assert engine.generate(PROMPT, SCHEMA, OPTIONS, stop=Event()).asks == 2
+
+
+def test_marks_in_the_answers_own_words_are_words(start: Start) -> None:
+    words = "</think> ``` {} ```"
+    _, engine = start(saying(json.dumps({"prompt_code": "CODE", "name": words})))
+    assert engine.generate(PROMPT, SCHEMA, OPTIONS, stop=Event()).value == {"name": words}
+
+
+def test_a_thought_is_progress_and_no_part_of_the_answer(start: Start) -> None:
+    """Thinking takes longer than a first token may."""
+    _, engine = start(acts.thinking(12, seconds=0.05, obeys=False))
+    impatient = replace(OPTIONS, first_token_seconds=0.3)
+    found = engine.generate(PROMPT, SCHEMA, impatient, stop=Event())
+    assert (found.value, found.asks) == ({"name": "simulated name"}, 1)
+    assert "Let me see" not in found.text
+
+
+@pytest.mark.parametrize("reason", ["stop", "length"])
+def test_nothing_but_a_thought_is_a_model_that_does_not_fit(start: Start, reason: str) -> None:
+    server, engine = start(acts.thinking(3, reason=reason, obeys=False))
+    error = failure(engine)
+    assert (error.code, error.burns_attempt) == ("engine_unfit", False)
+    assert "choose a model that does not think" in str(error)
+    assert len(server.questions) == 1
+
+
+def test_a_thought_in_the_answer_that_does_not_end_is_nothing_but_a_thought(start: Start) -> None:
+    _, engine = start(saying("<think>\nWell, " + "let me see, " * 20, "length"))
+    assert failure(engine).code == "engine_unfit"

@@ -21,7 +21,7 @@ class TranscribeWork:
     path: str  # relative to MEDIA_ROOT
     sha256: str
     max_seconds: float
-    names: tuple[str, ...]  # hints: they may be spoken in it
+    student: str  # their name is likely to be said; empty where it is unknown
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,8 @@ class Transcribe:
     def prepare(self, task: Task) -> TranscribeWork:
         submission = Submission.objects.select_related("classroom", "student").get(pk=task.submission_id)
         limit = submission.classroom.max_duration_seconds
-        return TranscribeWork(submission.path, submission.sha256, limit, names_for(submission))
+        student = submission.student.get_full_name()
+        return TranscribeWork(submission.path, submission.sha256, limit, student)
 
     def compute(self, work: TranscribeWork, engines: Engines, progress: Progress, stop: Event) -> TranscribeResult:
         store.verify(work.path, work.sha256)
@@ -45,7 +46,9 @@ class Transcribe:
         decoded = decode(path, max_seconds=work.max_seconds, stop=stop)
         progress(0.0, decoded.facts.duration)
         engine = engines.speech
-        speech = engine.transcribe(decoded.samples, hints=work.names, progress=progress, stop=stop)
+        # Not the classmates': a hint replaces what sounds like it, a "Nora" by their "Norah", "good at" by "Ben at".
+        hints = [work.student] if work.student else []
+        speech = engine.transcribe(decoded.samples, hints=hints, progress=progress, stop=stop)
         unheard = gates.unheard(speech.speech_seconds)
         if unheard.code == "no_speech" and not any(segment.words for segment in speech.segments):
             raise Permanent(unheard.reason, code=unheard.code)  # all other refusals leave a transcript to look at
@@ -71,13 +74,6 @@ class Transcribe:
                 "simulated": result.simulated,
             },
         )
-
-
-def names_for(submission: Submission) -> tuple[str, ...]:
-    """The student's own name, then the classmates' in alphabetical order, so that a run is repeatable."""
-    own = submission.student
-    others = sorted(mate.get_full_name() for mate in submission.classroom.students.exclude(pk=own.pk))
-    return tuple(name for name in dict.fromkeys([own.get_full_name(), *others]) if name)
 
 
 def _as_row(segment: Segment) -> dict[str, Any]:

@@ -18,7 +18,6 @@ from tests.queueing.engines.speech.conftest import DEMO, SCRIPTS, ClipRecording,
 
 pytestmark = pytest.mark.slow
 STUDENTS = {entry["file"]: entry["student"] for entry in json.loads((DEMO / "scripts.json").read_text())}
-NAMES = tuple(sorted(set(STUDENTS.values())))
 
 
 def plain(text: str) -> str:
@@ -86,7 +85,7 @@ def test_a_long_file_is_heard_as_well_as_its_parts_and_in_its_order(
     assert any(0 < done < heard.duration / 2 for done in seen)
 
 
-def test_names_are_recognised_better_as_hints(
+def test_a_name_is_recognised_better_as_a_hint(
     engines: dict[str, HostedSpeech], recordings: dict[str, ClipRecording]
 ) -> None:
     """In the noise of a room; the words beside them get no worse."""
@@ -94,7 +93,7 @@ def test_names_are_recognised_better_as_hints(
     for file in ("emma.m4a", "frank.mp3", "grace.ogg"):
         noise = np.random.default_rng(1).standard_normal(len(recordings[file].samples)).astype(np.float32)
         own = STUDENTS[file]
-        for hinted, hints in enumerate(((), (own, *(name for name in NAMES if name != own)))):
+        for hinted, hints in enumerate(((), (own,))):
             text = plain(hear(engines["faster-whisper"], recordings[file].samples + 0.02 * noise, hints).text)
             found[hinted] += sum(part in text.split() for part in plain(own).split())
             wrong[hinted] += jiwer.wer(plain(recordings[file].words), text) / 3
@@ -102,9 +101,9 @@ def test_names_are_recognised_better_as_hints(
     assert wrong[1] <= wrong[0] + 0.01
 
 
-@pytest.mark.parametrize("file", ["clara.webm", "henry.wav"])
-def test_hinted_names_change_nothing_in_what_is_recognised_well(
+@pytest.mark.parametrize("file", ["clara.webm", "ben.mp4", "henry.wav"])
+def test_a_hinted_name_changes_nothing_in_what_is_recognised_well(
     file: str, engines: dict[str, HostedSpeech], recordings: dict[str, ClipRecording], heard: Heard
 ) -> None:
-    hinted = hear(engines["faster-whisper"], recordings[file].samples, NAMES)
+    hinted = hear(engines["faster-whisper"], recordings[file].samples, [STUDENTS[file]])
     assert plain(hinted.text) == plain(heard["faster-whisper", file].text)

@@ -182,6 +182,29 @@ def broker() -> Finding:
     return ok("broker", f"{name} {facts.get('valkey_version') or facts['redis_version']}, {shown}")
 
 
+def class_languages() -> Finding:
+    """Whether each class speaks a language that the speech model understands."""
+    from evaluations.models import Classroom
+    from queueing.engines.speech import models
+
+    name = "languages of classes"
+    only = models.only_language(settings.STT_MODEL) if settings.STT_ENGINE != "simulated" else None
+    try:
+        _server_version()
+        others = Classroom.objects.exclude(rubric__language=only) if only else Classroom.objects.none()
+        named = ", ".join(others.values_list("name", flat=True)[:5])
+    except ProgrammingError:
+        return ok(name, "no class yet")
+    except (psycopg.Error, DatabaseError) as error:
+        return warning(name, f"unknown: {_first_line(error)}")
+    finally:
+        connection.close()
+    if named:
+        text = f"{settings.STT_MODEL} understands English only, and other languages are spoken in: {named}"
+        return warning(name, text, "STT_MODEL=base, or a larger one without .en in its name")
+    return ok(name, "each is understood" if only else f"{settings.STT_MODEL} understands many")
+
+
 def model_servers() -> Finding:
     """What the workers found out by calling them: a server can be there, list its model and yet not serve it."""
     from queueing.models import Breaker
@@ -215,7 +238,8 @@ def speech_model() -> Finding:
         folder = models.find(model)
     except Infrastructure as error:
         return failure(name, str(error), "make setup, or name a model's folder in STT_MODEL")
-    return ok(name, f"{engine}, {model} in {folder}")
+    languages = "English only" if models.only_language(model) else "many languages"
+    return ok(name, f"{engine}, {model} ({languages}) in {folder}")
 
 
 def extract_model() -> Finding:
@@ -356,7 +380,7 @@ def assets() -> Finding:
 
 
 MACHINE: tuple[Check, ...] = (software, decoder, data_dir, disk_space)
-SERVERS: tuple[Check, ...] = (database, migrations, stored_videos, broker, model_servers)
+SERVERS: tuple[Check, ...] = (database, migrations, stored_videos, broker, class_languages, model_servers)
 ENGINES: tuple[Check, ...] = (speech_model, extract_model, rate_model, judge, restarts, gpu, plan, assets)
 
 

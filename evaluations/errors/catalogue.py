@@ -362,13 +362,18 @@ def of_language(language: str, probability: float) -> str:
     rated = dict(settings.LANGUAGES)
     if language in rated and probability < 1.0:
         return ""
-    try:
-        name = get_language_info(language)["name_translated"]
-    except KeyError:
-        name = language
+    name = language_name(language)
     if probability == 1.0:
         return gettext("The program that listens here understands %(language)s only.") % {"language": name}
     return gettext("It sounds like %(language)s, which is not rated here.") % {"language": name}
+
+
+def language_name(code: str) -> str:
+    """A language's name in that of the request, by its code in ISO 639-1; the code itself, if it has no name here."""
+    try:
+        return str(get_language_info(code)["name_translated"])
+    except KeyError:
+        return code
 
 
 def problem(code: str, *, id: str, detail: str = "") -> dict[str, str]:

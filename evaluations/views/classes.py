@@ -23,7 +23,7 @@ from evaluations import actions
 from evaluations.access.permissions import classrooms_taught, get_taught_classroom, signed_in
 from evaluations.actions import reratings
 from evaluations.models import Classroom, Submission
-from evaluations.pages import board
+from evaluations.pages import board, rubric
 from evaluations.pages.board import Choice, export, sheets
 
 MAX_CHOSEN: Final = 1000  # rows of one request
@@ -49,7 +49,8 @@ def classroom(request: HttpRequest, pk: int) -> HttpResponse:
     template = "evaluations/_board.html" if partial else "evaluations/classroom.html"
     # The seals beside the board are read with the page alone: they change with whole orders, not every few seconds.
     seals = [] if partial else reratings.seals_of(found)
-    return render(request, template, {"classroom": found, "board": shown, "seals": seals})
+    only = "" if partial else rubric.only_understood(found.rubric.language)
+    return render(request, template, {"classroom": found, "board": shown, "seals": seals, "only": only})
 
 
 @login_required

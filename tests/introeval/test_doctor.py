@@ -15,6 +15,7 @@ from django.core.management import call_command
 from pytest_django.fixtures import Settings
 
 from evaluations.media import store
+from evaluations.models import Rubric
 from introeval import doctor
 from introeval.doctor import Level
 from queueing.engines.llm import faults
@@ -119,6 +120,19 @@ def test_before_the_first_migration_there_are_no_stored_videos() -> None:
     with connection.cursor() as cursor:
         cursor.execute("ALTER TABLE evaluations_submission RENAME TO not_yet")
     assert doctor.stored_videos().found == "none yet"
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(("model", "level"), [("tiny.en", Level.WARNING), ("base", Level.OK)])
+def test_a_class_in_a_language_that_the_model_does_not_know_is_named(
+    cast: Cast, settings: Settings, model: str, level: Level
+) -> None:
+    settings.STT_ENGINE, settings.STT_MODEL = "faster-whisper", model
+    assert doctor.class_languages().level is Level.OK
+    Rubric.objects.filter(pk=cast.classroom.rubric_id).update(language="de")
+    found = doctor.class_languages()
+    assert found.level is level
+    assert (cast.classroom.name in found.found) == ("STT_MODEL" in found.fix) == (level is Level.WARNING)
 
 
 @pytest.mark.django_db(transaction=True)

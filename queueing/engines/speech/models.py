@@ -6,6 +6,7 @@ Two models come as Python packages and need no download: `tiny.en` and `base`.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import tempfile
 from pathlib import Path
@@ -44,6 +45,11 @@ PACKAGED = {
 def default_cache() -> Path:
     """Where derived models are kept: outside DATA_DIR, for they can be made again."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "introeval"
+
+
+def only_language(name: str) -> str | None:
+    """The one language (ISO 639-1) that a Whisper model knows, None for one of many: its makers put it in the name."""
+    return "en" if re.search(r"\.en\b", Path(name).name) else None
 
 
 def find(name: str, *, cache: Path | None = None) -> Path:

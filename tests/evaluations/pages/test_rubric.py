@@ -7,7 +7,7 @@ from html import unescape
 
 import pytest
 from django.test import Client
-from pytest_django import DjangoAssertNumQueries
+from pytest_django import DjangoAssertNumQueries, Settings
 
 from evaluations.models import Classroom, Rubric
 from evaluations.pages import rubric
@@ -84,3 +84,22 @@ def test_one_query_is_enough_for_all_classes(cast: Cast, django_assert_num_queri
 
 def test_no_rules_are_told_where_there_is_nothing_to_rate(cast: Cast) -> None:
     assert told(signed_in(cast.teacher), "/classes/") == []
+
+
+@pytest.mark.parametrize(
+    ("model", "spoken", "understood"),
+    [("tiny.en", "de", False), ("/models/small.en", "de", False), ("tiny.en", "en", True), ("base", "de", True)],
+)
+def test_a_class_whose_language_is_not_understood_here_is_told_so_beforehand(
+    cast: Cast, settings: Settings, model: str, spoken: str, understood: bool
+) -> None:
+    settings.STT_ENGINE, settings.STT_MODEL = "faster-whisper", model
+    cast.classroom.rubric = Rubric.objects.filter(language=spoken)[0]
+    cast.classroom.save()
+    for person, page in (
+        (cast.ada, "/"),
+        (cast.ada, f"/classes/{cast.classroom.pk}/record/"),
+        (cast.teacher, f"/classes/{cast.classroom.pk}/"),
+    ):
+        html = signed_in(person).get(page).content.decode()
+        assert ("understands English only" not in html) == understood, page

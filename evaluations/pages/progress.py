@@ -90,7 +90,7 @@ def in_words(before: float | None, now: float | None) -> str:
     points = {"points": floatformat(abs(change), 1)}
     if change > 0:
         return _("+%(points)s since last time, a step forward.") % points
-    return _("%(points)s below last time. That happens to everybody.") % points
+    return _("%(points)s below last time.") % points
 
 
 def _score(row: Evaluation, key: str) -> float | None:

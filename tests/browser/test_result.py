@@ -191,7 +191,7 @@ def test_paper_gets_everything_that_helps_and_no_controls(result: Visit) -> None
     expect(marked).to_be_visible()
     page.emulate_media(media="print", color_scheme="dark")
     expect(marked).to_have_css("box-shadow", "none")
-    for gone in ("#player", "header", "footer", "#timeline-heading", "#places", ".row-actions"):
+    for gone in ("#player", "header", "footer", "#timeline", "#places", ".row-actions"):
         expect(page.locator(gone).first).to_be_hidden()
     for kept in (".radar svg", ".speaking", "#scores-heading", "#form-heading", ".transcript li >> nth=-1"):
         expect(page.locator(kept)).to_be_visible()

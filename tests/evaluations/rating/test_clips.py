@@ -23,11 +23,8 @@ pytestmark = pytest.mark.slow
 
 CLIPS = Path(__file__).parent / "clips"
 DEMO = Path(__file__).resolve().parents[3] / "evaluations" / "demo" / "clips"
-INTRODUCTIONS = (
-    *(DEMO / name for name in ("anna.webm", "ben.mp4", "clara.webm", "daniel.mov")),
-    *(DEMO / name for name in ("emma.m4a", "frank.mp3", "grace.ogg", "henry.wav")),
-    *(CLIPS / name for name in ("lea.ogg", "kwame.ogg", "ina.ogg")),
-)
+# Of the demo class the shortest; that all of it is rated is shown by the tests of the whole demo.
+INTRODUCTIONS = (DEMO / "henry.wav", *(CLIPS / name for name in ("lea.ogg", "kwame.ogg", "ina.ogg")))
 FOREIGN = ("german.ogg", "french.ogg", "dutch.ogg", "chinese.ogg")
 NOBODY_SPEAKS = ("silence", "pink noise at 0.2", "white noise at 0.2", "a band", "a major chord", "somebody humming")
 
@@ -105,7 +102,7 @@ def test_an_introduction_is_rated(verdict: Verdict, path: Path) -> None:
     assert verdict(samples_of(path)) == ""
 
 
-@pytest.mark.parametrize("path", INTRODUCTIONS[-4:-2], ids=lambda path: path.name)
+@pytest.mark.parametrize("path", INTRODUCTIONS[:2], ids=lambda path: path.name)
 def test_it_is_rated_quicker_slower_with_pauses_and_in_noise_too(verdict: Verdict, path: Path) -> None:
     """The shortest of the demo class, and the voice that is understood the least."""
     samples = samples_of(path)

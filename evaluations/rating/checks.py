@@ -24,7 +24,8 @@ MIN_WORDS_FOR_PACE = 30
 MAX_CUT_PAUSES = 2.0  # a minute: pauses of LONG_PAUSE_SECONDS within a sentence
 MAX_UNFINISHED = 0.2  # share of the sentences
 MAX_HEDGES = 2.0  # in 100 words
-MIN_OWN_SENTENCES = 3  # in the first person: below it nothing can be said of how somebody speaks of themselves
+MIN_OWN = 3  # sentences in the first person, or times "I": below it nobody can tell how they speak of themselves
+MIN_SENTENCES = 3  # below it nothing can be said of how they end
 OPENING, CLOSING = 2, 2  # sentences
 
 
@@ -46,13 +47,18 @@ class CheckResult:
 
 _GREETING = re.compile(
     r"^\W*(?:(?:um|uh|so|okay|well|also|äh|ähm)\W+)*(?:hi|hey|hello|hallo|dear|welcome|greetings|"
+    r"ladies and gentlemen|meine damen und herren|"
     r"good (?:morning|afternoon|evening|day)|guten (?:morgen|tag|abend)|servus|moin|liebe[rs]?|herzlich willkommen)\b",
     re.IGNORECASE,
 )
 _NAME = (
     re.compile(
-        r"\b(?:[Mm]y (?:full |first |nick)?name(?: is|['’]s|s)|[Tt]hey call me|[Ee]veryone calls me|[Pp]eople call me|"
+        r"\b(?:[Mm]y (?:full |first |nick)?name(?: is|['’]s|s)?|[Tt]hey call me|[Ee]veryone calls me|[Pp]eople call me|"
         r"[Yy]ou can call me|[Cc]all me|[Mm]ein Name ist|[Ii]ch hei(?:ß|ss)e)\s+(?:\w+,? )?[^\W\d_]"
+    ),
+    # "Jack Thornton here.", "Chiara Fontana, seventeen"; two capitals are needed, for anything may begin a sentence.
+    re.compile(
+        r"^(?!(?:[Gg]ood|[Gg]uten|[Dd]ear|[Ll]iebe[rs]?)\b)[A-ZÄÖÜÀ-Þ][\w'’-]+ [A-ZÄÖÜÀ-Þ][\w'’-]+(?:,| here\b| hier\b)"
     ),
     # "I am" is followed by much else: only a capital letter makes a name of it.
     re.compile(
@@ -60,6 +66,7 @@ _NAME = (
         r"(?=\s*(?:[A-ZÄÖÜ,.!]|and|und|from|aus|$))"
     ),
 )
+_SAYS_I = re.compile(r"\b(?:i|i['’](?:m|ve|d|ll)|ich)\b", re.IGNORECASE)
 _I = re.compile(r"\b(?:i|i['’](?:m|ve|d|ll)|my|me|myself|ich|mein\w{0,2}|mich|mir)\b", re.IGNORECASE)
 _HEDGE = re.compile(
     r"\b(?:i guess|i suppose|maybe|perhaps|kind of|kinda|sort of|sorta|i don['’]?t know|not (?:really )?sure|"
@@ -68,8 +75,8 @@ _HEDGE = re.compile(
     re.IGNORECASE,
 )
 _APOLOGY = re.compile(
-    r"\b(?:(?:i['’]?m |i am |so )?sorry (?:for|that|about|if|my)|my english is (?:bad|not|so|very)|"
-    r"excuse my|i apologi[sz]e|"
+    r"^\W*sorry\W*$|\b(?:(?:i['’]?m |i am |so )?sorry (?:for|that|about|if|my)|my english is (?:bad|not|so|very)|"
+    r"excuse my|i apologi[sz]e|i (?:can['’]?t|cannot) do (?:this|it)\b|"
     r"i(?: am|['’]m) (?:really |so |very )?(?:bad|terrible|awful|no good|not (?:very |so |really )?good) at "
     r"(?:this|that|it|talking|speaking|presenting|introduc\w+|english)|"
     r"i (?:don['’]?t|do not) know what (?:else )?(?:to|i should) say|that['’]?s all i (?:have|can)|"
@@ -112,7 +119,7 @@ def phrases(talk: Transcribed) -> CheckResult:
 def finished(talk: Transcribed) -> CheckResult:
     """Few sentences trail off or are fragments of one or two words, greetings aside."""
     ended = [one for one in talk.sentences if one.text.endswith(SENTENCE_END)]
-    if len(talk.sentences) < MIN_OWN_SENTENCES or len(ended) < len(talk.sentences) / 2:
+    if len(talk.sentences) < MIN_SENTENCES or len(ended) < len(talk.sentences) / 2:
         return CheckResult(None)  # a recogniser that writes no full stops
     broken = tuple(one.number for one in talk.sentences if _breaks_off(one.text))
     if len(broken) / len(talk.sentences) > MAX_UNFINISHED:
@@ -164,7 +171,9 @@ def _names(text: str) -> bool:
 
 
 def _speaks_of_themselves(talk: Transcribed) -> bool:
-    return sum(bool(_I.search(one.text)) for one in talk.sentences) >= MIN_OWN_SENTENCES
+    # What was said in one breath is one sentence, however often it says "I".
+    own = sum(bool(_I.search(one.text)) for one in talk.sentences)
+    return own >= MIN_OWN or sum(len(_SAYS_I.findall(one.text)) for one in talk.sentences) >= MIN_OWN
 
 
 def _breaks_off(text: str) -> bool:

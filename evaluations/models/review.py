@@ -11,6 +11,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from evaluations.models.results import Evaluation
+from evaluations.rating.calibration import MAX_MARGIN
 
 RERATING: Final = "rerating"
 """The pipeline that makes a rating again, for an order."""
@@ -119,6 +120,7 @@ class CalibrationFit(models.Model):
     model_sha256 = models.CharField(max_length=100, help_text="The model's digest, as its server tells it.")
     slope = models.FloatField()
     intercepts = models.JSONField(help_text="Of each item, by key.")
+    margin = models.FloatField(default=MAX_MARGIN, help_text="Probabilities that are closer to 0.5 are uncertain.")
     submissions = models.PositiveIntegerField(help_text="Marked ones that it was fitted to.")
     by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
     created_at = models.DateTimeField(db_default=Now())

@@ -82,7 +82,7 @@ class Rubric(models.Model):
 
     def fitted(self) -> dict[str, Calibration]:
         """The newest calibrations that this site's teachers fitted for it, by the model's digest."""
-        return {row.model_sha256: Calibration(row.slope, row.intercepts) for row in self.calibrations.all()}
+        return {row.model_sha256: Calibration(row.slope, row.intercepts, row.margin) for row in self.calibrations.all()}
 
     @transaction.atomic
     def new_version(self) -> Rubric:

@@ -14,13 +14,13 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from evaluations.rating import calibration, scoring
-from evaluations.rating.calibration import Calibration
+from evaluations.rating.calibration import MAX_MARGIN, Calibration
 from evaluations.rating.checks import CHECKS, Transcribed
 from evaluations.rating.evidence import Sentence
 from evaluations.rating.rubric import CriterionSpec, ItemSpec, RubricSpec
 
-FALSE_BELOW, TRUE_FROM = 0.35, 0.65  # probabilities of "true" between them are uncertain
 UNDECIDED = 0.5
+SHOWN_FROM = 0.35  # probability that a sentence alone shows an item: below it, the quote is dropped
 SELF: Final = ItemSpec(
     "introduces_themselves",
     "introduces the person who speaks: who they are, what they like, do or want",
@@ -39,6 +39,7 @@ class Judgement:
     probabilities: tuple[float, ...]  # of "true", one of each time it was asked
     sentences: tuple[int, ...] = ()
     doubted: bool = False  # none of the quoted sentences shows the item by itself
+    margin: float = MAX_MARGIN  # of the probability, on both sides of UNDECIDED: within it, it is uncertain
 
     @property
     def probability(self) -> float:
@@ -47,9 +48,10 @@ class Judgement:
     @property
     def answer(self) -> bool | None:
         """None while it is uncertain."""
-        if self.probability < FALSE_BELOW:
+        # Rounded: 0.5 + 0.15 is a little more than 0.65.
+        if self.probability < round(UNDECIDED - self.margin, 9):
             return False
-        if self.probability < TRUE_FROM or self.doubted:
+        if self.probability < round(UNDECIDED + self.margin, 9) or self.doubted:
             return None
         return True
 
@@ -60,6 +62,7 @@ class Judgement:
             self.probabilities + other.probabilities,
             sure.sentences or self.sentences,
             doubted=self.doubted and (other.doubted or not other.sentences),
+            margin=self.margin,
         )
 
 
@@ -82,17 +85,21 @@ def read(
         return float(answer["answers"][key]) if told is None else calibrated.probability(key, told)
 
     return {
-        item.key: _judgement(item, quotable.get(answer["quotes"].get(item.key, "")), probability(item.key))
+        item.key: _judgement(
+            item,
+            Judgement((probability(item.key),), margin=calibrated.margin),
+            quotable.get(answer["quotes"].get(item.key, "")),
+        )
         for item in items
     }
 
 
-def _judgement(item: ItemSpec, quoted: int | None, probability: float) -> Judgement:
-    if probability < FALSE_BELOW or item.whole:
-        return Judgement((probability,))
+def _judgement(item: ItemSpec, one: Judgement, quoted: int | None) -> Judgement:
+    if item.whole or one.answer is False:
+        return one
     if quoted is None:
-        return Judgement((min(probability, UNDECIDED),))
-    return Judgement((probability,), (quoted,))
+        return replace(one, probabilities=(min(one.probability, UNDECIDED),))
+    return replace(one, sentences=(quoted,))
 
 
 def joined(items: Sequence[ItemSpec], parts: Sequence[Mapping[str, Judgement]]) -> dict[str, Judgement]:
@@ -105,7 +112,7 @@ def joined(items: Sequence[ItemSpec], parts: Sequence[Mapping[str, Judgement]]) 
 
 def _joined(item: ItemSpec, parts: Sequence[Judgement]) -> Judgement:
     if item.whole:
-        return Judgement((sum(part.probability for part in parts) / len(parts),))
+        return replace(parts[0], probabilities=(sum(part.probability for part in parts) / len(parts),))
     return max(parts, key=lambda part: (part.probability, bool(part.sentences)))
 
 
@@ -132,7 +139,7 @@ def to_verify(items: Sequence[ItemSpec], judged: Mapping[str, Judgement]) -> lis
     return [
         (item, number)
         for item in items
-        if not item.whole and judged[item.key].probability >= FALSE_BELOW
+        if not item.whole and judged[item.key].answer is not False
         for number in judged[item.key].sentences
     ]
 

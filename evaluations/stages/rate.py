@@ -271,7 +271,7 @@ class Judge:
             TOKENS_PER_QUOTE * len(quotes),
         )
         told = answer.probabilities
-        shown = {quote: told.get(quote, float(yes)) >= judging.FALSE_BELOW for quote, yes in answer.value.items()}
+        shown = {quote: told.get(quote, float(yes)) >= judging.SHOWN_FROM for quote, yes in answer.value.items()}
         return judging.verified(judged, shown)
 
     def _call(self, prompt: Prompt, schema: JSONSchema, tokens: int) -> Generation:
@@ -300,7 +300,6 @@ class Judge:
             "engine": {"name": self.engine.name, "version": self.engine_version},
             "device": self.device,
             "transcript_sha256": _digest("\n".join(one.text for one in self.work.sentences)),
-            "thresholds": [judging.FALSE_BELOW, judging.TRUE_FROM],
             "calibration": self.calibration.as_dict(),
             "calls": self.calls,
         }

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
@@ -18,6 +18,8 @@ from typing import Any, Final
 FILE: Final = Path(__file__).with_name("calibrations.json")
 CLIP = 1e-4  # of probabilities: beyond it a model's certainty says no more
 PENALTY = 0.5  # on the square of each intercept's distance from their mean, in marks
+MAX_MARGIN = 0.15  # on both sides of 0.5: what is closer is uncertain
+UNCERTAIN_SHARE = 0.1  # of the marks that a margin is fitted to: as many lie within it at most
 STEPS, RATE = 4000, 0.05  # of the gradient's descent
 
 
@@ -27,13 +29,14 @@ class Calibration:
 
     slope: float = 1.0
     intercepts: Mapping[str, float] = field(default_factory=dict)
+    margin: float = MAX_MARGIN
 
     def probability(self, item: str, told: float) -> float:
         """The probability that the item is true, of the one that the model told, 0..1."""
         return _sigmoid(self.slope * _logit(told) + self.intercepts.get(item, 0.0))
 
     def as_dict(self) -> dict[str, Any]:
-        return {"slope": self.slope, "intercepts": dict(self.intercepts)}
+        return {"slope": self.slope, "intercepts": dict(self.intercepts), "margin": self.margin}
 
 
 NONE: Final = Calibration()
@@ -48,7 +51,7 @@ def of(model_digest: str, rubric_digest: str) -> Calibration:
 @cache
 def _fitted() -> dict[tuple[str, str], Calibration]:
     return {
-        (each["model_sha256"], each["rubric_sha256"]): Calibration(each["slope"], each["intercepts"])
+        (each["model_sha256"], each["rubric_sha256"]): Calibration(each["slope"], each["intercepts"], each["margin"])
         for each in json.loads(FILE.read_text())
     }
 
@@ -74,7 +77,14 @@ def fit(marks: Sequence[tuple[str, float, bool]]) -> Calibration:
         intercepts = {
             item: value - RATE * by_item[item] * len(intercepts) / len(points) for item, value in intercepts.items()
         }
-    return Calibration(round(slope, 4), {item: round(value, 4) for item, value in sorted(intercepts.items())})
+    fitted = Calibration(round(slope, 4), {item: round(value, 4) for item, value in sorted(intercepts.items())})
+    return replace(fitted, margin=_margin([fitted.probability(item, told) for item, told, _ in marks]))
+
+
+def _margin(probabilities: Sequence[float]) -> float:
+    """A model that is seldom sure would leave most to a person, though it is right more often than not."""
+    distances = sorted(abs(probability - 0.5) for probability in probabilities)
+    return round(min(MAX_MARGIN, distances[int(UNCERTAIN_SHARE * len(distances))]), 3)
 
 
 def _logit(probability: float) -> float:

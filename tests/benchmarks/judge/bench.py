@@ -6,6 +6,7 @@ The engine is that of the settings (LLM_PROTOCOL, LLM_RATE_URL …). Nothing els
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 import sys
@@ -102,7 +103,8 @@ class Kept:
 
 def made_by(engines: Engines) -> dict[str, Any]:
     """What answers depend on."""
-    from evaluations.rating import default_rubric, judging
+    from evaluations.rating import default_rubric
+    from evaluations.rating.calibration import platt
     from evaluations.stages import prompts
 
     return {
@@ -110,7 +112,7 @@ def made_by(engines: Engines) -> dict[str, Any]:
         "model": engines.language["rate"].model,
         "rubrics": {spec.language: spec.digest for spec in default_rubric.DEFAULTS},
         "prompts": prompts.VERSION,
-        "thresholds": [judging.FALSE_BELOW, judging.TRUE_FROM],
+        "calibrations": hashlib.sha256(platt.FILE.read_bytes()).hexdigest()[:12],
     }
 
 

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from evaluations.rating import evidence, judging
+from evaluations.rating.calibration import Calibration
 from evaluations.rating.checks import Transcribed
 from evaluations.rating.judging import SELF, Judgement
 from evaluations.rating.rubric import CriterionSpec, ItemSpec, RubricSpec
@@ -47,6 +48,16 @@ def test_a_servers_probability_decides_and_else_the_answer() -> None:
 )
 def test_between_the_thresholds_an_item_is_uncertain(probability: float, said: bool | None) -> None:
     assert Judgement((probability,), (1,)).answer is said
+
+
+def test_the_margin_is_that_of_the_calibration_and_stays_with_the_judgement() -> None:
+    narrow = Calibration(margin=0.05)
+    told = {"answers.plan": 0.56, "answers.thread": 0.44, SELF.key: 1.0}
+    found = judging.read(ASKED, answer(plan=(True, "I want to be")), told, QUOTABLE, narrow)
+    assert (found["plan"].answer, found["thread"].answer) == (True, False)
+    assert read(answer(plan=(True, "I want to be")), told)["plan"].answer is None
+    assert found["plan"].with_another(found["plan"]).answer is True
+    assert judging.joined(ASKED, [found, found])["thread"].answer is False
 
 
 def test_a_yes_that_no_sentence_shows_is_uncertain_except_of_the_whole_talk() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import random
 
 import pytest
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 
 from evaluations.rating import calibration, default_rubric
 from evaluations.rating.calibration import Calibration, platt
+from evaluations.stages import prompts
 
 
 def marks(items: dict[str, float], count: int, *, seed: int) -> list[tuple[str, float, bool]]:
@@ -37,6 +39,16 @@ def test_what_is_fitted_on_one_half_is_right_on_the_other() -> None:
     assert fitted.slope > 1.0  # it was less sure than it may be
 
 
+def test_a_model_that_is_sure_keeps_the_margin_and_one_that_is_not_leaves_a_tenth_undecided() -> None:
+    sure = calibration.fit([("plan", 0.999, True), ("plan", 0.001, False)] * 20)
+    assert sure.margin == calibration.MAX_MARGIN == calibration.NONE.margin
+    judged = [(item, 0.5 + (told - 0.5) / 4, said) for item, told, said in marks(LEANS, 60, seed=4)]
+    unsure = calibration.fit(judged)
+    within = [abs(unsure.probability(item, told) - 0.5) < unsure.margin for item, told, _ in judged]
+    assert unsure.margin < sure.margin
+    assert 0.05 < sum(within) / len(within) <= 0.11
+
+
 def test_of_few_marks_an_item_keeps_close_to_the_others() -> None:
     many = marks({"plan": 0.1, "closing": 0.1}, 60, seed=3)
     lonely = calibration.fit([*many, ("proof", 0.9, False)])
@@ -60,6 +72,11 @@ def test_it_never_changes_the_order(one: float, other: float) -> None:
 def test_without_one_for_the_model_and_the_rubric_probabilities_stay() -> None:
     assert calibration.of("another model", default_rubric.ENGLISH.digest) is calibration.NONE
     assert calibration.NONE.probability("plan", 0.3) == pytest.approx(0.3)
+
+
+def test_each_that_is_kept_is_for_the_prompts_as_they_are_now() -> None:
+    """With other words before them, a model's probabilities are others."""
+    assert {each["prompts"] for each in json.loads(platt.FILE.read_text())} == {prompts.VERSION}
 
 
 def test_each_that_is_kept_is_for_a_default_rubric_as_it_is_now() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -61,6 +62,37 @@ def of(found: Submission, viewer: User) -> AttemptProgress | None:
     compared = [row for row in rows if is_comparable(row, basis)]
     left_out = tuple(row.submission for row in rows if row not in compared)
     return replace(between(compared, found), left_out=left_out)
+
+
+def scores_of(submissions: Sequence[Submission]) -> dict[uuid.UUID, str]:
+    """By submission its released score, and the change since the student's last one that is comparable.
+
+    As in "9.2 of 10 · +0.3". Those without such a score are left out.
+    """
+    wanted = {one.pk for one in submissions}
+    released = Evaluation.objects.filter(
+        current_of__student__in={one.student_id for one in submissions},
+        current_of__classroom__in={one.classroom_id for one in submissions},
+        released_at__isnull=False,
+        overall__isnull=False,
+    )
+    in_order = released.select_related("submission").order_by("submission__created_at", "submission")
+    before: dict[tuple[object, ...], float] = {}
+    words = {}
+    for row in decisions.counting(in_order):
+        assert row.overall is not None
+        kind = (row.submission.student_id, row.submission.classroom_id, row.rubric_id, row.method)
+        if row.submission_id in wanted:
+            words[row.submission_id] = _score_words(row.overall, before.get(kind))
+        before[kind] = row.overall
+    return words
+
+
+def _score_words(score: float, before: float | None) -> str:
+    words = _("%(points)s of 10") % {"points": floatformat(score, 1)}
+    change = 0.0 if before is None else round(score - before, 1)
+    sign = "+" if change > 0 else "−"
+    return f"{words} · {sign}{floatformat(abs(change), 1)}" if change else words
 
 
 def is_comparable(one: Evaluation, other: Evaluation) -> bool:

@@ -23,6 +23,7 @@ from django.utils.translation import gettext_lazy, pgettext_lazy
 
 from evaluations.errors import catalogue
 from evaluations.models import EVALUATION, ReviewDecision, Submission
+from evaluations.pages import progress
 from evaluations.stages.names import Stage
 from queueing import pipelines
 from queueing.forecast.published import Estimate
@@ -151,6 +152,7 @@ class SubmissionRow:
     task: Task
     queue: QueueView
     rating: RatingMark
+    score: str = ""  # of a rating that its student may see, with the change since the last one; see `_with_scores`
 
     @property
     def position(self) -> int | None:
@@ -324,13 +326,15 @@ def read_students(known: Mapping[int, Known], queue: QueueView) -> dict[int, Stu
         ratings[submission] = _mark(*rating)
         if state in LIVE or (pk, sequence, ratings[submission].decided) not in known[student]:
             moved[submission] = pk
-    changed: dict[int, list[SubmissionRow]] = defaultdict(list)
+    found: list[SubmissionRow] = []
     # One statement with everything: for three hundred rows a prefetch costs more than the statement.
     shown = Task.objects.filter(pk__in=moved.values()).select_related("submission__classroom", "batch", "worker")
     shown = shown.select_related("submission__transcript").defer(*(f"submission__{name}" for name in _LONG))
     for task in shown.order_by("-submission__created_at", "-submission"):
-        row = SubmissionRow(task.submission, task, queue, ratings[task.submission.pk])
-        changed[task.submission.student_id].append(row)
+        found.append(SubmissionRow(task.submission, task, queue, ratings[task.submission.pk]))
+    changed: dict[int, list[SubmissionRow]] = defaultdict(list)
+    for row in _with_scores(found):
+        changed[row.submission.student_id].append(row)
     return {student: StudentRows(frozenset(owned[student]), tuple(changed[student])) for student in known}
 
 
@@ -340,7 +344,8 @@ def of(submissions: QuerySet[Submission], queue: QueueView, *, whole: bool = Fal
     found = submissions.select_related("classroom", "student", "transcript")
     found = found if whole else found.defer(*_LONG)
     found = found.prefetch_related(Prefetch("tasks", queryset=newest))
-    return list(_rows(found.annotate(released_at=F("evaluation__released_at"), decided=_newest("pk")), queue))
+    annotated = found.annotate(released_at=F("evaluation__released_at"), decided=_newest("pk"))
+    return _with_scores(list(_rows(annotated, queue)))
 
 
 def one(submission: Submission) -> SubmissionRow:
@@ -366,6 +371,15 @@ def _rows(submissions: Iterable[Any], queue: QueueView) -> Iterable[SubmissionRo
         if tasks:
             mark = _mark(submission.evaluation_id, submission.released_at, submission.decided)
             yield SubmissionRow(submission, tasks[0], queue, mark)
+
+
+def _with_scores(rows: list[SubmissionRow]) -> list[SubmissionRow]:
+    """The rows, those with a released rating with their scores; by two queries, if there are any such rows."""
+    released = [row.submission for row in rows if row.task.state == State.DONE and row.rating.is_released]
+    if not released:
+        return rows
+    scores = progress.scores_of(released)
+    return [replace(row, score=scores.get(row.submission.pk, "")) for row in rows]
 
 
 def _newest(submission: str) -> Subquery:

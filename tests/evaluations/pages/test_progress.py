@@ -3,11 +3,12 @@ from __future__ import annotations
 import pytest
 from django.contrib.auth.models import User
 
-from evaluations.models import Submission
-from evaluations.pages import progress
+from evaluations.actions import decisions
+from evaluations.models import ReviewDecision, Submission
+from evaluations.pages import progress, rows
 from evaluations.pages.progress import AttemptProgress, in_words
 from tests.conftest import Cast
-from tests.evaluations.material import hand_in, write_long_results
+from tests.evaluations.material import finish, hand_in, write_long_results
 from tests.evaluations.views.conftest import disk, signed_in
 
 __all__ = ["disk"]
@@ -130,3 +131,43 @@ def test_recordings_without_scores_are_no_progress(cast: Cast, first: Submission
 )
 def test_a_change_is_said_kindly(before: float | None, now: float | None, words: str) -> None:
     assert in_words(before, now) == words
+
+
+def score_of(submission: Submission) -> str:
+    return rows.one(submission).score
+
+
+def test_the_row_of_a_recording_has_its_score_and_the_change_since_the_last_one(cast: Cast) -> None:
+    shown = []
+    for overall in (6.0, 7.3, 7.2, 7.2):
+        shown.append(hand_in(cast.ada, cast.classroom))
+        write_long_results(shown[-1], scores=FIRST, overall=overall)
+        finish(shown[-1])
+    assert [score_of(one) for one in shown] == ["6.0 of 10", "7.3 of 10 · +1.3", "7.2 of 10 · −0.1", "7.2 of 10"]
+    assert "7.3 of 10 · +1.3" in signed_in(cast.ada).get("/").content.decode()
+
+
+def test_a_row_has_no_score_that_is_not_released_and_is_compared_with_the_students_own(cast: Cast) -> None:
+    write_long_results(first := hand_in(cast.ada, cast.classroom), scores=FIRST, overall=6.0)
+    write_long_results(held := hand_in(cast.ada, cast.classroom), scores=FIRST, overall=9.9, released_at=None)
+    write_long_results(other := hand_in(cast.bo, cast.classroom), scores=FIRST, overall=3.0)
+    write_long_results(elsewhere := hand_in(cast.ada, cast.other_classroom), scores=FIRST, overall=2.0)
+    for submission in (first, held, other, elsewhere):
+        finish(submission)
+    assert [score_of(one) for one in (first, held, other, elsewhere)] == ["6.0 of 10", "", "3.0 of 10", "2.0 of 10"]
+
+
+def test_a_row_has_the_score_as_a_teacher_decided_it(cast: Cast, first: Submission) -> None:
+    finish(first)
+    assert score_of(first) == "6.5 of 10"
+    assert first.evaluation
+    decisions.decide(
+        submission_id=first.pk,
+        evaluation_id=first.evaluation.pk,
+        by=cast.teacher,
+        seen=0,
+        kind=ReviewDecision.Kind.OVERALL,
+        value=8.0,
+        reason="well told",
+    )
+    assert score_of(first) == "8.0 of 10"

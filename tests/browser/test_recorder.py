@@ -110,6 +110,26 @@ def kept_in_browser(visit: Visit) -> int:
     return int(count)
 
 
+def test_on_a_phone_prompt_picture_time_and_buttons_are_in_sight_while_it_records(ada: Visit, cast: Cast) -> None:
+    cast.classroom.prompt = (
+        "Tell us your name, how old you are, what you like to do in your free time, what you are good at, what you have "
+        "done so far and what you would like to become. Give one example of each."
+    )
+    elsewhere(cast.classroom.save)
+    ada.page.set_viewport_size({"width": 360, "height": 640})
+    ada.page.get_by_role("link", name="Record it here").click()
+    start(ada)
+    prompt, picture = ada.page.locator("aside .prompt"), ada.page.locator("#preview")
+    stop = ada.page.get_by_role("button", name="Stop")
+    for seen in (prompt, picture, ada.page.locator("#timer"), stop):
+        expect(seen).to_be_in_viewport(ratio=0.99)
+    prompt_box, picture_box = prompt.bounding_box(), picture.bounding_box()
+    assert prompt_box
+    assert picture_box
+    assert prompt_box["y"] + prompt_box["height"] <= picture_box["y"]
+    stop.click()
+
+
 def test_a_student_records_again_pauses_plays_hands_in_and_jumps_about_in_the_result(booth: Visit) -> None:
     start(booth)
     record_for(booth, 2)

@@ -112,8 +112,8 @@ def kept_in_browser(visit: Visit) -> int:
 
 def test_on_a_phone_prompt_picture_time_and_buttons_are_in_sight_while_it_records(ada: Visit, cast: Cast) -> None:
     cast.classroom.prompt = (
-        "Tell us your name, how old you are, what you like to do in your free time, what you are good at, what you have "
-        "done so far and what you would like to become. Give one example of each."
+        "Tell us your name, how old you are, what you like to do in your free time, what you are good at, "
+        "what you have done so far and what you would like to become. Give one example of each."
     )
     elsewhere(cast.classroom.save)
     ada.page.set_viewport_size({"width": 360, "height": 640})

@@ -56,6 +56,16 @@ def test_a_word_a_quote_and_a_place_on_the_strip_each_seek(result: Visit) -> Non
     until(page, f"{PLAYER}.currentTime >= 5 && {PLAYER}.currentTime < 8")
 
 
+def test_space_and_escape_pause_what_plays_wherever_the_reader_is(result: Visit) -> None:
+    page = result.page
+    word = page.locator(".word", has_text="mathematics")
+    for key in ("Space", "Escape"):
+        word.click()
+        until(page, f"!{PLAYER}.paused && {PLAYER}.currentTime >= 10.6")
+        page.keyboard.press(key)
+        until(page, f"{PLAYER}.paused")
+
+
 def test_the_transcript_follows_the_player_by_sentence_and_word(result: Visit) -> None:
     page = result.page
     page.locator(".word", has_text="Hello").click()
@@ -214,8 +224,11 @@ def test_a_word_can_be_tapped_on_a_phone(ada: Visit, cast: Cast) -> None:
     ada.page.reload()
     assert ada.page.evaluate("document.documentElement.scrollWidth") <= 360
     until(ada.page, f"{PLAYER}.readyState > 0")
-    ada.page.locator(".word", has_text="mathematics").tap()
+    word = ada.page.locator(".word", has_text="mathematics")
+    word.tap()
     until(ada.page, f"{PLAYER}.currentTime >= 10.6")
+    for seen in (word, ada.page.locator("#player")):
+        expect(seen).to_be_in_viewport(ratio=0.9)  # what is read and who says it
 
 
 def rated_before(cast: Cast) -> None:

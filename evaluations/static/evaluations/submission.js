@@ -13,6 +13,19 @@ function announce() {
   document.getElementById("announcer").textContent = words;
 }
 
+const OWN_KEYS = "input, textarea, select, button, summary, a, video, audio, dialog";
+
+/** Space and Escape pause what plays, wherever the reader is; where a key has a meaning of its own, it keeps that. */
+function pause(event) {
+  const meant = event.key === "Escape" || (event.key === " " && !event.target.closest(OWN_KEYS));
+  if (!meant || player.paused) return;
+  event.preventDefault();
+  event.stopPropagation();
+  player.pause();
+}
+
+addEventListener("keydown", pause, { capture: true });
+
 /** The transcript's captions, once there are any. */
 function addCaptions() {
   const offered = document.getElementById("captions");

@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,9 +18,13 @@ import numpy as np
 import numpy.typing as npt
 from av.audio.stream import AudioStream
 from av.container import InputContainer, OutputContainer
+from av.stream import Disposition
 from av.video.stream import VideoStream
 
 TONE_HZ = 440
+
+Sound = npt.NDArray[np.float32]
+"""Samples of one channel, full scale ±1.0."""
 
 
 @dataclass(frozen=True)
@@ -99,6 +103,24 @@ def browser_recording(path: Path, *, seconds: float = 2.0) -> Path:
     """WebM as MediaRecorder writes it: live, without a duration and without an index."""
     recipe = Recipe(path.name, "webm", "libopus", "webm", "video/webm", rate=48_000, video="libvpx")
     return make(path, recipe, seconds=seconds, options={"live": "1"})
+
+
+def with_tracks(path: Path, tracks: Sequence[Sequence[Sound]], *, rate: int = 16_000, preferred: int = 0) -> Path:
+    """Several sound tracks, each of several channels of the same length, in Matroska without loss."""
+    layouts = {1: "mono", 2: "stereo", 6: "5.1"}
+    with av.open(str(path), "w", format="matroska") as container:
+        streams = [_sound_track(container, "pcm_s16le", rate) for _ in tracks]
+        for number, (stream, channels) in enumerate(zip(streams, tracks, strict=True)):
+            stream.layout = layouts[len(channels)]
+            stream.disposition = Disposition.default if number == preferred else Disposition(0)
+        for start in range(0, len(tracks[0][0]), rate):
+            for stream, channels in zip(streams, tracks, strict=True):
+                block = np.stack([channel[start : start + rate] for channel in channels], axis=1)
+                packed = (block * 32_767).clip(-32_768, 32_767).astype(np.int16).reshape(1, -1)
+                frame = av.AudioFrame.from_ndarray(packed, format="s16", layout=stream.layout.name)
+                frame.sample_rate, frame.pts = rate, start
+                container.mux(stream.encode(frame))
+    return path
 
 
 def silent_film(path: Path) -> Path:

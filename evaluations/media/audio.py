@@ -51,9 +51,8 @@ def read_audio(path: Path, *, max_seconds: float, sink: Sink) -> MediaFacts:
         reading = Reading(stream, max_seconds, origin=origin(container), weights=choice.weights)
         for samples in reading.samples(container):
             sink(samples)
-        reading.judge(
-            declared=_declared_seconds(container, stream, reading.seconds - reading.sounding), cut=kinds.is_cut(path)
-        )
+        declared = _declared_seconds(container, stream, gaps=reading.seconds - reading.sounding)
+        reading.judge(declared=declared, cut=kinds.is_cut(path))
         codec = stream.codec_context.name
         return facts_of(
             path,

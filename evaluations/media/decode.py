@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["Decoded", "MediaFacts", "decode"]
 
 WALL_SECONDS = 120.0  # ten minutes of AAC decode in about one
+SILENCE_DB, TOO_QUIET_DB = -85.0, -45.0  # full scale is 0; a voice close to a microphone has -25, dither -96
 _SLACK_SAMPLES = SAMPLE_RATE  # what the child may send beyond the limit
 
 
@@ -26,6 +27,11 @@ class Decoded:
     samples: npt.NDArray[np.float32]  # mono, 16 kHz, shape (n,), full scale ±1.0
     facts: MediaFacts
     loudness: float = 0.0  # dB, full scale is 0: of the loud parts, before `samples` were raised to what is usual
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether there is sound in it, but so little that a voice may be lost in it."""
+        return SILENCE_DB < self.loudness < TOO_QUIET_DB
 
 
 def decode(path: Path, *, max_seconds: float, wall_seconds: float = WALL_SECONDS, stop: Event | None = None) -> Decoded:

@@ -42,6 +42,12 @@ _PREFIXES: Final = {
     b"\0\0\x01\xba": "mpeg",
     b"ID3": "mp3",
 }
+REFUSALS: Final = {
+    "no bytes": "empty_file",
+    "no recording": "not_media",
+    "another recording": "unsupported",
+    "no more than a beginning": "too_small",
+}
 # Whole recordings, in containers that are not read here: said to be unsupported, never broken.
 _UNSUPPORTED: Final = re.compile(
     rb"""\.RMF|\.ra\xfd        # RealMedia, RealAudio
@@ -88,12 +94,10 @@ def kind(head: bytes) -> str:
 def refusal(head: bytes, size: int) -> str:
     """Why a file of `size` bytes that begins with `head` is not taken: a code of the catalogue; "" if it may be."""
     if not size:
-        return "empty_file"
-    if size < MIN_BYTES:
-        return "too_small"
-    if kind(head):
-        return ""
-    return "unsupported" if _UNSUPPORTED.match(head) else "not_media"
+        return REFUSALS["no bytes"]
+    if not kind(head):
+        return REFUSALS["another recording" if _UNSUPPORTED.match(head) else "no recording"]
+    return REFUSALS["no more than a beginning"] if size < MIN_BYTES else ""
 
 
 def is_cut(path: Path) -> bool:

@@ -181,9 +181,7 @@ def _copied(source: InputContainer, index: int, copy: OutputContainer) -> Iterat
     begin = origin(source)
 
     def packets() -> Iterator[Timed]:
-        for packet in _packets(source, stream):
-            if packet.dts is None:
-                continue
+        for packet in _with_decoding_times(_packets(source, stream)):
             offset = round(begin / packet.time_base)
             packet.dts -= offset
             packet.pts = packet.dts if packet.pts is None else packet.pts - offset
@@ -191,6 +189,19 @@ def _copied(source: InputContainer, index: int, copy: OutputContainer) -> Iterat
             yield float(packet.dts * packet.time_base), packet
 
     return packets()
+
+
+def _with_decoding_times(packets: Iterator[av.Packet[Stream]]) -> Iterator[av.Packet[Stream]]:
+    """Matroska has no decoding times. FFmpeg works them out, but for the first few pictures, which are kept by this."""
+    held: list[av.Packet[Stream]] = []
+    for packet in packets:
+        if packet.dts is None:
+            held.append(packet)
+            continue
+        for before, early in enumerate(reversed(held), 1):
+            early.dts = packet.dts - before * max(packet.duration or 1, 1)
+        yield from (*held, packet)
+        held = []
 
 
 def _encoded(

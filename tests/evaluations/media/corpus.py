@@ -105,6 +105,61 @@ def browser_recording(path: Path, *, seconds: float = 2.0) -> Path:
     return make(path, recipe, seconds=seconds, options={"live": "1"})
 
 
+@dataclass(frozen=True)
+class Ladder:
+    """A tone a second, 500 + 250·n Hz in second n; beside grey pictures where there is a codec for them."""
+
+    muxer: str
+    audio: str
+    video: str | None = None
+    seconds: int = 6
+    late: float = 0.0  # seconds by which the sound begins after the picture
+    begin: float = 0.0  # what the clock shows at the beginning, in seconds
+    hole: tuple[int, int] | None = None  # after so many seconds of sound, so many seconds without
+    quality: int | None = None  # of a variable bit rate
+    options: dict[str, str] | None = None
+
+
+FIRST_HZ, STEP_HZ = 500, 250
+
+
+def ladder(path: Path, made: Ladder) -> Path:
+    rate = 48_000
+    with av.open(str(path), "w", format=made.muxer, container_options=made.options or {}) as container:
+        pictures = _picture_track(container, made.video) if made.video else None
+        variable = {"global_quality": str(118 * made.quality), "flags": "+qscale"} if made.quality else {}
+        sound = container.add_stream(made.audio, rate=rate, options=variable)
+        assert isinstance(sound, AudioStream)
+        sound.layout = "mono"
+        for second in range(made.seconds + round(made.late)):
+            for index in range(5) if pictures else ():
+                shown = picture(64, 48, shade=(second * 5 + index) * 20 % 256)
+                shown.pts = round(made.begin * 5) + second * 5 + index
+                container.mux(pictures.encode(shown))
+            step = second - round(made.late)
+            if step < 0:
+                continue
+            gap = made.hole[1] if made.hole and step >= made.hole[0] else 0
+            shift = round((made.begin + made.late + step + gap) * rate)
+            hertz = FIRST_HZ + STEP_HZ * step
+            samples = (0.3 * np.sin(np.arange(rate) * 2 * np.pi * hertz / rate)).astype(np.float32)
+            for frame in sound_frames(samples, rate, block=960):
+                frame.pts += shift
+                container.mux(sound.encode(frame))
+        for track in [pictures, sound] if pictures else [sound]:
+            container.mux(track.encode(None))
+    return path
+
+
+def step_in(second: Sound) -> int:
+    """Which step of a ladder is heard in a second at 16 kHz; -1: none."""
+    middle = second[4000:12_000]
+    if np.abs(middle).max() < 0.01:
+        return -1
+    hertz = np.abs(np.fft.rfft(middle)).argmax() * 16_000 / len(middle)
+    return round((hertz - FIRST_HZ) / STEP_HZ)
+
+
 def with_tracks(path: Path, tracks: Sequence[Sequence[Sound]], *, rate: int = 16_000, preferred: int = 0) -> Path:
     """Several sound tracks, each of several channels of the same length, in Matroska without loss."""
     layouts = {1: "mono", 2: "stereo", 6: "5.1"}

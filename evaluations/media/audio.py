@@ -170,8 +170,8 @@ class Reading:
             return 0.0
         late = self.max_seconds if not self.sounding else HOLE_SECONDS
         if 0 < gap <= late:
-            if self.sounding and self.stream.container.format.name == "ogg":
-                self._damaged()  # its pages follow each other without holes: some are lost
+            if self.sounding and self.stream.container.format.name in ("ogg", "flac"):
+                self._damaged()  # what follows each other there has no holes: something is lost
             return gap
         self.jumps += 1
         self._shift += gap

@@ -60,7 +60,7 @@ _RIFFS: Final = {b"WAVE": "wav", b"AVI ": "avi"}
 _MP4_ENCRYPTED: Final = (b"enca", b"encv", b"drms", b"drmi")
 _MOST_INDEX_BYTES: Final = 16 * 1024 * 1024
 _ASF_PROPERTIES: Final = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
-_ASF_ENCRYPTED: Final = (
+ASF_ENCRYPTED: Final = (
     bytes.fromhex("fbb3112223bdd211b4b700a0c955fc6e"),
     bytes.fromhex("14e68a292226174cb935dae07ee9289c"),
 )
@@ -114,7 +114,7 @@ def is_protected(path: Path) -> bool:
     with path.open("rb") as file:
         head = file.read(HEAD_BYTES)
         if kind(head) == "asf":
-            return any(mark in head for mark in _ASF_ENCRYPTED)
+            return any(mark in head for mark in ASF_ENCRYPTED)
         return kind(head) == "mov" and any(
             _is_encrypted(file, at, end) for name, at, end in _boxes(file) if name == b"moov"
         )

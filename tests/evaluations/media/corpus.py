@@ -51,6 +51,21 @@ RECIPES = (
     Recipe("film.mkv", "matroska", "aac", "matroska", "video/x-matroska", video="mpeg4"),
 )
 
+DEVICES = (
+    Recipe("phone.amr", "amr", "libopencore_amrnb", "amr", "audio/amr", rate=8_000),
+    Recipe("phone.3gp", "3gp", "libopencore_amrnb", "mp4", "video/mp4", rate=8_000, video="mpeg4"),
+    Recipe("recorder.aac", "adts", "aac", "aac", "audio/aac"),
+    Recipe("recorder.wma", "asf", "wmav2", "asf", "audio/x-ms-wma"),
+    Recipe("camera.wmv", "asf", "wmav2", "asf", "video/x-ms-wmv", video="wmv2"),
+    Recipe("camera.avi", "avi", "pcm_s16le", "avi", "video/x-msvideo", video="mpeg4"),
+    Recipe("camera.mts", "mpegts", "ac3", "mpegts", "video/mp2t", rate=48_000, video="libx264"),
+    Recipe("camera.mpg", "mpeg", "mp2", "mpeg", "video/mpeg", video="mpeg4"),
+    Recipe("mac.aiff", "aiff", "pcm_s16be", "aiff", "audio/aiff"),
+    Recipe("mac.caf", "caf", "pcm_s16le", "caf", "audio/x-caf"),
+    Recipe("web.flv", "flv", "libmp3lame", "flv", "video/x-flv", video="flv"),
+)
+"""What cameras, phones and recorders make, and no browser plays as it is."""
+
 
 def tone(seconds: float, rate: int) -> npt.NDArray[np.float32]:
     return (0.3 * np.sin(np.arange(int(seconds * rate)) * 2 * np.pi * TONE_HZ / rate)).astype(np.float32)
@@ -75,6 +90,8 @@ def _sound_track(container: OutputContainer, codec: str, rate: int) -> AudioStre
     track = container.add_stream(codec, rate=rate)
     assert isinstance(track, AudioStream)
     track.layout = "mono"
+    if codec.startswith("wma"):
+        track.bit_rate = 64_000  # it has no usual one
     return track
 
 
@@ -292,6 +309,28 @@ def playlists(foreign: Path, address: str) -> dict[str, bytes]:
         "image_sequence": f"{foreign.parent}/%d.png\n",
     }
     return {name: text.encode() for name, text in texts.items()}
+
+
+def avi_with_subtitles(text: bytes) -> bytes:
+    """An AVI with a second of sound and a text track whose one packet is a GAB2 subtitle file of that text."""
+
+    def chunk(name: bytes, data: bytes) -> bytes:
+        return name + struct.pack("<I", len(data)) + data + bytes(len(data) % 2)
+
+    def listed(kind: bytes, *parts: bytes) -> bytes:
+        return chunk(b"LIST", kind + b"".join(parts))
+
+    def header(kind: bytes, rate: int, size: int) -> bytes:
+        return kind + bytes(16) + struct.pack("<IIIIIII", 1, rate, 0, rate, size, 0, size) + bytes(8)
+
+    shape = struct.pack("<HHIIHH", 1, 1, 16_000, 32_000, 2, 16)
+    sound = listed(b"strl", chunk(b"strh", header(b"auds", 16_000, 2)), chunk(b"strf", shape))
+    words = listed(b"strl", chunk(b"strh", header(b"txts", 1, 0)), chunk(b"strf", bytes(40)))
+    main = chunk(b"avih", struct.pack("<IIIIIIIIII", 40_000, 0, 0, 16, 25, 0, 2, 0, 0, 0) + bytes(16))
+    packet = b"GAB2\0" + struct.pack("<HIH", 2, 2, 0) + b"a\0" + struct.pack("<HI", 4, len(text)) + text
+    movi = listed(b"movi", chunk(b"00wb", bytes(32_000)), chunk(b"01tx", packet))
+    body = b"AVI " + listed(b"hdrl", main, sound, words) + movi
+    return b"RIFF" + struct.pack("<I", len(body)) + body
 
 
 class Mutator:

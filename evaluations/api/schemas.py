@@ -47,6 +47,16 @@ class EstimateOut(Schema):
     high_seconds: Annotated[float, Field(description="… at the latest, four times of five.", examples=[350.0])]
 
 
+class Damage(Schema):
+    """What is missing of a recording; the rest was used."""
+
+    at_seconds: Annotated[float, Field(description="Where it is damaged first, or ends.", examples=[12.0])]
+    ends_early: Annotated[bool, Field(description="It was cut off: bytes are missing at its end.")]
+    words: Annotated[
+        str, Field(examples=["The file ends early, at 0:12: it was cut off. What could be heard was used."])
+    ]
+
+
 class Video(Schema):
     """One submission and where it is."""
 
@@ -56,6 +66,7 @@ class Video(Schema):
     handed_in_at: datetime
     size_bytes: Annotated[int, Field(examples=[14_680_064])]
     duration_seconds: Annotated[float | None, Field(description="Known once it was read.", examples=[61.2])]
+    damage: Annotated[Damage | None, Field(description="null: it is whole, or was not read yet.")]
     status: StageStatus | Status
     status_words: Annotated[str, Field(description="The status as a person reads it.", examples=["transcribing"])]
     stage: Annotated[Stage, Field(description="Which stage it is in, or ended in.")]
@@ -189,7 +200,8 @@ class EvaluationOut(ModelResult):
     suggestions: list[str]
     speech: Speaking
     flags: Annotated[
-        list[str], Field(description="off_topic, spoken_instructions, uncertain, doubtful.", examples=[["uncertain"]])
+        list[str],
+        Field(description="off_topic, spoken_instructions, uncertain, doubtful, damaged.", examples=[["uncertain"]]),
     ]
     released_at: Annotated[datetime | None, Field(description="null: the student doesn't see it yet.")]
 

@@ -100,6 +100,7 @@ def video(row: SubmissionRow) -> schemas.Video:
         handed_in_at=found.created_at,
         size_bytes=found.size,
         duration_seconds=found.duration,
+        damage=_damage(found),
         status=_status(task),
         status_words=str(task.status.label),
         stage=Stage(task.stage),
@@ -109,7 +110,7 @@ def video(row: SubmissionRow) -> schemas.Video:
         estimate=schemas.EstimateOut(**asdict(row.estimate)) if row.estimate else None,
         why=row.why,
         progress=progress if row.has_progress else None,
-        error=_problem(task.error_code, row.error_id, row.language),
+        error=_problem(task.error_code, row.error_id, row.detail),
         is_hidden=row.is_held,
         can_retry=row.can_retry,
         can_cancel=row.is_live,
@@ -140,6 +141,13 @@ def _move(request: HttpRequest, pk: uuid.UUID, verb: Callable[..., bool], *, oth
     if not verb(submission=found, by=signed_in(request)):
         raise RefusedError(409, otherwise)
     return _video(found)
+
+
+def _damage(found: Submission) -> schemas.Damage | None:
+    if found.damaged_at is None:
+        return None
+    words = catalogue.of_damage(found.damaged_at, ends_early=found.ends_early)
+    return schemas.Damage(at_seconds=found.damaged_at, ends_early=found.ends_early, words=words)
 
 
 def _problem(code: str, id: str, detail: str = "") -> schemas.Problem | None:

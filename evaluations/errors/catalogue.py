@@ -14,6 +14,8 @@ from django.conf import settings
 from django.utils.translation import get_language_info, gettext
 from django.utils.translation import gettext_noop as _
 
+from queueing.report.durations import spoken
+
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
@@ -44,8 +46,40 @@ CATALOGUE: Final[dict[str, Explanation]] = {
         _("What is inside is not a kind of file we can read, whatever its name ends in."),
         _("Upload an mp4, mov, webm, m4a, mp3, ogg or wav file."),
     ),
-    "no_audio": Explanation(_("There is no sound in it"), _("The video has a picture but no sound track."), _RECORD),
-    "no_speech": Explanation(_("Nobody speaks in it"), _("There is sound, but no words were heard."), _RECORD),
+    "unsupported": Explanation(
+        _("This kind of recording is not supported"),
+        _("The file may be whole, but it is of a kind that can’t be read here."),
+        _("Save or convert it as mp4, mov, webm, m4a, mp3, ogg or wav, and upload that."),
+    ),
+    "too_small": Explanation(
+        _("There is next to nothing in the file"),
+        _("It begins like a recording, but has fewer than 64 bytes."),
+        _("Check that it plays on your device, then upload it again."),
+    ),
+    "copy_protected": Explanation(
+        _("The file is copy-protected"),
+        _(
+            "It is encrypted for the players of the shop or service that it comes from, so nothing of it can be heard here."
+        ),
+        _("Upload a recording of your own."),
+    ),
+    "no_audio": Explanation(
+        _("There is no sound track in it"), _("The file has a picture but no sound track."), _RECORD
+    ),
+    "empty_sound": Explanation(
+        _("The sound track is empty"), _("There is a sound track in the file, but nothing was recorded on it."), _RECORD
+    ),
+    "too_short": Explanation(
+        _("It is too short"),
+        _("The recording lasts less than one second. A rating needs at least 8 seconds of speech."),
+        _("Record it again and tell more about yourself, then upload the new file."),
+    ),
+    "too_quiet": Explanation(
+        _("It is too quiet"),
+        _("There is sound, but so quiet, even amplified, that no words were heard."),
+        _("Record it again, closer to the microphone or with its level turned up, then upload the new file."),
+    ),
+    "no_speech": Explanation(_("Nobody speaks in it"), _("There is a sound track, but no words were heard."), _RECORD),
     "too_short_to_rate": Explanation(
         _("Too little is said in it to rate it"),
         _("A rating needs at least 25 words, and 8 seconds from the first to the last of them."),
@@ -336,7 +370,13 @@ OF_THE_FILE: Final = frozenset(
         "empty_file",
         "unreadable",
         "not_media",
+        "unsupported",
+        "too_small",
+        "copy_protected",
         "no_audio",
+        "empty_sound",
+        "too_short",
+        "too_quiet",
         "no_speech",
         "too_short_to_rate",
         "not_understood",
@@ -351,6 +391,18 @@ OF_THE_FILE: Final = frozenset(
 def explain(code: str) -> Explanation:
     """The words for an error code in the language of the request; unknown codes get those of `unexpected`."""
     return Explanation(*map(gettext, astuple(CATALOGUE.get(code, CATALOGUE["unexpected"]))))
+
+
+def detail(code: str, *, max_seconds: float, language: str = "", probability: float = 0.0) -> str:
+    """A sentence on the very case of an error of a recording; "" where there is nothing to add.
+
+    Args:
+        max_seconds: that the class allows.
+        language, probability: see `of_language`; "" without a transcript.
+    """
+    if code == "too_long":
+        return gettext("It may last %(long)s at most.") % {"long": spoken(max_seconds)}
+    return of_language(language, probability) if code == "not_understood" and language else ""
 
 
 def of_language(language: str, probability: float) -> str:
@@ -374,6 +426,16 @@ def language_name(code: str) -> str:
         return str(get_language_info(code)["name_translated"])
     except KeyError:
         return code
+
+
+def of_damage(damaged_at: float | None, *, ends_early: bool) -> str:
+    """A sentence on a recording of which something is missing, from `Submission`; "" where it is whole."""
+    if damaged_at is None:
+        return ""
+    at = {"time": f"{int(damaged_at) // 60}:{int(damaged_at) % 60:02}"}
+    if ends_early:
+        return gettext("The file ends early, at %(time)s: it was cut off. What could be heard was used.") % at
+    return gettext("The file is damaged at %(time)s. What could be heard was used.") % at
 
 
 def problem(code: str, *, id: str, detail: str = "") -> dict[str, str]:

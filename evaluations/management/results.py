@@ -17,10 +17,14 @@ def as_text(results: Sequence[Mapping[str, Any]]) -> str:
 
 def _as_text(row: Mapping[str, Any]) -> str:
     if row["error"]:
-        return f"{row['file']}: {row['status']}\n  {row['error']['title']} {row['error']['todo']}"
+        return (
+            f"{row['file']}: {row['status']}\n  {row['error']['title']}. {row['error']['what']} {row['error']['todo']}"
+        )
     if row["form"] is None:
         return f"{row['file']}: {row['status']}"
     lines = [f"{row['file']}: {row['status']}", f"  {row['transcript']}"]
+    if row["damage"]:
+        lines.insert(1, f"  {row['damage']}")
     lines += [f"  {key:<22}{_plain(value)}" for key, value in row["form"].items()]
     if row["overall"] is not None:
         lines += [f"  {score['title']:<22}{score['score']:>5}" for score in row["scores"]]

@@ -1,4 +1,4 @@
-"""The process in which files are read: `python -m evaluations.media.child decode|remux MAX_SECONDS PATH`.
+"""The process in which files are read: `python -m evaluations.media.child decode|remux|sound MAX_SECONDS PATH`.
 
 It knows neither Django nor the database, and expects to be killed. It answers on standard output, in the frames of
 `wire`.
@@ -20,6 +20,7 @@ from queueing.exceptions import Permanent
 def main(arguments: list[str]) -> None:
     mode, max_seconds, path = arguments
     answer = _private_output()
+    os.environ["OPENBLAS_NUM_THREADS"] = "1"  # NumPy's, each of which reserves memory
     confine()
     try:
         _answer(answer, mode, float(max_seconds), Path(path))
@@ -31,7 +32,7 @@ def main(arguments: list[str]) -> None:
 
 def _answer(answer: int, mode: str, max_seconds: float, path: Path) -> None:
     try:
-        facts = _remux(answer, path) if mode == "remux" else _decode(answer, max_seconds, path)
+        facts = _decode(answer, max_seconds, path) if mode == "decode" else _copy(answer, mode, max_seconds, path)
     except Permanent as refusal:
         wire.send_json(answer, wire.REFUSAL, {"code": refusal.code, "message": str(refusal)})
     except MemoryError:
@@ -58,13 +59,13 @@ def _decode(answer: int, max_seconds: float, path: Path) -> MediaFacts:
     return read_audio(path, max_seconds=max_seconds, sink=sink)
 
 
-def _remux(answer: int, path: Path) -> Remuxed:
-    from evaluations.media.remux import remux
+def _copy(answer: int, mode: str, max_seconds: float, path: Path) -> Remuxed:
+    from evaluations.media.remux import remux, sound
 
     def place(offset: int, content: bytes) -> None:
         wire.send(answer, wire.PIECE, wire.PLACE.pack(offset) + content)
 
-    return remux(path, place)
+    return (sound if mode == "sound" else remux)(path, max_seconds, place)
 
 
 def _private_output() -> int:

@@ -1,8 +1,8 @@
 """The only place where a media file is opened.
 
 FFmpeg recognises some 300 formats, among them texts that make it open other files and make network requests (HLS,
-DASH, ffconcat, SDP), under whatever name they come. So only the demuxers of `CONTAINERS` may run, and the only protocol
-is a file descriptor that was opened and checked here; there is no name left to open another file by.
+DASH, ffconcat, SDP), under whatever name they come. So only the demuxers of `kinds.CONTAINERS` may run, and the only
+protocol is a file descriptor that was opened and checked here; there is no name left to open another file by.
 """
 
 from __future__ import annotations
@@ -16,20 +16,16 @@ import av
 from av.container import InputContainer
 from av.stream import Disposition
 
+from evaluations.media import kinds
 from evaluations.media.facts import MediaFacts
 from queueing.exceptions import Permanent
 
 if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
-CONTAINERS = ("wav", "mp3", "flac", "ogg", "mov", "matroska", "webm")  # FFmpeg's names; mov is mp4 and m4a too
 MAX_STREAMS = 16
 MAX_TAG_CHARACTERS = 1024 * 1024
 MAX_LONG_SIDE, MAX_SHORT_SIDE = 4096, 2304  # pixels, upright or sideways
-
-# The first bytes of the containers above, to distinguish a broken recording from something that never was one.
-_MAGIC = (b"RIFF", b"ID3", b"fLaC", b"OggS", b"\x1a\x45\xdf\xa3")
-_MP4_BOXES = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"moof", b"styp")
 
 
 def open_media(path: Path) -> InputContainer:
@@ -37,25 +33,35 @@ def open_media(path: Path) -> InputContainer:
 
     Raises:
         Permanent: `unreadable` (not a regular file, a symbolic link, a broken or excessive header), `empty_file`,
-            `not_media` (any format that is not listed here) or `too_many_pixels`.
+            `not_media` and `unsupported` (any format that is not listed in `kinds`), `copy_protected` or
+            `too_many_pixels`.
     """
     descriptor = _open_regular(path)
     try:
-        head = os.pread(descriptor, 64, 0)
+        head = os.pread(descriptor, kinds.HEAD_BYTES, 0)
         container = _open_descriptor(descriptor, head)
     finally:
         os.close(descriptor)  # FFmpeg works on a duplicate
     try:
         _refuse_excess(container)
+        _refuse_protected(path)
     except BaseException:
         container.close()
         raise
     return container
 
 
-def facts_of(path: Path, container: InputContainer, *, audio_codec: str, duration: float, damaged: bool) -> MediaFacts:
-    """The container's facts, with the duration that the decoder counted."""
-    video = next(iter(_moving_pictures(container)), None)
+def facts_of(
+    path: Path,
+    container: InputContainer,
+    *,
+    audio_codec: str,
+    duration: float,
+    damaged_at: float | None,
+    ends_early: bool,
+) -> MediaFacts:
+    """The container's facts, with what the decoder counted."""
+    video = next(iter(moving_pictures(container)), None)
     return MediaFacts(
         container=container_name(path, container),
         duration=duration,
@@ -63,7 +69,9 @@ def facts_of(path: Path, container: InputContainer, *, audio_codec: str, duratio
         video_codec=video.codec_context.name if video else None,
         width=video.width if video else None,
         height=video.height if video else None,
-        damaged=damaged,
+        damaged=damaged_at is not None,
+        ends_early=ends_early,
+        damaged_at=damaged_at,
     )
 
 
@@ -91,7 +99,7 @@ def _open_descriptor(descriptor: int, head: bytes) -> InputContainer:
             container_options={
                 "fd": str(descriptor),
                 "protocol_whitelist": "fd",
-                "format_whitelist": ",".join(CONTAINERS),
+                "format_whitelist": ",".join(kinds.CONTAINERS),
                 "max_streams": str(MAX_STREAMS + 1),  # the rest is left out in silence
             },
             metadata_errors="replace",
@@ -99,13 +107,9 @@ def _open_descriptor(descriptor: int, head: bytes) -> InputContainer:
     except MemoryError as error:
         raise Permanent("opening it needs more memory than is allowed", code="unreadable") from error
     except av.FFmpegError as error:
-        code = "unreadable" if _looks_like_media(head) else "not_media"
+        # A file of a kind that is read here is broken; another one never was a recording, or none of these kinds.
+        code = kinds.refusal(head, max(len(head), kinds.MIN_BYTES)) or "unreadable"
         raise Permanent(f"no container could be read: {error.strerror or error}", code=code) from error
-
-
-def _looks_like_media(head: bytes) -> bool:
-    mpeg_audio = len(head) > 1 and head[0] == 0xFF and head[1] & 0xE0 == 0xE0
-    return mpeg_audio or head.startswith(_MAGIC) or head[4:8] in _MP4_BOXES
 
 
 def _refuse_excess(container: InputContainer) -> None:
@@ -114,13 +118,19 @@ def _refuse_excess(container: InputContainer) -> None:
     tags = [container.metadata, *(stream.metadata for stream in container.streams)]
     if sum(len(name) + len(value) for each in tags for name, value in each.items()) > MAX_TAG_CHARACTERS:
         raise Permanent("its tags are too long", code="unreadable")
-    for video in _moving_pictures(container):
+    for video in moving_pictures(container):
         short, long = sorted((video.width, video.height))
         if not 0 < short <= MAX_SHORT_SIDE or long > MAX_LONG_SIDE:
             raise Permanent(f"{video.width} x {video.height} pixels", code="too_many_pixels")
 
 
-def _moving_pictures(container: InputContainer) -> list[VideoStream]:
+def _refuse_protected(path: Path) -> None:
+    if kinds.is_protected(path):
+        raise Permanent("it is encrypted", code="copy_protected")
+
+
+def moving_pictures(container: InputContainer) -> list[VideoStream]:
+    """Its video streams, without cover pictures."""
     # A codec that FFmpeg doesn't know has no context and no size: nothing here can be made to decode it.
     return [
         video

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["Decoded", "MediaFacts", "decode"]
 
 WALL_SECONDS = 120.0  # ten minutes of AAC decode in about one
+SILENCE_DB, TOO_QUIET_DB = -85.0, -45.0  # full scale is 0; a voice close to a microphone has -25, dither -96
 _SLACK_SAMPLES = SAMPLE_RATE  # what the child may send beyond the limit
 
 
@@ -25,17 +26,24 @@ _SLACK_SAMPLES = SAMPLE_RATE  # what the child may send beyond the limit
 class Decoded:
     samples: npt.NDArray[np.float32]  # mono, 16 kHz, shape (n,), full scale ±1.0
     facts: MediaFacts
+    loudness: float = 0.0  # dB, full scale is 0: of the loud parts, before `samples` were raised to what is usual
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether there is sound in it, but so little that a voice may be lost in it."""
+        return SILENCE_DB < self.loudness < TOO_QUIET_DB
 
 
 def decode(path: Path, *, max_seconds: float, wall_seconds: float = WALL_SECONDS, stop: Event | None = None) -> Decoded:
-    """All of the file's audio, mixed to mono at 16 kHz.
+    """The file's audio in which somebody speaks, mono at 16 kHz; raised to usual loudness if it is very quiet.
 
     Args:
         max_seconds: of decoded audio.
         wall_seconds: for the child's whole work.
 
     Raises:
-        Permanent: `empty_file`, `unreadable`, `not_media`, `no_audio`, `too_long` or `too_many_pixels`.
+        Permanent: `empty_file`, `unreadable`, `not_media`, `unsupported`, `copy_protected`, `no_audio`, `empty_sound`,
+            `too_long` or `too_many_pixels`.
         Transient: `decoder_crashed` when the decoder died, `decoder_timeout` when it ran out of time.
         Interrupted: `stop` was set; the decoder is gone.
     """
@@ -58,6 +66,8 @@ def decode(path: Path, *, max_seconds: float, wall_seconds: float = WALL_SECONDS
     )
     import numpy as np  # by those who decode: pages and commands don't wait for it
 
+    from queueing.engines.speech.voice import loudness, raised
+
     samples = np.frombuffer(received, dtype=np.int16).astype(np.float32)
     samples /= 32_768
-    return Decoded(samples, facts)
+    return Decoded(raised(samples), facts, loudness(samples))

@@ -10,13 +10,15 @@ SAMPLE_BYTES = 2  # of a sample on its way from the child: signed 16 bit, as Whi
 
 @dataclass(frozen=True, slots=True)
 class MediaFacts:
-    container: str  # wav, mp3, flac, ogg, mp4, mov, webm or matroska: by content, never by name
-    duration: float  # seconds, counted from decoded samples; the header is not trusted
+    container: str  # one of kinds.CONTAINERS, or mp4: by content, never by name
+    duration: float  # seconds, counted from decoded samples and the gaps between them; the header is not trusted
     audio_codec: str
     video_codec: str | None  # None for an audio file; a cover picture is not a video
     width: int | None  # pixels
     height: int | None
     damaged: bool = False  # parts could not be decoded; `duration` is what could
+    ends_early: bool = False  # it is damaged, and bytes are missing at its end
+    damaged_at: float | None = None  # seconds of the player's clock: the first place, or the end of what there is
 
 
 @dataclass(frozen=True, slots=True)

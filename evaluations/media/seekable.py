@@ -1,7 +1,8 @@
-"""Copies that players can seek in, beside the originals: <id>/seekable. What was uploaded is never changed.
+"""Copies for players, beside the originals. What was uploaded is never changed.
 
-A copy is made when it is first requested, and again when it is gone: it can be deleted at any time. An empty one marks
-that none is needed or possible: the original seeks by itself, or can't be rewritten.
+<id>/seekable plays and seeks in a browser where the original doesn't; <id>/sound is the sound alone, for a browser that
+can't open the picture. A copy is made when it is first requested, and again when it is gone: it can be deleted at any
+time. An empty one marks that none is needed or possible.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Final
 import structlog
 from django.conf import settings
 
-from evaluations.media import store, wire
+from evaluations.media import kinds, store, wire
 from evaluations.media.confined import run_child
 from evaluations.media.facts import Remuxed
 from queueing.exceptions import Infrastructure, Permanent, Transient
@@ -24,18 +25,41 @@ from queueing.exceptions import Infrastructure, Permanent, Transient
 log = structlog.get_logger(__name__)
 
 WALL_SECONDS: Final = 30.0  # 300 MB take about three
+MAX_SECONDS: Final = 3600.0  # of sound that is encoded
 GROWTH: Final = 1.1  # of a copy over its original, at most; and
-ROOM_BYTES: Final = 1024 * 1024
+ROOM_BYTES: Final = 32 * 1024 * 1024  # what MAX_SECONDS of encoded sound take
 
 
 def seekable(original: Path) -> Path:
     """The file to play for a stored one: its seekable copy where there is one, else the file itself. Never raises."""
-    copy = original.with_name(store.COPY)
+    return _copy(original, store.COPY, "remux")
+
+
+def sound(original: Path) -> Path:
+    """The sound alone of a stored file, as MP3; the file itself where it has none that can be read. Never raises."""
+    return _copy(original, store.SOUND, "sound")
+
+
+def container(path: Path, original: str) -> str:
+    """Of a file that is to be played, a copy or not, its container as `MediaFacts.container`; `original`: the original's.
+
+    A copy was written here, so its first bytes are trusted.
+    """
+    if path.name not in (store.COPY, store.SOUND):
+        return original
+    with path.open("rb") as file:
+        found = kinds.kind(file.read(kinds.HEAD_BYTES))
+    written = {"mov": ("mp4", "mov"), "matroska": ("webm", "matroska")}.get(found, (found,))
+    return original if original in written else written[0]
+
+
+def _copy(original: Path, name: str, mode: str) -> Path:
+    copy = original.with_name(name)
     if not os.path.lexists(copy):
         try:
-            _make(original, copy)
+            _make(original, copy, mode)
         except (OSError, Infrastructure) as error:
-            log.warning("no_seekable_copy", path=str(original), error=str(error))
+            log.warning("no_copy_for_players", path=str(original), error=str(error))
     return copy if _has_bytes(copy) else original
 
 
@@ -46,14 +70,14 @@ def _has_bytes(copy: Path) -> bool:
         return False
 
 
-def _make(original: Path, copy: Path) -> None:
+def _make(original: Path, copy: Path, mode: str) -> None:
     size = original.stat().st_size
     store.require_room(size, reserve=settings.DISK_RESERVE_BYTES)
     with _part(copy) as (part, descriptor):
         if os.path.lexists(copy):  # another process was faster
             return
         os.ftruncate(descriptor, 0)
-        if not _written(original, descriptor, most=int(size * GROWTH) + ROOM_BYTES):
+        if not _written(original, mode, descriptor, most=int(size * GROWTH) + ROOM_BYTES):
             os.ftruncate(descriptor, 0)
         os.fsync(descriptor)
         part.rename(copy)
@@ -76,7 +100,7 @@ def _part(copy: Path) -> Iterator[tuple[Path, int]]:
         os.close(descriptor)
 
 
-def _written(original: Path, descriptor: int, *, most: int) -> bool:
+def _written(original: Path, mode: str, descriptor: int, *, most: int) -> bool:
     """Whether the child wrote a copy to `descriptor`; a file that it can't read is played as it is."""
 
     def place(piece: bytes) -> None:
@@ -86,7 +110,9 @@ def _written(original: Path, descriptor: int, *, most: int) -> bool:
         os.pwrite(descriptor, content, offset)
 
     try:
-        made = run_child("remux", original, answer=Remuxed, collect=place, max_seconds=0, wall_seconds=WALL_SECONDS)
+        made = run_child(
+            mode, original, answer=Remuxed, collect=place, max_seconds=MAX_SECONDS, wall_seconds=WALL_SECONDS
+        )
     except (Permanent, Transient) as error:
         log.info("not_remuxed", path=str(original), code=error.code, error=str(error))
         return False

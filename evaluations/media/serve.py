@@ -32,6 +32,16 @@ _TYPES = {
     "mp3": ("audio/mpeg", "audio/mpeg"),
     "wav": ("audio/wav", "audio/wav"),
     "flac": ("audio/flac", "audio/flac"),
+    # No browser plays these as they are.
+    "aac": ("audio/aac", "audio/aac"),
+    "amr": ("audio/amr", "audio/amr"),
+    "avi": ("video/x-msvideo", "audio/x-msvideo"),
+    "asf": ("video/x-ms-wmv", "audio/x-ms-wma"),
+    "mpegts": ("video/mp2t", "audio/mp2t"),
+    "mpeg": ("video/mpeg", "audio/mpeg"),
+    "aiff": ("audio/aiff", "audio/aiff"),
+    "caf": ("audio/x-caf", "audio/x-caf"),
+    "flv": ("video/x-flv", "audio/x-flv"),
 }
 _ONE_RANGE = re.compile(r"bytes=[ \t]*([0-9]*)-([0-9]*)[ \t]*", re.ASCII | re.IGNORECASE)
 

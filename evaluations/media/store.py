@@ -23,12 +23,12 @@ from queueing.exceptions import Infrastructure, Permanent
 
 T = TypeVar("T")
 
-COPY = "seekable"  # beside `original`, see seekable.py
+COPY, SOUND = "seekable", "sound"  # beside `original`, see seekable.py
 DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG})  # of an OSError: no more can be written
 
 _FOLDER = r"([0-9a-f]{2})/\1[0-9a-f]{6}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 _RELATIVE = re.compile(rf"{_FOLDER}/original")
-_COPY = re.compile(rf"{_FOLDER}/{COPY}(\.part)?")
+_COPY = re.compile(rf"{_FOLDER}/({COPY}|{SOUND})(\.part)?")
 _CHUNK_BYTES = 1024 * 1024
 
 
@@ -86,7 +86,8 @@ def replace(staged: Path, submission_id: UUID, *, root: Path | None = None) -> S
     with _disk_errors():
         if os.path.lexists(target):
             target.rename(_aside(target))
-        target.with_name(COPY).unlink(missing_ok=True)  # of the damaged one
+        for copy in (COPY, SOUND):  # of the damaged one
+            target.with_name(copy).unlink(missing_ok=True)
     return keep(staged, submission_id, root=root)
 
 

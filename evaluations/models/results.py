@@ -85,7 +85,7 @@ class Evaluation(models.Model):
         "sentences: [{sentence, quote, start, end}], …}]}]",
     )
     flags = models.JSONField(
-        default=list, help_text="For the teacher: off_topic, spoken_instructions, uncertain, doubtful."
+        default=list, help_text="For the teacher: off_topic, spoken_instructions, uncertain, doubtful, damaged."
     )
     feedback = models.TextField()
     suggestions = models.JSONField(default=list)

@@ -45,6 +45,12 @@ class Submission(models.Model):
     container = models.CharField(max_length=20, blank=True)
     duration = models.FloatField(null=True, blank=True, help_text="Seconds of decoded audio.")
     has_video = models.BooleanField(null=True)
+    damaged_at = models.FloatField(
+        null=True,
+        blank=True,
+        help_text="Seconds: where the recording is damaged first, or ends early; empty: it is whole.",
+    )
+    ends_early = models.BooleanField(default=False, help_text="It was cut off: bytes are missing at its end.")
 
     evaluation = models.OneToOneField(
         "evaluations.Evaluation",

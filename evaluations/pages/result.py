@@ -47,6 +47,7 @@ def of(found: Submission, viewer: User) -> dict[str, Any]:
         "suggestions": suggestions,
         "is_hidden": rated is not None and shown is None,
         "missing": missing(task, transcript, rated),
+        "damage": catalogue.of_damage(found.damaged_at, ends_early=found.ends_early),
         "progress": progress.of(found, viewer),
         **(_spoken(transcript, measured) if transcript and measured else {}),
         **(_scored(shown) if shown else {}),

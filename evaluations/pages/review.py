@@ -16,7 +16,7 @@ from evaluations.models import Classroom, Evaluation, ReviewDecision, Submission
 from evaluations.pages import history, result
 from evaluations.stages import rate
 
-URGENT_FLAGS = (rate.SPOKEN_INSTRUCTIONS, rate.OFF_TOPIC, rate.UNCERTAIN, rate.DOUBTFUL)  # the worst first
+URGENT_FLAGS = (rate.SPOKEN_INSTRUCTIONS, rate.OFF_TOPIC, rate.UNCERTAIN, rate.DAMAGED, rate.DOUBTFUL)  # worst first
 
 
 @dataclass(frozen=True, slots=True)

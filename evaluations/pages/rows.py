@@ -213,19 +213,22 @@ class SubmissionRow:
 
     @property
     def error(self) -> catalogue.Explanation | None:
-        """Why it failed, or why it is tried again; with the language, if it was not understood for that."""
+        """Why it failed, or why it is tried again; with what is special about the case."""
         if not self.task.error_code:
             return None
         found = catalogue.explain(self.task.error_code)
-        return replace(found, what=f"{found.what} {self.language}".rstrip())
+        return replace(found, what=f"{found.what} {self.detail}".rstrip())
 
     @property
-    def language(self) -> str:
-        """In which language it was heard to be, in a sentence; only of what was not understood."""
+    def detail(self) -> str:
+        """A sentence on its very error: the limit that it passed, or the language that it was heard to be in."""
         transcript = getattr(self.submission, "transcript", None)
-        if self.task.error_code != "not_understood" or transcript is None:
-            return ""
-        return catalogue.of_language(transcript.language, transcript.language_probability)
+        return catalogue.detail(
+            self.task.error_code,
+            max_seconds=self.submission.classroom.max_duration_seconds,
+            language=transcript.language if transcript else "",
+            probability=transcript.language_probability if transcript else 0.0,
+        )
 
     @property
     def error_id(self) -> str:

@@ -30,6 +30,7 @@ from queueing.models import Task
 
 TOKENS_PER_ITEM, TOKENS_PER_QUOTE, SPARE_TOKENS = 40, 24, 100  # of an answer
 OFF_TOPIC, SPOKEN_INSTRUCTIONS, UNCERTAIN, DOUBTFUL = "off_topic", "spoken_instructions", "uncertain", "doubtful"
+DAMAGED = "damaged"
 FOR_A_PERSON = frozenset({OFF_TOPIC, SPOKEN_INSTRUCTIONS})  # never released at once, whatever the class says
 
 
@@ -49,6 +50,7 @@ class RateWork:
     facts: speech.SpeechFacts | None
     tries: int = 0  # failed ones so far
     rubric_id: int | None = None
+    is_damaged: bool = False  # parts of the recording could not be heard
     fitted: Mapping[str, Calibration] = field(default_factory=dict)  # by the site's teachers, by the model's digest
 
     @property
@@ -141,7 +143,7 @@ def work_on(task: Task, rubric: Rubric) -> RateWork:
         Permanent: `bad_rubric`.
         ObjectDoesNotExist: it has no transcript, or no form.
     """
-    transcript = corrected(Transcript.objects.get(submission=task.submission_id))
+    transcript = corrected(Transcript.objects.select_related("submission").get(submission=task.submission_id))
     form = Form.objects.get(submission=task.submission_id)
     words = speech.words_of(transcript.segments)
     return RateWork(
@@ -153,6 +155,7 @@ def work_on(task: Task, rubric: Rubric) -> RateWork:
         facts=speech.measure(words, speech_seconds=transcript.speech_seconds, duration=transcript.duration),
         tries=task.failures,
         rubric_id=rubric.pk,
+        is_damaged=transcript.submission.damaged_at is not None,
         fitted=rubric.fitted(),
     )
 
@@ -181,6 +184,7 @@ def rate(work: RateWork, engines: Engines, progress: Progress, stop: Event) -> R
             engine.name,
             engine.model,
             simulated=engine.simulated,
+            flags=[DAMAGED] if work.is_damaged else [],
             seal=Judge(engine, work, progress, stop).seal(),
         )
     if not work.honest:
@@ -212,6 +216,7 @@ def _flags(work: RateWork, judged: Mapping[str, Judgement], found: Mapping[str, 
         SPOKEN_INSTRUCTIONS: bool(work.addressed),
         UNCERTAIN: any(verdict.is_uncertain for verdict in found.values()),
         DOUBTFUL: work.words is not None and gates.is_doubtful(work.words),
+        DAMAGED: work.is_damaged,
     }
     return [name for name, raised in flags.items() if raised]
 

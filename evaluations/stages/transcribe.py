@@ -15,6 +15,8 @@ from queueing.engines.base import Engines, Progress, Segment, Speech
 from queueing.exceptions import Permanent
 from queueing.models import Task
 
+MIN_SECONDS = 1.0  # of a recording, to be listened to at all; the words of `too_short` name it
+
 
 @dataclass(frozen=True, slots=True)
 class TranscribeWork:
@@ -44,6 +46,8 @@ class Transcribe:
         store.verify(work.path, work.sha256)
         path: Path = store.locate(work.path)
         decoded = decode(path, max_seconds=work.max_seconds, stop=stop)
+        if decoded.facts.duration < MIN_SECONDS:
+            raise Permanent(f"{decoded.facts.duration:.2f} s of sound", code="too_short")
         progress(0.0, decoded.facts.duration)
         engine = engines.speech
         # Not the classmates': a hint replaces what sounds like it, a "Nora" by their "Norah", "good at" by "Ben at".
@@ -51,13 +55,19 @@ class Transcribe:
         speech = engine.transcribe(decoded.samples, hints=hints, progress=progress, stop=stop)
         unheard = gates.unheard(speech.speech_seconds)
         if unheard.code == "no_speech" and not any(segment.words for segment in speech.segments):
-            raise Permanent(unheard.reason, code=unheard.code)  # all other refusals leave a transcript to look at
+            # All other refusals leave a transcript to look at.
+            code = "too_quiet" if decoded.is_quiet else "no_speech"
+            raise Permanent(f"{unheard.reason}, {decoded.loudness:.0f} dB", code=code)
         return TranscribeResult(decoded.facts, speech, engine.name, engine.model, engine.simulated)
 
     def save(self, task: Task, result: TranscribeResult) -> None:
         facts, speech = result.facts, result.speech
         Submission.objects.filter(pk=task.submission_id).update(
-            container=facts.container, duration=facts.duration, has_video=facts.video_codec is not None
+            container=facts.container,
+            duration=facts.duration,
+            has_video=facts.video_codec is not None,
+            damaged_at=facts.damaged_at,
+            ends_early=facts.ends_early,
         )
         Task.objects.filter(pk=task.pk).update(audio_seconds=facts.duration)
         Transcript.objects.update_or_create(

@@ -31,6 +31,7 @@ _FLAGS: Final = {
     "spoken_instructions": gettext_lazy("Something is said to the rater; it was masked, and counts for nothing."),
     "uncertain": gettext_lazy("The model is uncertain of some items; they count half."),
     "doubtful": gettext_lazy("Many words were hard to recognise."),
+    "damaged": gettext_lazy("The file is damaged or ends early: some of it could not be heard."),
 }
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from django.conf import settings
 
 from evaluations.errors.refusals import RefusedError
+from evaluations.media import kinds
 from evaluations.media.store import DISK_FULL
 
 
@@ -45,6 +46,12 @@ def append(upload_id: uuid.UUID, offset: int, chunk: bytes) -> None:
             os.fsync(file.fileno())
     except OSError as error:
         raise _refusal(error) from error
+
+
+def head(upload_id: uuid.UUID) -> bytes:
+    """Its first bytes, as many as say what kind of file it is."""
+    with staged(upload_id).open("rb") as file:
+        return file.read(kinds.HEAD_BYTES)
 
 
 def discard(upload_id: uuid.UUID) -> None:

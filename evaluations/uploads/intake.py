@@ -21,6 +21,7 @@ from django.db.models.functions import Now
 
 from evaluations import actions
 from evaluations.errors.refusals import RefusedError
+from evaluations.media import kinds
 from evaluations.models import Classroom, Deletion, Submission, Upload
 from evaluations.uploads import files, limits
 from queueing.exceptions import Infrastructure
@@ -94,7 +95,7 @@ def append(upload: Upload, *, offset: int, chunk: bytes) -> None:
         raise RefusedError(409, "offset_conflict", {"Upload-Offset": str(upload.offset)})
     end = offset + len(chunk)
     if end > (settings.UPLOAD_MAX_BYTES if upload.length is None else upload.length):
-        raise RefusedError(413, "too_large")
+        raise RefusedError(413, "too_large", detail=limits.most())
     if not chunk:
         return
     if upload.length is None:  # else it was checked, and reserved, when the length was declared
@@ -103,6 +104,20 @@ def append(upload: Upload, *, offset: int, chunk: bytes) -> None:
     files.append(upload.pk, offset, chunk)
     Upload.objects.filter(pk=upload.pk).update(offset=end, expires_at=_expiry())
     upload.refresh_from_db(fields=["offset", "expires_at"])
+
+
+def refused(upload: Upload, *, since: int) -> str:
+    """Discard a locked upload that is no recording, as soon as its first bytes say so; returns the error's code, or "".
+
+    It counts for no limit then. `since`: the offset before the last chunk; what was looked at is not looked at again.
+    """
+    is_whole = upload.length is not None and upload.offset >= upload.length
+    if since >= kinds.HEAD_BYTES or not (is_whole or upload.offset >= kinds.HEAD_BYTES):
+        return ""
+    code = kinds.refusal(files.head(upload.pk), upload.offset)
+    if code:
+        discard(upload)
+    return code
 
 
 def complete(upload: Upload) -> bool | None:

@@ -11,6 +11,7 @@ from django.contrib.auth.models import User
 from django.db.models import F, QuerySet, Sum
 from django.db.models.expressions import CombinedExpression
 from django.db.models.functions import Coalesce, Now
+from django.template.defaultfilters import filesizeformat
 from django.utils.formats import date_format
 from django.utils.timezone import localtime, now
 from django.utils.translation import gettext as _
@@ -33,7 +34,12 @@ def check_size(length: int | None) -> None:
     if length == 0:
         raise RefusedError(400, "empty_file")
     if length is not None and length > settings.UPLOAD_MAX_BYTES:
-        raise RefusedError(413, "too_large")
+        raise RefusedError(413, "too_large", detail=most())
+
+
+def most() -> str:
+    """A sentence on how large a file may be."""
+    return _("At most %(size)s are accepted.") % {"size": filesizeformat(settings.UPLOAD_MAX_BYTES)}
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,8 @@ from django.conf import settings
 from django.contrib.auth.models import User
 
 from evaluations import actions
+from evaluations.errors import catalogue
+from evaluations.media import kinds
 from evaluations.models import Classroom, Rubric, Submission
 from evaluations.uploads.local_results import described, in_unicode, refusal
 from queueing.exceptions import Permanent, StageError
@@ -69,6 +71,10 @@ def _submit(path: Path, classroom: Classroom, student: User) -> Submission:
     original_name = in_unicode(path.name)
     try:
         shutil.copyfile(path, staged)
+        with staged.open("rb") as copy:
+            refused = kinds.refusal(copy.read(kinds.HEAD_BYTES), staged.stat().st_size)
+        if refused:
+            raise Permanent(code=refused)
         submission, new = actions.submit(
             classroom=classroom, student=student, staged=staged, original_name=original_name
         )
@@ -90,11 +96,22 @@ def result(file: LocalFile) -> dict[str, Any]:
     if task is None or file.submission is None:
         return described(file.name, Status.FAILED.value, code=file.refused)
     attempts = [_attempt(row) for row in task.attempts.all()]
+    file.submission.refresh_from_db()
+    results = file.submission.results()
+    heard = results.transcript
+    detail = catalogue.detail(
+        task.error_code,
+        max_seconds=file.submission.classroom.max_duration_seconds,
+        language=heard.language if heard else "",
+        probability=heard.language_probability if heard else 0.0,
+    )
     return described(
         file.name,
         task.status.value,
-        file.submission.results(),
+        results,
         code=task.error_code,
+        detail=detail,
+        damage=catalogue.of_damage(file.submission.damaged_at, ends_early=file.submission.ends_early),
         timings=_timings(attempts),
         attempts=attempts,
     )

@@ -10,13 +10,13 @@ from typing import Any, Final
 
 from evaluations.errors import catalogue
 from evaluations.media.store import DISK_FULL
-from evaluations.models import Transcript
 from evaluations.models.results import SubmissionResults
 
 FIELDS: Final = (
     "file",
     "status",
     "error",
+    "damage",
     "transcript",
     "language",
     "form",
@@ -57,17 +57,22 @@ def described(
     results: SubmissionResults = NOTHING,
     *,
     code: str = "",
+    detail: str = "",
+    damage: str = "",
     timings: Mapping[str, float] | None = None,
     attempts: Sequence[Mapping[str, Any]] | None = None,
 ) -> dict[str, Any]:
     """One value for each of FIELDS; None for what there isn't.
 
-    `code`: of the error that it ended with. `timings`: stage → seconds.
+    `code`: of the error that it ended with, `detail`: a sentence on this very case. `damage`: what is
+    missing of the recording. `timings`: stage → seconds.
     """
     transcript, form, evaluation = results.transcript, results.form, results.evaluation
     known: dict[str, Any] = {"file": file, "status": status, "timings": timings, "attempts": attempts}
+    if damage:
+        known["damage"] = damage
     if code:
-        known["error"] = _error(code, transcript)
+        known["error"] = _error(code, detail)
     if transcript:
         known |= {"transcript": transcript.text, "language": transcript.language}
     if form:
@@ -79,9 +84,6 @@ def described(
     return {field: known.get(field) for field in FIELDS}
 
 
-def _error(code: str, transcript: Transcript | None) -> dict[str, str]:
+def _error(code: str, detail: str) -> dict[str, str]:
     words = asdict(catalogue.explain(code))
-    if code == "not_understood" and transcript:
-        language = catalogue.of_language(transcript.language, transcript.language_probability)
-        words["what"] = f"{words['what']} {language}".rstrip()
-    return {"code": code, **words}
+    return {"code": code, **words, "what": f"{words['what']} {detail}".rstrip()}

@@ -116,6 +116,9 @@ def _patch(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
         if length is not None:
             intake.declare_length(found, length)
         intake.append(found, offset=offset, chunk=chunk)
+        code = intake.refused(found, since=offset)
+    if code:
+        raise RefusedError(415, code)
     # In a transaction of its own: the bytes are kept even if handing in fails.
     with transaction.atomic():
         found = get_own_upload(request, pk)

@@ -26,8 +26,8 @@ from evaluations import actions
 from evaluations.access.permissions import get_own_submission, get_visible_submission, signed_in
 from evaluations.actions import appeals
 from evaluations.actions.decisions import InvalidDecisionError
+from evaluations.media import seekable as players
 from evaluations.media import serve, store
-from evaluations.media.seekable import seekable
 from evaluations.models import Submission, Transcript, corrected
 from evaluations.pages import result, rows
 from evaluations.pages.captions import webvtt
@@ -80,7 +80,7 @@ def results(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
 @login_required
 @require_safe
 def media(request: HttpRequest, pk: uuid.UUID) -> HttpResponseBase:
-    """The video itself, in ranges."""
+    """The video itself, in ranges; its sound alone with `?sound`."""
     found = get_visible_submission(request, pk)
     try:
         path = store.locate(found.path)
@@ -89,9 +89,9 @@ def media(request: HttpRequest, pk: uuid.UUID) -> HttpResponseBase:
     # A player may wait for its copy, and reading take minutes: meanwhile other requests need the connection.
     if not connection.in_atomic_block:  # a test's, for instance, must stay open
         connection.close()
-    return serve.stream(
-        request, seekable(path), serve.content_type(found.container, video=found.has_video is not False)
-    )
+    played = players.sound(path) if "sound" in request.GET else players.seekable(path)
+    container = players.container(played, found.container)
+    return serve.stream(request, played, serve.content_type(container, video=found.has_video is not False))
 
 
 @login_required

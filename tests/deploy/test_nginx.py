@@ -232,7 +232,7 @@ def test_a_film_comes_through_whole_and_in_ranges(ada: Wire, nginx: Nginx, cast:
 def test_a_film_is_handed_in_chunk_by_chunk_though_the_site_is_killed(
     ada: Wire, nginx: Nginx, site: SiteProcess
 ) -> None:
-    content = random.Random(2).randbytes(2 * CHUNK + 1000)
+    content = b"fLaC" + random.Random(2).randbytes(2 * CHUNK + 1000)
     path = ada.start(Upload_Length=str(len(content)), Upload_Metadata=metadata(filename="me.mp4"))
     assert send(ada, path, 0, content[:CHUNK])[0] == 204
     site.daphne.kill()

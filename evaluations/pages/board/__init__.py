@@ -34,6 +34,7 @@ _FLAGS: Final = {
     "spoken_instructions": gettext_lazy("talks to the rater"),
     "uncertain": pgettext_lazy("of a rating", "uncertain"),
     "doubtful": gettext_lazy("hard to hear"),
+    "damaged": gettext_lazy("file damaged"),
 }
 
 

@@ -133,7 +133,7 @@ def _head(row: StudentRow) -> Iterator[Cell]:
     yield localtime(row.shown.submission.created_at).replace(tzinfo=None, microsecond=0)  # no cell has a time zone
     yield str(row.shown.task.status.label)
     error = row.shown.error
-    yield f"{error.title}. {row.shown.language}".strip() if error else ""
+    yield f"{error.title}. {row.shown.detail}".strip() if error else ""
     yield row.score
     yield row.evaluation.overall if row.evaluation else None
 

@@ -26,9 +26,30 @@ function follow() {
   if (!player.paused && !player.ended) requestAnimationFrame(follow);
 }
 
-player.addEventListener("error", () => {
-  document.getElementById("player-problem").hidden = false;
-});
+player.addEventListener("loadedmetadata", showWhatIsMissing);
+player.addEventListener("error", playSoundAlone);
+// It may have come so far before this script did.
+if (player.error) playSoundAlone();
+else if (player.readyState >= HTMLMediaElement.HAVE_METADATA) showWhatIsMissing();
+
+/** A browser that doesn't know a picture's codec leaves the picture black. */
+function showWhatIsMissing() {
+  const words = document.getElementById("no-picture");
+  if (words) words.hidden = player.videoWidth > 0;
+}
+
+/** What a browser can't open at all has at least its sound in a form that all of them play. */
+function playSoundAlone() {
+  const { sound } = player.dataset;
+  if (!sound) {
+    document.getElementById("player-problem").hidden = false;
+    return;
+  }
+  const at = player.currentTime;
+  delete player.dataset.sound;
+  player.src = sound;
+  player.currentTime = at;
+}
 
 /** A link that ends in #t=12.3 seeks to that second. */
 function startAtLink() {

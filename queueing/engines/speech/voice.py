@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate, pairwise
+from math import inf, log10
 
 import numpy as np
 
@@ -21,6 +22,9 @@ FINE = {"min_speech_duration_ms": 250, "min_silence_duration_ms": 300, "speech_p
 BETWEEN_WORDS = {"min_silence_duration_ms": 100, "speech_pad_ms": 0}
 WINDOW = 30 * SAMPLE_RATE  # samples that Whisper decodes at once
 PAD_SECONDS = 0.4  # kept on both sides, or Whisper misses a soft first sound
+LOUDNESS_WINDOW = SAMPLE_RATE // 20  # samples over which loudness is averaged
+LOUD_SHARE = 0.9  # of the windows are quieter than what counts as loud
+USUAL_DB, QUIET_DB, MOST_GAIN_DB = -23.0, -38.0, 50.0  # full scale is 0
 GAP_SECONDS = 2.0  # a shorter pause stays in: Whisper ends its sentences by them
 
 
@@ -85,3 +89,21 @@ def stretches(speech: Sequence[tuple[int, int]], length: int) -> list[tuple[int,
         else:
             joined.append((begin, end))
     return [(max(0, begin - pad), min(length, end + pad)) for begin, end in joined]
+
+
+def loudness(samples: Samples) -> float:
+    """Of the loud parts, where somebody speaks if anybody does, in dB below full scale; at most 0, -inf of nothing."""
+    length = len(samples) // LOUDNESS_WINDOW * LOUDNESS_WINDOW
+    windows = samples[:length].reshape(-1, LOUDNESS_WINDOW) if length else samples[None, :]
+    energy = np.einsum("ij,ij->i", windows, windows) / max(windows.shape[1], 1)
+    loud = float(np.quantile(energy, LOUD_SHARE)) if energy.size else 0.0
+    return 10 * log10(loud) if loud > 0 else -inf
+
+
+def raised(samples: Samples) -> Samples:
+    """The same, as loud as usual speech where it is far quieter: a voice below -40 dB is not found by the detector."""
+    found = loudness(samples)
+    if found >= QUIET_DB or found == -inf:
+        return samples
+    gain = 10 ** (min(USUAL_DB - found, MOST_GAIN_DB) / 20)
+    return np.clip(samples * np.float32(gain), -1.0, 1.0)

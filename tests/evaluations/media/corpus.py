@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,9 +18,13 @@ import numpy as np
 import numpy.typing as npt
 from av.audio.stream import AudioStream
 from av.container import InputContainer, OutputContainer
+from av.stream import Disposition
 from av.video.stream import VideoStream
 
 TONE_HZ = 440
+
+Sound = npt.NDArray[np.float32]
+"""Samples of one channel, full scale ±1.0."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,21 @@ RECIPES = (
     Recipe("film.mkv", "matroska", "aac", "matroska", "video/x-matroska", video="mpeg4"),
 )
 
+DEVICES = (
+    Recipe("phone.amr", "amr", "libopencore_amrnb", "amr", "audio/amr", rate=8_000),
+    Recipe("phone.3gp", "3gp", "libopencore_amrnb", "mp4", "video/mp4", rate=8_000, video="mpeg4"),
+    Recipe("recorder.aac", "adts", "aac", "aac", "audio/aac"),
+    Recipe("recorder.wma", "asf", "wmav2", "asf", "audio/x-ms-wma"),
+    Recipe("camera.wmv", "asf", "wmav2", "asf", "video/x-ms-wmv", video="wmv2"),
+    Recipe("camera.avi", "avi", "pcm_s16le", "avi", "video/x-msvideo", video="mpeg4"),
+    Recipe("camera.mts", "mpegts", "ac3", "mpegts", "video/mp2t", rate=48_000, video="libx264"),
+    Recipe("camera.mpg", "mpeg", "mp2", "mpeg", "video/mpeg", video="mpeg4"),
+    Recipe("mac.aiff", "aiff", "pcm_s16be", "aiff", "audio/aiff"),
+    Recipe("mac.caf", "caf", "pcm_s16le", "caf", "audio/x-caf"),
+    Recipe("web.flv", "flv", "libmp3lame", "flv", "video/x-flv", video="flv"),
+)
+"""What cameras, phones and recorders make, and no browser plays as it is."""
+
 
 def tone(seconds: float, rate: int) -> npt.NDArray[np.float32]:
     return (0.3 * np.sin(np.arange(int(seconds * rate)) * 2 * np.pi * TONE_HZ / rate)).astype(np.float32)
@@ -71,6 +90,8 @@ def _sound_track(container: OutputContainer, codec: str, rate: int) -> AudioStre
     track = container.add_stream(codec, rate=rate)
     assert isinstance(track, AudioStream)
     track.layout = "mono"
+    if codec.startswith("wma"):
+        track.bit_rate = 64_000  # it has no usual one
     return track
 
 
@@ -99,6 +120,79 @@ def browser_recording(path: Path, *, seconds: float = 2.0) -> Path:
     """WebM as MediaRecorder writes it: live, without a duration and without an index."""
     recipe = Recipe(path.name, "webm", "libopus", "webm", "video/webm", rate=48_000, video="libvpx")
     return make(path, recipe, seconds=seconds, options={"live": "1"})
+
+
+@dataclass(frozen=True)
+class Ladder:
+    """A tone a second, 500 + 250·n Hz in second n; beside grey pictures where there is a codec for them."""
+
+    muxer: str
+    audio: str
+    video: str | None = None
+    seconds: int = 6
+    late: float = 0.0  # seconds by which the sound begins after the picture
+    begin: float = 0.0  # what the clock shows at the beginning, in seconds
+    hole: tuple[int, int] | None = None  # after so many seconds of sound, so many seconds without
+    quality: int | None = None  # of a variable bit rate
+    options: dict[str, str] | None = None
+
+
+FIRST_HZ, STEP_HZ = 500, 250
+
+
+def ladder(path: Path, made: Ladder) -> Path:
+    rate = 48_000
+    with av.open(str(path), "w", format=made.muxer, container_options=made.options or {}) as container:
+        pictures = _picture_track(container, made.video) if made.video else None
+        variable = {"global_quality": str(118 * made.quality), "flags": "+qscale"} if made.quality else {}
+        sound = container.add_stream(made.audio, rate=rate, options=variable)
+        assert isinstance(sound, AudioStream)
+        sound.layout = "mono"
+        for second in range(made.seconds + round(made.late)):
+            for index in range(5) if pictures else ():
+                shown = picture(64, 48, shade=(second * 5 + index) * 20 % 256)
+                shown.pts = round(made.begin * 5) + second * 5 + index
+                container.mux(pictures.encode(shown))
+            step = second - round(made.late)
+            if step < 0:
+                continue
+            gap = made.hole[1] if made.hole and step >= made.hole[0] else 0
+            shift = round((made.begin + made.late + step + gap) * rate)
+            hertz = FIRST_HZ + STEP_HZ * step
+            samples = (0.3 * np.sin(np.arange(rate) * 2 * np.pi * hertz / rate)).astype(np.float32)
+            for frame in sound_frames(samples, rate, block=960):
+                frame.pts += shift
+                container.mux(sound.encode(frame))
+        for track in [pictures, sound] if pictures else [sound]:
+            container.mux(track.encode(None))
+    return path
+
+
+def step_in(second: Sound) -> int:
+    """Which step of a ladder is heard in a second at 16 kHz; -1: none."""
+    middle = second[4000:12_000]
+    if np.abs(middle).max() < 0.01:
+        return -1
+    hertz = np.abs(np.fft.rfft(middle)).argmax() * 16_000 / len(middle)
+    return round((hertz - FIRST_HZ) / STEP_HZ)
+
+
+def with_tracks(path: Path, tracks: Sequence[Sequence[Sound]], *, rate: int = 16_000, preferred: int = 0) -> Path:
+    """Several sound tracks, each of several channels of the same length, in Matroska without loss."""
+    layouts = {1: "mono", 2: "stereo", 6: "5.1"}
+    with av.open(str(path), "w", format="matroska") as container:
+        streams = [_sound_track(container, "pcm_s16le", rate) for _ in tracks]
+        for number, (stream, channels) in enumerate(zip(streams, tracks, strict=True)):
+            stream.layout = layouts[len(channels)]
+            stream.disposition = Disposition.default if number == preferred else Disposition(0)
+        for start in range(0, len(tracks[0][0]), rate):
+            for stream, channels in zip(streams, tracks, strict=True):
+                block = np.stack([channel[start : start + rate] for channel in channels], axis=1)
+                packed = (block * 32_767).clip(-32_768, 32_767).astype(np.int16).reshape(1, -1)
+                frame = av.AudioFrame.from_ndarray(packed, format="s16", layout=stream.layout.name)
+                frame.sample_rate, frame.pts = rate, start
+                container.mux(stream.encode(frame))
+    return path
 
 
 def silent_film(path: Path) -> Path:
@@ -215,6 +309,28 @@ def playlists(foreign: Path, address: str) -> dict[str, bytes]:
         "image_sequence": f"{foreign.parent}/%d.png\n",
     }
     return {name: text.encode() for name, text in texts.items()}
+
+
+def avi_with_subtitles(text: bytes) -> bytes:
+    """An AVI with a second of sound and a text track whose one packet is a GAB2 subtitle file of that text."""
+
+    def chunk(name: bytes, data: bytes) -> bytes:
+        return name + struct.pack("<I", len(data)) + data + bytes(len(data) % 2)
+
+    def listed(kind: bytes, *parts: bytes) -> bytes:
+        return chunk(b"LIST", kind + b"".join(parts))
+
+    def header(kind: bytes, rate: int, size: int) -> bytes:
+        return kind + bytes(16) + struct.pack("<IIIIIII", 1, rate, 0, rate, size, 0, size) + bytes(8)
+
+    shape = struct.pack("<HHIIHH", 1, 1, 16_000, 32_000, 2, 16)
+    sound = listed(b"strl", chunk(b"strh", header(b"auds", 16_000, 2)), chunk(b"strf", shape))
+    words = listed(b"strl", chunk(b"strh", header(b"txts", 1, 0)), chunk(b"strf", bytes(40)))
+    main = chunk(b"avih", struct.pack("<IIIIIIIIII", 40_000, 0, 0, 16, 25, 0, 2, 0, 0, 0) + bytes(16))
+    packet = b"GAB2\0" + struct.pack("<HIH", 2, 2, 0) + b"a\0" + struct.pack("<HI", 4, len(text)) + text
+    movi = listed(b"movi", chunk(b"00wb", bytes(32_000)), chunk(b"01tx", packet))
+    body = b"AVI " + listed(b"hdrl", main, sound, words) + movi
+    return b"RIFF" + struct.pack("<I", len(body)) + body
 
 
 class Mutator:

@@ -87,7 +87,7 @@ def test_the_listener_would_hear_a_playlist_that_makes_a_request(
         pytest.param(b"RIFF\xff\xff\xff\xffWAVE", "unreadable", id="wav stub"),
         pytest.param(b"\0\0\0\x18ftypmp42" + bytes(12), "unreadable", id="mp4 stub"),
         pytest.param(b"\x1a\x45\xdf\xa3" + bytes(100), "unreadable", id="webm stub"),
-        pytest.param(corpus.wav(b""), "no_audio", id="empty wav"),
+        pytest.param(corpus.wav(b""), "empty_sound", id="empty wav"),
         pytest.param(corpus.wav(bytes(32_000), rate=0), "unreadable", id="no rate"),
         pytest.param(corpus.wav(bytes(32_000), rate=1), "unreadable", id="1 Hz"),
         pytest.param(corpus.wav(bytes(32_000), rate=0x7FFFFFFF), "unreadable", id="2 GHz"),
@@ -167,10 +167,10 @@ def test_a_video_codec_that_nobody_knows_does_not_spoil_the_sound(clips: Clips, 
     assert facts.duration == pytest.approx(2.0, abs=0.05)
 
 
-def test_a_sound_codec_that_nobody_knows_is_unreadable(clips: Clips, tmp_path: Path) -> None:
+def test_a_sound_codec_that_nobody_knows_is_not_supported(clips: Clips, tmp_path: Path) -> None:
     path = tmp_path / "film.webm"
     path.write_bytes(clips["film.webm"].read_bytes().replace(b"A_OPUS", b"A_XPUS"))
-    assert refusal(path) == "unreadable"
+    assert refusal(path) == "unsupported"
 
 
 @pytest.mark.parametrize("count", [17, 60])

@@ -7,6 +7,7 @@ from html import unescape
 
 import pytest
 from django.test import Client
+from django.urls import reverse
 from pytest_django import DjangoAssertNumQueries
 
 from evaluations.models import Evaluation, Form, Submission, Transcript
@@ -228,3 +229,45 @@ def test_no_language_is_blamed_where_a_rated_one_was_heard(ada: Client, submissi
     Transcript.objects.update(language="de", language_probability=0.9)
     fail(submission, Permanent("noise", code="not_understood"), at=Stage.EXTRACT)
     assert "It sounds like" not in text_of(ada, submission)
+
+
+# What is missing of a recording
+
+
+@pytest.mark.parametrize(
+    ("ends_early", "words"),
+    [
+        (True, "The file ends early, at 1:15: it was cut off. What could be heard was used."),
+        (False, "The file is damaged at 1:15. What could be heard was used."),
+    ],
+)
+def test_damage_is_said_on_the_page_by_the_api_and_to_the_teacher(
+    ends_early: bool, words: str, cast: Cast, ada: Client, submission: Submission
+) -> None:
+    write_results(submission, flags=["damaged"])
+    assert "What could be heard was used" not in text_of(ada, submission)
+    Submission.objects.filter(pk=submission.pk).update(damaged_at=75.4, ends_early=ends_early)
+    assert words in text_of(ada, submission)
+    damage = ada.get(f"/api/status/{submission.pk}").json()["damage"]
+    assert damage == {"at_seconds": 75.4, "ends_early": ends_early, "words": words}
+    finish(submission)
+    teacher = signed_in(cast.teacher)
+    assert words in text_of(teacher, submission)
+    assert "file damaged" in teacher.get(f"/classes/{cast.classroom.pk}/").content.decode()
+
+
+def test_what_is_too_long_is_told_the_limit_of_its_class(cast: Cast, ada: Client, submission: Submission) -> None:
+    cast.classroom.max_duration_seconds = 150
+    cast.classroom.save()
+    fail(submission, Permanent(code="too_long"))
+    assert "It may last 2 min 30 s at most." in text_of(ada, submission)
+    assert "2 min 30 s" in ada.get(f"/api/status/{submission.pk}").json()["error"]["what"]
+
+
+def test_a_film_has_its_sound_alone_for_browsers_without_its_picture(ada: Client, submission: Submission) -> None:
+    Submission.objects.filter(pk=submission.pk).update(has_video=True)
+    page = html_of(ada, submission)
+    assert f'data-sound="{reverse("submission-media", args=[submission.pk])}?sound"' in page
+    assert 'id="no-picture"' in page
+    Submission.objects.filter(pk=submission.pk).update(has_video=False)
+    assert 'id="no-picture"' not in html_of(ada, submission)

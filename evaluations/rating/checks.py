@@ -138,7 +138,7 @@ def direct(talk: Transcribed) -> CheckResult:
     hedged = [(one.number, len(_HEDGE.findall(one.text))) for one in talk.sentences]
     hedges = sum(count for _, count in hedged)
     words = sum(len(one.text.split()) for one in talk.sentences)
-    if not _speaks_of_themselves(talk):
+    if not speaks_of_themselves(talk):
         return CheckResult(False)
     if hedges > 1 and 100 * hedges / words > MAX_HEDGES:
         return CheckResult(False, tuple(number for number, count in hedged if count))
@@ -147,10 +147,17 @@ def direct(talk: Transcribed) -> CheckResult:
 
 def no_apology(talk: Transcribed) -> CheckResult:
     """Speaks of themselves, without an apology for it."""
-    if not _speaks_of_themselves(talk):
+    if not speaks_of_themselves(talk):
         return CheckResult(False)
     found = tuple(one.number for one in talk.sentences if _APOLOGY.search(one.text))
     return CheckResult(not found, found)
+
+
+def speaks_of_themselves(talk: Transcribed) -> bool:
+    """Whether "I" is said as often as in any self-introduction; not in a poem, a recipe or a talk on somebody else."""
+    # What was said in one breath is one sentence, however often it says "I".
+    own = sum(bool(_I.search(one.text)) for one in talk.sentences)
+    return own >= MIN_OWN or sum(len(_SAYS_I.findall(one.text)) for one in talk.sentences) >= MIN_OWN
 
 
 CHECKS: Final[Mapping[str, Callable[[Transcribed], CheckResult]]] = MappingProxyType(
@@ -168,12 +175,6 @@ CHECKS: Final[Mapping[str, Callable[[Transcribed], CheckResult]]] = MappingProxy
 
 def _names(text: str) -> bool:
     return any(pattern.search(text) for pattern in _NAME)
-
-
-def _speaks_of_themselves(talk: Transcribed) -> bool:
-    # What was said in one breath is one sentence, however often it says "I".
-    own = sum(bool(_I.search(one.text)) for one in talk.sentences)
-    return own >= MIN_OWN or sum(len(_SAYS_I.findall(one.text)) for one in talk.sentences) >= MIN_OWN
 
 
 def _breaks_off(text: str) -> bool:

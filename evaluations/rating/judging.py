@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from evaluations.rating import calibration, scoring
+from evaluations.rating import calibration, checks, scoring
 from evaluations.rating.calibration import MAX_MARGIN, Calibration
 from evaluations.rating.checks import CHECKS, Transcribed
 from evaluations.rating.evidence import Sentence
@@ -163,15 +163,26 @@ class Verdict:
 
 
 def verdicts(rubric: RubricSpec, judged: Mapping[str, Judgement], talk: Transcribed) -> dict[str, Verdict]:
-    """One of each item of the rubric: computed ones by their checks, the others by what the model said."""
-    return {item.key: _verdict(item, judged, talk) for item in rubric.items()}
+    """One of each item of the rubric: computed ones by their checks, the others by what the model said.
+
+    What is off topic shows nothing of the speaker, whatever the model found in it.
+    """
+    off_topic = is_off_topic(judged, talk)
+    return {item.key: _verdict(item, judged, talk, off_topic=off_topic) for item in rubric.items()}
 
 
-def _verdict(item: ItemSpec, judged: Mapping[str, Judgement], talk: Transcribed) -> Verdict:
+def is_off_topic(judged: Mapping[str, Judgement], talk: Transcribed) -> bool:
+    """Whether it is no self-introduction, by its words or by the model."""
+    return judged[SELF.key].answer is False or not checks.speaks_of_themselves(talk)
+
+
+def _verdict(item: ItemSpec, judged: Mapping[str, Judgement], talk: Transcribed, *, off_topic: bool) -> Verdict:
     if item.computed:
         found = CHECKS[item.computed](talk)
         return Verdict(item, None if found.answer is None else float(found.answer), sentences=found.sentences)
     one = judged[item.key]
+    if off_topic:
+        return Verdict(item, 0.0, round(one.probability, 3))
     credit = scoring.UNCERTAIN_CREDIT if one.answer is None else float(one.answer)
     return Verdict(item, credit, round(one.probability, 3), one.sentences)
 

@@ -212,7 +212,7 @@ def rate(work: RateWork, engines: Engines, progress: Progress, stop: Event) -> R
 
 def _flags(work: RateWork, judged: Mapping[str, Judgement], found: Mapping[str, judging.Verdict]) -> list[str]:
     flags = {
-        OFF_TOPIC: judged[SELF.key].answer is False,
+        OFF_TOPIC: judging.is_off_topic(judged, work.talk),
         SPOKEN_INSTRUCTIONS: bool(work.addressed),
         UNCERTAIN: any(verdict.is_uncertain for verdict in found.values()),
         DOUBTFUL: work.words is not None and gates.is_doubtful(work.words),

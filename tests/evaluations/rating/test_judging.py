@@ -18,10 +18,13 @@ NAME = ItemSpec("name", "says their name", 1, computed="name")
 PACE = ItemSpec("pace", "speaks at a pace", 1, computed="pace")
 RUBRIC = RubricSpec("R", 1, "en", (CriterionSpec("c", "C", (PLAN, PROOF, THREAD, NAME, PACE)),))
 ASKED = (*RUBRIC.asked(), SELF)
-SENTENCES = evidence.sentences([Spoken(word, 0.0, 0.0, 1.0) for word in ("I am Ada.", "I want to be a vet.")])
+SENTENCES = evidence.sentences(
+    [Spoken(word, 0.0, 0.0, 1.0) for word in ("I am Ada.", "I want to be a vet.", "I like dogs.")]
+)
 TALK = Transcribed(SENTENCES)
 
 
+ON_TOPIC = {SELF.key: Judgement((1.0,))}
 QUOTABLE = evidence.beginnings(SENTENCES)
 
 
@@ -122,7 +125,7 @@ def test_two_answers_count_as_their_mean_and_a_doubt_goes_when_the_second_has_no
 
 
 def test_uncertain_counts_half_and_what_does_not_apply_counts_neither_way() -> None:
-    judged = {"plan": Judgement((0.9,), (2,)), "proof": Judgement((0.5,)), "thread": Judgement((0.1,))}
+    judged = {"plan": Judgement((0.9,), (2,)), "proof": Judgement((0.5,)), "thread": Judgement((0.1,)), **ON_TOPIC}
     found = judging.verdicts(RUBRIC, judged, TALK)
     assert {key: verdict.credit for key, verdict in found.items()} == {
         "plan": 1.0,
@@ -146,6 +149,24 @@ def test_uncertain_counts_half_and_what_does_not_apply_counts_neither_way() -> N
 
 def test_a_criterion_of_which_nothing_applies_has_no_row() -> None:
     rubric = RubricSpec("R", 1, "en", (CriterionSpec("p", "P", (PACE,)), CriterionSpec("n", "N", (NAME,))))
-    overall, rows = judging.rows(rubric, judging.verdicts(rubric, {}, TALK), SENTENCES)
+    overall, rows = judging.rows(rubric, judging.verdicts(rubric, ON_TOPIC, TALK), SENTENCES)
     assert [row["key"] for row in rows] == ["n"]
     assert overall == 10.0
+
+
+@pytest.mark.parametrize(
+    ("says", "self_chance"),
+    [
+        (("My brother Karim plays the drums.", "He wants to be a vet.", "He is good at it."), 1.0),
+        (("Take two eggs.", "Stir them.", "I am happy."), 1.0),
+        (("I am Ada.", "I want to be a vet.", "I like dogs."), 0.1),
+    ],
+    ids=["a brother", "a recipe", "by the model"],
+)
+def test_what_is_off_topic_shows_nothing_of_the_speaker(says: tuple[str, ...], self_chance: float) -> None:
+    talk = Transcribed(evidence.sentences([Spoken(word, 0.0, 0.0, 1.0) for word in says]))
+    judged = {"plan": Judgement((0.9,), (2,)), "proof": Judgement((0.5,)), "thread": Judgement((0.9,))}
+    found = judging.verdicts(RUBRIC, {**judged, SELF.key: Judgement((self_chance,))}, talk)
+    assert [found[key].credit for key in ("plan", "proof", "thread")] == [0.0, 0.0, 0.0]
+    assert found["plan"].sentences == ()
+    assert judging.is_off_topic({**judged, SELF.key: Judgement((self_chance,))}, talk)

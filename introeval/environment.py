@@ -17,9 +17,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 YES = frozenset({"1", "true", "t", "yes", "y", "on"})
 NO = frozenset({"0", "false", "f", "no", "n", "off"})
-LARGEST = (
-    1e9  # seconds are thirty years then, megabytes a petabyte: above it are slips, and figures that overflow later
-)
+LARGEST = 1e9  # thirty years in seconds, a petabyte in MB: above it are slips, and figures that overflow later
 
 _HOST = re.compile(r"\*|\.?[\w-]+(\.[\w-]+)*\.?|\[[0-9A-Fa-f:.]+\]")  # as Django compares it: no scheme, no port
 _ORIGIN = re.compile(r"https?://(\*\.)?([\w-]+(\.[\w-]+)*|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?")

@@ -19,7 +19,7 @@ import signal
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
@@ -46,7 +46,7 @@ SCRATCH_COMMANDS = {"rehearse_lab"}
 
 def data_dir() -> Path:
     """DATA_DIR, resolved; `var` beside manage.py unless the environment names another."""
-    return Path(os.environ.get("DATA_DIR", str(Path(__file__).resolve().parent.parent.parent / "var"))).resolve()
+    return Path(os.environ.get("DATA_DIR") or Path(__file__).resolve().parent.parent.parent / "var").resolve()
 
 
 def database_url(data_dir: Path) -> str:
@@ -82,16 +82,18 @@ def write_once(path: Path, text: str) -> None:
 
 
 @contextmanager
-def services_for(argv: Sequence[str]) -> Iterator[None]:
+def services_for(argv: Sequence[str], *, first: Callable[[], None] = lambda: None) -> Iterator[None]:
     """What `manage.py` wraps around a command: the embedded services, when the command needs any and none are given.
 
-    A termination signal unwinds it like Ctrl-C, so that the last one out stops the servers. An `EmbeddedError` ends the
-    process with its words and exit status 1.
+    `first` is called before they start, when it is settled which DATA_DIR the command line means. A termination signal
+    unwinds it like Ctrl-C, so that the last one out stops the servers. An `EmbeddedError` ends the process with its
+    words and exit status 1.
     """
     _take_data_dir(argv)
     _unwind_on_termination()
     try:
         with _scratch(argv):
+            first()
             if needs_services(argv):
                 with services(data_dir()):
                     yield

@@ -72,7 +72,7 @@ def test_its_own_options_come_before_ours_and_ours_stay(query: str, options: dic
     ],
 )
 def test_nonsense_stops_the_start_with_the_address(url: str) -> None:
-    with pytest.raises(ImproperlyConfigured, match="^DATABASE_URL must be ") as refused:
+    with pytest.raises(ImproperlyConfigured, match=r"^DATABASE_URL must be ") as refused:
         database.configuration(url)
     assert str(refused.value).endswith(f"it is {url!r}")
 

@@ -51,9 +51,9 @@ NONSENSE: Final = {
     ],
     "time_zone": ["Berlin", "CET+1", "../etc/passwd", "Europe"],
 }
-READ: Final = dict(
-    (name, reader) for reader, name in re.findall(rf"({'|'.join(NONSENSE)})\(\s*\"([A-Z_]+)\"", (SETTINGS.read_text()))
-)
+READ: Final = {
+    name: reader for reader, name in re.findall(rf"({'|'.join(NONSENSE)})\(\s*\"([A-Z_]+)\"", SETTINGS.read_text())
+}
 
 
 @pytest.mark.parametrize(
@@ -126,7 +126,7 @@ def test_a_value_means_what_it_says(
 
 def test_a_name_of_a_node_that_its_row_can_not_hold_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NODE", "n" * 101)
-    with pytest.raises(ImproperlyConfigured, match="^NODE must be at most 100 characters"):
+    with pytest.raises(ImproperlyConfigured, match=r"^NODE must be at most 100 characters"):
         runpy.run_path(str(SETTINGS))
 
 

@@ -104,7 +104,7 @@ def disk_space() -> Finding:
     text = f"{_mib(free)} free, {_mib(reserve)} are kept in reserve"
     fix = f"free some space (du -xsh {settings.DATA_DIR}/*), or move DATA_DIR to a larger disk"
     if free < reserve:
-        return failure("disk space", f"{text}: uploads are refused", fix)
+        return failure("disk space", f"{text}: uploads are refused", fix, optional=True)
     if free < reserve + 4 * settings.UPLOAD_MAX_BYTES:
         return warning("disk space", f"{text}: room for few videos", fix)
     return ok("disk space", text)
@@ -207,7 +207,7 @@ def broker() -> Finding:
         facts = client.info("server")
     except redis.RedisError as error:
         fix = "start that server or correct REDIS_URL; without REDIS_URL an embedded one is used"
-        return failure("broker", f"{shown} does not answer: {error}", fix)
+        return failure("broker", f"{shown} does not answer: {error}", fix, optional=True)
     finally:
         client.close()
     name = "Valkey" if facts.get("valkey_version") else "Redis"

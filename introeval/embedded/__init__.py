@@ -27,14 +27,14 @@ from types import FrameType
 from introeval.embedded import postgres, valkey
 from introeval.embedded.errors import EmbeddedError, explained
 from introeval.embedded.layout import ServiceLayout
-from introeval.embedded.locks import FileLock, held, wait_until
+from introeval.embedded.locks import FileLock, wait_until
 from introeval.embedded.postgres import Postgres
-from introeval.embedded.server import EmbeddedServer
+from introeval.embedded.server import EmbeddedServer, starting
+from introeval.embedded.tending import Tender
 from introeval.embedded.valkey import Valkey
 
-__all__ = ["EmbeddedError", "data_dir", "database_url", "redis_url", "services", "services_for", "write_once"]
+__all__ = ["EmbeddedError", "data_dir", "database_url", "redis_url", "services", "services_for", "tended", "write_once"]
 
-START_LOCK_SECONDS = 120.0
 PARENT_SECONDS = 2.0
 
 # They look at code and files only; `doctor` starts the services itself, to report when it can't.
@@ -120,9 +120,9 @@ def services(data_dir: Path) -> Iterator[None]:
         EmbeddedError: they can't run, with what fixes it.
     """
     place = ServiceLayout(data_dir.resolve())
-    both: list[EmbeddedServer] = [Postgres(place), Valkey(place)]
-    given = [os.environ.get("DATABASE_URL"), os.environ.get("REDIS_URL")]
-    if all(given):
+    both = _both(place)
+    wanted = _wanted(both)
+    if not wanted:
         yield
         return
     place.prepare()
@@ -130,17 +130,41 @@ def services(data_dir: Path) -> Iterator[None]:
     with explained(place.data_dir):
         users = FileLock(place.services / "users.lock", owner=place.owner.ids)
     try:
-        _enter(place, users, [server for server, url in zip(both, given, strict=True) if not url])
+        _enter(place, users, wanted)
         yield
     finally:
         if os.getpid() == entered:  # a forked child that unwinds has not left for its parent
             _leave(place, users, both, parent)
 
 
+@contextmanager
+def tended(data_dir: Path, *, say: Callable[[str], None]) -> Iterator[None]:
+    """Keep the servers of `services(data_dir)`, inside of which it is used, running whatever happens to them."""
+    place = ServiceLayout(data_dir.resolve())
+    tenders = [Tender(server, say=say) for server in _wanted(_both(place))]
+    for tender in tenders:
+        tender.start()
+    try:
+        yield
+    finally:
+        for tender in tenders:
+            tender.stop()
+
+
+def _both(place: ServiceLayout) -> list[EmbeddedServer]:
+    return [Postgres(place), Valkey(place)]
+
+
+def _wanted(both: Sequence[EmbeddedServer]) -> list[EmbeddedServer]:
+    """Those that no address in the environment replaces."""
+    replaced = [os.environ.get("DATABASE_URL"), os.environ.get("REDIS_URL")]
+    return [server for server, url in zip(both, replaced, strict=True) if not url]
+
+
 def _enter(place: ServiceLayout, users: FileLock, wanted: list[EmbeddedServer]) -> None:
     for server in wanted:
         server.program()  # a missing one is told before the other is made
-    with _starting(place):
+    with starting(place):
         users.share()
         place.open_sockets()
         for server in wanted:
@@ -149,7 +173,7 @@ def _enter(place: ServiceLayout, users: FileLock, wanted: list[EmbeddedServer]) 
 
 def _leave(place: ServiceLayout, users: FileLock, both: list[EmbeddedServer], parent: int) -> None:
     """Let go; the last one out stops both servers, whichever of them it used itself."""
-    with users, _starting(place):
+    with users, starting(place):
         last = users.take()
         if not last and _is_dying(parent):
             # We leave because it was killed, and the kernel signals children before it closes the parent's files.
@@ -169,22 +193,6 @@ def _is_dying(parent: int) -> bool:
     except OSError:
         return False
     return facts.rpartition(")")[2].split()[0] in "ZX"
-
-
-@contextmanager
-def _starting(place: ServiceLayout) -> Iterator[None]:
-    """Alone among those who enter and leave."""
-    try:
-        with (
-            explained(place.data_dir),
-            held(place.services / "start.lock", owner=place.owner.ids, seconds=START_LOCK_SECONDS),
-        ):
-            yield
-    except TimeoutError as error:
-        raise EmbeddedError(
-            f"Another process is starting or stopping the services and does not come to an end: {error}.",
-            fix="look at that process, and stop it if it is hung",
-        ) from error
 
 
 def _take_data_dir(argv: Sequence[str]) -> None:

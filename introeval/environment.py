@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import os
 import re
+from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 from zoneinfo import ZoneInfo
 
@@ -139,8 +140,24 @@ def _split(name: str, wanted: str, value: str) -> SplitResult:
 def time_zone(name: str, default: str) -> str:
     """The variable as a name of the time zone database, such as `Europe/Berlin`."""
     value = text(name, default)
-    try:
-        ZoneInfo(value)
-    except (KeyError, ValueError, OSError):  # not there, a path that leads elsewhere, a directory
-        raise refusal(name, "a time zone like Europe/Berlin", value) from None
+    if not _is_zone(value):
+        raise refusal(name, "a time zone like Europe/Berlin", value)
     return value
+
+
+def machine_zone(etc: Path = Path("/etc")) -> str:
+    """The time zone that this machine's clock shows, by its name; UTC where it has none with a name."""
+    link, file = etc / "localtime", etc / "timezone"
+    names = [text("TZ").removeprefix(":")]
+    if link.is_symlink():  # …/zoneinfo/Europe/Berlin
+        names.append(str(link.readlink()).rpartition("/zoneinfo/")[2])
+    if file.is_file():
+        names.append(file.read_text(errors="replace").strip())
+    return next(filter(_is_zone, names), "UTC")
+
+
+def _is_zone(name: str) -> bool:
+    try:
+        return bool(ZoneInfo(name))
+    except (KeyError, ValueError, OSError):  # not there, a path that leads elsewhere, a directory
+        return False

@@ -22,6 +22,7 @@ from introeval.environment import (
     count,
     flag,
     hosts,
+    machine_zone,
     one_of,
     origins,
     positive,
@@ -107,6 +108,7 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "csp.middleware.CSPMiddleware",  # before the one that answers with static files
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "evaluations.pages.languages.TimeZoneMiddleware",
     "evaluations.pages.languages.LanguageMiddleware",  # outside of what makes up answers in words
     "evaluations.errors.refusals.OneShape",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -265,7 +267,8 @@ LANGUAGE_COOKIE_SECURE = HTTPS
 LANGUAGE_COOKIE_HTTPONLY = True
 LANGUAGE_COOKIE_SAMESITE = "Lax"
 USE_TZ = True
-TIME_ZONE = time_zone("TIME_ZONE", "UTC")
+TIME_ZONE = time_zone("TIME_ZONE", machine_zone())
+SEVERAL_TIME_ZONES = flag("SEVERAL_TIME_ZONES", default=False)  # pages show times in the browser's zone instead
 STATIC_URL = "static/"
 # STATIC_ROOT is for `collectstatic` alone, so not Django's setting of that name: WhiteNoise warns when it is missing.
 STORAGES = {

@@ -68,7 +68,7 @@ def find_updates(audience: Sequence[tuple[int, SentState]], now: float) -> list[
 
 @dataclass(frozen=True, slots=True)
 class _View:
-    """One reading of the database, in one language and zone; each row is rendered once, however many windows show it."""
+    """One reading of the database, in one language and zone; each row is rendered once for all windows."""
 
     queue: tuple[Message, ...]
     students: Mapping[int, StudentRows]

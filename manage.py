@@ -8,13 +8,12 @@ import sys
 def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "introeval.settings")
     from introeval import embedded, logs
+    from introeval.management import start
 
     logs.configure()
     try:
-        with embedded.services_for(sys.argv):
-            from django.core.management import execute_from_command_line
-
-            execute_from_command_line(sys.argv)
+        with embedded.services_for(sys.argv, first=lambda: start.prepare(sys.argv)):
+            start.execute(sys.argv)
     except KeyboardInterrupt:
         sys.exit(130)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -31,14 +30,13 @@ class Duty:
 
 def report_faulty_files() -> None:
     """Log how many stored files are missing or incomplete, by their names and sizes, which is quick."""
-    faults = Counter(code for _, code in audit.faulty())
-    if faults:
+    if faults := audit.alarming():
         log.error("stored videos are lost", **faults, fix="manage.py verify_store")
 
 
 DUTIES = (
     Duty(intake.expire_uploads, every_seconds=300.0),
-    Duty(actions.remove_files_of_deleted, every_seconds=300.0),
+    Duty(actions.remove_files_of_deleted, every_seconds=20.0),
     Duty(report_faulty_files, every_seconds=3600.0),
 )
 

@@ -10,7 +10,6 @@ import re
 import shutil
 import sys
 import tempfile
-from collections import Counter
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import asdict, dataclass
 from enum import StrEnum
@@ -25,6 +24,7 @@ from django.db import DatabaseError, ProgrammingError, connection
 from django.db.migrations.executor import MigrationExecutor
 
 from introeval import checks, embedded
+from introeval.database import limits
 from introeval.embedded.errors import DISK_FULL
 from queueing.worker import restart
 
@@ -103,7 +103,7 @@ def disk_space() -> Finding:
     text = f"{_mib(free)} free, {_mib(reserve)} are kept in reserve"
     fix = f"free some space (du -xsh {settings.DATA_DIR}/*), or move DATA_DIR to a larger disk"
     if free < reserve:
-        return failure("disk space", f"{text}: uploads are refused", fix)
+        return failure("disk space", f"{text}: uploads are refused", fix, optional=True)
     if free < reserve + 4 * settings.UPLOAD_MAX_BYTES:
         return warning("disk space", f"{text}: room for few videos", fix)
     return ok("disk space", text)
@@ -111,16 +111,47 @@ def disk_space() -> Finding:
 
 def database() -> Finding:
     try:
-        major = _server_version() // 10_000
+        with _direct() as asked:
+            major, server = asked.info.server_version // 10_000, asked.info
+            way = "encrypted" if asked.pgconn.ssl_in_use else "not encrypted"
+            local = server.host.startswith("/")
     except psycopg.Error as error:
         fix = "start that server or correct DATABASE_URL; without DATABASE_URL an embedded one is used"
         return failure("database", f"{_database_name()} does not answer: {_first_line(error)}", fix)
-    return ok("database", f"PostgreSQL {major}, {_database_name()}")
+    return ok("database", f"PostgreSQL {major}, {_database_name()}" + ("" if local else f", {way}"))
+
+
+def sessions() -> Finding:
+    """Whether every session keeps to its limits, also one that a pooler such as PgBouncer shares out by transaction."""
+    name, bounds = "database sessions", limits(connection.settings_dict["OPTIONS"].get("options", ""))
+    try:
+        with _direct() as one, _direct() as other:
+            lent = _backend(one) == _backend(other)  # both are open, so without a pooler these are two processes
+            rows = other.execute("SELECT name FROM pg_settings WHERE name = ANY(%s) AND reset_val = '0'", [[*bounds]])
+            unbounded = sorted(row[0] for row in rows)
+    except psycopg.Error as error:
+        return warning(name, f"unknown: {_first_line(error)}")
+    if not lent:
+        return ok(name, "limits: " + ", ".join(f"{key} {value}" for key, value in bounds.items()))
+    found = "a pooler gives each transaction another session"
+    if unbounded:
+        role = connection.settings_dict["USER"] or "the role"
+        fix = " ".join(f"ALTER ROLE \"{role}\" SET {key} = '{bounds[key]}';" for key in unbounded)
+        return warning(name, f"{found}, and the role has no {', '.join(unbounded)}", fix)
+    if settings.DATABASE_POOL_SIZE:
+        return warning(name, f"{found}, in which a cursor of the last one is gone", "DATABASE_POOL_SIZE=0")
+    return ok(name, f"{found}; the role has the limits")
+
+
+def _backend(asked: psycopg.Connection[Any]) -> int:
+    row = asked.execute("SELECT pg_backend_pid()").fetchone()
+    assert row is not None
+    return int(row[0])
 
 
 def migrations() -> Finding:
     try:
-        _server_version()
+        _direct().close()
         executor = MigrationExecutor(connection)
         pending = executor.migration_plan(executor.loader.graph.leaf_nodes())
     except (psycopg.Error, DatabaseError) as error:
@@ -139,8 +170,8 @@ def stored_videos() -> Finding:
 
     name, fix = "stored videos", "python manage.py verify_store"
     try:
-        _server_version()
-        faults = Counter(code for _, code in audit.faulty())
+        _direct().close()
+        faults = audit.alarming()
     except ProgrammingError:
         return ok(name, "none yet")  # before the first migration there is no table of them
     except (psycopg.Error, DatabaseError) as error:
@@ -154,10 +185,10 @@ def stored_videos() -> Finding:
     return ok(name, f"all there, in {settings.MEDIA_ROOT}")
 
 
-def _server_version() -> int:
-    # Past the pool, whose only complaint is that time ran out.
-    with psycopg.connect(**{**connection.get_connection_params(), "connect_timeout": int(PROBE_SECONDS)}) as asked:
-        return asked.info.server_version
+def _direct() -> psycopg.Connection[Any]:
+    """A connection past the pool, whose only complaint is that time ran out."""
+    own = {"connect_timeout": int(PROBE_SECONDS), "autocommit": True}
+    return psycopg.connect(**{**connection.get_connection_params(), **own})
 
 
 def _first_line(error: Exception) -> str:
@@ -175,7 +206,7 @@ def broker() -> Finding:
         facts = client.info("server")
     except redis.RedisError as error:
         fix = "start that server or correct REDIS_URL; without REDIS_URL an embedded one is used"
-        return failure("broker", f"{shown} does not answer: {error}", fix)
+        return failure("broker", f"{shown} does not answer: {error}", fix, optional=True)
     finally:
         client.close()
     name = "Valkey" if facts.get("valkey_version") else "Redis"
@@ -380,7 +411,7 @@ def assets() -> Finding:
 
 
 MACHINE: tuple[Check, ...] = (software, decoder, data_dir, disk_space)
-SERVERS: tuple[Check, ...] = (database, migrations, stored_videos, broker, class_languages, model_servers)
+SERVERS: tuple[Check, ...] = (database, sessions, migrations, stored_videos, broker, class_languages, model_servers)
 ENGINES: tuple[Check, ...] = (speech_model, extract_model, rate_model, judge, restarts, gpu, plan, assets)
 
 

@@ -13,29 +13,29 @@ import sys
 from pathlib import Path
 
 import django_stubs_ext
-import environ
 from csp.constants import NONE, SELF
-from django.core.exceptions import ImproperlyConfigured
 
-from introeval import embedded
+from introeval import database, embedded
+from introeval.environment import (
+    address,
+    broker,
+    count,
+    flag,
+    hosts,
+    machine_zone,
+    one_of,
+    origins,
+    positive,
+    refusal,
+    text,
+    time_zone,
+)
 from queueing.engines.llm import models
 from queueing.worker import restart
 
 django_stubs_ext.monkeypatch()  # before any admin class is made
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-env = environ.Env()
-
-
-def positive(name: str, default: float) -> float:
-    """The variable as a number above zero."""
-    try:
-        value: float = env.float(name, default=default)
-    except ValueError as error:
-        raise ImproperlyConfigured(f"{name} must be a number: {error}") from None
-    if value <= 0:
-        raise ImproperlyConfigured(f"{name} must be above 0, it is {value}")
-    return value
 
 
 def disk_reserve_mb() -> float:
@@ -48,42 +48,34 @@ def disk_reserve_mb() -> float:
     return 5 * 1024
 
 
-def one_of(name: str, *choices: str) -> str:
-    """The variable as one of `choices`; the first is the default."""
-    value: str = env.str(name, default=choices[0])
-    if value not in choices:
-        raise ImproperlyConfigured(f"{name} must be one of {', '.join(choices)}, it is {value!r}")
-    return value
-
-
 def restart_action(name: str) -> str:
     """The variable as a command that restarts a model server, or `none`."""
-    value: str = env.str(name, default=restart.NONE)
+    value = text(name, restart.NONE)
     try:
         restart.parse(value)
     except ValueError as error:
-        raise ImproperlyConfigured(f"{name} must be {error}, it is {value!r}") from None
+        raise refusal(name, str(error), value) from None
     return value
 
 
 # Where everything that must survive lives: videos, the embedded database, the secret key.
-DATA_DIR = Path(env.str("DATA_DIR", default=str(BASE_DIR / "var"))).resolve()
+DATA_DIR = Path(text("DATA_DIR", str(BASE_DIR / "var"))).resolve()
 MEDIA_ROOT = DATA_DIR / "media"
 UPLOADS_DIR = DATA_DIR / "uploads"
 
 # Site
-DEBUG = env.bool("DEBUG", default=False)
-ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
-CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
+DEBUG = flag("DEBUG", default=False)
+ALLOWED_HOSTS = hosts("ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
+CSRF_TRUSTED_ORIGINS = origins("CSRF_TRUSTED_ORIGINS")
 
 
 def secret_key() -> str:
     """SECRET_KEY, or one made at the first start and kept in DATA_DIR."""
-    if given := env.str("SECRET_KEY", default=""):
-        return str(given)
+    if given := text("SECRET_KEY"):
+        return given
     kept = DATA_DIR / "secret_key"
     try:
-        DATA_DIR.mkdir(parents=True, exist_ok=True)
+        DATA_DIR.mkdir(mode=0o711, parents=True, exist_ok=True)
         embedded.write_once(kept, secrets.token_urlsafe(48))
         return kept.read_text()
     except OSError:
@@ -116,6 +108,7 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "csp.middleware.CSPMiddleware",  # before the one that answers with static files
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "evaluations.pages.languages.TimeZoneMiddleware",
     "evaluations.pages.languages.LanguageMiddleware",  # outside of what makes up answers in words
     "evaluations.errors.refusals.OneShape",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -147,29 +140,22 @@ TEMPLATES = [
 ]
 
 # Database and broker: given ones, or the embedded ones of DATA_DIR (introeval/embedded/).
-DATABASE_URL = env.str("DATABASE_URL", default="") or embedded.database_url(DATA_DIR)
-REDIS_URL = env.str("REDIS_URL", default="") or embedded.redis_url(DATA_DIR)
-DATABASE_POOL_SIZE = env.int("DATABASE_POOL_SIZE", default=8)
-LEASE_SECONDS = positive("LEASE_SECONDS", 30)
-# A worker that is stopped inside a transaction must not hold its locks for longer than its lease: the others would wait
-# for them when they take its tasks over. A heartbeat trusts its lease for as long (queueing/worker/heartbeat.py).
-IDLE_IN_TRANSACTION_MS = round(1000 * LEASE_SECONDS * 2 / 3)
+DATABASE_URL = text("DATABASE_URL") or embedded.database_url(DATA_DIR)
+REDIS_URL = broker("REDIS_URL", embedded.redis_url(DATA_DIR))
+DATABASE_POOL_SIZE = count("DATABASE_POOL_SIZE", 8, least=0, most=1000)
+LEASE_SECONDS = positive("LEASE_SECONDS", 30, most=86_400)
+_configured = database.configuration(DATABASE_URL)
 DATABASES = {
     "default": {
-        **env.db_url_config(DATABASE_URL),
+        **_configured,
         # Under ASGI a kept connection belongs to a thread that may never come back: a bounded pool, no persistence.
         "CONN_MAX_AGE": 0,
         "CONN_HEALTH_CHECKS": True,  # the pool hands out no connection that died meanwhile
+        # PgBouncer may give each transaction another session, in which a cursor of the last one does not exist.
+        "DISABLE_SERVER_SIDE_CURSORS": not DATABASE_POOL_SIZE,
         "OPTIONS": {
+            **_configured["OPTIONS"],
             **({"pool": {"min_size": 0, "max_size": DATABASE_POOL_SIZE, "timeout": 10}} if DATABASE_POOL_SIZE else {}),
-            "connect_timeout": 5,
-            "keepalives_idle": 5,
-            "keepalives_interval": 2,
-            "keepalives_count": 3,
-            "tcp_user_timeout": 10_000,
-            "application_name": "introeval",
-            "options": "-c statement_timeout=30s -c lock_timeout=5s"
-            f" -c idle_in_transaction_session_timeout={IDLE_IN_TRANSACTION_MS}",
         },
     }
 }
@@ -182,60 +168,60 @@ CHANNEL_LAYERS = {
 }
 
 # The queue
-NODE = env.str("NODE", default=platform.node() or "node")
-BATCH_SIZE = int(positive("BATCH_SIZE", 10))
+NODE = text("NODE", platform.node() or "node", longest=100)
+BATCH_SIZE = count("BATCH_SIZE", 10, most=10_000)
 BATCH_MAX_WAIT_SECONDS = positive("BATCH_MAX_WAIT_SECONDS", 3)
 PHASE_MAX_DWELL_SECONDS = positive("PHASE_MAX_DWELL_SECONDS", 600)
 IDLE_UNLOAD_SECONDS = positive("IDLE_UNLOAD_SECONDS", 60)
 STOP_GRACE_SECONDS = positive("STOP_GRACE_SECONDS", 10)
 HEARTBEAT_SECONDS = positive("HEARTBEAT_SECONDS", 5)
 POLL_SECONDS = positive("POLL_SECONDS", 0.9)
-MAX_ATTEMPTS = int(positive("MAX_ATTEMPTS", 3))
-MAX_CRASHES = int(positive("MAX_CRASHES", 2))
+MAX_ATTEMPTS = count("MAX_ATTEMPTS", 3)
+MAX_CRASHES = count("MAX_CRASHES", 2)
 RETRY_BACKOFF_SECONDS = positive("RETRY_BACKOFF_SECONDS", 10)
 
-GPU_WATCH = env.bool("GPU_WATCH", default=True)  # False: for a GPU whose driver does not report its memory
+GPU_WATCH = flag("GPU_WATCH", default=True)  # False: for a GPU whose driver does not report its memory
 
 # Speech to text. STT_MODEL is a model's folder or file, or the name of one that came as a package.
 STT_ENGINE = one_of("STT_ENGINE", "faster-whisper", "openai-whisper", "simulated")
-STT_MODEL = env.str("STT_MODEL", default="tiny.en")
+STT_MODEL = text("STT_MODEL", "tiny.en")
 STT_DEVICE = one_of("STT_DEVICE", "auto", "cpu", "cuda")
-STT_THREADS = env.int("STT_THREADS", default=0)
+STT_THREADS = count("STT_THREADS", 0, least=0, most=1024)
 STT_WALL_BUDGET_SECONDS = positive("STT_WALL_BUDGET_SECONDS", 1800)
 SIMULATED_SECONDS = positive("SIMULATED_SECONDS", 1)  # how long a simulated engine pretends to work
 
 # Language models
 LLM_PROTOCOL = one_of("LLM_PROTOCOL", "embedded", "ollama", "openai", "simulated")
-LLM_EXTRACT_URL = env.str("LLM_EXTRACT_URL", default="http://127.0.0.1:11434")
+LLM_EXTRACT_URL = address("LLM_EXTRACT_URL", "http://127.0.0.1:11434")
 # Where the embedded model that can judge is looked for; `make judge` brings it (scripts/judge.py).
-LLM_MODELS_DIR = Path(env.str("LLM_MODELS_DIR", default="") or models.FOLDER)
-LLM_EXTRACT_MODEL = env.str(
-    "LLM_EXTRACT_MODEL", default=models.best(LLM_MODELS_DIR) if LLM_PROTOCOL == "embedded" else "mistral:7b-instruct"
+LLM_MODELS_DIR = Path(text("LLM_MODELS_DIR") or models.FOLDER)
+LLM_EXTRACT_MODEL = text(
+    "LLM_EXTRACT_MODEL", models.best(LLM_MODELS_DIR) if LLM_PROTOCOL == "embedded" else "mistral:7b-instruct"
 )
-LLM_RATE_URL = env.str("LLM_RATE_URL", default=LLM_EXTRACT_URL)
-LLM_RATE_MODEL = env.str(
-    "LLM_RATE_MODEL", default=models.best(LLM_MODELS_DIR) if LLM_PROTOCOL == "embedded" else "llama3:8b-instruct"
+LLM_RATE_URL = address("LLM_RATE_URL", LLM_EXTRACT_URL)
+LLM_RATE_MODEL = text(
+    "LLM_RATE_MODEL", models.best(LLM_MODELS_DIR) if LLM_PROTOCOL == "embedded" else "llama3:8b-instruct"
 )
 # What the stages call a language model for: each has its own LLM_<ROLE>_URL, _MODEL and _RESTART.
 LLM_ROLES = ("extract", "rate")
 # How the server at each address is restarted when it does not answer any more; see queueing/worker/restart.py.
 LLM_EXTRACT_RESTART = restart_action("LLM_EXTRACT_RESTART")
 LLM_RATE_RESTART = restart_action("LLM_RATE_RESTART")
-LLM_API_KEY = env.str("LLM_API_KEY", default="")  # for servers of protocol `openai` that ask for one
-LLM_SLOTS = int(positive("LLM_SLOTS", 1 if LLM_PROTOCOL == "embedded" else 3))
-LLM_SHARES_GPU = env.bool("LLM_SHARES_GPU", default=LLM_PROTOCOL == "ollama")
+LLM_API_KEY = text("LLM_API_KEY")  # for servers of protocol `openai` that ask for one
+LLM_SLOTS = count("LLM_SLOTS", 1 if LLM_PROTOCOL == "embedded" else 3, most=1000)
+LLM_SHARES_GPU = flag("LLM_SHARES_GPU", default=LLM_PROTOCOL == "ollama")
 # None: by their sizes and the card's (queueing/policy/memory_plan.py).
 LLM_TOGETHER = {"auto": None, "true": True, "false": False}[one_of("LLM_TOGETHER", "auto", "true", "false")]
 # With 8192 an 8B model does not fit into 85 % of 8 GB beside a desktop; 4096 hold a speech of six minutes.
-LLM_CONTEXT_TOKENS = int(positive("LLM_CONTEXT_TOKENS", 4096 if LLM_PROTOCOL == "ollama" else 8192))
+LLM_CONTEXT_TOKENS = count("LLM_CONTEXT_TOKENS", 4096 if LLM_PROTOCOL == "ollama" else 8192)
 LLM_DEADLINE_SECONDS = positive("LLM_DEADLINE_SECONDS", 600 if LLM_PROTOCOL == "embedded" else 180)
-LLM_CAN_JUDGE = env.bool("LLM_CAN_JUDGE", default=(LLM_PROTOCOL, LLM_RATE_MODEL) != ("embedded", models.SMALL))
+LLM_CAN_JUDGE = flag("LLM_CAN_JUDGE", default=(LLM_PROTOCOL, LLM_RATE_MODEL) != ("embedded", models.SMALL))
 
 # Uploads
 UPLOAD_MAX_BYTES = int(positive("UPLOAD_MAX_MB", 300) * 1024 * 1024)
 UPLOAD_CHUNK_BYTES = 4 * 1024 * 1024
-UPLOAD_EXPIRES_HOURS = positive("UPLOAD_EXPIRES_HOURS", 24)
-UPLOADS_PER_HOUR = int(positive("UPLOADS_PER_HOUR", 5))  # of a student, handed in
+UPLOAD_EXPIRES_HOURS = positive("UPLOAD_EXPIRES_HOURS", 24, most=100_000)
+UPLOADS_PER_HOUR = count("UPLOADS_PER_HOUR", 5)  # of a student, handed in
 UPLOAD_QUOTA_BYTES = int(positive("UPLOAD_QUOTA_MB", 2048) * 1024 * 1024)  # of a student, kept and on their way
 DISK_RESERVE_BYTES = int(positive("DISK_RESERVE_MB", disk_reserve_mb()) * 1024 * 1024)
 DATA_UPLOAD_MAX_MEMORY_SIZE = UPLOAD_CHUNK_BYTES + 64 * 1024  # of any body, see introeval/bodies.py
@@ -257,7 +243,7 @@ AXES_COOLOFF_TIME = 0.25  # hours
 AXES_RESET_ON_SUCCESS = True
 AXES_LOCKOUT_TEMPLATE = "registration/locked.html"
 SESSION_COOKIE_AGE = 8 * 3600
-HTTPS = env.bool("HTTPS", default=False)
+HTTPS = flag("HTTPS", default=False)
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HTTPS else None
 X_FRAME_OPTIONS = "DENY"
@@ -281,14 +267,15 @@ LANGUAGE_COOKIE_SECURE = HTTPS
 LANGUAGE_COOKIE_HTTPONLY = True
 LANGUAGE_COOKIE_SAMESITE = "Lax"
 USE_TZ = True
-TIME_ZONE = env.str("TIME_ZONE", default="UTC")
+TIME_ZONE = time_zone("TIME_ZONE", machine_zone())
+SEVERAL_TIME_ZONES = flag("SEVERAL_TIME_ZONES", default=False)  # pages show times in the browser's zone instead
 STATIC_URL = "static/"
 # STATIC_ROOT is for `collectstatic` alone, so not Django's setting of that name: WhiteNoise warns when it is missing.
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {
         "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage",
-        "OPTIONS": {"location": env.str("STATIC_ROOT", default="") or str(BASE_DIR / "staticfiles")},
+        "OPTIONS": {"location": text("STATIC_ROOT") or str(BASE_DIR / "staticfiles")},
     },
 }
 STATICFILES_DIRS = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -16,21 +17,16 @@ from threading import Event, Thread
 from introeval.embedded import launcher
 
 QUICK_SECONDS = 15.0  # an exit sooner than this counts as a failed start
-MAX_QUICK_EXITS = 3
-# Together long enough for an orphaned predecessor to hand its work back and release its lock.
-BACKOFF_SECONDS = (2.0, 8.0)
+# Before the next start, by failed starts on end. The longest is what a repaired cause is noticed after; a start that
+# fails costs a second of processor time. The first two are together long enough for an orphaned predecessor to hand its
+# work back and release its lock.
+PAUSES_SECONDS = (2.0, 8.0, 15.0)
+KILLED_SECONDS = 2.0  # somebody killed it: nothing says that the next one fails, too
+FAILED_STARTS = 3  # on end, until its last lines are shown
 GRACE_SECONDS = 15.0
 TAIL_LINES = 15
 
 Say = Callable[[str], None]
-
-
-class RestartLimitError(Exception):
-    """A child process exited again and again, right after its start."""
-
-    def __init__(self, name: str, status: str, tail: Sequence[str]) -> None:
-        lines = "".join(f"\n    {line}" for line in tail)
-        super().__init__(f"The {name} ended {MAX_QUICK_EXITS} times in a row ({status}). Its last lines:{lines}")
 
 
 class SupervisedProcess:
@@ -41,12 +37,17 @@ class SupervisedProcess:
         self.env = dict(os.environ if env is None else env)
         self.tail: deque[str] = deque(maxlen=TAIL_LINES)
         self.quick_exits = 0
+        self.told = False  # that it does not come up
         self.start_at = 0.0
         self.process: subprocess.Popen[str] | None = None
         self._began = 0.0
         self._reader: Thread | None = None
 
     def start(self, now: float) -> None:
+        """
+        Raises:
+            OSError: the machine has no room for it.
+        """
         # Call it in a thread that lives as long as this process: the kernel's "parent" is the thread that forked.
         follow = [sys.executable, "-I", "-S", launcher.__file__, "--parent", str(os.getpid()), "--"]
         self.process = subprocess.Popen(
@@ -62,7 +63,13 @@ class SupervisedProcess:
         )
         self._began = now
         self._reader = Thread(target=self._relay, args=(self.process,), name=f"lines of {self.name}", daemon=True)
-        self._reader.start()
+        try:
+            self._reader.start()
+        except RuntimeError as error:  # no room for a thread
+            self.kill()
+            self.process.wait()
+            self.process = None
+            raise BlockingIOError(errno.EAGAIN, str(error)) from error
 
     @property
     def pid(self) -> int | None:
@@ -82,18 +89,40 @@ class SupervisedProcess:
         return True
 
     def record_exit(self, now: float) -> str:
-        """Count its exit and schedule the restart; returns a message about both.
-
-        Raises:
-            RestartLimitError: it exited soon after its start MAX_QUICK_EXITS times in a row.
-        """
+        """Count its exit and schedule the restart; returns a message about both."""
         assert self.process is not None
+        killed = self.process.returncode == -signal.SIGKILL
         status = _in_words(self.process.returncode)
-        self.quick_exits = self.quick_exits + 1 if now - self._began < QUICK_SECONDS else 1
-        if self.quick_exits >= MAX_QUICK_EXITS:
-            raise RestartLimitError(self.name, status, self.tail)
-        self.process, self.start_at = None, now + BACKOFF_SECONDS[self.quick_exits - 1]
-        return f"The {self.name} ended ({status}); it starts again in {BACKOFF_SECONDS[self.quick_exits - 1]:.0f} s."
+        if now - self._began >= QUICK_SECONDS:
+            self.quick_exits = 0
+        self.quick_exits += 1
+        self.process = None
+        return self._schedule(now, f"ended ({status})", KILLED_SECONDS if killed else None)
+
+    def record_failed_start(self, now: float, error: OSError) -> str:
+        """Count that the machine had no room for it, and schedule the next try; returns a message about both."""
+        self.quick_exits += 1
+        return self._schedule(now, f"could not be started ({error.strerror})")
+
+    def record_health(self, now: float) -> str:
+        """That it is up again, once, if it was said not to come up; else nothing."""
+        if not self.told or now - self._began < QUICK_SECONDS:
+            return ""
+        self.told = False
+        return f"The {self.name} runs again."
+
+    def _schedule(self, now: float, what: str, pause: float | None = None) -> str:
+        pause = pause or PAUSES_SECONDS[min(self.quick_exits, len(PAUSES_SECONDS)) - 1]
+        self.start_at = now + pause
+        again = f"it starts again in {pause:.0f} s"
+        if self.quick_exits < FAILED_STARTS or self.told:
+            return f"The {self.name} {what}; {again}."
+        self.told = True
+        lines = "".join(f"\n    {line}" for line in self.tail)
+        return (
+            f"ALERT: the {self.name} {what}, {self.quick_exits} times in a row; {again}, and so on until it stays. "
+            f"All else keeps running. `manage.py doctor` shows what is wrong. Its last lines:{lines}"
+        )
 
     def terminate(self) -> None:
         if self.process is not None and self.process.returncode is None:
@@ -124,20 +153,24 @@ class Supervisor:
 
     def start(self) -> None:
         for child in self.children:
-            child.start(self.clock())
+            self._start(child)
 
     def restart_ended(self) -> None:
-        """Record the children that have ended, and start those again whose pause is over.
-
-        Raises:
-            RestartLimitError: one of them may not be started again.
-        """
+        """Record the children that have ended, and start those again whose pause is over. However often one ends."""
         now = self.clock()
         for child in self.children:
             if child.process is not None and child.ended():
                 self.say(child.record_exit(now))
             if child.process is None and now >= child.start_at:
-                child.start(now)
+                self._start(child)
+            elif child.process is not None and (words := child.record_health(now)):
+                self.say(words)
+
+    def _start(self, child: SupervisedProcess) -> None:
+        try:
+            child.start(self.clock())
+        except OSError as error:  # no memory, no processes, no descriptors: the others may have to end first
+            self.say(child.record_failed_start(self.clock(), error))
 
     def stop(self, *, grace: float = GRACE_SECONDS, hurry: Event | None = None) -> None:
         """Terminate each, wait for the grace period, then kill what is left. Setting `hurry` ends the wait."""

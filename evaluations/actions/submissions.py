@@ -128,7 +128,10 @@ def delete(*, submission: Submission, by: User) -> bool:
 
 
 def remove_files_of_deleted() -> int:
-    """Remove files of deleted submissions that a crash or a missing disk left behind. Returns how many it tried."""
+    """Remove files of deleted submissions that a crash, or a disk that was away or read-only, left behind.
+
+    Returns how many it tried. One whose files can't be removed does not hold up the others.
+    """
     left = list(Deletion.objects.filter(files_gone_at=None).values_list("pk", flat=True))
     for submission_id in left:
         _remove_files(submission_id)

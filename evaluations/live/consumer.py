@@ -64,7 +64,11 @@ class DashboardConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channe
             await self.close()  # it polls, and tries again
             return
         await self.accept()
-        self.user_id, self.sent = user.pk, SentState(languages.of_socket(self.scope["query_string"]))
+        language, zone = (
+            languages.of_socket(self.scope["query_string"]),
+            languages.zone_of(self.scope.get("cookies", {})),
+        )
+        self.user_id, self.sent = user.pk, SentState(language, zone=zone)
         self._allowance = Allowance(asyncio.get_running_loop().time())
         self._guard = asyncio.create_task(self._check_session())
         dashboard_hub.join(self)
@@ -77,7 +81,7 @@ class DashboardConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channe
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None, **kwargs: Any) -> None:
         """A page sends only "snapshot", to get everything again. Anything else is ignored."""
         if text_data == "snapshot":
-            self.sent = SentState(self.sent.language)
+            self.sent = SentState(self.sent.language, zone=self.sent.zone)
             dashboard_hub.wake()
 
     async def send_update(self, update: Update) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import structlog
 from django.conf import settings
+from django.utils import timezone
 from django.utils.translation import override
 
 from evaluations.live.broker import Message
@@ -29,6 +30,7 @@ class SentState:
     at: float = 0.0  # seconds, of the clock that `find_updates` is given
     rows: Mapping[int, Message] = field(default_factory=dict)  # each row's last update, by its task's key
     queue: tuple[Message, ...] = ()
+    zone: str = ""  # its time zone; empty: the school's
 
 
 NOTHING: Final = SentState()  # in English
@@ -53,19 +55,20 @@ def find_updates(audience: Sequence[tuple[int, SentState]], now: float) -> list[
         None for a socket whose rows can't be rendered: that must not keep the others from their updates.
     """
     queue, students = _read(audience)
-    views: dict[str, _View] = {}
+    views: dict[tuple[str, str], _View] = {}
     updates = []
     for user, sent in audience:
-        with override(sent.language):
-            if sent.language not in views:
-                views[sent.language] = _View((_summary(queue), _phases(queue)), students)
-            updates.append(_update_for(views[sent.language], user, sent, now))
+        kind = sent.language, sent.zone
+        with override(sent.language), timezone.override(sent.zone or None):
+            if kind not in views:
+                views[kind] = _View((_summary(queue), _phases(queue)), students)
+            updates.append(_update_for(views[kind], user, sent, now))
     return updates
 
 
 @dataclass(frozen=True, slots=True)
 class _View:
-    """One reading of the database, in one language; each row is rendered once, however many windows show it."""
+    """One reading of the database, in one language and zone; each row is rendered once for all windows."""
 
     queue: tuple[Message, ...]
     students: Mapping[int, StudentRows]
@@ -126,7 +129,7 @@ def _update_for(view: _View, user: int, sent: SentState, now: float) -> Update |
     numbered = [{**message, "seq": number} for number, message in enumerate(messages, sent.number + 1)]
     shown = {update["task_id"]: update for update in view.row_updates(user)}
     kept = {pk: row for pk, row in sent.rows.items() if pk in view.students[user].tasks}
-    after = SentState(sent.language, sent.number + len(messages), now, kept | shown, view.queue)
+    after = replace(sent, number=sent.number + len(messages), at=now, rows=kept | shown, queue=view.queue)
     return Update(tuple(json.dumps(message) for message in numbered), after)
 
 

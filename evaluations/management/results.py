@@ -8,7 +8,7 @@ from typing import Any
 
 
 def as_json(results: Sequence[Mapping[str, Any]]) -> str:
-    return json.dumps(results, indent=2, ensure_ascii=False)
+    return json.dumps(results, indent=2)  # ASCII: whatever the terminal's encoding, it can be printed and read
 
 
 def as_text(results: Sequence[Mapping[str, Any]]) -> str:

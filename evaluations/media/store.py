@@ -101,11 +101,11 @@ def remove(submission_id: UUID, *, root: Path | None = None) -> None:
     root = root or _media_root()
     folder = (root / _relative(submission_id)).parent
     require_there(root=root)
-    for each in (folder.parent, folder):
-        _refuse_link(each)
-    if not folder.is_dir():
-        return
     with _disk_errors():
+        for each in (folder.parent, folder):
+            _refuse_link(each)
+        if not folder.is_dir():
+            return
         with contextlib.suppress(FileNotFoundError):  # removed concurrently
             while not _emptied(folder):  # a player's copy was being made at this moment
                 pass

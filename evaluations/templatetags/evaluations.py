@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from django import template
+from django.conf import settings
 from django.template.defaultfilters import floatformat
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
@@ -40,6 +41,11 @@ def clock(seconds: float) -> str:
     """75.3 → 1:15."""
     minutes, rest = divmod(int(seconds), 60)
     return f"{minutes}:{rest:02d}"
+
+
+@register.simple_tag
+def several_time_zones() -> bool:
+    return bool(settings.SEVERAL_TIME_ZONES)
 
 
 @register.filter(expects_localtime=True)

@@ -19,7 +19,7 @@ import signal
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
@@ -27,14 +27,14 @@ from types import FrameType
 from introeval.embedded import postgres, valkey
 from introeval.embedded.errors import EmbeddedError, explained
 from introeval.embedded.layout import ServiceLayout
-from introeval.embedded.locks import FileLock, held, wait_until
+from introeval.embedded.locks import FileLock, wait_until
 from introeval.embedded.postgres import Postgres
-from introeval.embedded.server import EmbeddedServer
+from introeval.embedded.server import EmbeddedServer, starting
+from introeval.embedded.tending import Tender
 from introeval.embedded.valkey import Valkey
 
-__all__ = ["EmbeddedError", "data_dir", "database_url", "redis_url", "services", "services_for", "write_once"]
+__all__ = ["EmbeddedError", "data_dir", "database_url", "redis_url", "services", "services_for", "tended", "write_once"]
 
-START_LOCK_SECONDS = 120.0
 PARENT_SECONDS = 2.0
 
 # They look at code and files only; `doctor` starts the services itself, to report when it can't.
@@ -46,7 +46,7 @@ SCRATCH_COMMANDS = {"rehearse_lab"}
 
 def data_dir() -> Path:
     """DATA_DIR, resolved; `var` beside manage.py unless the environment names another."""
-    return Path(os.environ.get("DATA_DIR", str(Path(__file__).resolve().parent.parent.parent / "var"))).resolve()
+    return Path(os.environ.get("DATA_DIR") or Path(__file__).resolve().parent.parent.parent / "var").resolve()
 
 
 def database_url(data_dir: Path) -> str:
@@ -82,16 +82,18 @@ def write_once(path: Path, text: str) -> None:
 
 
 @contextmanager
-def services_for(argv: Sequence[str]) -> Iterator[None]:
+def services_for(argv: Sequence[str], *, first: Callable[[], None] = lambda: None) -> Iterator[None]:
     """What `manage.py` wraps around a command: the embedded services, when the command needs any and none are given.
 
-    A termination signal unwinds it like Ctrl-C, so that the last one out stops the servers. An `EmbeddedError` ends the
-    process with its words and exit status 1.
+    `first` is called before they start, when it is settled which DATA_DIR the command line means. A termination signal
+    unwinds it like Ctrl-C, so that the last one out stops the servers. An `EmbeddedError` ends the process with its
+    words and exit status 1.
     """
     _take_data_dir(argv)
     _unwind_on_termination()
     try:
         with _scratch(argv):
+            first()
             if needs_services(argv):
                 with services(data_dir()):
                     yield
@@ -118,9 +120,9 @@ def services(data_dir: Path) -> Iterator[None]:
         EmbeddedError: they can't run, with what fixes it.
     """
     place = ServiceLayout(data_dir.resolve())
-    both: list[EmbeddedServer] = [Postgres(place), Valkey(place)]
-    given = [os.environ.get("DATABASE_URL"), os.environ.get("REDIS_URL")]
-    if all(given):
+    both = _both(place)
+    wanted = _wanted(both)
+    if not wanted:
         yield
         return
     place.prepare()
@@ -128,17 +130,41 @@ def services(data_dir: Path) -> Iterator[None]:
     with explained(place.data_dir):
         users = FileLock(place.services / "users.lock", owner=place.owner.ids)
     try:
-        _enter(place, users, [server for server, url in zip(both, given, strict=True) if not url])
+        _enter(place, users, wanted)
         yield
     finally:
         if os.getpid() == entered:  # a forked child that unwinds has not left for its parent
             _leave(place, users, both, parent)
 
 
+@contextmanager
+def tended(data_dir: Path, *, say: Callable[[str], None]) -> Iterator[None]:
+    """Keep the servers of `services(data_dir)`, inside of which it is used, running whatever happens to them."""
+    place = ServiceLayout(data_dir.resolve())
+    tenders = [Tender(server, say=say) for server in _wanted(_both(place))]
+    for tender in tenders:
+        tender.start()
+    try:
+        yield
+    finally:
+        for tender in tenders:
+            tender.stop()
+
+
+def _both(place: ServiceLayout) -> list[EmbeddedServer]:
+    return [Postgres(place), Valkey(place)]
+
+
+def _wanted(both: Sequence[EmbeddedServer]) -> list[EmbeddedServer]:
+    """Those that no address in the environment replaces."""
+    replaced = [os.environ.get("DATABASE_URL"), os.environ.get("REDIS_URL")]
+    return [server for server, url in zip(both, replaced, strict=True) if not url]
+
+
 def _enter(place: ServiceLayout, users: FileLock, wanted: list[EmbeddedServer]) -> None:
     for server in wanted:
         server.program()  # a missing one is told before the other is made
-    with _starting(place):
+    with starting(place):
         users.share()
         place.open_sockets()
         for server in wanted:
@@ -147,7 +173,7 @@ def _enter(place: ServiceLayout, users: FileLock, wanted: list[EmbeddedServer]) 
 
 def _leave(place: ServiceLayout, users: FileLock, both: list[EmbeddedServer], parent: int) -> None:
     """Let go; the last one out stops both servers, whichever of them it used itself."""
-    with users, _starting(place):
+    with users, starting(place):
         last = users.take()
         if not last and _is_dying(parent):
             # We leave because it was killed, and the kernel signals children before it closes the parent's files.
@@ -167,22 +193,6 @@ def _is_dying(parent: int) -> bool:
     except OSError:
         return False
     return facts.rpartition(")")[2].split()[0] in "ZX"
-
-
-@contextmanager
-def _starting(place: ServiceLayout) -> Iterator[None]:
-    """Alone among those who enter and leave."""
-    try:
-        with (
-            explained(place.data_dir),
-            held(place.services / "start.lock", owner=place.owner.ids, seconds=START_LOCK_SECONDS),
-        ):
-            yield
-    except TimeoutError as error:
-        raise EmbeddedError(
-            f"Another process is starting or stopping the services and does not come to an end: {error}.",
-            fix="look at that process, and stop it if it is hung",
-        ) from error
 
 
 def _take_data_dir(argv: Sequence[str]) -> None:

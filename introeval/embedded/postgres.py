@@ -23,6 +23,7 @@ NAME = USER = "introeval"
 SOCKET_NAME = ".s.PGSQL.5432"
 PROTOCOL_3 = 196608
 READY = b"Z\x00\x00\x00\x05I"  # ReadyForQuery, idle: the end of a login that worked
+FULL = b"\0C53300\0"  # too_many_connections, in an error: it serves others
 
 SETTINGS = {
     "listen_addresses": "",
@@ -132,9 +133,9 @@ def _log_in(path: Path) -> bool:
         said = b""
         while not said.endswith(READY):
             part = server.recv(4096)
-            if not part or said[:1] == b"E":
-                return False
             said += part
+            if not part or said[:1] == b"E":
+                return FULL in said
         server.sendall(b"X" + struct.pack("!i", 4))
     return True
 

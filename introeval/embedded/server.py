@@ -14,21 +14,44 @@ import socket
 import subprocess
 import sys
 from abc import ABC, abstractmethod
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import ClassVar
 
 from introeval.embedded import launcher
 from introeval.embedded.errors import EmbeddedError, disk_full, explained
 from introeval.embedded.layout import ServiceLayout
-from introeval.embedded.locks import FileLock, wait_until
+from introeval.embedded.locks import FileLock, held, wait_until
 
 START_SECONDS = 60.0  # replaying the log after a crash included
+ORPHANS_SECONDS = 0.3  # for what a dead server leaves to notice that it is
+START_LOCK_SECONDS = 120.0
 LISTEN_SECONDS = 2.0  # from the start to a socket, behind which it may still be replaying
 FULL_BYTES = 1 << 20
 LOG_KEPT_BYTES = 4 << 20
 LOCK_FD = 100  # of the server's lock, in the server: out of the way of those that any program opens
 ENVIRONMENT = {"PATH": os.defpath, "LC_ALL": "C"}  # keys and passwords in ours must not reach the servers
+
+
+@contextmanager
+def starting(place: ServiceLayout) -> Iterator[None]:
+    """Alone among those who start and stop the servers of that place.
+
+    Raises:
+        EmbeddedError: somebody else does, without an end.
+    """
+    try:
+        with (
+            explained(place.data_dir),
+            held(place.services / "start.lock", owner=place.owner.ids, seconds=START_LOCK_SECONDS),
+        ):
+            yield
+    except TimeoutError as error:
+        raise EmbeddedError(
+            f"Another process is starting or stopping the services and does not come to an end: {error}.",
+            fix="look at that process, and stop it if it is hung",
+        ) from error
 
 
 class EmbeddedServer(ABC):
@@ -84,6 +107,11 @@ class EmbeddedServer(ABC):
             offset = self._launch(lock)
         self._await_answer(offset)
 
+    def is_alive(self) -> bool:
+        """Whether its main process runs: quicker than asking it, and true of one that hangs."""
+        with self._lock() as lock:
+            return self._leads(lock.pid())
+
     def stop(self) -> None:
         """Return when no process of it is alive."""
         with self._lock() as lock:
@@ -117,8 +145,11 @@ class EmbeddedServer(ABC):
         def settled() -> bool:
             return self.answers() or lock.take()
 
+        def decided() -> bool:
+            return settled() or not self._leads(lock.pid())
+
         # Without a socket (a cleaner of /tmp took it) it can't come back, however long anybody waits.
-        comes = wait_until(lambda: settled() or self._listens(), LISTEN_SECONDS) and wait_until(settled, START_SECONDS)
+        comes = wait_until(lambda: decided() or self._listens(), LISTEN_SECONDS) and wait_until(decided, START_SECONDS)
         if comes and self.answers():
             return True
         self._end(lock)
@@ -134,8 +165,13 @@ class EmbeddedServer(ABC):
         for signum, seconds in self.stop_signals:
             if lock.take():
                 return
+            if not self._leads(lock.pid()):
+                # Its children end by themselves, except one that computes, hangs or is stopped.
+                if wait_until(lock.take, ORPHANS_SECONDS):
+                    return
+                self._kill_orphans(lock)
             self._signal(lock.pid(), signum)
-            if wait_until(lock.take, seconds):
+            if wait_until(lambda: lock.take() or not self._leads(lock.pid()), seconds) and lock.take():
                 return
         raise EmbeddedError(
             f"{self.name} (process {lock.pid()}) can't be stopped.",
@@ -148,12 +184,28 @@ class EmbeddedServer(ABC):
             if pid is not None and self._program_of(pid) == self.program().name:
                 os.kill(pid, signum)
 
+    def _leads(self, pid: int | None) -> bool:
+        """Whether that process is this server's, alive and no zombie."""
+        with suppress(OSError):
+            return pid is not None and self._program_of(pid) == self.program().name
+        return False
+
+    def _kill_orphans(self, lock: FileLock) -> None:
+        """Kill what its dead main process left: processes of that program that hold its lock open."""
+        for entry in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):
+                if (entry / "fd" / str(LOCK_FD)).readlink() == lock.path and self._leads(int(entry.name)):
+                    os.kill(int(entry.name), signal.SIGKILL)
+
     def _program_of(self, pid: int) -> str:
         # An upgrade may have replaced the file under the running server.
         return Path(f"/proc/{pid}/exe").readlink().name.removesuffix(" (deleted)")
 
     def _launch(self, lock: FileLock) -> int:
         """Start it in the background; returns where in the log its own lines begin."""
+        if self._child is not None:  # an earlier one of ours: nobody else collects its exit status
+            with suppress(ChildProcessError):
+                os.waitpid(self._child, os.WNOHANG)
         log = self._open_log()
         try:
             offset = os.fstat(log).st_size

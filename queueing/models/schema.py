@@ -22,10 +22,15 @@ def ensure_current() -> None:
     Raises:
         WrongSchema: the database lacks migrations of this code, or has some that it does not know.
     """
-    if missing := known() - _applied():
+    if missing := lacking():
         raise WrongSchema(f"the database lacks {_names(missing)}; run `manage.py migrate`")
     if is_ahead():
         raise WrongSchema("the database was migrated by a newer version of IntroEval; update this one")
+
+
+def lacking() -> frozenset[Migration]:
+    """The migrations of this code that the database has not had."""
+    return known() - _applied()
 
 
 def is_ahead() -> bool:

@@ -159,7 +159,6 @@ class Jobs:
 
     def _fail(self, job: Job, error: StageError) -> None:
         task, tries = job.task, retries.Tries(job.task.failures, job.task.crashes)
-        log.warning("attempt failed", task=task.pk, stage=job.spec.name, outcome=error.outcome, code=error.code)
         match retries.after_failure(error, tries, self.limits, self.chance):
             case retries.FailTask(reason):
                 task.fail(reason, took=job.took)
@@ -167,6 +166,8 @@ class Jobs:
                 task.retry_later(error, delay, took=job.took)
             case retries.HandBack(delay):
                 task.hand_back(error, delay, took=job.took)
+        # Now that it counts: what was deleted or cancelled meanwhile failed for nobody.
+        log.warning("attempt failed", task=task.pk, stage=job.spec.name, outcome=error.outcome, code=error.code)
 
     def show_progress(self) -> None:
         """Save each job's progress, about once a second."""

@@ -66,13 +66,12 @@ class PhaseWorker:
         Raises:
             gpu.NodeBusy: another worker holds the node.
             schema.WrongSchema: the database is not, or no longer, of this version of the code.
-            Infrastructure: it could not renew its leases and stopped itself.
+            Infrastructure: it could not register within a lease, or not renew its leases, and stopped itself.
         """
         loop = None
         try:
             with gpu.node_lock(self.options.lock_dir, self.node):
-                while not loop and not self.stopping.is_set():
-                    loop = self._guarded(self.register)
+                loop = self._registered()
                 if loop:
                     self._work(loop, until_idle)
         finally:
@@ -85,6 +84,29 @@ class PhaseWorker:
     def stop(self) -> None:
         log.info("stopping", node=self.node, at_once=self.stopping.is_set())
         self.stopping.request()
+
+    def _registered(self) -> WorkLoop | None:
+        """Register, trying on for as long as a lease; None when asked to stop meanwhile.
+
+        Whoever starts this worker again also starts a database that is gone; no worker waits for one without end. Nor
+        in a call that hangs: it holds nothing yet, so it can leave at once.
+
+        Raises:
+            Infrastructure: the database can't be reached.
+        """
+        seconds = self.options.lease_seconds
+        deadline, hung = time.monotonic() + seconds, Timer(seconds, _leave_hung)
+        hung.daemon = True
+        hung.start()
+        try:
+            while not self.stopping.is_set():
+                if loop := self._guarded(self.register):
+                    return loop
+                if time.monotonic() + DATABASE_PAUSE_SECONDS > deadline:
+                    raise Infrastructure("the database could not be reached for as long as a lease lasts")
+        finally:
+            hung.cancel()
+        return None
 
     def register(self) -> WorkLoop:
         """Register this worker and take over the node as it was left. Can be retried after any error."""
@@ -161,3 +183,8 @@ class PhaseWorker:
             self._guarded(loop.jobs.finish_ended, loop)
             self.stopping.wake.wait(0.1)
             self.stopping.wake.clear()
+
+
+def _leave_hung() -> None:
+    log.error("the database answers nothing while this worker registers; leaving")
+    os._exit(1)

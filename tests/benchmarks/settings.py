@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 
+from introeval.environment import flag
 from introeval.settings import *  # noqa: F403 - the site's, as they are
-from introeval.settings import DATABASES, INSTALLED_APPS, env
+from introeval.settings import DATABASES, INSTALLED_APPS
 
 INSTALLED_APPS = [*INSTALLED_APPS, "tests.benchmarks.noop"]
 
@@ -14,6 +15,6 @@ if find_spec("django_tasks_db"):
     TASKS = {"default": {"BACKEND": "django_tasks_db.DatabaseBackend"}}
 
 # For workers that close old connections after each task: the site's settings leave keeping them to the pool.
-if env.bool("BENCH_PERSISTENT_CONNECTIONS", default=False):
+if flag("BENCH_PERSISTENT_CONNECTIONS", default=False):
     DATABASES["default"] |= {"CONN_MAX_AGE": None, "CONN_HEALTH_CHECKS": False}
     DATABASES["default"]["OPTIONS"].pop("pool", None)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import threading
 from pathlib import Path
 from typing import Any
@@ -166,6 +168,31 @@ def test_files_that_could_not_be_removed_are_removed_by_the_next_upkeep(
     assert actions.remove_files_of_deleted() == 1
     assert not files(disk)
     assert actions.remove_files_of_deleted() == 0
+
+
+@pytest.mark.parametrize("number", [errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE])
+@pytest.mark.parametrize("step", ["unlink", "rmdir", "iterdir", "is_dir"])
+def test_what_was_deleted_while_the_store_was_read_only_goes_once_it_is_writable(
+    cast: Cast, disk: Path, monkeypatch: pytest.MonkeyPatch, step: str, number: int
+) -> None:
+    gone = hand_in(cast.ada, cast.classroom)
+    folder, real = (disk / "media" / gone.path).parent, getattr(Path, step)
+
+    def refuse(path: Path, *args: Any, **kwargs: Any) -> Any:
+        if folder in (path, path.parent):
+            raise OSError(number, os.strerror(number), str(path))
+        return real(path, *args, **kwargs)
+
+    other = hand_in(cast.bo, cast.classroom)
+    with monkeypatch.context() as read_only:
+        read_only.setattr(Path, step, refuse)
+        assert actions.delete(submission=gone, by=cast.ada)
+        assert actions.delete(submission=other, by=cast.bo)
+        assert actions.remove_files_of_deleted() == 1
+        assert Deletion.objects.get(files_gone_at=None).pk == gone.pk
+    actions.remove_files_of_deleted()
+    assert not files(disk)
+    assert not Deletion.objects.filter(files_gone_at=None).exists()
 
 
 def test_a_disk_that_is_not_mounted_is_asked_again(cast: Cast, disk: Path) -> None:

@@ -9,11 +9,10 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-import environ
 import psycopg
 import pytest
 
-from introeval import embedded
+from introeval import database, embedded
 from introeval.embedded import launcher
 from introeval.embedded.layout import Account, ServiceLayout
 from introeval.embedded.postgres import Postgres
@@ -24,7 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 HOLDER = """
 import sys
 from pathlib import Path
-from introeval import embedded
+from introeval import database, embedded
 with embedded.services(Path(sys.argv[1])):
     print("in", flush=True)
     sys.stdin.readline()
@@ -120,7 +119,7 @@ def open_dir() -> Iterator[Path]:
 
 def connect(data_dir: Path) -> psycopg.Connection:
     """To the embedded database, by way of its URL as the settings read it."""
-    parts = environ.Env.db_url_config(embedded.database_url(data_dir))
+    parts = database.configuration(embedded.database_url(data_dir))
     return psycopg.connect(host=parts["HOST"], user=parts["USER"], dbname=parts["NAME"], autocommit=True)
 
 

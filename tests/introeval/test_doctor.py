@@ -6,10 +6,12 @@ import json
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import nullcontext
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from django.core.management import call_command
 from pytest_django.fixtures import Settings
@@ -26,6 +28,7 @@ from tests.doubles.card import GIB, FakeCard
 from tests.doubles.nvml import Nvml
 from tests.evaluations.material import hand_in
 
+BOUNDED = "-c statement_timeout=30s -c lock_timeout=5s -c idle_in_transaction_session_timeout=20s"
 UNREACHABLE = "http://127.0.0.1:9"  # discard: nobody listens
 
 
@@ -76,6 +79,37 @@ def test_a_machine_that_can_do_the_work_is_told_so(capsys: pytest.CaptureFixture
     found = {each.name: each for each in [doctor.software(), doctor.decoder(), doctor.data_dir(), doctor.disk_space()]}
 
     assert {name: each.level for name, each in found.items()} == dict.fromkeys(found, Level.OK)
+
+
+@pytest.mark.django_db
+def test_the_limits_of_a_session_are_told() -> None:
+    found = doctor.sessions()
+    assert found.level is Level.OK
+    assert "statement_timeout 30s" in found.found
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("of_the_role", "pool_size", "level", "fix"),
+    [
+        ("", 0, Level.WARNING, "SET statement_timeout = '30s';"),
+        ("-c statement_timeout=30s -c lock_timeout=5s", 0, Level.WARNING, "SET idle_in_transaction_session_timeout"),
+        (BOUNDED, 8, Level.WARNING, "DATABASE_POOL_SIZE=0"),
+        (BOUNDED, 0, Level.OK, ""),
+    ],
+)
+def test_behind_a_pooler_that_lends_sessions_by_transaction_the_role_must_have_the_limits(
+    of_the_role: str, pool_size: int, level: Level, fix: str, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The pooler is a stand-in: two connections that are one session, which begins as the role has it."""
+    from django.db import connection
+
+    settings.DATABASE_POOL_SIZE = pool_size
+    with psycopg.connect(**connection.get_connection_params(), options=of_the_role, autocommit=True) as lent:
+        monkeypatch.setattr(doctor, "_direct", lambda: nullcontext(lent))
+        found = doctor.sessions()
+    assert (found.level, "pooler" in found.found) == (level, True)
+    assert fix in found.fix
 
 
 def test_a_database_that_is_gone_is_told_with_its_reason(settings: Settings) -> None:

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import os
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 from unittest.mock import Mock
 
 import pytest
+from django.core.exceptions import ImproperlyConfigured
 
 from introeval import settings as module
 from queueing.engines.llm import models
 
 ROOT = Path(__file__).parents[2]
-READERS = r"(?:env(?:\.\w+)?|positive|one_of|restart_action|_chosen)\(\s*\"([A-Z_]+)\""
+SETTINGS = ROOT / "introeval" / "settings.py"
+READERS = (
+    r"(?:text|flag|positive|count|one_of|hosts|origins|address|broker|time_zone|restart_action|_chosen)"
+    r"\(\s*\"([A-Z_]+)\""
+)
 
 
 def test_the_docs_list_every_variable_and_no_other() -> None:
@@ -26,24 +32,102 @@ def test_the_docs_list_every_variable_and_no_other() -> None:
     assert told == read
 
 
+NONSENSE: Final = {
+    "positive": ["5m", "0x20", "abc", "0,9", "1,000", "nan", "inf", "-1", "0", "1e30", "5 s"],
+    "count": ["ten", "2.5", "-1", "0x20", "1,000", "1e30", "5 pieces"],
+    "flag": ["ture", "2", "flase", "yes please"],
+    "one_of": ["siri", "faster whisper"],
+    "restart_action": ["docker restart ollama; id", "reboot", "docker stop ollama"],
+    "hosts": ["http://lab.local", "lab.local:8000", "lab local", "::1"],
+    "origins": ["lab.local", "https://lab.local/", "https://", "ftp://lab.local"],
+    "address": ["127.0.0.1:11434", "http://", "http://host:port", "ftp://host", "http://a host/"],
+    "broker": [
+        "localhost",
+        "redis://",
+        "redis://host:port",
+        "redis://host/first",
+        "unix://",
+        "redis://h?socket_timeout=x",
+    ],
+    "time_zone": ["Berlin", "CET+1", "../etc/passwd", "Europe"],
+}
+READ: Final = {
+    name: reader for reader, name in re.findall(rf"({'|'.join(NONSENSE)})\(\s*\"([A-Z_]+)\"", SETTINGS.read_text())
+}
+
+
 @pytest.mark.parametrize(
-    ("variable", "value"),
+    ("reader", "value"), [(reader, value) for reader, values in NONSENSE.items() for value in values]
+)
+def test_no_reader_makes_sense_of_nonsense(reader: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    variable = next(variable for variable, its_reader in READ.items() if its_reader == reader)
+    assert_refused(variable, value, monkeypatch)
+
+
+@pytest.mark.parametrize(("variable", "reader"), READ.items())
+def test_nonsense_stops_the_start_with_the_variable_and_its_text(
+    variable: str, reader: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert_refused(variable, NONSENSE[reader][0], monkeypatch)
+
+
+def assert_refused(variable: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(ImproperlyConfigured, match=rf"^{variable} must be .*{re.escape(repr(value.strip()))}$"):
+        runpy.run_path(str(SETTINGS))
+
+
+def test_only_names_paths_and_secrets_are_taken_as_they_are() -> None:
+    free = set(re.findall(r"text\(\s*\"([A-Z_]+)\"", SETTINGS.read_text())) - READ.keys()
+    models_and_places = {
+        "DATA_DIR",
+        "LLM_MODELS_DIR",
+        "STATIC_ROOT",
+        "STT_MODEL",
+        "LLM_EXTRACT_MODEL",
+        "LLM_RATE_MODEL",
+    }
+    assert free == models_and_places | {"SECRET_KEY", "LLM_API_KEY", "NODE", "DATABASE_URL"}
+
+
+@pytest.mark.parametrize("variable", sorted(READ.keys() | {"DATABASE_URL", "DATA_DIR", "NODE"}))
+def test_an_empty_variable_is_as_good_as_none(variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(variable, raising=False)
+    unset = runpy.run_path(str(SETTINGS))
+    monkeypatch.setenv(variable, "")
+    empty = runpy.run_path(str(SETTINGS))
+    assert {name: empty[name] for name in empty if name.isupper()} == {
+        name: unset[name] for name in unset if name.isupper()
+    }
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "setting", "means"),
     [
-        ("BATCH_SIZE", "0"),
-        ("BATCH_SIZE", "ten"),
-        ("LEASE_SECONDS", "-1"),
-        ("STT_ENGINE", "siri"),
-        ("LLM_PROTOCOL", "x"),
-        ("LLM_EXTRACT_RESTART", "docker restart ollama; id"),
-        ("LLM_RATE_RESTART", "reboot"),
+        ("LEASE_SECONDS", "1e2", "LEASE_SECONDS", 100),
+        ("BATCH_SIZE", " 7 ", "BATCH_SIZE", 7),
+        ("HTTPS", "On", "SESSION_COOKIE_SECURE", True),
+        ("GPU_WATCH", "no", "GPU_WATCH", False),
+        (
+            "ALLOWED_HOSTS",
+            "lab.local, .school.example,[::1]",
+            "ALLOWED_HOSTS",
+            ["lab.local", ".school.example", "[::1]"],
+        ),
+        ("LLM_API_KEY", "$tr0ng", "LLM_API_KEY", "$tr0ng"),
     ],
 )
-def test_a_bad_value_stops_the_process_and_names_the_variable(variable: str, value: str) -> None:
-    code = "import introeval.settings"
-    env = {**os.environ, variable: value}
-    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=env, capture_output=True, text=True, check=False)
-    assert run.returncode != 0
-    assert variable in run.stderr
+def test_a_value_means_what_it_says(
+    variable: str, value: str, setting: str, means: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, value)
+    assert runpy.run_path(str(SETTINGS))[setting] == means
+
+
+def test_a_name_of_a_node_that_its_row_can_not_hold_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NODE", "n" * 101)
+    with pytest.raises(ImproperlyConfigured, match=r"^NODE must be at most 100 characters"):
+        runpy.run_path(str(SETTINGS))
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -10,11 +12,12 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from threading import Event
+from unittest.mock import Mock
 
 import psutil
 import pytest
 
-from introeval.supervisor import QUICK_SECONDS, RestartLimitError, SupervisedProcess, Supervisor
+from introeval.supervisor import PAUSES_SECONDS, QUICK_SECONDS, SupervisedProcess, Supervisor
 from tests.introeval.conftest import ROOT
 
 SLEEPS = "import time; print('up', flush=True); time.sleep(600)"
@@ -97,17 +100,74 @@ def test_a_child_that_dies_is_started_again_after_a_pause(stage: Begin) -> None:
     assert scene.child.pid not in (None, first)
 
 
-def test_three_quick_deaths_in_a_row_end_it_with_the_last_lines(stage: Begin) -> None:
+def test_one_that_never_comes_up_is_tried_again_for_ever_with_growing_pauses(stage: Begin) -> None:
     scene = stage(DIES)
-    for _ in range(2):
+    for _ in range(5):
         scene.let_it_die()
         scene.supervisor.restart_ended()
-        scene.now += 10
+        scene.now = scene.child.start_at - 0.1
         scene.supervisor.restart_ended()
-    scene.let_it_die()
+        assert scene.child.process is None
+        scene.now += 0.2
+        scene.supervisor.restart_ended()
 
-    with pytest.raises(RestartLimitError, match=r"(?s)3 times in a row \(exit status 3\).*no such model"):
+    pauses = [float(re.search(r"starts again in (\d+) s", words)[1]) for words in scene.said]  # type: ignore[index]
+    assert pauses == [*PAUSES_SECONDS, PAUSES_SECONDS[-1], PAUSES_SECONDS[-1]]
+    (alert,) = (words for words in scene.said if words.startswith("ALERT"))
+    assert "3 times in a row" in alert
+    assert "no such model" in alert
+
+
+def test_one_that_comes_up_when_its_cause_is_gone_is_told_of_once(stage: Begin, tmp_path: Path) -> None:
+    cause = tmp_path / "cause"
+    cause.touch()
+    scene = stage(f"import os, sys; os.path.exists({str(cause)!r}) and sys.exit(1); {SLEEPS}")
+    for _ in range(3):
+        scene.let_it_die()
         scene.supervisor.restart_ended()
+        scene.now = scene.child.start_at
+        if scene.child.quick_exits == 3:
+            cause.unlink()
+        scene.supervisor.restart_ended()
+    for _ in range(2):
+        scene.now += QUICK_SECONDS
+        scene.supervisor.restart_ended()
+
+    assert [words for words in scene.said if "runs again" in words] == ["The worker runs again."]
+
+
+def test_one_that_is_killed_again_and_again_is_back_soon(stage: Begin) -> None:
+    scene = stage(SLEEPS)
+    for _ in range(5):
+        process = scene.child.process
+        assert process is not None
+        process.kill()
+        scene.let_it_die()
+        scene.supervisor.restart_ended()
+        assert scene.child.start_at - scene.now == 2
+        scene.now = scene.child.start_at
+        scene.supervisor.restart_ended()
+
+    assert scene.child.process is not None
+
+
+def test_a_machine_without_room_for_a_process_is_asked_again(stage: Begin, monkeypatch: pytest.MonkeyPatch) -> None:
+    scene = stage(SLEEPS)
+    process = scene.child.process
+    assert process is not None
+    process.kill()
+    scene.let_it_die()
+    scene.supervisor.restart_ended()
+
+    with monkeypatch.context() as full:
+        full.setattr(subprocess, "Popen", Mock(side_effect=BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))))
+        scene.now = scene.child.start_at
+        scene.supervisor.restart_ended()
+    assert "could not be started (Resource temporarily unavailable)" in scene.said[-1]
+    scene.now = scene.child.start_at
+    scene.supervisor.restart_ended()
+
+    assert scene.child.process is not None
 
 
 def test_a_long_life_between_makes_a_death_the_first_again(stage: Begin) -> None:

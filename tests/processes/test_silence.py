@@ -60,3 +60,13 @@ def test_a_worker_that_hears_nothing_is_gone_before_its_leases_and_changes_nothi
     assert sorted(Attempt.objects.values_list("epoch", "stage", "outcome", "worker")) == before
     assert [ended for *_, ended, worker in before if worker == deaf.pk] == [outcome]
     assert [ended for *_, ended, worker in before if worker != deaf.pk] == ["succeeded"] * 3
+
+
+def test_a_worker_that_hears_nothing_while_it_registers_leaves_within_a_lease(
+    manage: Spawn, proxy: tuple[Proxy, str]
+) -> None:
+    wire, address = proxy
+    wire.silence(lambda data: b'INSERT INTO "queueing_worker"' in data)
+    worker = manage("run_phase_worker", **QUICK | {"DATABASE_URL": address})
+    assert worker.wait(30) == 1
+    assert wire.held() > 0

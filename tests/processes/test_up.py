@@ -15,10 +15,11 @@ from contextlib import suppress
 from pathlib import Path
 
 import psutil
+import psycopg
 import pytest
 
 from introeval.embedded.layout import ServiceLayout
-from introeval.embedded.postgres import Postgres
+from introeval.embedded.postgres import NAME, USER, Postgres
 from introeval.embedded.valkey import Valkey
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -63,6 +64,18 @@ class Up:
                 names = [name for name, word in (("site", "daphne"), ("worker", "run_phase_worker")) if word in line]
                 found |= dict.fromkeys(names, child)
         return found
+
+    def kill_server(self, key: str) -> None:
+        os.kill(int((self.data_dir / "services" / f"{key}.lock").read_text()), signal.SIGKILL)
+
+    def live_workers(self) -> int:
+        """Workers whose process is the one that runs now and has registered."""
+        child = self.children().get("worker")
+        with psycopg.connect(host=str(ServiceLayout(self.data_dir).sockets), user=USER, dbname=NAME) as asked:
+            query = "SELECT count(*) FROM queueing_worker WHERE pid = %s AND stopped_at IS NULL"
+            row = asked.execute(query, [child.pid if child else 0]).fetchone()
+            assert row is not None
+            return int(row[0])
 
     def end(self, signum: signal.Signals | None = None) -> int:
         if signum is not None:
@@ -143,7 +156,7 @@ def test_a_first_and_a_second_start_are_ready_and_ctrl_c_leaves_nothing_behind(s
         assert "Traceback" not in up.said()
 
 
-def test_a_busy_port_gets_the_next_free_one_and_a_dead_worker_a_successor(start: Start, port: int) -> None:
+def test_a_busy_port_gets_the_next_free_one_and_what_dies_a_successor(start: Start, port: int, tmp_path: Path) -> None:
     with socket.socket() as occupier:
         occupier.bind(("127.0.0.1", port))
         occupier.listen()
@@ -158,6 +171,15 @@ def test_a_busy_port_gets_the_next_free_one_and_a_dead_worker_a_successor(start:
 
     assert "The worker ended (killed by SIGKILL)" in up.said()
     assert healthz(url) == 200
+
+    servers = [Postgres(ServiceLayout(tmp_path / "var")), Valkey(ServiceLayout(tmp_path / "var"))]
+    for server in servers:
+        up.kill_server(server.key)
+    up.children()["worker"].kill()  # its successor registers while they come back
+    until(lambda: all(server.answers() for server in servers) and healthz(url) == 200)
+    until(lambda: bool(up.live_workers()))
+    assert "PostgreSQL had ended and was started again" in up.said()
+    assert "Valkey had ended and was started again" in up.said()
     assert up.end(signal.SIGTERM) == 0
 
 

@@ -32,7 +32,7 @@ class Command(BaseCommand):
         fitted = self._fit(found) if fit else []
         if options["json"]:
             known = {"classroom": found.name, "agreement": agreed.as_dict(), "spread": spread.as_dict()}
-            self.stdout.write(json.dumps({**known, "fitted": fitted}, indent=2, ensure_ascii=False))
+            self.stdout.write(json.dumps({**known, "fitted": fitted}, indent=2))
         else:
             self.stdout.write("\n".join([found.name, *_words(agreed, spread), *(f"Fitted: {each}" for each in fitted)]))
         if not agreed.is_enough:

@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import errno
 import http.client
+import math
 import os
 import signal
 import socket
 import sys
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from threading import Event
@@ -16,10 +18,11 @@ from typing import Any
 from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import connection
+from django.db import DatabaseError, InterfaceError, connection
 
-from introeval import doctor
-from introeval.supervisor import RestartLimitError, SupervisedProcess, Supervisor
+from introeval import doctor, embedded
+from introeval.supervisor import SupervisedProcess, Supervisor
+from queueing.models import Worker, schema
 
 PORTS_TRIED = 50
 READY_SECONDS = 120.0
@@ -43,6 +46,10 @@ class Command(BaseCommand):
             signal.signal(signum, self._on_signal)
         self._check_machine()
         call_command("migrate", interactive=False, verbosity=0)
+        try:
+            schema.ensure_current()
+        except schema.WrongSchema as error:
+            raise CommandError(str(error)) from error
         if demo:
             call_command("load_demo")
         chosen = self._free_port(host, port)
@@ -70,41 +77,41 @@ class Command(BaseCommand):
         return chosen
 
     def _supervise(self, site: ServedSite, demo: bool) -> None:
-        began = database_clock()
+        """Until a signal. From here on nothing else ends it: what fails is tried again, and the rest keeps running."""
         supervisor = Supervisor(children(site), say=self._say)
         self.supervising = True
-        try:
-            supervisor.start()
-            if self._wait_until_ready(supervisor, site, began):
-                self.stdout.write(ready_box(site.url, demo))
-                self.stdout.flush()
-            while not self.stopping.wait(CHECK_SECONDS):
-                supervisor.restart_ended()
-        except RestartLimitError as error:
-            raise CommandError(str(error)) from error
-        finally:
-            if self.stopping.is_set():
+        with embedded.tended(settings.DATA_DIR, say=self._say):
+            try:
+                supervisor.start()
+                if self._wait_until_ready(supervisor, site):
+                    self._print(ready_box(site.url, demo))
+                while not self.stopping.wait(CHECK_SECONDS):
+                    supervisor.restart_ended()
+            finally:
                 self._say("Stopping …")
-            supervisor.stop(hurry=self.hurry)
+                supervisor.stop(hurry=self.hurry)
 
-    def _wait_until_ready(self, supervisor: Supervisor, site: ServedSite, began: datetime) -> bool:
+    def _wait_until_ready(self, supervisor: Supervisor, site: ServedSite) -> bool:
         """True once the site answers and a worker sends heartbeats; False when asked to stop meanwhile."""
-        deadline = supervisor.clock() + READY_SECONDS
-        try:
-            while not (site.answers() and worker_is_alive(began)):
-                if self.stopping.wait(CHECK_SECONDS):
-                    return False
-                supervisor.restart_ended()
-                if supervisor.clock() > deadline:
-                    raise CommandError(
-                        f"Not ready after {READY_SECONDS:.0f} s: {site.missing_or('no worker reports')}."
-                    )
-        finally:
-            connection.close()
+        deadline, seen = supervisor.clock() + READY_SECONDS, SeenWorkers()
+        while not (site.answers() and seen.a_new_one()):
+            if self.stopping.wait(CHECK_SECONDS):
+                return False
+            supervisor.restart_ended()
+            if supervisor.clock() > deadline:
+                deadline = math.inf
+                missing = site.missing_or("no worker reports")
+                self._say(f"ALERT: not ready after {READY_SECONDS:.0f} s: {missing}. It is tried on.")
         return True
 
+    def _print(self, text: str) -> None:
+        with suppress(OSError):  # whoever read it is gone
+            self.stdout.write(text)
+            self.stdout.flush()
+
     def _say(self, words: str) -> None:
-        self.stderr.write(words, self.style.NOTICE)
+        with suppress(OSError):
+            self.stderr.write(words, self.style.NOTICE)
 
 
 class ServedSite:
@@ -169,20 +176,29 @@ def free_port(host: str, first: int) -> int:
     raise CommandError(f"No free port from {first} on: name another with --port.")
 
 
+class SeenWorkers:
+    """Whether a worker sent a heartbeat since this was first asked, by the database's clock."""
+
+    def __init__(self) -> None:
+        self.since: datetime | None = None
+
+    def a_new_one(self) -> bool:
+        try:
+            self.since = self.since or database_clock()
+            return Worker.objects.filter(stopped_at=None, last_heartbeat_at__gte=self.since).exists()
+        except (DatabaseError, InterfaceError):  # it is being started again
+            return False
+        finally:
+            connection.close()
+
+
 def database_clock() -> datetime:
     with connection.cursor() as cursor:
         cursor.execute("SELECT clock_timestamp()")
         row = cursor.fetchone()
-    connection.close()
     assert row is not None
     now: datetime = row[0]
     return now
-
-
-def worker_is_alive(since: datetime) -> bool:
-    from queueing.models import Worker
-
-    return Worker.objects.filter(stopped_at=None, last_heartbeat_at__gte=since).exists()
 
 
 def ready_box(url: str, demo: bool) -> str:

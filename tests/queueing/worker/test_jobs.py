@@ -15,6 +15,7 @@ from queueing import pipelines
 from queueing.engines.base import Engines
 from queueing.engines.llm.simulated import SimulatedLanguage
 from queueing.engines.speech.simulated import SimulatedSpeech
+from queueing.exceptions import Permanent
 from queueing.models import Task, Worker
 from queueing.policy.retries import RetryLimits
 from queueing.states import PhaseName, State
@@ -116,3 +117,22 @@ def test_no_stage_computes_inside_a_transaction(claimed: Callable[..., Task], jo
     task = claimed()
     with transaction.atomic(), pytest.raises(AssertionError, match="no transaction may be open"):
         jobs_of().start(task)
+
+
+@pytest.mark.parametrize("code", ["file_missing", "file_damaged", "unexpected"])
+@pytest.mark.parametrize("deleted", [True, False])
+@pytest.mark.django_db(transaction=True)
+def test_what_was_deleted_meanwhile_failed_for_nobody(
+    claimed: Callable[..., Task],
+    jobs_of: Callable[[], Jobs],
+    caplog: pytest.LogCaptureFixture,
+    code: str,
+    deleted: bool,
+) -> None:
+    held, task = jobs_of(), claimed("compute", Permanent("its file is gone", code=code))
+    held.start(task)
+    if deleted:
+        with transaction.atomic():
+            Task.objects.forget(task.submission_id, by="teacher")
+    finish(held)
+    assert (code in caplog.text) is not deleted

@@ -1,0 +1,132 @@
+"""A server that ends under somebody who tends it is back, whatever it left; one that can't start is tried on."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import psutil
+import psycopg
+import pytest
+
+from introeval import embedded
+from introeval.embedded import tending
+from introeval.embedded.layout import ServiceLayout
+from introeval.embedded.locks import wait_until
+from introeval.embedded.postgres import Postgres
+from introeval.embedded.tending import LOOK_SECONDS, PAUSES_SECONDS, Tender
+from introeval.embedded.valkey import Valkey
+from tests.introeval.conftest import Hold, ask, connect, postmaster, started_at
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(60)]
+
+
+@pytest.fixture
+def used(own_data_dir: Path, hold: Hold) -> Path:
+    """A data directory whose servers run for somebody."""
+    hold(own_data_dir).entered()
+    return own_data_dir
+
+
+def unheard(words: str) -> None:
+    """For a test that does not ask what is said."""
+
+
+def kill(pid: int) -> None:
+    os.kill(pid, signal.SIGKILL)
+    assert wait_until(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE, 10)
+
+
+def valkey(data_dir: Path) -> int:
+    return int((data_dir / "services" / "valkey.lock").read_text())
+
+
+def test_a_killed_database_is_back_at_the_next_look(used: Path) -> None:
+    said: list[str] = []
+    tender, began = Tender(Postgres(ServiceLayout(used)), say=said.append), started_at(used)
+    assert tender.look() == LOOK_SECONDS
+    assert not said
+
+    kill(postmaster(used))
+    tender.look()
+
+    assert started_at(used) != began
+    assert said == ["PostgreSQL had ended and was started again."]
+
+
+def test_a_killed_broker_is_back_at_the_next_look(used: Path) -> None:
+    server = Valkey(ServiceLayout(used))
+    kill(valkey(used))
+    assert not server.answers()
+
+    Tender(server, say=unheard).look()
+
+    assert server.answers()
+
+
+def test_a_killed_database_does_not_wait_for_a_session_that_can_not_end(used: Path) -> None:
+    with connect(used) as stuck:
+        backend = stuck.info.backend_pid
+        os.kill(backend, signal.SIGSTOP)
+        kill(postmaster(used))
+        assert psutil.pid_exists(backend)
+
+        Tender(Postgres(ServiceLayout(used)), say=unheard).look()
+
+    assert ask(used, "SELECT 1") == "1"
+
+
+def test_a_server_whose_socket_was_swept_away_gets_another(used: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tending, "ASK_SECONDS", 0)
+    server = Valkey(ServiceLayout(used))
+    server.socket.unlink()
+
+    Tender(server, say=unheard).look()
+
+    assert server.answers()
+
+
+def test_a_database_without_a_free_connection_is_left_alone(used: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tending, "ASK_SECONDS", 0)
+    began, server = started_at(used), Postgres(ServiceLayout(used))
+    others = [connect(used) for _ in range(59)]
+    try:
+        with connect(used):
+            with pytest.raises(psycopg.OperationalError, match="too many clients"):
+                connect(used)
+            assert server.answers()
+            Tender(server, say=unheard).look()
+    finally:
+        for each in others:
+            each.close()
+    assert started_at(used) == began
+
+
+def test_one_that_can_not_start_is_told_once_and_tried_on_until_it_can(used: Path) -> None:
+    said: list[str] = []
+    place = ServiceLayout(used)
+    tender = Tender(Postgres(place), say=said.append)
+    (place.cluster / "PG_VERSION").write_text("15\n")
+    kill(postmaster(used))
+
+    assert [tender.look() for _ in range(3)] == list(PAUSES_SECONDS[:3])
+    assert len(said) == 1
+    assert "was made by PostgreSQL 15" in said[0]
+
+    (place.cluster / "PG_VERSION").write_text("18\n")
+    assert tender.look() == LOOK_SECONDS
+    assert ask(used, "SELECT 1") == "1"
+
+
+def test_what_is_tended_no_more_is_not_started_again(used: Path) -> None:
+    server = Valkey(ServiceLayout(used))
+    with embedded.tended(used, say=unheard):
+        pass
+    tender = Tender(server, say=unheard)
+    tender.start()
+    tender.stop()
+    kill(valkey(used))
+    tender.look()
+
+    assert not server.answers()

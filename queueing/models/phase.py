@@ -17,6 +17,23 @@ from queueing.states import PhaseName, PhaseStep
 SYSTEM: Final = "system"  # who pauses when it is no person
 
 
+class PhaseQuerySet(models.QuerySet["Phase"]):
+    def wished(self) -> Self:
+        """Nodes whose phase a person asked for, while that stands."""
+        return self.filter(wanted_until__gt=Now())
+
+    def end_wishes(self, *, by: str, reason: str) -> int:
+        """End what people asked these nodes for; returns how many wishes still stood."""
+        with transaction.atomic():
+            standing = list(self.wished().order_by("node").select_for_update())
+            self.model.objects.filter(pk__in=[row.pk for row in standing]).update(
+                wanted="", wanted_at=None, wanted_until=None
+            )
+            for row in standing:
+                note(row.node, "phase_wish_ended", name=row.wanted, by=by, reason=reason)
+        return len(standing)
+
+
 class Phase(models.Model):
     """What the GPU of one node is for, and where it is in handing over. The row is the intent, never the proof."""
 
@@ -29,12 +46,17 @@ class Phase(models.Model):
     wanted = models.CharField(
         max_length=10, choices=PhaseName.choices, blank=True, help_text="The phase that a person asked for."
     )
-    wanted_until = models.DateTimeField(null=True, blank=True, help_text="Up to then it is not left by itself.")
+    wanted_at = models.DateTimeField(null=True, blank=True, help_text="When that was asked for.")
+    wanted_until = models.DateTimeField(
+        null=True, blank=True, help_text="Up to then it is not left by itself, as long as it has work."
+    )
 
     plan = models.TextField(blank=True, help_text="How the models share the memory, and why.")
     empty_bytes = models.BigIntegerField(
         null=True, blank=True, help_text="GPU memory in use when none of our models was loaded: what others hold."
     )
+
+    objects = PhaseQuerySet.as_manager()
 
     class Meta:
         constraints = (
@@ -66,9 +88,13 @@ class Phase(models.Model):
 
     @classmethod
     def request(cls, phase: PhaseName, *, node: str, hold_seconds: float, by: str, reason: str = "") -> bool:
-        """A person wants `phase` on `node` now, and kept for `hold_seconds`; False when the node is not known."""
+        """A person wants `phase` on `node` now, and kept for at most `hold_seconds` while it has work.
+
+        False when the node is not known. What ends it earlier: `policy.phases.wish_is_over`.
+        """
+        wish: dict[str, Any] = {"wanted": phase, "wanted_at": Now(), "wanted_until": in_seconds(hold_seconds)}
         with transaction.atomic():
-            asked = cls.objects.filter(node=node).update(wanted=phase, wanted_until=in_seconds(hold_seconds))
+            asked = cls.objects.filter(node=node).update(**wish)
             if asked:
                 note(node, "phase_wanted", name=phase, by=by, reason=reason)
         return bool(asked)

@@ -219,6 +219,38 @@ def test_switch_waits_until_the_node_works_on_it_and_says_what_is_against_it(run
     assert "but there is a drain of everything on lab-pc: repair (x)" in ran.err
 
 
+def test_a_wait_for_a_phase_ends_with_the_wish_and_says_why(
+    run: Run, lab: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def sleep(seconds: float) -> None:  # meanwhile the worker found nothing to rate, and uploads that wait
+        Phase.objects.all().end_wishes(by="system", reason="other work waits, and it has none")
+
+    monkeypatch.setattr("queueing.management.base.time.sleep", sleep)
+    ran = run("switch_phase", "eval", "--wait", "10m")
+    assert (ran.code, ran.out.strip()) == (
+        1,
+        "lab-pc does not work on evaluation: other work waits, and it has none.",
+    )
+
+
+@pytest.mark.parametrize("words", [("queue_resume",), ("queue_resume", "--all"), ("queue_resume", "--node", "lab-pc")])
+def test_resume_also_ends_what_a_person_asked_for(words: tuple[str, ...], run: Run, two_nodes: None) -> None:
+    Phase.request(PhaseName.EVAL, node="lab-pc", hold_seconds=300, by="x")
+    ran = run(*words, "--reason", "never mind")
+    assert (ran.code, ran.out.strip()) == (0, "1 asked-for phase ended")
+    phase = Phase.objects.get(node="lab-pc")
+    assert (phase.wanted, phase.wanted_at, phase.wanted_until) == ("", None, None)
+    assert Event.objects.latest("pk").detail == {"name": "eval", "by": ME, "reason": "never mind"}
+    assert run(*words).code == 1, "there is nothing left to lift"
+
+
+def test_resume_of_one_kind_or_another_node_leaves_what_was_asked_for(run: Run, two_nodes: None) -> None:
+    Phase.request(PhaseName.EVAL, node="lab-pc", hold_seconds=300, by="x")
+    assert run("queue_resume", "stt").code == 1
+    assert run("queue_resume", "--node", "lab-2").code == 1
+    assert Phase.objects.get(node="lab-pc").wanted == PhaseName.EVAL
+
+
 # Recovery
 
 

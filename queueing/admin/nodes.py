@@ -13,6 +13,7 @@ from django.http import HttpRequest
 
 from queueing.admin.confirmation import AdminAction, ConfirmedActionsAdmin, ReadOnly, ReasonForm
 from queueing.models import Batch, Breaker, Pause, Phase, Worker
+from queueing.models.nodes import forget
 from queueing.models.phase import PhaseQuerySet
 from queueing.report import durations
 from queueing.states import PhaseName
@@ -99,6 +100,13 @@ def _switch(nodes: Sequence[Phase], *, by: str, reason: str, phase: str, hold_se
     return f"{_on(nodes)}: {PhaseName(phase).label} was asked for. What runs is finished first.", True
 
 
+def _forget(nodes: Sequence[Phase], *, by: str, reason: str) -> tuple[str, bool]:
+    forgotten = forget((phase.node for phase in nodes), by=by, reason=reason)
+    skipped = len(nodes) - len(forgotten)
+    said = f"{', '.join(forgotten) or 'Nothing'} forgotten."
+    return said + (f" {skipped} skipped: a worker is alive there." if skipped else ""), not skipped
+
+
 class PhaseAdmin(ConfirmedActionsAdmin[Phase]):
     list_display = ("node", "step", "name", "target", "reason", "since", "paused", "wanted", "wanted_until")
     readonly_fields = ("paused",)
@@ -116,6 +124,11 @@ class PhaseAdmin(ConfirmedActionsAdmin[Phase]):
             lambda nodes: ["What runs is finished; then the models are changed, whatever else waits."],
             _switch,
             SwitchForm,
+        ),
+        "forget": AdminAction(
+            "Forget",
+            lambda nodes: ["For machines that will not come back. Their pauses end; tasks are not touched."],
+            _forget,
         ),
     }
 

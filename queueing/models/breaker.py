@@ -24,6 +24,10 @@ class BreakerQuerySet(models.QuerySet["Breaker"]):
     def open(self) -> Self:
         return self.filter(openings__gt=0)
 
+    def of_node(self, node: str) -> Self:
+        """The servers that only this node can reach."""
+        return self.filter(server__endswith=local_address("", node))
+
     def now(self) -> Self:
         """With the database's clock, which `breaker_state` needs."""
         return self.annotate(now=Now())
@@ -99,6 +103,11 @@ class BreakerQuerySet(models.QuerySet["Breaker"]):
                 if openings:
                     note(node, "breaker_close", server=server, by=by, reason=reason)
         return closed
+
+
+def local_address(address: str, node: str) -> str:
+    """What a server is called whose address means another one on each node."""
+    return f"{address} on {node}"
 
 
 _AT_REST: dict[str, Any] = {"failures": 0, "openings": 0, "restarts": 0}

@@ -82,7 +82,8 @@ class Phase(models.Model):
     def note_plan(self, plan: str) -> None:
         """Record how the models share the memory. Only the node's own coordinator calls this."""
         with transaction.atomic():
-            Phase.objects.filter(node=self.node).update(plan=plan)
+            # Created anew if the node slept for so long that others forgot it.
+            Phase.objects.update_or_create(node=self.node, defaults={"plan": plan})
             note(self.node, "plan", plan=plan)
         self.refresh_from_db()
 

@@ -10,7 +10,7 @@ from threading import Event
 from queueing import gpu, pipelines
 from queueing.engines.base import Engine, Engines
 from queueing.gpu.watch import GpuWatch
-from queueing.models import Pause, Task, Worker, schema
+from queueing.models import Pause, Task, Worker, nodes, schema
 from queueing.policy.phases import Snapshot
 from queueing.states import PhaseName
 from queueing.worker import upkeep
@@ -176,5 +176,6 @@ class WorkLoop:
         self._next_upkeep = time.monotonic() + self.options.lease_seconds / 2 * self.chance.uniform(0.8, 1.2)
         upkeep.release_orphaned_batches(self.options.lease_seconds)
         upkeep.forget_dead_workers(self.options.lease_seconds)
+        nodes.forget_left(spare=self.node)
         self.stop_if_outdated()
         upkeep.run_others()

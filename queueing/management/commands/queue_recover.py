@@ -6,7 +6,7 @@ from django.conf import settings
 from django.core.management.base import CommandParser
 
 from queueing.management.base import QueueCommand, add_node, known_node, who
-from queueing.models import Phase
+from queueing.models import Phase, nodes
 from queueing.worker import upkeep
 
 
@@ -31,11 +31,13 @@ class Command(QueueCommand):
         rescued = upkeep.rescue_expired(settings.MAX_CRASHES, settings.LEASE_SECONDS)
         released = upkeep.release_orphaned_batches(settings.LEASE_SECONDS)
         forgotten = upkeep.forget_dead_workers(settings.LEASE_SECONDS)
+        left = nodes.forget_left()
         tidied = upkeep.run_others()
         lines = [
             f"{rescued} tasks brought back from workers that fell silent",
             f"{released} batches of silent nodes opened to others",
             f"{forgotten} silent workers forgotten",
+            f"{len(left)} machines forgotten that had no worker for a day",
             *(f"{duty}: {problem or 'done'}" for duty, problem in tidied.items()),
         ]
         if accepted:
@@ -45,6 +47,7 @@ class Command(QueueCommand):
             "rescued": rescued,
             "released": released,
             "forgotten": forgotten,
+            "left": left,
             "tidied": tidied,
             "accepted": accepted,
         }

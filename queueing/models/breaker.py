@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any, Self
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import F, Q
+from django.db.models.expressions import RawSQL
 from django.db.models.functions import Coalesce, Greatest, Now
 
 from queueing.exceptions import StageError
-from queueing.models.clock import in_seconds
+from queueing.models.clock import in_seconds, is_ahead
 from queueing.models.phase import note
 from queueing.policy import breaker
 from queueing.policy.breaker import BreakerConfig, BreakerState, Sign
@@ -91,6 +92,19 @@ class BreakerQuerySet(models.QuerySet["Breaker"]):
         if began:
             note(node, "server_restart", server=seen.server, action=action)
         return bool(began)
+
+    def mend_times(self, lease_seconds: float, config: BreakerConfig) -> int:
+        """After a step of the clock back: it is asked again, and restarted, no later than it was to be.
+
+        Returns how many were mended.
+        """
+        longest = max(breaker.longest_pause_seconds(config), lease_seconds)
+        paused = self.filter(is_ahead("open_until", longest)).update(open_until=in_seconds(longest))
+        opened = self.filter(is_ahead("opened_at")).update(opened_at=Now())
+        late = RawSQL("EXISTS (SELECT FROM unnest(restarted_at) AS r (at) WHERE at > statement_timestamp())", ())
+        mended = RawSQL("ARRAY(SELECT least(at, statement_timestamp()) FROM unnest(restarted_at) AS r (at))", ())
+        restarts = self.annotate(late=late).filter(late=True)
+        return paused + opened + self.filter(pk__in=restarts.values("pk")).update(restarted_at=mended)
 
     def close(self, *, node: str = "", by: str = "", reason: str = "") -> int:
         """The servers answered, or a person closes them. The restarts of the last minutes still count."""

@@ -48,6 +48,8 @@ def forget_left(*, spare: str = "") -> list[str]:
 
 
 def _forget(found: QuerySet[Phase], *, by: str, reason: str) -> list[str]:
+    if not found.exists():  # as a rule: one statement
+        return []
     with transaction.atomic():
         names = sorted(found.select_for_update(of=("self",)).values_list("node", flat=True))
         for name in names:

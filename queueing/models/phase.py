@@ -9,15 +9,22 @@ from django.db import models, transaction
 from django.db.models import F, Q
 from django.db.models.functions import Now
 
-from queueing.models.clock import in_seconds
+from queueing.models.clock import in_seconds, is_ahead, shifted
 from queueing.models.history import Event
 from queueing.signals import phase_changed
 from queueing.states import PhaseName, PhaseStep
 
 SYSTEM: Final = "system"  # who pauses when it is no person
+SYSTEM_SECONDS: Final = 60.0  # how long it pauses at most, until it looks again
 
 
 class PhaseQuerySet(models.QuerySet["Phase"]):
+    def mend_times(self) -> int:
+        """After a step of the clock back: a wish lasts no longer than it was to. Returns how many were mended."""
+        wishes = self.filter(is_ahead("wanted_at"))
+        mended = wishes.update(wanted_until=shifted("wanted_until", "wanted_at"), wanted_at=Now())
+        return mended + self.filter(is_ahead("since")).update(since=Now())
+
     def wished(self) -> Self:
         """Nodes whose phase a person asked for, while that stands."""
         return self.filter(wanted_until__gt=Now())
@@ -111,6 +118,14 @@ class Phase(models.Model):
 
 
 class PauseQuerySet(models.QuerySet["Pause"]):
+    def mend_times(self) -> int:
+        """After a step of the clock back: a pause lasts no longer than it was to. Returns how many were mended."""
+        on = self.filter(lifted_at=None)
+        mended = on.filter(is_ahead("since")).update(until=shifted("until", "since"), since=Now())
+        # The system's own are prolonged while their cause lasts, and may have begun long before.
+        own = on.filter(is_ahead("until", SYSTEM_SECONDS), by=SYSTEM)
+        return mended + own.update(until=in_seconds(SYSTEM_SECONDS))
+
     def active(self) -> Self:
         return self.filter(lifted_at=None).exclude(until__lte=Now())
 

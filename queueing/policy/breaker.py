@@ -101,6 +101,10 @@ def given_up(restarts: int, config: BreakerConfig) -> bool:
     return restarts >= config.max_restarts
 
 
+def longest_pause_seconds(config: BreakerConfig) -> float:
+    return max(config.max_pause, config.given_up_pause)
+
+
 def pause_seconds(openings: int, restarts: int, config: BreakerConfig) -> float:
     """How long it stays open the `openings`-th time."""
     if given_up(restarts, config):

@@ -34,6 +34,7 @@ class Snapshot:
     paused: frozenset[PhaseName] = frozenset()  # nothing of these may begin
     drained: bool = False  # and nothing may stay loaded
     wanted: PhaseName | None = None  # a person asked for this phase, and its time is not over; see `wish_is_over`
+    at: float = 0.0  # the moment, in seconds, by the database's clock
     troubled: frozenset[str] = frozenset()  # the worker's model servers that failed and have not answered since
 
 

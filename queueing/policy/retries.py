@@ -40,7 +40,11 @@ class HandBack:
     delay_seconds: float
 
 
+JITTER = 0.5  # of a delay, shorter or longer
+
 AfterFailure = FailTask | RetryLater | HandBack
+
+CHANGED_SECONDS = 60.0  # a task may have been delayed under longer limits than those of today
 
 # An engine raises `does_not_fit` after it has tried all that is lighter itself. One retry, since another program may
 # have held the memory for a while; a server that ran out of it is a failure like any other.
@@ -66,6 +70,11 @@ def after_failure(error: StageError, tries: Tries, limits: RetryLimits, chance: 
     return RetryLater(_jittered(limits.backoff_seconds * 2**tries.failures, chance))
 
 
+def longest_delay_seconds(backoff_seconds: float, max_attempts: int) -> float:
+    """No failure delays a task for longer than this."""
+    return backoff_seconds * 2.0 ** max(max_attempts - 2, 0) * (1 + JITTER) + CHANGED_SECONDS
+
+
 def _jittered(seconds: float, chance: random.Random) -> float:
-    """±50 %, so that what failed together does not come back together."""
-    return seconds * chance.uniform(0.5, 1.5)
+    """So that what failed together does not come back together."""
+    return seconds * chance.uniform(1 - JITTER, 1 + JITTER)

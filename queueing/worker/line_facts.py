@@ -110,7 +110,7 @@ def _work(row: Any) -> LiveTask:
         turn=row.turn,
         batch=row.batch_id,
         node=(row.on or "") if runs else None,
-        elapsed=_seconds(row.running) if runs else 0.0,
+        elapsed=max(_seconds(row.running), 0.0) if runs else 0.0,
         progress=row.progress_done / row.progress_total if row.progress_total else 0.0,
         audio=row.audio_seconds or row.progress_total or None,
         waited=max(_seconds(row.waited), 0.0),
@@ -206,7 +206,9 @@ def _dwelt(row: Any, capacity: NodeCapacity) -> float:
 
 def paces() -> dict[str, Pace]:
     """By stage, of those that are known well enough."""
-    newest = Attempt.objects.filter(outcome="succeeded").annotate(took=F("ended_at") - F("began_at")).order_by("-pk")
+    # Without those during which the clock stepped back: they ended before they began.
+    newest = Attempt.objects.filter(outcome="succeeded", ended_at__gte=F("began_at"))
+    newest = newest.annotate(took=F("ended_at") - F("began_at")).order_by("-pk")
     # Each stage by itself: a flood of one must not push the others out of what is read.
     of_stages = [newest.filter(stage=spec.name).values_list(*PACED)[:RECENT] for spec in pipelines.specs()]
     samples: dict[str, list[Sample]] = defaultdict(list)
@@ -241,7 +243,7 @@ def _hand_overs(events: Iterable[tuple[str, datetime]]) -> Iterable[tuple[str, f
         if kind in [f"phase_{step}" for step in WAITS]:
             began = began or (kind, at)
             continue
-        if began and kind == f"phase_{PhaseStep.ACTIVE}":
+        if began and kind == f"phase_{PhaseStep.ACTIVE}" and at >= began[1]:
             yield began[0], _seconds(at - began[1])
         began = None
 

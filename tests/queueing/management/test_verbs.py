@@ -304,6 +304,7 @@ def test_recover_does_every_duty_and_says_what_each_did(run: Run, in_state: Make
     assert ran.code == 0
     assert ran.json == {
         "done": True,
+        "mended": 0,
         "rescued": 1,
         "released": 1,
         "forgotten": 1,
@@ -317,6 +318,17 @@ def test_recover_does_every_duty_and_says_what_each_did(run: Run, in_state: Make
     again = run("queue_recover")
     assert again.code == 0
     assert "0 tasks brought back" in again.out
+
+
+def test_recover_mends_the_times_that_a_step_of_the_clock_left_in_the_future(
+    run: Run, in_state: Make, worker: Worker
+) -> None:
+    waiting, running = in_state(State.QUEUED), in_state(State.RUNNING)
+    Worker.objects.update(last_heartbeat_at=in_seconds(10_000))
+    Task.objects.filter(pk=waiting.pk).update(not_before=in_seconds(10_000), staged_at=in_seconds(10_000))
+    Task.objects.filter(pk=running.pk).update(lease_until=in_seconds(10_000))
+    assert run("queue_recover", "--json").json["mended"] == 4
+    assert run("queue_recover", "--json").json["mended"] == 0
 
 
 def test_recover_reports_a_duty_that_failed_and_does_the_others(run: Run) -> None:

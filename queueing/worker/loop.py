@@ -25,6 +25,7 @@ from queueing.worker.options import Options
 from queueing.worker.phase_controller import PhaseController, Readiness
 
 DISK_PAUSE_SECONDS = 15.0
+FORGET_SECONDS = 600.0  # between two looks for nodes that have left a day ago
 DISK_ERRORS = ("disk_full", "disk_failed")
 
 
@@ -81,7 +82,7 @@ class WorkLoop:
         self.watch = GpuWatch(row.node, self.coordinator.memory, every_seconds=options.poll_seconds)
         self.live = 0  # tasks that had not ended at the last poll
         self.is_outdated = False  # a newer version has migrated the database
-        self._next_poll = self._next_upkeep = 0.0
+        self._next_poll = self._next_upkeep = self._next_forgetting = 0.0
         self._in_doubt = False
         self._clocks: tuple[float, float] | None = None  # the database's and our own, at the last poll
 
@@ -191,6 +192,8 @@ class WorkLoop:
         self._next_upkeep = time.monotonic() + self.options.lease_seconds / 2 * self.chance.uniform(0.8, 1.2)
         upkeep.release_orphaned_batches(self.options.lease_seconds)
         upkeep.forget_dead_workers(self.options.lease_seconds)
-        nodes.forget_left(spare=self.node)
+        if time.monotonic() >= self._next_forgetting:
+            self._next_forgetting = time.monotonic() + FORGET_SECONDS
+            nodes.forget_left(spare=self.node)
         self.stop_if_outdated()
         upkeep.run_others()

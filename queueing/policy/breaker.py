@@ -54,8 +54,9 @@ GONE: Final = ("engine_unavailable", "cpu_fallback", *ALIVE)
 def sign_of(error: StageError | None) -> Sign:
     """What a task's call shows about the server. Full disks, database outages and bad input show nothing.
 
-    `too_slow` may be the task's own fault, so it burns an attempt; but several such tasks, or all of a class, must not
-    be spent on a server that hangs. The probe that follows distinguishes the two in seconds.
+    An answer that does not end within its deadline may be the task's own fault, so it burns an attempt; one that does
+    not begin is not, and burns none. Either is `too_slow`: several such tasks, or all of a class, must not be spent on
+    a server that hangs. The probe that follows distinguishes the two in seconds.
     """
     if error is None or error.code in ANSWERED:
         return Sign.ANSWER

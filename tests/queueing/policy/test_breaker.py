@@ -25,6 +25,7 @@ LATE = Transient("no whole answer", code="too_slow")
         (GONE, Sign.FAILURE),
         (Crashed(), Sign.FAILURE),
         (LATE, Sign.SILENCE),
+        (Infrastructure("no token came in 90 s", code="too_slow"), Sign.SILENCE),
         (Transient(), Sign.NOTHING),
         (OutOfMemory(), Sign.NOTHING),
         (Interrupted(), Sign.NOTHING),

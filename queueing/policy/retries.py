@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import random
 from dataclasses import dataclass
 
-from queueing.exceptions import Crashed, Infrastructure, Interrupted, Permanent, StageError
+from queueing.exceptions import Crashed, Infrastructure, Interrupted, Permanent, StageError, Unexpected
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,8 @@ CHANGED_SECONDS = 60.0  # a task may have been delayed under longer limits than 
 # An engine raises `does_not_fit` after it has tried all that is lighter itself. One retry, since another program may
 # have held the memory for a while; a server that ran out of it is a failure like any other.
 MAX_TRIES_TO_FIT = 2
+# Most faults of the program repeat; those that came of what ran beside it do not.
+MAX_TRIES_UNEXPECTED = 2
 
 
 def after_failure(error: StageError, tries: Tries, limits: RetryLimits, chance: random.Random) -> AfterFailure:
@@ -64,10 +67,16 @@ def after_failure(error: StageError, tries: Tries, limits: RetryLimits, chance: 
             code = "hung" if error.code == "hung" else "poison"
             return FailTask(Permanent(f"its worker died {tries.crashes + 1} times: {error}", code=code))
         return RetryLater(_jittered(limits.backoff_seconds / 2, chance))
-    limit = min(MAX_TRIES_TO_FIT, limits.max_attempts) if error.code == "does_not_fit" else limits.max_attempts
+    limit = min(_most_tries(error), limits.max_attempts)
     if tries.failures + 1 >= limit:
         return FailTask(error)
     return RetryLater(_jittered(limits.backoff_seconds * 2**tries.failures, chance))
+
+
+def _most_tries(error: StageError) -> float:
+    if isinstance(error, Unexpected):
+        return MAX_TRIES_UNEXPECTED
+    return MAX_TRIES_TO_FIT if error.code == "does_not_fit" else math.inf
 
 
 def longest_delay_seconds(backoff_seconds: float, max_attempts: int) -> float:

@@ -19,7 +19,7 @@ from django.db import connection, transaction
 
 from queueing import pipelines
 from queueing.engines.base import Engines
-from queueing.exceptions import ClaimLost, Infrastructure, Interrupted, Permanent, StageError, Transient
+from queueing.exceptions import ClaimLost, Infrastructure, Interrupted, Permanent, StageError, Transient, Unexpected
 from queueing.failpoints import failpoint
 from queueing.models import Claim, Task, schema
 from queueing.policy import retries
@@ -258,4 +258,4 @@ def as_stage_error(error: BaseException) -> StageError:
     if isinstance(error, (OSError, MemoryError)):
         return Transient(f"{type(error).__name__}: {error}", code="unexpected")
     log.error("a stage raised what it should not", exc_info=error)
-    return Permanent(f"{type(error).__name__}: {error}", code="unexpected")
+    return Unexpected(f"{type(error).__name__}: {error}")

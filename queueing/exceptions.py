@@ -5,6 +5,7 @@
     └── StageError              how an attempt ended, when it did not end well
         ├── Permanent           no retry can help: the input is at fault
         ├── Transient           a real failure that another try may not repeat
+        ├── Unexpected          a fault of the program itself; tried once more, for it may be one of chance
         ├── OutOfMemory         the model did not fit
         ├── Infrastructure      a server, a disk or a device is unavailable; burns no attempt
         ├── Interrupted         asked to stop; burns no attempt
@@ -58,6 +59,10 @@ class Permanent(StageError):
 
 class Transient(StageError):
     """It failed this time."""
+
+
+class Unexpected(StageError):
+    """The program did what it should not."""
 
 
 class OutOfMemory(StageError):

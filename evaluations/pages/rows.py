@@ -28,6 +28,7 @@ from evaluations.stages.names import Stage
 from queueing import pipelines
 from queueing.forecast.published import Estimate
 from queueing.models import Breaker, Forecast, Pause, Phase, Task, Worker
+from queueing.models.nodes import holding_up_work
 from queueing.models.phase import SYSTEM
 from queueing.report import estimates
 from queueing.report.durations import spoken
@@ -290,7 +291,7 @@ def read_queue() -> QueueView:
         nodes=frozenset(alive.values()),
         silences={worker.pk: worker.silence.total_seconds() for worker in workers if not worker.is_alive},
         forecast=Forecast.objects.current(),
-        pauses=tuple(Pause.objects.active().order_by("since")),
+        pauses=tuple(Pause.objects.active().filter(holding_up_work()).order_by("since")),
         silent_servers=tuple(Breaker.objects.open()),
     )
 

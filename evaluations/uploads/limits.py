@@ -107,14 +107,17 @@ def check_turn(student: User) -> None:
     Raises:
         RefusedError: 429.
     """
-    if unfinished().filter(student=student, offset__gt=0, expires_at__gt=_moved_within(ACTIVE_SECONDS)).exists():
+    moved = (_moved_within(ACTIVE_SECONDS), _moved_within(0))  # what lies beyond is of before a step of the clock back
+    if unfinished().filter(student=student, offset__gt=0, expires_at__range=moved).exists():
         raise RefusedError(429, "upload_active", {"Retry-After": str(ACTIVE_SECONDS)})
 
 
 def _of_the_last_hour(student: User) -> int:
     """How many the student handed in, deleted ones included: deleting one doesn't allow for another."""
-    kept = Submission.objects.filter(student=student, created_at__gt=Now() - HOUR).count()
-    return kept + Deletion.objects.filter(student=student, handed_in_at__gt=Now() - HOUR).count()
+    # Nothing was handed in later than now: a clock that stepped back must not make an hour longer.
+    hour = (Now() - HOUR, Now())
+    kept = Submission.objects.filter(student=student, created_at__range=hour).count()
+    return kept + Deletion.objects.filter(student=student, handed_in_at__range=hour).count()
 
 
 def _moved_within(seconds: float) -> CombinedExpression:

@@ -13,6 +13,8 @@ from django.http import HttpRequest
 
 from queueing.admin.confirmation import AdminAction, ConfirmedActionsAdmin, ReadOnly, ReasonForm
 from queueing.models import Batch, Breaker, Pause, Phase, Worker
+from queueing.models.nodes import forget
+from queueing.models.phase import PhaseQuerySet
 from queueing.report import durations
 from queueing.states import PhaseName
 
@@ -48,7 +50,7 @@ class DrainForm(PauseForm):
 
 class SwitchForm(ReasonForm):
     phase = forms.ChoiceField(choices=PhaseName.choices)
-    hold_seconds = LengthField(label="Keep it for at least", initial="5m")
+    hold_seconds = LengthField(label="Keep it for at most, while it has work", initial="5m")
     field_order = ("phase", "hold_seconds", "reason")
 
 
@@ -76,7 +78,20 @@ def _drain(nodes: Sequence[Phase], *, by: str, reason: str, seconds: float | Non
 
 def _resume(nodes: Sequence[Phase], *, by: str, reason: str) -> tuple[str, bool]:
     lifted = Pause.objects.filter(pk__in=[pause.pk for pause in _holding_up(nodes)]).end(by=by, reason=reason)
-    return f"{lifted} pauses lifted." if lifted != 1 else "1 pause lifted.", bool(lifted)
+    wishes = _wished(nodes).end_wishes(by=by, reason=reason)
+    said = f"{lifted} pauses lifted." if lifted != 1 else "1 pause lifted."
+    said += f" What was asked of {wishes} of the nodes is ended." if wishes else ""
+    return said, bool(lifted or wishes)
+
+
+def _wished(nodes: Sequence[Phase]) -> PhaseQuerySet:
+    return Phase.objects.filter(pk__in=[phase.pk for phase in nodes]).wished()
+
+
+def _lifted_by_resuming(nodes: Sequence[Phase]) -> list[str]:
+    pauses = [f"This is lifted: {pause}." for pause in _holding_up(nodes)]
+    wishes = [f"{row.node} is no longer asked for {row.get_wanted_display()}." for row in _wished(nodes)]
+    return pauses + wishes or ["No pause is active, and no phase was asked for."]
 
 
 def _switch(nodes: Sequence[Phase], *, by: str, reason: str, phase: str, hold_seconds: float) -> tuple[str, bool]:
@@ -85,16 +100,19 @@ def _switch(nodes: Sequence[Phase], *, by: str, reason: str, phase: str, hold_se
     return f"{_on(nodes)}: {PhaseName(phase).label} was asked for. What runs is finished first.", True
 
 
+def _forget(nodes: Sequence[Phase], *, by: str, reason: str) -> tuple[str, bool]:
+    forgotten = forget((phase.node for phase in nodes), by=by, reason=reason)
+    skipped = len(nodes) - len(forgotten)
+    said = f"{', '.join(forgotten) or 'Nothing'} forgotten."
+    return said + (f" {skipped} skipped: a worker is alive there." if skipped else ""), not skipped
+
+
 class PhaseAdmin(ConfirmedActionsAdmin[Phase]):
     list_display = ("node", "step", "name", "target", "reason", "since", "paused", "wanted", "wanted_until")
     readonly_fields = ("paused",)
     confirmed_actions = {
         "pause": AdminAction("Pause", lambda nodes: ["What runs is finished; nothing new begins."], _pause, PauseForm),
-        "resume": AdminAction(
-            "Resume",
-            lambda nodes: [f"This is lifted: {pause}." for pause in _holding_up(nodes)] or ["No pause is active."],
-            _resume,
-        ),
+        "resume": AdminAction("Resume", _lifted_by_resuming, _resume),
         "drain": AdminAction(
             "Drain",
             lambda nodes: ["What runs is finished, then the models are unloaded; nothing new begins until you resume."],
@@ -106,6 +124,11 @@ class PhaseAdmin(ConfirmedActionsAdmin[Phase]):
             lambda nodes: ["What runs is finished; then the models are changed, whatever else waits."],
             _switch,
             SwitchForm,
+        ),
+        "forget": AdminAction(
+            "Forget",
+            lambda nodes: ["For machines that will not come back. Their pauses end; tasks are not touched."],
+            _forget,
         ),
     }
 

@@ -239,7 +239,7 @@ class LanguageEngine(Engine, Protocol):
                 server had cut (`prompt_cut`), twice; or past the deadline (`too_slow`).
             Permanent: the prompt does not fit the model's context (`too_long_for_model`).
             Infrastructure: the answer did not begin within `first_token_seconds`, or came more slowly than
-                `least_tokens_per_second`; else see the module's text.
+                `least_tokens_per_second` (code `too_slow`); else see the module's text.
             OutOfMemory, Interrupted, Crashed: see the module's text.
         """
 

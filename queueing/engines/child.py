@@ -36,6 +36,7 @@ from threading import Event, Lock, Thread
 from typing import Any
 
 from queueing.engines.base import Progress
+from queueing.engines.pulse import Pulse
 from queueing.exceptions import Crashed, Infrastructure, Interrupted, OutOfMemory, Permanent, StageError, Transient
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -86,6 +87,7 @@ class CallTimeouts:
 
     total: float | None = None  # past it the child is killed: `Transient(code="too_slow")`
     without_progress: float | None = None  # past it the child is killed: `Crashed(code="hung")`
+    without_life: float | None = None  # the same, where it does not even use the processor (engines/pulse.py)
 
 
 def _ignore(done: float, total: float) -> None:
@@ -124,8 +126,17 @@ class EngineChild:
             return 0
         return pages * os.sysconf("SC_PAGE_SIZE")
 
-    def start(self, arguments: Mapping[str, Any], *, within: float = LOAD_SECONDS) -> None:
-        """Spawn the process and build the model; returns when it answers. Raises what the factory raised."""
+    def pulse(self) -> Pulse:
+        """Of the process that lives now."""
+        return Pulse(self.pid)
+
+    def start(
+        self, arguments: Mapping[str, Any], *, within: float = LOAD_SECONDS, without_life: float | None = None
+    ) -> None:
+        """Spawn the process and build the model; returns when it answers. Raises what the factory raised.
+
+        What takes longer than `within`, or is still for longer than `without_life`, is killed: see `CallTimeouts`.
+        """
         if self.pid is not None:
             return
         self.terminate()  # whatever a crash left behind
@@ -133,7 +144,8 @@ class EngineChild:
         self._spawn()
         with self._lock:
             try:
-                self.facts = self._converse(Start(self.factory, arguments), _ignore, None, CallTimeouts(within))
+                timeouts = CallTimeouts(within, without_life=without_life)
+                self.facts = self._converse(Start(self.factory, arguments), _ignore, None, timeouts)
             except BaseException:
                 self.terminate()
                 raise
@@ -218,12 +230,14 @@ class EngineChild:
         self._sender = Thread(target=_send, args=(self._connection, request), daemon=True)
         self._sender.start()
         began = moved = time.monotonic()
+        pulse = self.pulse()
         while True:
             now = time.monotonic()
-            _give_up(now - began, now - moved, stop, timeouts)
+            _give_up(now - began, now - moved, pulse.look(), stop, timeouts)
             match self._receive():
                 case Progressed(done, total):
                     moved = now
+                    pulse.moved()
                     progress(done, total)
                 case Answer(value) | Ready(value):
                     return value
@@ -254,13 +268,15 @@ def _send(connection: Connection, request: Start | Call) -> None:
         connection.send(request)
 
 
-def _give_up(took: float, still: float, stop: Event | None, timeouts: CallTimeouts) -> None:
+def _give_up(took: float, still: float, lifeless: float, stop: Event | None, timeouts: CallTimeouts) -> None:
     if stop is not None and stop.is_set():
         raise Interrupted
     if timeouts.total is not None and took > timeouts.total:
         raise Transient(f"The model took longer than {timeouts.total:.0f} s.", code="too_slow")
     if timeouts.without_progress is not None and still > timeouts.without_progress:
         raise Crashed(f"The model made no progress for {timeouts.without_progress:.0f} s.", code="hung")
+    if timeouts.without_life is not None and lifeless > timeouts.without_life:
+        raise Crashed(f"The model's process did nothing for {timeouts.without_life:.0f} s.", code="hung")
 
 
 def _environment() -> dict[str, str]:

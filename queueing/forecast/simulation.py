@@ -107,6 +107,7 @@ class _NodeRun:
     taken: int
     holder: str | None
     entering: bool  # a phase whose first tasks are claimed before the policy runs again
+    wanted: PhaseName | None  # what a person asked for, until that is over
     running: dict[int, str] = field(default_factory=dict)  # task → stage
     passed_over: Counter[Lane] = field(default_factory=Counter)
     idle_since: float = 0.0
@@ -115,7 +116,8 @@ class _NodeRun:
     @classmethod
     def of(cls, node: NodeState) -> _NodeRun:
         ready, entering = node.ready_in, node.ready_in > 0
-        return cls(node, node.phase, ready - node.dwelt, ready, node.batch, node.taken, node.holder, entering)
+        since = ready - node.dwelt
+        return cls(node, node.phase, since, ready, node.batch, node.taken, node.holder, entering, node.wanted)
 
     def per_stage(self) -> Counter[str]:
         return Counter(self.running.values())
@@ -236,9 +238,12 @@ class Simulation:
             self._wait_for_a_batch(run, moment)
 
     def _wanted(self, run: _NodeRun, at: float) -> PhaseName | None:
+        snapshot = self._snapshot(run, at)
+        if phases.wish_is_over(run.phase, snapshot):
+            run.wanted = None
         decision = phases.next_phase(
             run.phase,
-            self._snapshot(run, at),
+            snapshot,
             self.lab.limits,
             dwelt_seconds=at - run.since,
             idle_seconds=at - run.idle_since,  # it counts only where nothing runs
@@ -253,7 +258,7 @@ class Simulation:
             unbatched=phases.Demand(len(self.unbatched), oldest_seconds=oldest),
             batch=phases.Demand(len(self._batch(run)) + self._due(PhaseName.STT), running if stt else 0),
             evaluation=phases.Demand(self._due(PhaseName.EVAL), 0 if stt else running),
-            wanted=run.node.wanted if at < run.node.wanted_for else None,
+            wanted=run.wanted if at < run.node.wanted_for else None,
         )
 
     def _batch(self, run: _NodeRun) -> list[tuple[Order, int]]:

@@ -15,7 +15,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from queueing.actions import Report
 from queueing.checks import RUNTIME
-from queueing.models import Phase, Task
+from queueing.models import Phase, Task, nodes
 from queueing.report import durations
 
 POLL_SECONDS: Final = 0.25
@@ -84,7 +84,7 @@ def add_wait(parser: CommandParser, what: str) -> None:
     )
 
 
-def add_node(parser: CommandParser, otherwise: str = "the only one there is") -> None:
+def add_node(parser: CommandParser, otherwise: str = "the only one that works") -> None:
     parser.add_argument("--node", metavar="NAME", help=f"the machine (default: {otherwise})")
 
 
@@ -101,12 +101,18 @@ def known_node(name: str | None) -> str:
     names = list(Phase.objects.order_by("node").values_list("node", flat=True))
     if not names:
         raise usage("No worker has run yet, so no node is known: manage.py run_phase_worker")
-    if name is None and len(names) == 1:
-        return names[0]
     if name in names:
         return name
+    working = nodes.working()
+    # One that has left for good, or goes by another name now, must not stand in the way of the only one there is.
+    meant = [one for one in names if one in working] or names
+    if name is None and len(meant) == 1:
+        return meant[0]
     problem = "There are several nodes" if name is None else f"There is no node {name!r}"
-    raise usage(f"{problem}; name one of them with --node: {', '.join(names)}")
+    shown = (one if one in working else f"{one} (no worker is alive)" for one in names)
+    raise usage(
+        f"{problem}; name one of them with --node: {', '.join(shown)}. `queue_forget` forgets one that has left."
+    )
 
 
 def named_tasks(ids: Sequence[int]) -> Sequence[Task]:

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any, Self
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import F, Q
+from django.db.models.expressions import RawSQL
 from django.db.models.functions import Coalesce, Greatest, Now
 
 from queueing.exceptions import StageError
-from queueing.models.clock import in_seconds
+from queueing.models.clock import in_seconds, is_ahead
 from queueing.models.phase import note
 from queueing.policy import breaker
 from queueing.policy.breaker import BreakerConfig, BreakerState, Sign
@@ -23,6 +24,10 @@ class BreakerQuerySet(models.QuerySet["Breaker"]):
 
     def open(self) -> Self:
         return self.filter(openings__gt=0)
+
+    def of_node(self, node: str) -> Self:
+        """The servers that only this node can reach."""
+        return self.filter(server__endswith=local_address("", node))
 
     def now(self) -> Self:
         """With the database's clock, which `breaker_state` needs."""
@@ -88,6 +93,19 @@ class BreakerQuerySet(models.QuerySet["Breaker"]):
             note(node, "server_restart", server=seen.server, action=action)
         return bool(began)
 
+    def mend_times(self, lease_seconds: float, config: BreakerConfig) -> int:
+        """After a step of the clock back: it is asked again, and restarted, no later than it was to be.
+
+        Returns how many were mended.
+        """
+        longest = max(breaker.longest_pause_seconds(config), lease_seconds)
+        paused = self.filter(is_ahead("open_until", longest)).update(open_until=in_seconds(longest))
+        opened = self.filter(is_ahead("opened_at")).update(opened_at=Now())
+        late = RawSQL("EXISTS (SELECT FROM unnest(restarted_at) AS r (at) WHERE at > statement_timestamp())", ())
+        mended = RawSQL("ARRAY(SELECT least(at, statement_timestamp()) FROM unnest(restarted_at) AS r (at))", ())
+        restarts = self.annotate(late=late).filter(late=True)
+        return paused + opened + self.filter(pk__in=restarts.values("pk")).update(restarted_at=mended)
+
     def close(self, *, node: str = "", by: str = "", reason: str = "") -> int:
         """The servers answered, or a person closes them. The restarts of the last minutes still count."""
         closed = 0
@@ -99,6 +117,11 @@ class BreakerQuerySet(models.QuerySet["Breaker"]):
                 if openings:
                     note(node, "breaker_close", server=server, by=by, reason=reason)
         return closed
+
+
+def local_address(address: str, node: str) -> str:
+    """What a server is called whose address means another one on each node."""
+    return f"{address} on {node}"
 
 
 _AT_REST: dict[str, Any] = {"failures": 0, "openings": 0, "restarts": 0}

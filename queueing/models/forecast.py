@@ -12,7 +12,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from queueing.forecast.published import Estimate, PlaceInLine, Published
-from queueing.models.clock import in_seconds
+from queueing.models.clock import in_seconds, is_ahead
 
 ONLY: Final = 1  # the row's key
 STALE_SECONDS: Final = 30.0  # an older forecast is not shown
@@ -22,6 +22,10 @@ class ForecastManager(models.Manager["Forecast"]):
     def current(self) -> Forecast:
         """The current one; an empty one if there is none, or it is stale."""
         return self.filter(made_at__gte=in_seconds(-STALE_SECONDS)).first() or Forecast()
+
+    def mend_times(self) -> int:
+        """After a step of the clock back: it is stale, and is made anew. Returns how many were mended."""
+        return self.filter(is_ahead("made_at")).update(made_at=in_seconds(-STALE_SECONDS))
 
     @contextmanager
     def renew(self, seconds: float) -> Iterator[Forecast | None]:

@@ -9,12 +9,36 @@ from django.db import models, transaction
 from django.db.models import F, Q
 from django.db.models.functions import Now
 
-from queueing.models.clock import in_seconds
+from queueing.models.clock import in_seconds, is_ahead, shifted
 from queueing.models.history import Event
 from queueing.signals import phase_changed
 from queueing.states import PhaseName, PhaseStep
 
 SYSTEM: Final = "system"  # who pauses when it is no person
+SYSTEM_SECONDS: Final = 60.0  # how long it pauses at most, until it looks again
+
+
+class PhaseQuerySet(models.QuerySet["Phase"]):
+    def mend_times(self) -> int:
+        """After a step of the clock back: a wish lasts no longer than it was to. Returns how many were mended."""
+        wishes = self.filter(is_ahead("wanted_at"))
+        mended = wishes.update(wanted_until=shifted("wanted_until", "wanted_at"), wanted_at=Now())
+        return mended + self.filter(is_ahead("since")).update(since=Now())
+
+    def wished(self) -> Self:
+        """Nodes whose phase a person asked for, while that stands."""
+        return self.filter(wanted_until__gt=Now())
+
+    def end_wishes(self, *, by: str, reason: str) -> int:
+        """End what people asked these nodes for; returns how many wishes still stood."""
+        with transaction.atomic():
+            standing = list(self.wished().order_by("node").select_for_update())
+            self.model.objects.filter(pk__in=[row.pk for row in standing]).update(
+                wanted="", wanted_at=None, wanted_until=None
+            )
+            for row in standing:
+                note(row.node, "phase_wish_ended", name=row.wanted, by=by, reason=reason)
+        return len(standing)
 
 
 class Phase(models.Model):
@@ -29,12 +53,17 @@ class Phase(models.Model):
     wanted = models.CharField(
         max_length=10, choices=PhaseName.choices, blank=True, help_text="The phase that a person asked for."
     )
-    wanted_until = models.DateTimeField(null=True, blank=True, help_text="Up to then it is not left by itself.")
+    wanted_at = models.DateTimeField(null=True, blank=True, help_text="When that was asked for.")
+    wanted_until = models.DateTimeField(
+        null=True, blank=True, help_text="Up to then it is not left by itself, as long as it has work."
+    )
 
     plan = models.TextField(blank=True, help_text="How the models share the memory, and why.")
     empty_bytes = models.BigIntegerField(
         null=True, blank=True, help_text="GPU memory in use when none of our models was loaded: what others hold."
     )
+
+    objects = PhaseQuerySet.as_manager()
 
     class Meta:
         constraints = (
@@ -60,15 +89,20 @@ class Phase(models.Model):
     def note_plan(self, plan: str) -> None:
         """Record how the models share the memory. Only the node's own coordinator calls this."""
         with transaction.atomic():
-            Phase.objects.filter(node=self.node).update(plan=plan)
+            # Created anew if the node slept for so long that others forgot it.
+            Phase.objects.update_or_create(node=self.node, defaults={"plan": plan})
             note(self.node, "plan", plan=plan)
         self.refresh_from_db()
 
     @classmethod
     def request(cls, phase: PhaseName, *, node: str, hold_seconds: float, by: str, reason: str = "") -> bool:
-        """A person wants `phase` on `node` now, and kept for `hold_seconds`; False when the node is not known."""
+        """A person wants `phase` on `node` now, and kept for at most `hold_seconds` while it has work.
+
+        False when the node is not known. What ends it earlier: `policy.phases.wish_is_over`.
+        """
+        wish: dict[str, Any] = {"wanted": phase, "wanted_at": Now(), "wanted_until": in_seconds(hold_seconds)}
         with transaction.atomic():
-            asked = cls.objects.filter(node=node).update(wanted=phase, wanted_until=in_seconds(hold_seconds))
+            asked = cls.objects.filter(node=node).update(**wish)
             if asked:
                 note(node, "phase_wanted", name=phase, by=by, reason=reason)
         return bool(asked)
@@ -84,6 +118,14 @@ class Phase(models.Model):
 
 
 class PauseQuerySet(models.QuerySet["Pause"]):
+    def mend_times(self) -> int:
+        """After a step of the clock back: a pause lasts no longer than it was to. Returns how many were mended."""
+        on = self.filter(lifted_at=None)
+        mended = on.filter(is_ahead("since")).update(until=shifted("until", "since"), since=Now())
+        # The system's own are prolonged while their cause lasts, and may have begun long before.
+        own = on.filter(is_ahead("until", SYSTEM_SECONDS), by=SYSTEM)
+        return mended + own.update(until=in_seconds(SYSTEM_SECONDS))
+
     def active(self) -> Self:
         return self.filter(lifted_at=None).exclude(until__lte=Now())
 

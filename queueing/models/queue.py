@@ -18,6 +18,7 @@ from queueing.exceptions import StageError
 from queueing.failpoints import failpoint
 from queueing.models import statements
 from queueing.models.batch import Batch
+from queueing.models.clock import in_seconds, is_ahead, longest_delay_seconds
 from queueing.models.history import Event
 from queueing.models.phase import Pause
 from queueing.models.statements import NOW, Sql
@@ -38,7 +39,7 @@ class TaskQuerySet(models.QuerySet["Task"]):
         return self.filter(state__in=LIVE)
 
     def due(self) -> Self:
-        return self.filter(state=State.QUEUED, not_before__lte=Now())
+        return self.filter(_is_due())
 
     def expired(self) -> Self:
         return self.filter(state=State.RUNNING, lease_until__lt=Now())
@@ -67,6 +68,21 @@ class TaskQuerySet(models.QuerySet["Task"]):
             self.filter(pk__in=ids).update(lease_until=Now() + timedelta(seconds=seconds))
         return ids
 
+    def mend_times(self, lease_seconds: float) -> int:
+        """After a step of the clock back: what waits waits no longer than it was to; returns how many were mended.
+
+        A lease is shortened to a whole one: a living worker renews it, and that of a dead one runs out.
+        """
+        live = self.live()
+        return sum(
+            (
+                live.filter(is_ahead("not_before", longest_delay_seconds())).update(not_before=Now()),
+                live.filter(is_ahead("staged_at")).update(staged_at=Now()),
+                live.filter(is_ahead("claimed_at")).update(claimed_at=Now()),
+                live.filter(is_ahead("lease_until", lease_seconds)).update(lease_until=in_seconds(lease_seconds)),
+            )
+        )
+
     def positions(self) -> dict[int, int]:
         """Each live task's place in its pipeline's line: 0 = being worked on, n = n-th of those that wait."""
         places: dict[int, int] = {}
@@ -75,6 +91,12 @@ class TaskQuerySet(models.QuerySet["Task"]):
             waiting[pipeline] += state == State.QUEUED
             places[pk] = waiting[pipeline] if state == State.QUEUED else 0
         return places
+
+
+def _is_due() -> Q:
+    """As `statements.pick` has it."""
+    time_has_come = Q(not_before__lte=Now()) | Q(not_before__gt=in_seconds(longest_delay_seconds()))
+    return Q(time_has_come, state=State.QUEUED)
 
 
 _Manager = models.Manager.from_queryset(TaskQuerySet)
@@ -188,7 +210,7 @@ class TaskManager(_Manager["Task"]):
             batched=pipelines.batched_stages(),
             servers=servers,
         )
-        ((*figures, expired, live, owned, pauses, wanted, troubled),) = self._rows(query)
+        ((*figures, expired, live, owned, pauses, wanted, troubled, at),) = self._rows(query)
         unbatched, batch, evaluation = (Demand(*figures[at : at + 3]) for at in (0, 3, 6))
         active = {tuple(pause.split(":")) for pause in pauses}
         what = {what for what, _ in active}
@@ -202,12 +224,13 @@ class TaskManager(_Manager["Task"]):
             paused=frozenset(phase for phase in PhaseName if {phase, Pause.What.EVERYTHING} & what),
             drained=any(drain == "true" for _, drain in active),
             wanted=PhaseName(wanted) if wanted else None,
+            at=at,
             troubled=frozenset(troubled),
         )
 
     def demands(self, node: str, stages: Sequence[str]) -> dict[str, Demand]:
         """What each of these stages has to do, by its name; those without work are left out."""
-        due = Q(state=State.QUEUED, not_before__lte=Now())
+        due = _is_due()
         here = Q(state=State.RUNNING, worker__node=node)
         rows = (
             self.live()

@@ -1,16 +1,23 @@
-"""Whether code and database are of one version: old and new workers meet on one database during an update."""
+"""Whether the database can be used: that it answers, and that code and database are of one version, for old and new
+workers meet on one database during an update.
+"""
 
 from __future__ import annotations
 
 from functools import cache
+from typing import Final
 
-from django.db import connection
+from django.db import InterfaceError, InternalError, OperationalError, connection
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
 
 from queueing.exceptions import QueueError
 
 Migration = tuple[str, str]
+
+# What is raised when it does not answer. The last one when it ended the session by itself: a clock that stepped forward
+# makes a transaction seem to have been idle for hours.
+UNAVAILABLE: Final = (OperationalError, InterfaceError, InternalError)
 
 
 class WrongSchema(QueueError):

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from queueing.exceptions import StageError
+from queueing.models.clock import longest_delay_seconds
 from queueing.states import PhaseName, State
 
 
@@ -35,6 +36,12 @@ def from_now(seconds: float) -> Sql:
     return Sql("statement_timestamp() + make_interval(secs => %s)", (seconds,))
 
 
+def _is_due(column: str, longest_delay: str) -> str:
+    """Whether a task's delay is over: its time has come, or lies beyond any delay (models/clock.py)."""
+    latest = f"statement_timestamp() + make_interval(secs => {longest_delay})"
+    return f"({column} <= statement_timestamp() OR {column} > {latest})"
+
+
 def plus_one(column: str) -> Sql:
     return Sql(f"{column} + 1")
 
@@ -45,12 +52,13 @@ def pick(*, stages: Sequence[str], limit: int, batch: int | None = None, beside:
     The order is that of `TaskQuerySet.in_turn`. For one stage it is the order of the index `queued_in_turn`. With tasks
     `beside` it, one that a worker died on is not taken: they could die too.
     """
-    where: list[str] = ["state = 'queued'", "not_before <= statement_timestamp()"]
-    params: list[Any] = []
+    where: list[str] = ["state = 'queued'", _is_due("not_before", "%s")]
+    params: list[Any] = [longest_delay_seconds()]
     if len(stages) == 1:
-        where, params, rank = [*where, "stage = %s"], [stages[0]], ""
+        where, params, rank = [*where, "stage = %s"], [*params, stages[0]], ""
     else:
-        where, params, rank = [*where, "stage = ANY(%s)"], [list(stages)], "array_position(%s::varchar[], stage), "
+        where, params = [*where, "stage = ANY(%s)"], [*params, list(stages)]
+        rank = "array_position(%s::varchar[], stage), "
     if batch is not None:
         where, params = [*where, "batch_id = %s"], [*params, batch]
     if beside:
@@ -178,7 +186,7 @@ def snapshot(
               JOIN queueing_breaker b ON b.server = s.server AND b.open_until > statement_timestamp()
         ), live AS (
             SELECT t.id, t.state, t.batch_id, t.staged_at, t.lease_until, t.worker_id, w.node,
-                   t.state = 'queued' AND t.not_before <= statement_timestamp()
+                   t.state = 'queued' AND {_is_due("t.not_before", "%(longest_delay)s")}
                        AND t.stage NOT IN (SELECT stage FROM shut) AS due,
                    t.stage = ANY(%(stt)s) AS is_stt, t.stage = ANY(%(evaluation)s) AS is_eval,
                    t.stage = ANY(%(batched)s) AS is_batched,
@@ -198,12 +206,14 @@ def snapshot(
                (SELECT wanted FROM queueing_phase
                  WHERE node = %(node)s AND wanted_until > statement_timestamp()) AS wanted,
                (SELECT coalesce(array_agg(server), '{{}}') FROM queueing_breaker
-                 WHERE server = ANY(%(servers)s) AND (failures > 0 OR restarts > 0)) AS troubled
+                 WHERE server = ANY(%(servers)s) AND (failures > 0 OR restarts > 0)) AS troubled,
+               extract(epoch FROM statement_timestamp())::float8 AS at
           FROM live
     """  # noqa: S608 - see above
     return text, {
         "node": node,
         "worker": worker,
+        "longest_delay": longest_delay_seconds(),
         "stt": list(stt),
         "evaluation": list(evaluation),
         "batched": list(batched),

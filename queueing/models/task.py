@@ -152,7 +152,9 @@ class Task(models.Model):
 
     def requeue(self, *, by: str, reason: str = "") -> bool:
         """A person puts a live task back into the line, due at once: taken from its worker, or from its pause."""
-        return self._moved("requeue", by=by, reason=reason, not_before=NOW, **self._leave_batch())
+        staged_at = Sql("least(staged_at, statement_timestamp())")  # the clock may have stepped back since
+        changes = {"not_before": NOW, "staged_at": staged_at, **self._leave_batch()}
+        return self._moved("requeue", by=by, reason=reason, **changes)
 
     def cancel(self, *, by: str, reason: str = "") -> bool:
         """A person stops it, waiting or running; a running one stops at its worker's next poll."""

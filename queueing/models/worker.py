@@ -9,7 +9,7 @@ from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Now
 
-from queueing.models.clock import in_seconds
+from queueing.models.clock import in_seconds, is_ahead
 
 
 class WorkerQuerySet(models.QuerySet["Worker"]):
@@ -22,6 +22,10 @@ class WorkerQuerySet(models.QuerySet["Worker"]):
             lease_seconds: of the calling worker; LEASE_SECONDS by default.
         """
         return self.filter(_alive(lease_seconds))
+
+    def mend_times(self) -> int:
+        """After a step of the clock back: silence is counted from now on. Returns how many were mended."""
+        return self.filter(is_ahead("last_heartbeat_at"), stopped_at=None).update(last_heartbeat_at=Now())
 
     def with_silence(self) -> Self:
         """Those that have not stopped, each with its `silence` and whether it `is_alive`."""

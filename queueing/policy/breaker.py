@@ -55,8 +55,9 @@ GONE: Final = ("engine_unavailable", "cpu_fallback", *ALIVE)
 def sign_of(error: StageError | None) -> Sign:
     """What a task's call shows about the server. Full disks, database outages and bad input show nothing.
 
-    A server that can't serve this model says it to every task. `too_slow` may be the task's own fault, so it burns an
-    attempt; but several such tasks, or all of a class, must not be spent on a server that hangs. The probe that follows
+    A server that can't serve this model says it to every task. An answer that does not end within its deadline may be
+    the task's own fault, so it burns an attempt; one that does not begin is not, and burns none. Either is `too_slow`:
+    several such tasks, or all of a class, must not be spent on a server that hangs. The probe that follows
     distinguishes the two in seconds.
     """
     if error is None or error.code in ANSWERED:
@@ -101,6 +102,10 @@ def may_restart(state: BreakerState, config: BreakerConfig) -> bool:
 def given_up(restarts: int, config: BreakerConfig) -> bool:
     """All restarts have failed: it needs a person."""
     return restarts >= config.max_restarts
+
+
+def longest_pause_seconds(config: BreakerConfig) -> float:
+    return max(config.max_pause, config.given_up_pause)
 
 
 def pause_seconds(openings: int, restarts: int, config: BreakerConfig) -> float:

@@ -33,7 +33,8 @@ class Snapshot:
     owned: frozenset[int] = frozenset()  # the running tasks of the polling worker
     paused: frozenset[PhaseName] = frozenset()  # nothing of these may begin
     drained: bool = False  # and nothing may stay loaded
-    wanted: PhaseName | None = None  # a person asked for this phase, and its time is not over
+    wanted: PhaseName | None = None  # a person asked for this phase, and its time is not over; see `wish_is_over`
+    at: float = 0.0  # the moment, in seconds, by the database's clock
     troubled: frozenset[str] = frozenset()  # the worker's model servers that failed and have not answered since
 
 
@@ -64,11 +65,11 @@ def next_phase(
 
     A phase goes on while it has work: transcription for one batch, evaluation until uploads have waited for all of its
     maximum dwell. Nothing to do for long enough unloads the model. While one phase is `blocked` or paused, the other
-    one works if it can. What a person asked for comes before all of that.
+    one works if it can. What a person asked for comes before all of that, as long as it is of use.
     """
     if snapshot.drained:
         return Decision(None, "drained")
-    if snapshot.wanted:
+    if snapshot.wanted and not wish_is_over(current, snapshot, blocked=blocked):
         return Decision(snapshot.wanted, "a person asked for it")
     snapshot = _without_paused(snapshot)
     if blocked == PhaseName.EVAL and (snapshot.batch.due or _batch_ready(snapshot, limits)):
@@ -85,6 +86,40 @@ def next_phase(
             return Decision(current, "transcripts are being evaluated")
         return Decision(PhaseName.STT, "uploads have waited for a whole evaluation phase")
     return _fresh_choice(current, snapshot, limits, idle_seconds)
+
+
+def wish_is_over(current: PhaseName | None, snapshot: Snapshot, *, blocked: PhaseName | None = None) -> str:
+    """Why the phase that a person asked for is asked for no longer; empty while it is, or nobody asked.
+
+    A wish changes the order of the work; it must not keep the GPU from working at all. It is over when its phase can do
+    nothing and the other one could, and when it was fulfilled and nothing is left to do. On a node that has nothing to
+    do it is fulfilled first: its model is loaded before the work comes.
+    """
+    wanted = snapshot.wanted
+    if wanted is None or snapshot.drained:
+        return ""
+    possible = _without_paused(snapshot)
+    if wanted != blocked and _needs(wanted, possible):
+        return ""
+    other = PhaseName.EVAL if wanted == PhaseName.STT else PhaseName.STT
+    # What is being transcribed is evaluated next: nothing new begins, and the wish waits for it.
+    coming = wanted == PhaseName.EVAL and possible.batch.running
+    if _needs(other, possible) and not coming:
+        return (
+            "its model can't be loaded, and other work waits"
+            if wanted == blocked
+            else "other work waits, and it has none"
+        )
+    if wanted == current and not coming and not _needs(wanted, snapshot):
+        return "nothing is left to do"
+    return ""
+
+
+def _needs(phase: PhaseName, snapshot: Snapshot) -> bool:
+    """Whether there is work of this phase; uploads count before their batch is ready."""
+    if phase == PhaseName.EVAL:
+        return snapshot.evaluation.any
+    return snapshot.batch.any or snapshot.unbatched.due > 0
 
 
 def _without_paused(snapshot: Snapshot) -> Snapshot:

@@ -78,7 +78,7 @@ def _pause(row: Pause) -> dict[str, Any]:
 
 
 def _phases() -> Iterable[Any]:
-    held = Q(wanted_until__isnull=False, wanted_until__gt=Now())
+    held = Q(pk__in=Phase.objects.wished().values("pk"))
     return Phase.objects.annotate(age=Now() - F("since"), held=held).order_by("node")
 
 

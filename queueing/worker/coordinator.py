@@ -17,14 +17,13 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import structlog
-from django.db import InterfaceError, OperationalError
 
 from queueing.engines.base import Engine, Resident
 from queueing.exceptions import StageError
 from queueing.failpoints import failpoint
 from queueing.gpu import Gpu, NoGpu
 from queueing.gpu.memory import GpuMemory, GpuRefuses
-from queueing.models import Phase
+from queueing.models import Phase, schema
 from queueing.policy.memory_plan import DEFAULT_PLAN, MemoryPlan, Mode
 from queueing.states import PhaseName, PhaseStep
 
@@ -208,7 +207,7 @@ class Coordinator:
             if target:
                 self._load(target, turn)
             self._settle(target)
-        except (OperationalError, InterfaceError):
+        except schema.UNAVAILABLE:
             raise  # not the GPU's fault: the worker's loop waits for the database and comes back
         except Exception as error:
             if not isinstance(error, (StageError, StillHeld, DoesNotFit)):

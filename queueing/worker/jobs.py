@@ -15,13 +15,13 @@ from threading import Event, Thread
 from typing import Any
 
 import structlog
-from django.db import InterfaceError, OperationalError, connection, transaction
+from django.db import connection, transaction
 
 from queueing import pipelines
 from queueing.engines.base import Engines
-from queueing.exceptions import ClaimLost, Infrastructure, Interrupted, Permanent, StageError, Transient
+from queueing.exceptions import ClaimLost, Infrastructure, Interrupted, Permanent, StageError, Transient, Unexpected
 from queueing.failpoints import failpoint
-from queueing.models import Claim, Task
+from queueing.models import Claim, Task, schema
 from queueing.policy import retries
 from queueing.policy.breaker import ANSWERED
 from queueing.policy.retries import RetryLimits
@@ -107,7 +107,7 @@ class Jobs:
         """Record every outcome that is there; returns the jobs that ended.
 
         Raises:
-            OperationalError, InterfaceError: the database is unavailable; what was not recorded is still here.
+            schema.UNAVAILABLE: the database does not answer; what was not recorded is still here.
         """
         ended = [job for job in self.running.values() if job.outcome.done()]
         good = [job for job in ended if job.error is None]
@@ -122,7 +122,7 @@ class Jobs:
         failpoint("finish")
         try:
             how(jobs)
-        except (OperationalError, InterfaceError):
+        except schema.UNAVAILABLE:
             raise
         except Exception as unexpected:
             if len(jobs) > 1:
@@ -252,11 +252,11 @@ MACHINES_FAULT = {
 def as_stage_error(error: BaseException) -> StageError:
     if isinstance(error, StageError):
         return error
-    if isinstance(error, (OperationalError, InterfaceError)):
+    if isinstance(error, schema.UNAVAILABLE):
         return Infrastructure(f"the database: {str(error).strip()}")
     if isinstance(error, OSError) and error.errno in MACHINES_FAULT:
         return Infrastructure(f"{type(error).__name__}: {error}", code=MACHINES_FAULT[error.errno])
     if isinstance(error, (OSError, MemoryError)):
         return Transient(f"{type(error).__name__}: {error}", code="unexpected")
     log.error("a stage raised what it should not", exc_info=error)
-    return Permanent(f"{type(error).__name__}: {error}", code="unexpected")
+    return Unexpected(f"{type(error).__name__}: {error}")

@@ -17,7 +17,8 @@ from queueing import pipelines
 from queueing.forecast.pace import Duration, Pace, Sample, learn
 from queueing.forecast.published import PlaceInLine
 from queueing.forecast.simulation import LabSetup, LiveTask, NodeState, StageStep
-from queueing.models import Attempt, Batch, Breaker, Event, Pause, Phase, Task, Worker
+from queueing.models import Attempt, Batch, Breaker, Event, Pause, Phase, Task, Worker, nodes
+from queueing.models.breaker import local_address
 from queueing.policy import batches
 from queueing.policy.lanes import Lane
 from queueing.policy.phases import Limits
@@ -65,10 +66,17 @@ class LineFacts:
 def standstill() -> bool:
     """Whether somebody or something has stopped work, so that no estimate is possible. Pages show why."""
     return (
-        Pause.objects.active().exists()
-        or Breaker.objects.open().exists()
+        Pause.objects.active().filter(nodes.holding_up_work()).exists()
+        or _is_shut_off()
         or Phase.objects.filter(step=PhaseStep.BLOCKED, node__in=_alive()).exists()
     )
+
+
+def _is_shut_off() -> bool:
+    """Whether a breaker is open, of a server that is not only a silent node's own."""
+    servers = list(Breaker.objects.open().values_list("server", flat=True))
+    gone = [local_address("", node) for node in nodes.silent().values_list("node", flat=True)] if servers else []
+    return any(not server.endswith(tuple(gone)) for server in servers)
 
 
 def read(capacity: NodeCapacity) -> LineFacts:
@@ -76,9 +84,9 @@ def read(capacity: NodeCapacity) -> LineFacts:
     swap = _swap()
     lab = LabSetup(capacity.limits, capacity.lanes, paces(), swap, capacity.take_turns)
     opened = _opened()
-    nodes = [_node(row, opened, capacity, swap) for row in _phases()]
+    states = [_node(row, opened, capacity, swap) for row in _phases()]
     line, places = [_work(row) for row in rows], list(_places(rows, opened, capacity.limits.batch_size))
-    return LineFacts(line, places, nodes, lab, _expected(rows, line, places, capacity, lab))
+    return LineFacts(line, places, states, lab, _expected(rows, line, places, capacity, lab))
 
 
 def _alive() -> Any:
@@ -102,7 +110,7 @@ def _work(row: Any) -> LiveTask:
         turn=row.turn,
         batch=row.batch_id,
         node=(row.on or "") if runs else None,
-        elapsed=_seconds(row.running) if runs else 0.0,
+        elapsed=max(_seconds(row.running), 0.0) if runs else 0.0,
         progress=row.progress_done / row.progress_total if row.progress_total else 0.0,
         audio=row.audio_seconds or row.progress_total or None,
         waited=max(_seconds(row.waited), 0.0),
@@ -198,7 +206,9 @@ def _dwelt(row: Any, capacity: NodeCapacity) -> float:
 
 def paces() -> dict[str, Pace]:
     """By stage, of those that are known well enough."""
-    newest = Attempt.objects.filter(outcome="succeeded").annotate(took=F("ended_at") - F("began_at")).order_by("-pk")
+    # Without those during which the clock stepped back: they ended before they began.
+    newest = Attempt.objects.filter(outcome="succeeded", ended_at__gte=F("began_at"))
+    newest = newest.annotate(took=F("ended_at") - F("began_at")).order_by("-pk")
     # Each stage by itself: a flood of one must not push the others out of what is read.
     of_stages = [newest.filter(stage=spec.name).values_list(*PACED)[:RECENT] for spec in pipelines.specs()]
     samples: dict[str, list[Sample]] = defaultdict(list)
@@ -233,7 +243,7 @@ def _hand_overs(events: Iterable[tuple[str, datetime]]) -> Iterable[tuple[str, f
         if kind in [f"phase_{step}" for step in WAITS]:
             began = began or (kind, at)
             continue
-        if began and kind == f"phase_{PhaseStep.ACTIVE}":
+        if began and kind == f"phase_{PhaseStep.ACTIVE}" and at >= began[1]:
             yield began[0], _seconds(at - began[1])
         began = None
 

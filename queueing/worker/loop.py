@@ -10,7 +10,8 @@ from threading import Event
 from queueing import gpu, pipelines
 from queueing.engines.base import Engine, Engines
 from queueing.gpu.watch import GpuWatch
-from queueing.models import Pause, Task, Worker, schema
+from queueing.models import Pause, Task, Worker, nodes, schema
+from queueing.models.clock import SLACK_SECONDS
 from queueing.policy.phases import Snapshot
 from queueing.states import PhaseName
 from queueing.worker import upkeep
@@ -24,6 +25,7 @@ from queueing.worker.options import Options
 from queueing.worker.phase_controller import PhaseController, Readiness
 
 DISK_PAUSE_SECONDS = 15.0
+FORGET_SECONDS = 600.0  # between two looks for nodes that have left a day ago
 DISK_ERRORS = ("disk_full", "disk_failed")
 
 
@@ -80,8 +82,9 @@ class WorkLoop:
         self.watch = GpuWatch(row.node, self.coordinator.memory, every_seconds=options.poll_seconds)
         self.live = 0  # tasks that had not ended at the last poll
         self.is_outdated = False  # a newer version has migrated the database
-        self._next_poll = self._next_upkeep = 0.0
+        self._next_poll = self._next_upkeep = self._next_forgetting = 0.0
         self._in_doubt = False
+        self._clocks: tuple[float, float] | None = None  # the database's and our own, at the last poll
 
     def run_once(self) -> bool:
         """One round. True: something moved, run the next one now."""
@@ -138,7 +141,9 @@ class WorkLoop:
         held = self.jobs.held()
         self.claims.empty_lanes.clear()
         self.watch.sample(time.monotonic())
+        began = time.monotonic()
         snapshot = self._snapshot()
+        self._mend_after_step(snapshot.at, began)
         self.live = snapshot.live
         self._in_doubt |= self.servers.refresh(snapshot.troubled)
         self.jobs.stop({claim for claim in held if claim[0] not in snapshot.owned})  # cancelled, or taken from it
@@ -150,6 +155,17 @@ class WorkLoop:
             # Somebody may have paused this phase while it was loaded.
             snapshot = self._snapshot()
         return Readiness.NOT_READY if self.coordinator.current in snapshot.paused else readiness
+
+    def _mend_after_step(self, at: float, now: float) -> None:
+        """Mend what a step of the database's clock back, since the last poll, has left in the future.
+
+        Args:
+            at: the database's clock.
+            now: this process's own, which only goes forward.
+        """
+        before, self._clocks = self._clocks, (at, now)
+        if before and at - before[0] < now - before[1] - SLACK_SECONDS:
+            upkeep.mend_times(self.options.lease_seconds, self.options.breaker)
 
     def _snapshot(self) -> Snapshot:
         snapshot = Task.objects.snapshot(self.node, self.row, self.servers.of_stages)
@@ -176,5 +192,8 @@ class WorkLoop:
         self._next_upkeep = time.monotonic() + self.options.lease_seconds / 2 * self.chance.uniform(0.8, 1.2)
         upkeep.release_orphaned_batches(self.options.lease_seconds)
         upkeep.forget_dead_workers(self.options.lease_seconds)
+        if time.monotonic() >= self._next_forgetting:
+            self._next_forgetting = time.monotonic() + FORGET_SECONDS
+            nodes.forget_left(spare=self.node)
         self.stop_if_outdated()
         upkeep.run_others()

@@ -24,6 +24,7 @@ from queueing import pipelines
 from queueing.engines.base import Engine, Engines, LanguageEngine, LanguageOptions, Prompt
 from queueing.exceptions import Interrupted, StageError
 from queueing.models import Breaker
+from queueing.models.breaker import local_address
 from queueing.models.phase import note
 from queueing.policy import breaker
 from queueing.policy.breaker import BreakerConfig, Move, Sign
@@ -50,7 +51,7 @@ def address(engine: Engine, node: str) -> str:
     """
     shown = re.sub(r"//[^/@]*@", "//", engine.server)
     local = LOOPBACK.fullmatch(urlsplit(engine.server).hostname or "")
-    return f"{shown} on {node}" if local else shown
+    return local_address(shown, node) if local else shown
 
 
 @dataclass(slots=True)

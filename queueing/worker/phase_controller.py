@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from enum import Enum, auto
 
+import structlog
+
+from queueing.models import Phase
+from queueing.models.phase import SYSTEM
 from queueing.policy import phases
 from queueing.states import PhaseName
 from queueing.worker.claims import Claims
 from queueing.worker.coordinator import Coordinator, Turn
 from queueing.worker.jobs import Jobs
 from queueing.worker.node_models import NodeModels
+
+log = structlog.get_logger()
 
 
 class Readiness(Enum):
@@ -38,6 +45,7 @@ class PhaseController:
         """Move the phase to where the policy wants it."""
         if self.jobs or snapshot.batch.due or snapshot.unbatched.due or snapshot.evaluation.due:
             self._busy_at = time.monotonic()
+        snapshot = self._without_spent_wish(snapshot)
         wanted = phases.next_phase(
             self.coordinator.current,
             snapshot,
@@ -54,6 +62,16 @@ class PhaseController:
         else:
             self.servers.release_probes()
         return readiness
+
+    def _without_spent_wish(self, snapshot: phases.Snapshot) -> phases.Snapshot:
+        """End a person's wish for a phase that has become of no use, so that pages and commands see its end."""
+        phase = self.coordinator
+        why = phases.wish_is_over(phase.current, snapshot, blocked=phase.blocked_target)
+        if not why:
+            return snapshot
+        Phase.objects.filter(node=phase.row.node, wanted=snapshot.wanted).end_wishes(by=SYSTEM, reason=why)
+        log.info("wish has ended", node=phase.row.node, phase=snapshot.wanted, why=why)
+        return replace(snapshot, wanted=None)
 
     def _may_probe(self, wanted: phases.Decision, snapshot: phases.Snapshot) -> bool:
         """Whether a server that did not answer may be probed: in its phase, and when there is work for it."""

@@ -16,13 +16,14 @@ from threading import Event, Timer
 from typing import TypeVar
 
 import structlog
-from django.db import InterfaceError, OperationalError, ProgrammingError, connection
+from django.db import ProgrammingError, connection
 from django.db.models.functions import Now
 
 from queueing import gpu
 from queueing.engines.base import Engines
 from queueing.exceptions import Infrastructure
 from queueing.models import Worker, schema
+from queueing.worker import upkeep
 from queueing.worker.forecaster import Forecaster
 from queueing.worker.heartbeat import Heartbeat
 from queueing.worker.loop import Stopping, WorkLoop
@@ -111,6 +112,7 @@ class PhaseWorker:
     def register(self) -> WorkLoop:
         """Register this worker and take over the node as it was left. Can be retried after any error."""
         schema.ensure_current()
+        upkeep.mend_times(self.options.lease_seconds, self.options.breaker)  # the clock may have stepped meanwhile
         row, _ = Worker.objects.get_or_create(pk=self.id, defaults={"node": self.node, "pid": os.getpid()})
         loop = WorkLoop(row, self.engines, self.options, device=self.device, chance=self.chance, stopping=self.stopping)
         loop.coordinator.reconcile()
@@ -132,7 +134,7 @@ class PhaseWorker:
         """Run a step so that a database outage loses nothing: the next round tries again."""
         try:
             return step()
-        except (OperationalError, InterfaceError) as error:
+        except schema.UNAVAILABLE as error:
             log.warning("database unavailable", error=str(error).strip())
             connection.close()
             if loop:

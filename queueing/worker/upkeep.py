@@ -11,7 +11,8 @@ from django.db.models.functions import Now
 
 from queueing.exceptions import Crashed, Interrupted, Permanent
 from queueing.failpoints import failpoint
-from queueing.models import Batch, Task, Worker, in_seconds
+from queueing.models import Batch, Breaker, Forecast, Pause, Phase, Task, Worker, in_seconds
+from queueing.policy.breaker import BreakerConfig
 from queueing.signals import upkeep_due
 from queueing.states import PhaseName
 
@@ -61,6 +62,26 @@ def release_orphaned_batches(lease_seconds: float) -> int:
     for batch in orphaned:
         batch.close_transcription()
     return len(orphaned)
+
+
+def mend_times(lease_seconds: float, config: BreakerConfig | None = None) -> int:
+    """After a step of the database's clock back, mend what lies further ahead than its writer could mean.
+
+    Returns how many rows were. See models/clock.py.
+    """
+    mended = sum(
+        (
+            Task.objects.mend_times(lease_seconds),
+            Worker.objects.mend_times(),
+            Pause.objects.all().mend_times(),
+            Phase.objects.all().mend_times(),
+            Breaker.objects.all().mend_times(lease_seconds, config or BreakerConfig()),
+            Forecast.objects.mend_times(),
+        )
+    )
+    if mended:
+        log.warning("the database's clock has stepped back", mended=mended)
+    return mended
 
 
 def forget_dead_workers(lease_seconds: float) -> int:

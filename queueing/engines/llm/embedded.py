@@ -31,10 +31,12 @@ from queueing.engines.llm import faults, models, transport
 from queueing.engines.llm.openai_compatible import OpenAICompatible
 from queueing.engines.llm.pace import AnswerPace
 from queueing.engines.llm.request import ModelRequest, Reply
+from queueing.engines.pulse import LOOK_SECONDS, Pulse
 from queueing.exceptions import Crashed, Infrastructure, Transient
 
 FACTORY = "queueing.engines.llm.embedded_server:LlamaServer"
 LOAD_SECONDS = 120.0
+LIFELESS_SECONDS = 25.0  # without any use of the processor it is hung, and killed within half a minute
 DEATH_SECONDS = 10.0  # how long after its sockets broke a process may still seem alive
 POLL_SECONDS = 0.01
 
@@ -66,7 +68,7 @@ class EmbeddedLlama(OwnProcess):
             return
         key = secrets.token_urlsafe(24)
         try:
-            self._child.start(self._arguments(key), within=LOAD_SECONDS)
+            self._child.start(self._arguments(key), within=LOAD_SECONDS, without_life=LIFELESS_SECONDS)
         except (Crashed, Transient) as error:
             message = f"The language model could not be loaded: {error}"
             raise Infrastructure(message, code="engine_unavailable") from error
@@ -75,6 +77,7 @@ class EmbeddedLlama(OwnProcess):
             url,
             self.model,
             files=files,
+            pulse=self._child.pulse,
             slots=self.slots,
             context_tokens=self.context_tokens,
             key=key,
@@ -108,7 +111,16 @@ class EmbeddedLlama(OwnProcess):
             raise Infrastructure(f"The language model {self.model} is not loaded.", code="not_loaded")
         try:
             yield served
+        except Crashed:
+            self._child.terminate()  # it hangs
+            raise
         except Infrastructure as error:
+            if error.code == "not_loaded":
+                raise
+            if error.code == "too_slow":
+                # Busy with this answer for longer than any may take: those after it would wait in vain.
+                self._child.terminate()
+                raise Transient(str(error), code="too_slow") from error
             if self._died():
                 raise Crashed("The language model's process died.") from error
             raise
@@ -144,15 +156,23 @@ class HeadCachingLlama(OpenAICompatible):
     Waiting for one's turn counts for the deadline alone, not for the time until the answer's first token.
     """
 
-    def __init__(self, url: str, model: str, *, files: Sequence[str], **options: Any) -> None:
-        """`files`: names under the server's `slot_save_path`, each for the state of one head."""
+    def __init__(
+        self, url: str, model: str, *, files: Sequence[str], pulse: Callable[[], Pulse], **options: Any
+    ) -> None:
+        """
+        Args:
+            files: names under the server's `slot_save_path`, each for the state of one head.
+            pulse: of the server's process.
+        """
         super().__init__(url, model, llama_cpp=True, **options)
+        self._pulse = pulse
+        self._hung = False
         self._slot = Lock()  # from a head's state to the end of the answer, the server's slot is one call's
         self._free = list(files)
         self._saved: OrderedDict[Prompt, SavedHead] = OrderedDict()  # least recently used first
 
     async def _streamed(self, http: httpx.AsyncClient, request: ModelRequest, on_text: Callable[[str], None]) -> Reply:
-        async with self._turn():
+        async with self._turn(), self._living():
             if request.prompt.head:
                 async with AnswerPace(request.options).kept():
                     await self._begin_with_head(http, request.prompt)
@@ -162,15 +182,48 @@ class HeadCachingLlama(OpenAICompatible):
         path, body = super()._encode(request)
         return path, {**body, "cache_prompt": request.prompt.head > 0}
 
+    async def _count(self, http: httpx.AsyncClient, prompt: Prompt) -> int | None:
+        async with self._turn(), self._living():
+            return await super()._count(http, prompt)
+
     @asynccontextmanager
     async def _turn(self) -> AsyncIterator[None]:
         # Polled: each call has an event loop and a thread of its own, and must be able to leave at any moment.
         while not self._slot.acquire(blocking=False):
             await asyncio.sleep(POLL_SECONDS)
         try:
+            if self._hung:
+                raise Infrastructure(f"The process of {self.model} hung and is started again.", code="not_loaded")
             yield
         finally:
             self._slot.release()
+
+    @asynccontextmanager
+    async def _living(self) -> AsyncIterator[None]:
+        """What is done inside is ended when the server's process does nothing any more.
+
+        Raises:
+            Crashed: that (code `hung`); the process must be killed.
+        """
+        try:
+            async with asyncio.timeout(None) as limit:
+                watch = asyncio.ensure_future(self._watch(limit))
+                try:
+                    yield
+                finally:
+                    watch.cancel()
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            self._hung = True
+            message = f"The language model's process did nothing for {LIFELESS_SECONDS:g} s."
+            raise Crashed(message, code="hung") from None
+
+    async def _watch(self, limit: asyncio.Timeout) -> None:
+        pulse = self._pulse()
+        while pulse.look() <= LIFELESS_SECONDS:
+            await asyncio.sleep(LOOK_SECONDS)
+        limit.reschedule(asyncio.get_running_loop().time())
 
     async def _begin_with_head(self, http: httpx.AsyncClient, prompt: Prompt) -> None:
         """Bring the slot into the state that it has after the head alone."""

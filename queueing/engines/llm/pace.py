@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from queueing.engines.base import LanguageOptions
-from queueing.engines.llm.faults import unavailable
+from queueing.exceptions import Infrastructure
 
 CHARACTERS_PER_TOKEN = 4  # where a server sends several tokens in one piece; a guess on the side of the server
 
@@ -39,7 +39,8 @@ class AnswerPace:
             async with self._limit:
                 yield self
         except TimeoutError:
-            raise unavailable(self._late()) from None
+            # Of the same weight as a whole deadline without an answer: such a server hangs (policy/breaker.py).
+            raise Infrastructure(self._late(), code="too_slow") from None
 
     def came(self, piece: str) -> None:
         """A piece of the answer is here; an empty one doesn't count."""

@@ -19,6 +19,7 @@ from queueing.exceptions import Infrastructure, OutOfMemory
 
 STALL_SECONDS = 60.0  # the minimum time without progress that counts as hung
 STALL_FACTOR = 4.0  # and this many times the audio's length: four times slower than speech is hung as well
+LIFELESS_SECONDS = 50.0  # without any use of the processor it is hung within a minute, however long the audio is
 
 # What the driver puts there for programs that want a GPU: NVIDIA's own, and Windows' for Linux inside of it.
 DRIVERS = (Path("/dev/nvidiactl"), Path("/dev/dxg"))
@@ -60,11 +61,13 @@ class HostedSpeech(OwnProcess, ABC):
         threads: int = 0,
         wall_budget_seconds: float = 1800.0,
         stall_seconds: float = STALL_SECONDS,
+        lifeless_seconds: float = LIFELESS_SECONDS,
         cache: Path | None = None,
     ) -> None:
         self.model = model
         self.device, self.threads = device, threads
         self.wall_budget_seconds, self.stall_seconds = wall_budget_seconds, stall_seconds
+        self.lifeless_seconds = lifeless_seconds
         self.cache = cache or default_cache()
         self.thrift = Thrift.NONE
         self._tried: list[str] = []  # what memory ran out with, as text
@@ -89,7 +92,7 @@ class HostedSpeech(OwnProcess, ABC):
     def load(self) -> None:
         while self._child.pid is None:
             try:
-                self._child.start({**self.arguments(), "thrift": self.thrift})
+                self._child.start({**self.arguments(), "thrift": self.thrift}, without_life=self.lifeless_seconds)
             except OutOfMemory as error:
                 self._be_thriftier(error)
 
@@ -111,7 +114,7 @@ class HostedSpeech(OwnProcess, ABC):
         deadline, onward = time.monotonic() + self.wall_budget_seconds, _never_falling(progress)
         still = max(self.stall_seconds, STALL_FACTOR * len(samples) / SAMPLE_RATE)
         while True:
-            timeouts = CallTimeouts(deadline - time.monotonic(), still)
+            timeouts = CallTimeouts(deadline - time.monotonic(), still, self.lifeless_seconds)
             try:
                 speech = self._child.call(method, samples, *arguments, progress=onward, stop=stop, timeouts=timeouts)
             except OutOfMemory as error:

@@ -71,13 +71,20 @@ def _phase(row: Found) -> str:
     name = f"{PhaseName(row['phase']).label}, " if row["phase"] else ""
     text = f"node {row['node']}: {name}{PhaseStep(row['step']).label} for {durations.spoken(row['since_seconds'])}"
     text += f" ({row['reason']})" if row["reason"] else ""
-    return text + (f"; asked for {PhaseName(row['wanted']).label}" if row["wanted"] else "")
+    if not row["wanted"]:
+        return text
+    wish = f"asked for {PhaseName(row['wanted']).label} while it has work, until {_clock(row['wanted_until'])} at most"
+    return f"{text}; {wish}"
 
 
 def _pause(row: Found) -> str:
     kind = "DRAINED" if row["drain"] else "PAUSED"
-    until = f"{localtime(datetime.fromisoformat(row['until'])):%H:%M:%S}" if row["until"] else "it is lifted"
+    until = _clock(row["until"]) if row["until"] else "it is lifted"
     return f"{kind} {row['what']} on {row['node'] or 'all nodes'}, until {until}: {row['reason']} ({row['by']})"
+
+
+def _clock(moment: str) -> str:
+    return f"{localtime(datetime.fromisoformat(moment)):%H:%M:%S}"
 
 
 def _server(row: Found) -> str:

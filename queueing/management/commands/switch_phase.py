@@ -6,7 +6,7 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from queueing.management.base import QueueCommand, add_node, add_reason, add_wait, known_node, length, who
-from queueing.models import Pause, Phase
+from queueing.models import Event, Pause, Phase
 from queueing.report import durations
 from queueing.states import PhaseName, PhaseStep
 
@@ -19,17 +19,27 @@ class Command(QueueCommand):
         parser.add_argument("phase", choices=PhaseName.values, help="stt: speech to text; eval: forms and ratings")
         add_node(parser)
         add_reason(parser)
-        parser.add_argument("--hold", type=length, default=300.0, metavar="TIME", help="for how long (default: 5m)")
+        parser.add_argument(
+            "--hold",
+            type=length,
+            default=300.0,
+            metavar="TIME",
+            help="for how long at most, while it has work (default: 5m)",
+        )
         add_wait(parser, "it works on that")
 
     def handle(self, *args: Any, phase: str, wait: float | None, hold: float, json: bool, **options: Any) -> None:
         node, wanted = known_node(options["node"]), PhaseName(phase)
         Phase.request(wanted, node=node, hold_seconds=hold, by=who(), reason=options["reason"])
-        there = self.wait(wait, partial(_progress, node, wanted)) if wait else None
+        settled = self.wait(wait, partial(_progress, node, wanted)) if wait else None
+        there = _is_there(Phase.objects.get(node=node), wanted) if settled else settled
         texts = {
-            None: f"{node} was asked for {wanted.label}, for {durations.spoken(hold)}. What runs is finished first.",
+            None: f"{node} was asked for {wanted.label}, for at most {durations.spoken(hold)} while that has work. "
+            "What runs is finished first.",
             True: f"{node} works on {wanted.label}.",
-            False: f"{node} does not work on {wanted.label} yet, the time is over. `queue_status` says more.",
+            False: f"{node} does not work on {wanted.label}: {_ended(node)}."
+            if settled
+            else f"{node} does not work on {wanted.label} yet, the time is over. `queue_status` says more.",
         }
         self.print_result(
             {"node": node, "wanted": phase, "there": there}, texts[there], as_json=json, done=there is not False
@@ -37,9 +47,19 @@ class Command(QueueCommand):
 
 
 def _progress(node: str, wanted: PhaseName) -> tuple[bool, str]:
-    """Whether the node is where it should be, and what it does or what holds it up."""
+    """Whether the node is where it should be, or not asked for it any more, and what it does or what holds it up."""
     phase = Phase.objects.get(node=node)
     drains = Pause.objects.active().filter(drain=True, node__in=("", node))
     because = f" ({phase.reason})" if phase.reason else ""
     text = f"{phase}{because}" + "".join(f"; but there is a {drain}" for drain in drains)
-    return phase.step == PhaseStep.ACTIVE and phase.name == wanted, text
+    return _is_there(phase, wanted) or phase.wanted != wanted, text
+
+
+def _is_there(phase: Phase, wanted: PhaseName) -> bool:
+    return phase.step == PhaseStep.ACTIVE and phase.name == wanted
+
+
+def _ended(node: str) -> str:
+    """Why the node is no longer asked for it: the worker, or another person, has ended that."""
+    event = Event.objects.filter(node=node, kind="phase_wish_ended").last()
+    return event.detail.get("reason", event.detail["by"]) if event else "something else was asked for"

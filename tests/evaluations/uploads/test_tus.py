@@ -296,6 +296,19 @@ def test_one_upload_of_a_student_is_under_way_at_a_time(ada: Tus, bo: Tus) -> No
     assert ada.patch(url, 5, b"world").status_code == 204
 
 
+def test_a_clock_that_steps_back_blocks_no_student_for_as_long(ada: Tus, settings: Settings) -> None:
+    step = timedelta(hours=3)
+    for number in range(settings.UPLOADS_PER_HOUR - 1):
+        ada.send(f"video {number}".encode())
+    url = ada.start(10)
+    ada.patch(url, 0, b"hello")
+    assert ada.create(5).status_code == 429
+    Submission.objects.update(created_at=F("created_at") + step)
+    Upload.objects.update(expires_at=F("expires_at") + step)
+    assert ada.create(5).status_code == 201
+    assert ada.patch(url, 5, b"world").status_code == 204
+
+
 def test_a_student_hands_in_a_few_videos_an_hour(ada: Tus, cast: Cast, settings: Settings) -> None:
     """S17: and to delete one makes no room for another."""
     for number in range(settings.UPLOADS_PER_HOUR):

@@ -151,6 +151,26 @@ def test_a_call_without_progress_is_hung(child: EngineChild, method: str) -> Non
     assert (caught.value.code, child.pid) == ("hung", None)
 
 
+@pytest.mark.parametrize("method", ["wait", "hold_the_interpreter", "advance"])
+def test_a_process_that_does_nothing_is_hung_however_much_time_its_work_may_take(
+    child: EngineChild, method: str
+) -> None:
+    assert child.pid is not None
+    os.kill(child.pid, signal.SIGSTOP)
+    arguments = [10_000] if method == "advance" else []
+    with pytest.raises(Crashed, match="did nothing") as caught:
+        child.call(method, *arguments, timeouts=CallTimeouts(600, 600, without_life=1.5))
+    assert caught.value.code == "hung"
+    assert child.resident_bytes == 0
+
+
+def test_a_model_that_is_stopped_while_it_is_built_is_given_up() -> None:
+    stopped = EngineChild(f"{MODELS}:build_slowly")
+    with pytest.raises(Crashed, match="did nothing"):
+        stopped.start({}, without_life=1.5)
+    assert stopped.pid is None
+
+
 def test_a_call_with_progress_is_not_hung(child: EngineChild) -> None:
     child.call("advance", 50, timeouts=CallTimeouts(without_progress=0.7))
 

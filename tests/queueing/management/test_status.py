@@ -99,7 +99,8 @@ def test_pauses_and_wishes_are_printed_with_who_and_why(run: Run) -> None:
     lines = run("queue_status").out
     assert re.search(r"PAUSED stt on all nodes, until \d\d:\d\d:\d\d: new cable \(command:anna\)", lines)
     assert "DRAINED everything on lab-pc, until it is lifted: repair (admin:1)" in lines
-    assert re.search(r"node lab-pc: idle for \d+ s; asked for evaluation", lines)
+    wish = r"node lab-pc: idle for \d+ s; asked for evaluation while it has work, until \d\d:\d\d:\d\d at most"
+    assert re.search(wish, lines)
     found = run("queue_status", "--json").json
     assert [(pause["what"], pause["node"], pause["drain"]) for pause in found["pauses"]] == [
         ("stt", None, False),

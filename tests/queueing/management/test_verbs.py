@@ -11,7 +11,7 @@ import pytest
 from django.core.management import load_command_class
 
 from queueing.management import base
-from queueing.models import Batch, Event, Pause, Phase, Task, Worker, in_seconds
+from queueing.models import Batch, Breaker, Event, Pause, Phase, Task, Worker, in_seconds
 from queueing.signals import upkeep_due
 from queueing.states import PhaseName, PhaseStep, State
 from tests.queueing.management.conftest import Run
@@ -154,8 +154,49 @@ def test_resume_of_one_node_leaves_the_others_alone(run: Run, two_nodes: None) -
 @pytest.mark.parametrize("words", [("queue_drain",), ("switch_phase", "eval")])
 def test_with_several_nodes_one_has_to_be_named(words: tuple[str, ...], run: Run, two_nodes: None) -> None:
     ran = run(*words)
-    assert (ran.code, ran.err) == (2, "There are several nodes; name one of them with --node: lab-2, lab-pc")
+    assert ran.code == 2
+    assert "There are several nodes; name one of them with --node: lab-2 (no worker is alive), lab-pc (no" in ran.err
+    assert "queue_forget" in ran.err
     assert run(*words, "--node", "lab-2").code == 0
+
+
+COMMANDS_OF_A_NODE = [("queue_drain",), ("switch_phase", "eval"), ("queue_recover", "--accept-gpu-memory")]
+
+
+@pytest.mark.parametrize("words", COMMANDS_OF_A_NODE)
+def test_a_node_that_has_left_does_not_stand_in_the_way_of_the_only_one_that_works(
+    words: tuple[str, ...], run: Run, two_nodes: None
+) -> None:
+    Worker.objects.create(node="lab-pc", pid=1)
+    Worker.objects.create(node="lab-2", pid=2, last_heartbeat_at=in_seconds(-3600))
+    ran = run(*words)
+    assert (ran.code, "lab-pc" in ran.out) == (0, True)
+    Worker.objects.create(node="lab-2", pid=3)
+    assert run(*words).code == 2, "with two of them it has to be named again"
+
+
+def test_a_node_is_forgotten_by_a_verb_with_all_that_was_said_of_it(run: Run, two_nodes: None) -> None:
+    gone = Worker.objects.create(node="lab-2", pid=2, last_heartbeat_at=in_seconds(-3600))
+    Pause.objects.start(Pause.What.EVERYTHING, node="lab-2", drain=True, by="x", reason="repair")
+    Breaker.objects.create(server="http://127.0.0.1:11434 on lab-2")
+    Breaker.objects.create(server="http://gpu:11434")
+    ran = run("queue_forget", "lab-2", "--reason", "sold")
+    assert (ran.code, ran.out.strip()) == (0, "lab-2 is forgotten.")
+    assert [phase.node for phase in Phase.objects.all()] == ["lab-pc"]
+    assert not Pause.objects.active().exists()
+    assert [breaker.server for breaker in Breaker.objects.all()] == ["http://gpu:11434"]
+    gone.refresh_from_db()
+    assert gone.stopped_at is not None
+    assert Event.objects.get(kind="node_forgotten").detail == {"by": ME, "reason": "sold"}
+    assert run("queue_drain").code == 0
+
+
+def test_a_node_with_a_living_worker_is_not_forgotten_and_an_unknown_one_stops_it(run: Run, two_nodes: None) -> None:
+    Worker.objects.create(node="lab-pc", pid=1)
+    ran = run("queue_forget", "lab-pc", "lab-2", "--json")
+    assert (ran.code, ran.json["forgotten"], ran.json["kept"]) == (1, ["lab-2"], ["lab-pc"])
+    assert run("queue_forget", "lab-pc", "typo").code == 2
+    assert Phase.objects.filter(node="lab-pc").exists()
 
 
 @pytest.mark.parametrize("words", [("queue_drain",), ("switch_phase", "eval")])
@@ -219,6 +260,38 @@ def test_switch_waits_until_the_node_works_on_it_and_says_what_is_against_it(run
     assert "but there is a drain of everything on lab-pc: repair (x)" in ran.err
 
 
+def test_a_wait_for_a_phase_ends_with_the_wish_and_says_why(
+    run: Run, lab: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def sleep(seconds: float) -> None:  # meanwhile the worker found nothing to rate, and uploads that wait
+        Phase.objects.all().end_wishes(by="system", reason="other work waits, and it has none")
+
+    monkeypatch.setattr("queueing.management.base.time.sleep", sleep)
+    ran = run("switch_phase", "eval", "--wait", "10m")
+    assert (ran.code, ran.out.strip()) == (
+        1,
+        "lab-pc does not work on evaluation: other work waits, and it has none.",
+    )
+
+
+@pytest.mark.parametrize("words", [("queue_resume",), ("queue_resume", "--all"), ("queue_resume", "--node", "lab-pc")])
+def test_resume_also_ends_what_a_person_asked_for(words: tuple[str, ...], run: Run, two_nodes: None) -> None:
+    Phase.request(PhaseName.EVAL, node="lab-pc", hold_seconds=300, by="x")
+    ran = run(*words, "--reason", "never mind")
+    assert (ran.code, ran.out.strip()) == (0, "1 asked-for phase ended")
+    phase = Phase.objects.get(node="lab-pc")
+    assert (phase.wanted, phase.wanted_at, phase.wanted_until) == ("", None, None)
+    assert Event.objects.latest("pk").detail == {"name": "eval", "by": ME, "reason": "never mind"}
+    assert run(*words).code == 1, "there is nothing left to lift"
+
+
+def test_resume_of_one_kind_or_another_node_leaves_what_was_asked_for(run: Run, two_nodes: None) -> None:
+    Phase.request(PhaseName.EVAL, node="lab-pc", hold_seconds=300, by="x")
+    assert run("queue_resume", "stt").code == 1
+    assert run("queue_resume", "--node", "lab-2").code == 1
+    assert Phase.objects.get(node="lab-pc").wanted == PhaseName.EVAL
+
+
 # Recovery
 
 
@@ -231,9 +304,11 @@ def test_recover_does_every_duty_and_says_what_each_did(run: Run, in_state: Make
     assert ran.code == 0
     assert ran.json == {
         "done": True,
+        "mended": 0,
         "rescued": 1,
         "released": 1,
         "forgotten": 1,
+        "left": [],
         "tidied": {"tidy": ""},
         "accepted": None,
     }
@@ -243,6 +318,17 @@ def test_recover_does_every_duty_and_says_what_each_did(run: Run, in_state: Make
     again = run("queue_recover")
     assert again.code == 0
     assert "0 tasks brought back" in again.out
+
+
+def test_recover_mends_the_times_that_a_step_of_the_clock_left_in_the_future(
+    run: Run, in_state: Make, worker: Worker
+) -> None:
+    waiting, running = in_state(State.QUEUED), in_state(State.RUNNING)
+    Worker.objects.update(last_heartbeat_at=in_seconds(10_000))
+    Task.objects.filter(pk=waiting.pk).update(not_before=in_seconds(10_000), staged_at=in_seconds(10_000))
+    Task.objects.filter(pk=running.pk).update(lease_until=in_seconds(10_000))
+    assert run("queue_recover", "--json").json["mended"] == 4
+    assert run("queue_recover", "--json").json["mended"] == 0
 
 
 def test_recover_reports_a_duty_that_failed_and_does_the_others(run: Run) -> None:
@@ -283,7 +369,7 @@ def test_the_operators_guide_lists_every_command_and_no_other() -> None:
     assert documented == here
 
 
-VERBS = ("status", "pause", "resume", "drain", "retry", "cancel", "recover")
+VERBS = ("status", "pause", "resume", "drain", "retry", "cancel", "recover", "forget")
 
 
 @pytest.mark.parametrize("command", [*(f"queue_{verb}" for verb in VERBS), "switch_phase"])

@@ -26,6 +26,7 @@ LATE = Transient("no whole answer", code="too_slow")
         (Crashed(), Sign.FAILURE),
         (LATE, Sign.PROOF),
         (faults.unfit("no chat"), Sign.PROOF),
+        (Infrastructure("no token came in 90 s", code="too_slow"), Sign.PROOF),
         (Transient(), Sign.NOTHING),
         (OutOfMemory(), Sign.NOTHING),
         (Interrupted(), Sign.NOTHING),

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from queueing.policy.phases import Decision, Demand, Limits, Snapshot, next_phase
+from queueing.policy.phases import Decision, Demand, Limits, Snapshot, next_phase, wish_is_over
 from queueing.states import PhaseName
 
 LIMITS = Limits(batch_size=10, batch_max_wait_seconds=3, max_dwell_seconds=600, idle_unload_seconds=60)
@@ -94,7 +94,9 @@ FULL, OLD, OPEN, RATING = Demand(due=10), Demand(due=1, oldest_seconds=3), Deman
     ("current", "snapshot", "blocked", "phase", "why"),
     [
         (EVAL, Snapshot(FULL, OPEN, RATING, drained=True, wanted=STT), None, None, "drained"),
-        (EVAL, Snapshot(evaluation=RATING, wanted=STT), EVAL, STT, "a person asked for it"),
+        (EVAL, Snapshot(OLD, evaluation=RATING, wanted=STT), EVAL, STT, "a person asked for it"),
+        (STT, Snapshot(batch=Demand(due=9, running=1), wanted=EVAL), None, EVAL, "a person asked for it"),
+        (EVAL, Snapshot(evaluation=RATING, wanted=STT), None, EVAL, "transcripts are being evaluated"),
         (EVAL, Snapshot(OLD, evaluation=RATING), EVAL, STT, "evaluation is blocked"),
         (EVAL, Snapshot(batch=OPEN, evaluation=RATING), EVAL, STT, "evaluation is blocked"),
         (STT, Snapshot(batch=OPEN, evaluation=RATING), STT, EVAL, "transcription is blocked"),
@@ -160,3 +162,51 @@ def test_the_phase_that_a_person_asked_for_comes_before_the_policys_own_choice(
     current: PhaseName | None, wanted: PhaseName
 ) -> None:
     assert chosen(current, replace(BUSY, wanted=wanted)) == wanted
+
+
+@pytest.mark.parametrize("current", [None, *PhaseName])
+@pytest.mark.parametrize(
+    ("snapshot", "blocked"),
+    [
+        (Snapshot(evaluation=RATING, wanted=STT), None),
+        (Snapshot(evaluation=Demand(running=1), wanted=STT), None),
+        (Snapshot(batch=OPEN, wanted=EVAL), None),
+        (Snapshot(OLD, wanted=EVAL), None),
+        (Snapshot(OLD, OPEN, RATING, paused=frozenset({STT}), wanted=STT), None),
+        (Snapshot(OLD, OPEN, RATING, paused=frozenset({EVAL}), wanted=EVAL), None),
+        (Snapshot(OLD, OPEN, RATING, wanted=STT), STT),
+        (Snapshot(OLD, OPEN, RATING, wanted=EVAL), EVAL),
+    ],
+)
+def test_a_wish_ends_when_its_phase_can_do_nothing_and_the_other_one_could(
+    current: PhaseName | None, snapshot: Snapshot, blocked: PhaseName | None
+) -> None:
+    assert wish_is_over(current, snapshot, blocked=blocked)
+    found = next_phase(current, snapshot, LIMITS, dwelt_seconds=0, idle_seconds=0, blocked=blocked)
+    assert found.why != "a person asked for it"
+
+
+@pytest.mark.parametrize("wanted", PhaseName)
+def test_on_a_node_without_work_a_wish_is_fulfilled_and_then_over(wanted: PhaseName) -> None:
+    idle = Snapshot(wanted=wanted)
+    for elsewhere in {None, *PhaseName} - {wanted}:
+        assert (wish_is_over(elsewhere, idle), chosen(elsewhere, idle)) == ("", wanted)
+    assert wish_is_over(wanted, idle) == "nothing is left to do"
+
+
+@pytest.mark.parametrize(
+    "snapshot",
+    [
+        replace(BUSY, wanted=STT),
+        replace(BUSY, wanted=EVAL),
+        Snapshot(unbatched=Demand(due=1), evaluation=RATING, wanted=STT),  # before its batch would be ready
+        Snapshot(batch=Demand(running=1), evaluation=RATING, wanted=STT),
+        Snapshot(batch=Demand(due=9, running=1), wanted=EVAL),  # what is being transcribed is evaluated next
+        replace(BUSY, paused=frozenset(PhaseName), wanted=STT),
+        replace(BUSY, drained=True, wanted=STT),
+        BUSY,
+    ],
+)
+@pytest.mark.parametrize("current", [None, *PhaseName])
+def test_a_wish_stands_while_it_keeps_nothing_from_working(current: PhaseName | None, snapshot: Snapshot) -> None:
+    assert not wish_is_over(current, snapshot)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.db import OperationalError, connection
+from django.db import InternalError, OperationalError, connection
 
 from evaluations.stages.names import Stage
 from introeval.rehearsal import engines, stages
@@ -96,8 +96,9 @@ def test_the_next_task_computes_while_the_last_outcome_is_written_down(
     assert [Task.objects.get(pk=task.pk).stage for task in tasks] == [Stage.EXTRACT, Stage.TRANSCRIBE]
 
 
+@pytest.mark.parametrize("kind", [OperationalError, InternalError])
 def test_an_outcome_that_could_not_be_written_down_comes_before_any_further_claim(
-    hand_in: Callable[[], Task], worker: WorkLoop, monkeypatch: pytest.MonkeyPatch
+    hand_in: Callable[[], Task], worker: WorkLoop, monkeypatch: pytest.MonkeyPatch, kind: type[Exception]
 ) -> None:
     hand_in(), hand_in()
     transcribing_and_ended(worker)
@@ -106,7 +107,7 @@ def test_an_outcome_that_could_not_be_written_down_comes_before_any_further_clai
     def failing_once(self: TaskManager, *args: Any, **kwargs: Any) -> set[int]:
         done.append("write down")
         if done.count("write down") == 1:
-            raise OperationalError("server closed the connection unexpectedly")
+            raise kind("the server ended the session")
         return advance(self, *args, **kwargs)
 
     def watched(self: TaskManager, *args: Any, **kwargs: Any) -> list[Task]:
@@ -115,7 +116,7 @@ def test_an_outcome_that_could_not_be_written_down_comes_before_any_further_clai
 
     monkeypatch.setattr(TaskManager, "advance", failing_once)
     monkeypatch.setattr(TaskManager, "claim", watched)
-    with pytest.raises(OperationalError):
+    with pytest.raises(kind):
         worker.run_once()
     worker.poll_first()  # as the process does then
     until(lambda: all(job.outcome.done() for job in worker.jobs.running.values()))

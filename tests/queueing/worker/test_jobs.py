@@ -105,7 +105,10 @@ def test_a_disk_without_room_costs_the_task_nothing_and_is_reported(
         (OperationalError("gone"), "infrastructure", "infrastructure"),
         (OSError(errno.ECONNRESET, "Connection reset by peer"), "transient", "unexpected"),
         (MemoryError(), "transient", "unexpected"),
-        (ValueError("never thought of"), "permanent", "unexpected"),
+        (ValueError("never thought of"), "unexpected", "unexpected"),
+        (IndexError("string index out of range"), "unexpected", "unexpected"),
+        (AssertionError(), "unexpected", "unexpected"),
+        (RecursionError(), "unexpected", "unexpected"),
     ],
 )
 def test_what_the_machine_lacks_is_no_fault_of_the_task(raised: Exception, outcome: str, code: str) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from evaluations.stages.names import Stage
 from queueing.engines.llm.simulated import SimulatedLanguage
-from queueing.models import Pause, Phase, Task, in_seconds
+from queueing.models import Attempt, Event, Pause, Phase, Task, in_seconds
 from queueing.states import PhaseName, PhaseStep, State
 from queueing.worker.process import PhaseWorker
 from tests.queueing.worker.working import Enqueue, quick, registered, state, work
@@ -44,6 +44,32 @@ def test_a_drain_unloads_what_is_loaded_and_a_resume_loads_it_again(
         Pause.objects.all().end(by="operator")
         worker.run_once()
         assert Phase.objects.get().step == PhaseStep.ACTIVE
+
+
+def test_a_wish_for_a_phase_without_work_does_not_keep_a_rating_waiting_and_its_end_is_recorded(
+    ready_to: Callable[..., Task], node: Callable[..., PhaseWorker]
+) -> None:
+    task = ready_to(Stage.RATE)
+    with registered(node()) as worker:
+        Phase.request(PhaseName.STT, node="n", hold_seconds=300, by="operator")
+        worker.run_once()
+        assert state(task) == State.RUNNING
+    phase, ended = Phase.objects.get(), Event.objects.get(kind="phase_wish_ended")
+    assert (phase.name, phase.wanted, phase.wanted_until) == (PhaseName.EVAL, "", None)
+    assert ended.detail == {"name": "stt", "by": "system", "reason": "other work waits, and it has none"}
+
+
+def test_a_wish_lasts_as_long_as_its_phase_has_work_and_then_the_others_go_on(
+    enqueue: Enqueue, ready_to: Callable[..., Task], node: Callable[..., PhaseWorker]
+) -> None:
+    uploads, rating = [enqueue() for _ in range(3)], ready_to(Stage.RATE)
+    with registered(node()) as worker:
+        worker.coordinator.switch(PhaseName.EVAL)
+        Phase.request(PhaseName.STT, node="n", hold_seconds=300, by="operator")
+    work(node(), lambda: state(rating) == State.DONE)
+    transcribed = Attempt.objects.filter(task__in=uploads, stage=Stage.TRANSCRIBE)
+    assert Attempt.objects.get(task=rating).began_at > max(one.ended_at for one in transcribed if one.ended_at)
+    assert Event.objects.get(kind="phase_wish_ended").detail["by"] == "system"
 
 
 class PausedWhileLoading(SimulatedLanguage):
@@ -88,18 +114,24 @@ def test_a_pause_ends_by_itself_when_its_time_is_over(db: None) -> None:
     assert Pause.objects.all().end(by="x") == 0
 
 
-def test_the_phase_that_a_person_asked_for_is_entered_and_kept_for_its_time(
-    ready_to: Callable[..., Task], node: Callable[..., PhaseWorker]
+def test_on_an_idle_node_the_phase_that_a_person_asked_for_is_entered_and_the_wish_is_over(
+    node: Callable[..., PhaseWorker],
 ) -> None:
-    ready_to(Stage.RATE)
     with registered(node()) as worker:
         assert Phase.request(PhaseName.STT, node="n", hold_seconds=60, by="operator")
         for _ in range(3):
             worker.run_once()
-        assert (Phase.objects.get().name, Phase.objects.get().step) == (PhaseName.STT, PhaseStep.ACTIVE)
-        Phase.objects.update(wanted_until=in_seconds(-1))
-        worker.run_once()
-        assert Phase.objects.get().name == PhaseName.EVAL
+        phase = Phase.objects.get()
+        assert (phase.name, phase.step, phase.wanted) == (PhaseName.STT, PhaseStep.ACTIVE, "")
+
+
+def test_a_wish_whose_time_is_over_holds_nothing(enqueue: Enqueue, ready_to: Callable[..., Task]) -> None:
+    enqueue(), ready_to(Stage.RATE)
+    Phase.objects.create(node="n")
+    Phase.request(PhaseName.STT, node="n", hold_seconds=60, by="operator")
+    assert Task.objects.snapshot("n").wanted == PhaseName.STT
+    Phase.objects.update(wanted_until=in_seconds(-1))
+    assert Task.objects.snapshot("n").wanted is None
 
 
 def test_nobody_can_ask_for_a_phase_of_a_node_that_is_not_there(db: None) -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 from unittest.mock import Mock
 
 import pytest
-from django.db import OperationalError, connection
+from django.db import InterfaceError, InternalError, OperationalError, connection
 from django.db.models.functions import Now
 
 from evaluations.models import Form
@@ -68,15 +69,23 @@ def test_nobody_joins_a_batch_that_another_node_is_closing(enqueue: Enqueue, wor
     assert Task.objects.get(pk=task.pk).batch == joined != batch
 
 
+@pytest.mark.parametrize(
+    "blinked",
+    [
+        OperationalError("terminating connection due to administrator command"),
+        InterfaceError("the connection is closed"),
+        InternalError("terminating connection due to idle-in-transaction timeout"),  # its clock stepped forward
+    ],
+)
 def test_a_database_that_blinks_while_a_task_is_prepared_does_not_fail_it(
-    ready_to: Callable[..., Task], node: Callable[..., PhaseWorker], monkeypatch: pytest.MonkeyPatch
+    ready_to: Callable[..., Task], node: Callable[..., PhaseWorker], monkeypatch: pytest.MonkeyPatch, blinked: Exception
 ) -> None:
     prepare, blinks = Extract.prepare, ["once"]
 
     def blink(self: Extract, task: Task) -> Any:
         if blinks:
             blinks.pop()
-            raise OperationalError("terminating connection due to administrator command")
+            raise blinked
         return prepare(self, task)
 
     monkeypatch.setattr(Extract, "prepare", blink)
@@ -254,3 +263,27 @@ def test_one_outcome_that_cannot_be_saved_does_not_take_its_neighbours_along(
     assert [Task.objects.get(pk=task.pk).stage for task in tasks] == [Stage.RATE, Stage.EXTRACT, Stage.RATE]
     assert state(tasks[1]) == State.FAILED
     assert Form.objects.exclude(engine="test").count() == 2
+
+
+def test_a_worker_mends_the_times_at_its_start_and_as_soon_as_the_databases_clock_steps_back(
+    enqueue: Enqueue, node: Callable[..., PhaseWorker], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = Worker.objects.create(node="gone", pid=1)
+    ahead = Worker.objects.filter(pk=gone.pk, last_heartbeat_at__gt=in_seconds(10))
+    ahead.model.objects.update(last_heartbeat_at=in_seconds(10_000))
+    polled, behind = type(Task.objects).snapshot, 0.0
+
+    def stepped(self: Any, *args: Any) -> Any:
+        found = polled(self, *args)
+        return replace(found, at=found.at - behind)
+
+    monkeypatch.setattr(type(Task.objects), "snapshot", stepped)
+    with registered(node()) as worker:
+        worker.run_once()
+        assert not ahead.exists()
+        Worker.objects.filter(pk=gone.pk).update(last_heartbeat_at=in_seconds(10_000))
+        worker.run_once()
+        assert ahead.exists(), "without a step nothing is looked for"
+        behind = 3600.0
+        worker.run_once()
+        assert not ahead.exists()

@@ -176,6 +176,28 @@ def test_a_process_that_dies_crashes_the_calls_in_flight_and_can_be_loaded_again
     assert engine.generate(PROMPT, FORM, LanguageOptions(max_tokens=300), stop=Event()).value["name"]
 
 
+def test_a_process_that_hangs_is_killed_and_only_the_call_that_it_worked_on_has_crashed(
+    engine: EmbeddedLlama, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embedded, "LIFELESS_SECONDS", 2.0)
+    engine.load()
+    (resident,) = engine.resident()
+    assert resident.pid is not None
+    with ThreadPoolExecutor(2) as threads:
+        works = threads.submit(engine.generate, PROMPT, ENDLESS, LONG, stop=Event())
+        wait_until_busy(resident.pid, works)
+        waits = threads.submit(engine.generate, PROMPT, ENDLESS, LONG, stop=Event())
+        os.kill(resident.pid, signal.SIGSTOP)
+        errors = [works.exception(), waits.exception()]
+    assert [(type(error), getattr(error, "code", "")) for error in errors] == [
+        (Crashed, "hung"),
+        (Infrastructure, "not_loaded"),
+    ]
+    assert not psutil.pid_exists(resident.pid)
+    engine.load()
+    assert engine.generate(PROMPT, FORM, LanguageOptions(max_tokens=300), stop=Event()).value["name"]
+
+
 def test_stop_interrupts_a_call_and_the_next_one_is_served(engine: EmbeddedLlama) -> None:
     engine.load()
     pid = engine.resident()[0].pid

@@ -117,14 +117,17 @@ MIDDLEWARE = [
     "csp.middleware.CSPMiddleware",  # before the one that answers with static files
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "evaluations.pages.languages.LanguageMiddleware",  # outside of what makes up answers in words
+    "evaluations.uploads.protocol.Tus",  # outside of what makes up refusals: they carry its headers, too
     "evaluations.errors.refusals.OneShape",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
+    "evaluations.access.origins.HiddenOrigin",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
+    "evaluations.access.sessions.PageOwner",
     "axes.middleware.AxesMiddleware",
     "evaluations.errors.refusals.Gone",
 ]
@@ -256,6 +259,7 @@ AXES_FAILURE_LIMIT = 10
 AXES_COOLOFF_TIME = 0.25  # hours
 AXES_RESET_ON_SUCCESS = True
 AXES_LOCKOUT_TEMPLATE = "registration/locked.html"
+CSRF_FAILURE_VIEW = "evaluations.access.origins.refused"
 SESSION_COOKIE_AGE = 8 * 3600
 HTTPS = env.bool("HTTPS", default=False)
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS

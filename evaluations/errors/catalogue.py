@@ -297,7 +297,12 @@ CATALOGUE: Final[dict[str, Explanation]] = {
     "signed_out": Explanation(
         _("You are signed out"),
         _("Your session has ended, or was never begun."),
-        _("Sign in; if you were uploading, choose the same file again."),
+        _("Sign in again. What is being uploaded or recorded goes on by itself once you are signed in."),
+    ),
+    "someone_else": Explanation(
+        _("Somebody else is signed in in this browser now"),
+        _("This page was opened by another person, so nothing was done."),
+        _("If it is your page, sign in again as yourself; what is being uploaded or recorded then goes on by itself."),
     ),
     "no_token": Explanation(
         _("The page was too old, or the request came from elsewhere"),

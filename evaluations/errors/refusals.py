@@ -59,12 +59,13 @@ class Gone(MiddlewareMixin):
 
 
 class OneShape(MiddlewareMixin):
-    """Gives that shape to what Django itself refuses under /api/: no such address, no token, a crash."""
+    """Gives that shape to what Django itself refuses to programs and scripts: no such address, no token, a crash."""
 
     def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
-        if not request.path.startswith(ROOT):
+        if request.path.startswith(ROOT):
+            response.headers.setdefault("Cache-Control", "no-store")
+        elif not request.headers.get("HX-Request"):
             return response
-        response.headers.setdefault("Cache-Control", "no-store")
         if response.status_code < 400 or response.get("Content-Type", "").startswith("application/json"):
             return response
         code = CODES.get(response.status_code, "unexpected")

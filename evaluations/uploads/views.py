@@ -32,9 +32,9 @@ def tus(view: View) -> View:
     @functools.wraps(view)
     def wrapper(request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
         try:
-            return protocol.seal(_checked(view)(request, *args, **kwargs))
+            return _checked(view)(request, *args, **kwargs)
         except RefusedError as refused:
-            return protocol.seal(refusal(refused))
+            return refusal(refused)
 
     return wrapper
 
@@ -100,7 +100,10 @@ def _head(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     with transaction.atomic():
         found = get_own_upload(request, pk)
         created = intake.complete(found)
-    return _progress(found, created, status=200)
+    response = _progress(found, created, status=200)
+    fields = {"filename": found.original_name, "classroom": str(found.classroom_id)}
+    response["Upload-Metadata"] = protocol.metadata_header(fields)
+    return response
 
 
 def _patch(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:

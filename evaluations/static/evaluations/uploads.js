@@ -1,10 +1,21 @@
 // Uploads one after another, in chunks, each with a row of its own. They continue by themselves when the network is back,
 // and after a reload when the same file is chosen again.
+import { headers, signedIn, signedOut, stayWhile, wordsOf } from "./session.js";
 import { word } from "./words.js";
 
 // Counted from the last chunk that arrived; then ten seconds apart, for an hour.
 const RETRIES_MS = [0, 1000, 3000, 5000, ...Array(360).fill(10000)];
 const TRY_AGAIN = [409, 423]; // asking for the offset fixes it
+const GONE = [404, 410];
+const MIN_CHUNK_BYTES = 64 * 1024;
+
+/** A response that must not be taken for "there is no such upload": tus-js-client would begin a new one. */
+class UnclearError extends Error {
+  constructor(response) {
+    super(`${response.getStatus()}`);
+    this.response = response;
+  }
+}
 
 /** `form` holds the settings in data-*; `handedIn` is called after each file that has arrived whole. */
 export function watchUploads(form, handedIn) {
@@ -22,6 +33,9 @@ export function watchUploads(form, handedIn) {
     if (button) line.discard(button.closest("[data-url]"));
   });
   addEventListener("beforeunload", (event) => line.isBusy && event.preventDefault());
+  stayWhile(() => line.isBusy);
+  // Perhaps from signing in again in another window.
+  addEventListener("focus", () => line.current?.goOnNow());
 }
 
 function watchDrop(place, take) {
@@ -46,10 +60,6 @@ class UploadLine {
 
   get isBusy() {
     return this.current !== null || this.waiting.length > 0;
-  }
-
-  get csrf() {
-    return this.form.elements.csrfmiddlewaretoken.value;
   }
 
   async add(chosen) {
@@ -87,10 +97,11 @@ class UploadLine {
 
   /** Discard an unfinished upload, on the server too. */
   async discard(notice) {
-    const headers = { "Tus-Resumable": "1.0.0", "X-CSRFToken": this.csrf };
     try {
-      const answer = await fetch(notice.dataset.url, { method: "DELETE", headers });
+      const always = { "Tus-Resumable": "1.0.0", ...headers() };
+      const answer = await fetch(notice.dataset.url, { method: "DELETE", headers: always });
       if (answer.ok || answer.status === 404) notice.remove();
+      else if (answer.status === 401) signedOut({ words: wordsOf(await answer.text()), undone: true });
       else this.showProblem(word("not_discarded"));
     } catch {
       this.showProblem(word("no_answer"));
@@ -111,6 +122,7 @@ class Item {
     this.label("[data-cancel]", "cancel");
     document.getElementById("uploads").append(this.row);
     this.isPaused = false;
+    this.isSignedOut = false;
   }
 
   part(selector) {
@@ -147,32 +159,67 @@ class Item {
       retryDelays: RETRIES_MS,
       onShouldRetry: (error) => this.mayGoOn(error),
       removeFingerprintOnSuccess: true,
-      headers: { "X-CSRFToken": this.line.csrf },
+      onBeforeRequest: (request) => {
+        for (const [name, value] of Object.entries(headers())) request.setHeader(name, value);
+      },
       metadata: { filename: this.file.name, classroom },
       // The student is part of it, since a lab's computers are shared.
       fingerprint: async (file) => ["introeval", form.dataset.user, classroom, file.name, file.size, file.lastModified].join("-"),
       onAfterResponse: (request, response) => {
+        const status = response.getStatus();
+        const isClear = status < 300 || (GONE.includes(status) && response.getHeader("Tus-Resumable"));
+        if (request.getMethod() === "HEAD" && !isClear) throw new UnclearError(response);
         this.submission = response.getHeader("Submission-Location") || this.submission;
         this.isNew = response.getHeader("Submission-New") === "1" || this.isNew;
       },
       onProgress: (sent, total) => this.progress(sent, total),
       onSuccess: () => this.succeed(),
-      onError: (error) => this.fail(reasonOf(error) || word(error.originalResponse?.getStatus() === 403 ? "too_old" : "no_answer")),
+      onError: (error) => this.fail(reasonOf(error) || word(responseTo(error)?.getStatus() === 403 ? "too_old" : "no_answer")),
     };
   }
 
   progress(sent, total) {
+    this.isSignedOut = false;
+    signedIn();
     this.part("progress").value = (100 * sent) / total;
     if (!this.isPaused) this.show("uploading", word("sent", { sent: megabytes(sent), total: megabytes(total) }));
   }
 
-  /** Whether to retry: when the network or the server failed. */
+  /** Whether to retry: when the network, the server or something in between failed, or the session has ended. */
   mayGoOn(error) {
-    const status = error.originalResponse?.getStatus() ?? 0;
-    const isLater = Boolean(error.originalResponse?.getHeader("Retry-After"));
+    const response = responseTo(error);
+    const status = response?.getStatus() ?? 0;
+    this.isSignedOut = status === 401;
+    if (this.isSignedOut) {
+      const words = reasonOf(error) || word("signed_out_here");
+      signedOut({ words });
+      return this.interrupt(words);
+    }
+    if (response && !response.getHeader("Tus-Resumable")) return this.goAround(status);
+    const isLater = Boolean(response?.getHeader("Retry-After"));
     if (status && status < 500 && !isLater) return TRY_AGAIN.includes(status);
-    if (!this.isPaused) this.show("interrupted", reasonOf(error) || word("away"));
+    return this.interrupt(reasonOf(error) || word("away"));
+  }
+
+  /** Something between this page and the server has answered: do without what it does not let pass, then try again. */
+  goAround(status) {
+    const { options } = this.upload;
+    if (status === 413 && options.chunkSize > MIN_CHUNK_BYTES) options.chunkSize /= 2;
+    if (status === 405 || status === 501) options.overridePatchMethod = true;
+    return this.interrupt(word("in_between", { status }));
+  }
+
+  interrupt(words) {
+    if (!this.isPaused) this.show("interrupted", words);
     return true;
+  }
+
+  /** Somebody is back at this window: what waits for a session need not wait for its next try. */
+  async goOnNow() {
+    if (!this.isSignedOut || this.isPaused) return;
+    this.isSignedOut = false;
+    await this.upload.abort();
+    this.upload.start();
   }
 
   succeed() {
@@ -233,12 +280,11 @@ function megabytes(bytes) {
   return (bytes / 1024 / 1024).toLocaleString(document.documentElement.lang, digits);
 }
 
+function responseTo(error) {
+  return error.originalResponse ?? error.causingError?.response ?? null;
+}
+
 /** The server's words, if it sent any. */
 function reasonOf(error) {
-  try {
-    const problem = JSON.parse(error.originalResponse.getBody());
-    return `${problem.title}. ${problem.what} ${problem.todo}`;
-  } catch {
-    return "";
-  }
+  return wordsOf(responseTo(error)?.getBody());
 }

@@ -1,0 +1,61 @@
+"""What a request gets whose session has ended, or became another user's since the page that sends it was made."""
+
+from __future__ import annotations
+
+from typing import Final
+from urllib.parse import parse_qs, urlencode, urlsplit
+
+from django.contrib.auth.models import AnonymousUser, User
+from django.http import HttpRequest, HttpResponseRedirect
+from django.http.response import HttpResponseBase
+from django.shortcuts import resolve_url
+from django.utils.deprecation import MiddlewareMixin
+from django.utils.http import url_has_allowed_host_and_scheme
+
+from evaluations.errors.refusals import RefusedError, refusal
+
+OWNER: Final = "X-User"
+"""The header by which a script says whose page it works for (static/evaluations/session.js): a user's key."""
+SAFE: Final = ("GET", "HEAD", "OPTIONS")
+
+
+class PageOwner(MiddlewareMixin):
+    """Answers scripts with 401 instead of the login page, and sends forms back to the page they were on.
+
+    A computer in a lab is shared: with another user's session an upload would become that user's, and a list would show
+    that user's videos. So a script of a page whose user is not the session's is refused as if nobody were signed in.
+    """
+
+    def process_request(self, request: HttpRequest) -> HttpResponseBase | None:
+        owner = request.headers.get(OWNER)
+        if owner is None and not request.headers.get("HX-Request"):
+            return None
+        if not request.user.is_authenticated:
+            return refusal(RefusedError(401, "signed_out"))
+        return None if is_owner(owner or "", request.user) else refusal(RefusedError(401, "someone_else"))
+
+    def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
+        if request.method in SAFE or not isinstance(response, HttpResponseRedirect) or not _leads_to_login(response.url):
+            return response
+        # login_required names the address that was refused, which takes no GET.
+        query = urlencode({"next": _page_of(request), "ended": "undone"})
+        return HttpResponseRedirect(f"{resolve_url('login')}?{query}")
+
+
+def is_owner(owner: str, user: User | AnonymousUser) -> bool:
+    """Whether a page made for `owner`, a user's key or empty if it does not say, may be used with this user's session."""
+    return owner in ("", str(user.pk))
+
+
+def _leads_to_login(url: str) -> bool:
+    parts = urlsplit(url)
+    return parts.path == resolve_url("login") and "next" in parse_qs(parts.query)
+
+
+def _page_of(request: HttpRequest) -> str:
+    """The path of the page that sent the request, as far as the browser tells it."""
+    referer = request.headers.get("Referer", "")
+    if not url_has_allowed_host_and_scheme(referer, {request.get_host()}):
+        return resolve_url("dashboard")
+    parts = urlsplit(referer)
+    return f"{parts.path}?{parts.query}" if parts.query else parts.path

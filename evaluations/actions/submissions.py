@@ -12,11 +12,13 @@ from django.db.models import QuerySet
 from django.db.models.functions import Now
 
 import queueing.actions
+from evaluations.errors import catalogue
 from evaluations.media import store
 from evaluations.models import EVALUATION, Classroom, Deletion, Submission, Upload
 from queueing.actions import Report
 from queueing.exceptions import Infrastructure, Permanent
 from queueing.models import Task
+from queueing.states import State
 
 log = structlog.get_logger(__name__)
 
@@ -112,6 +114,7 @@ def delete(*, submission: Submission, by: User) -> bool:
     `remove_files_of_deleted` finishes it.
     """
     with transaction.atomic():
+        was_refused = _was_refused(submission.pk)
         # In the order in which workers lock them: the task, then what it is about.
         Task.objects.forget(submission.pk, by=str(by.pk))
         found = Submission.objects.select_for_update().filter(pk=submission.pk).first()
@@ -119,12 +122,22 @@ def delete(*, submission: Submission, by: User) -> bool:
             return False
         Upload.objects.filter(submission=found).delete()  # else it would look complete, and not handed in yet
         Deletion.objects.create(
-            id=found.pk, classroom=found.classroom, student=found.student, handed_in_at=found.created_at, by=by
+            id=found.pk,
+            classroom=found.classroom,
+            student=found.student,
+            handed_in_at=found.created_at,
+            was_refused=was_refused,
+            by=by,
         )
         found.delete()
         transaction.on_commit(lambda: _remove_files(submission.pk), robust=True)
     log.info("submission_deleted", submission=str(submission.pk), by=by.pk)
     return True
+
+
+def _was_refused(submission_id: uuid.UUID) -> bool:
+    tasks = Task.objects.filter(submission=submission_id, pipeline=EVALUATION)
+    return tasks.filter(state=State.FAILED, error_code__in=catalogue.REFUSED).exists()
 
 
 def remove_files_of_deleted() -> int:

@@ -353,6 +353,13 @@ OF_THE_FILE: Final = frozenset(
 """Codes that another recording fixes."""
 
 
+REFUSED: Final = OF_THE_FILE - {"no_speech", "too_short_to_rate", "not_understood"}
+"""Of these, the codes of what turned out to be no recording that could be listened to."""
+
+LOST: Final = frozenset({"file_missing", "file_damaged"})
+"""The codes of a stored file that is not what was handed in any more."""
+
+
 def explain(code: str) -> Explanation:
     """The words for an error code in the language of the request; unknown codes get those of `unexpected`."""
     return Explanation(*map(gettext, astuple(CATALOGUE.get(code, CATALOGUE["unexpected"]))))

@@ -7,6 +7,7 @@ import { word } from "./words.js";
 const RETRIES_MS = [0, 1000, 3000, 5000, ...Array(360).fill(10000)];
 const TRY_AGAIN = [409, 423]; // asking for the offset fixes it
 const GONE = [404, 410];
+const MAX_WAIT_SECONDS = 60; // whoever is told to wait longer is told so
 const MIN_CHUNK_BYTES = 64 * 1024;
 
 /** A response that must not be taken for "there is no such upload": tus-js-client would begin a new one. */
@@ -34,6 +35,7 @@ export function watchUploads(form, handedIn) {
   });
   addEventListener("beforeunload", (event) => line.isBusy && event.preventDefault());
   stayWhile(() => line.isBusy);
+  document.body.addEventListener("htmx:afterSwap", () => line.hideNotices());
   // Perhaps from signing in again in another window.
   addEventListener("focus", () => line.current?.goOnNow());
 }
@@ -86,7 +88,13 @@ class UploadLine {
   finished(item) {
     this.waiting = this.waiting.filter((other) => other !== item);
     if (this.current === item) this.current = null;
+    this.hideNotices();
     this.next();
+  }
+
+  /** What is on its way from here is no unfinished upload to be chosen again. */
+  hideNotices() {
+    for (const notice of document.querySelectorAll(".unfinished")) notice.hidden = notice.dataset.url === this.current?.path;
   }
 
   showProblem(text) {
@@ -139,6 +147,11 @@ class Item {
     this.part("[data-line]").textContent = words;
   }
 
+  /** The path of its address on the server, once it has one. */
+  get path() {
+    return this.upload?.url && new URL(this.upload.url, location.href).pathname;
+  }
+
   async start() {
     const limit = Number(this.line.form.dataset.maxBytes);
     if (this.file.size === 0) return this.fail(word("empty"));
@@ -147,6 +160,7 @@ class Item {
     this.show("uploading");
     const earlier = await this.upload.findPreviousUploads();
     if (earlier.length) this.upload.resumeFromPreviousUpload(earlier[0]);
+    this.line.hideNotices();
     if (!this.isPaused) this.upload.start();
   }
 
@@ -159,6 +173,7 @@ class Item {
       retryDelays: RETRIES_MS,
       onShouldRetry: (error) => this.mayGoOn(error),
       removeFingerprintOnSuccess: true,
+      onUploadUrlAvailable: () => this.line.hideNotices(),
       onBeforeRequest: (request) => {
         for (const [name, value] of Object.entries(headers())) request.setHeader(name, value);
       },
@@ -196,7 +211,8 @@ class Item {
       return this.interrupt(words);
     }
     if (response && !response.getHeader("Tus-Resumable")) return this.goAround(status);
-    const isLater = Boolean(response?.getHeader("Retry-After"));
+    const later = Number(response?.getHeader("Retry-After"));
+    const isLater = later > 0 && later <= MAX_WAIT_SECONDS;
     if (status && status < 500 && !isLater) return TRY_AGAIN.includes(status);
     return this.interrupt(reasonOf(error) || word("away"));
   }
@@ -270,8 +286,7 @@ class Item {
 
   /** The server listed this one as unfinished when the page was made. */
   forgetNotice() {
-    const path = this.upload?.url && new URL(this.upload.url, location.href).pathname;
-    for (const notice of document.querySelectorAll(".unfinished")) if (notice.dataset.url === path) notice.remove();
+    for (const notice of document.querySelectorAll(".unfinished")) if (notice.dataset.url === this.path) notice.remove();
   }
 }
 

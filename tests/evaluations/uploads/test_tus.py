@@ -14,9 +14,11 @@ from pytest_django import Settings
 
 from evaluations import actions
 from evaluations.models import Submission, Upload
-from evaluations.uploads import protocol
+from evaluations.uploads import limits, protocol
+from queueing.exceptions import Permanent
 from queueing.models import Task
 from tests.conftest import Cast
+from tests.evaluations.material import fail
 from tests.evaluations.uploads.conftest import TUS, Tus, metadata, upload_at
 
 if TYPE_CHECKING:
@@ -308,9 +310,54 @@ def test_a_student_hands_in_a_few_videos_an_hour(ada: Tus, cast: Cast, settings:
     actions.delete(submission=Submission.objects.all()[0], by=cast.ada)
     refused = ada.create(5)
     assert (refused.status_code, refused.json()["code"]) == (429, "too_many_an_hour")
+    assert 3500 < int(refused["Retry-After"]) <= 3600
     hour = timedelta(hours=1)
     Submission.objects.update(created_at=F("created_at") - hour)
     assert ada.create(5).status_code == 201
+
+
+@pytest.mark.parametrize("code", ["not_media", "unreadable", "no_audio", "too_long", "empty_file"])
+@pytest.mark.parametrize("then_deleted", [False, True])
+def test_a_file_that_was_none_does_not_count_within_the_hour(
+    ada: Tus, cast: Cast, settings: Settings, code: str, then_deleted: bool
+) -> None:
+    settings.UPLOADS_PER_HOUR = 2
+    for number in range(2):
+        ada.send(f"notes {number}".encode())
+    for submission in Submission.objects.all():
+        fail(submission, Permanent("it is none", code=code))
+        if then_deleted:
+            actions.delete(submission=submission, by=cast.ada)
+    assert ada.create(5).status_code == 201
+
+
+@pytest.mark.parametrize("code", ["no_speech", "not_understood", "hung"])
+def test_what_was_listened_to_counts_whatever_became_of_it(ada: Tus, settings: Settings, code: str) -> None:
+    settings.UPLOADS_PER_HOUR = 1
+    ada.send(b"a video")
+    fail(Submission.objects.get(), Permanent("it failed", code=code))
+    assert ada.create(5).json()["code"] == "too_many_an_hour"
+
+
+def test_files_that_are_none_are_not_taken_without_end(ada: Tus, cast: Cast, settings: Settings) -> None:
+    settings.UPLOADS_PER_HOUR = 1
+    for number in range(limits.REFUSED_FACTOR):
+        ada.send(f"notes {number}".encode())
+        fail(Submission.objects.latest("created_at"), Permanent("it is none", code="not_media"))
+    assert ada.create(5).json()["code"] == "too_many_an_hour"
+
+
+def test_the_limit_says_when_the_next_one_is_possible(ada: Tus, settings: Settings) -> None:
+    """An hour after the oldest of those that count, one minute late rather than early."""
+    settings.UPLOADS_PER_HOUR = 2
+    for content in (b"first", b"second"):
+        ada.send(content)
+    oldest = Submission.objects.earliest("created_at")
+    Submission.objects.filter(pk=oldest.pk).update(created_at=F("created_at") - timedelta(minutes=20))
+    oldest.refresh_from_db()
+    answer = ada.create(5)
+    assert f"possible at {oldest.created_at + timedelta(minutes=61):%H:%M}." in answer.json()["what"]
+    assert 2300 < int(answer["Retry-After"]) <= 2400
 
 
 def test_what_is_unfinished_counts_within_the_hour_as_well(ada: Tus, settings: Settings) -> None:

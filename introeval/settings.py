@@ -117,6 +117,7 @@ MIDDLEWARE = [
     "csp.middleware.CSPMiddleware",  # before the one that answers with static files
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "evaluations.pages.languages.LanguageMiddleware",  # outside of what makes up answers in words
+    "evaluations.access.passwords.LoginLimit",
     "evaluations.uploads.protocol.Tus",  # outside of what makes up refusals: they carry its headers, too
     "evaluations.errors.refusals.OneShape",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -164,7 +165,8 @@ DATABASES = {
         "CONN_MAX_AGE": 0,
         "CONN_HEALTH_CHECKS": True,  # the pool hands out no connection that died meanwhile
         "OPTIONS": {
-            **({"pool": {"min_size": 0, "max_size": DATABASE_POOL_SIZE, "timeout": 10}} if DATABASE_POOL_SIZE else {}),
+            # Who waits longer for a connection is told to come back (evaluations/errors/refusals.py).
+            **({"pool": {"min_size": 0, "max_size": DATABASE_POOL_SIZE, "timeout": 5}} if DATABASE_POOL_SIZE else {}),
             "connect_timeout": 5,
             "keepalives_idle": 5,
             "keepalives_interval": 2,
@@ -247,6 +249,7 @@ FILE_UPLOAD_MAX_MEMORY_SIZE = DATA_UPLOAD_MAX_MEMORY_SIZE
 
 # Sessions, logins, headers
 AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "django.contrib.auth.backends.ModelBackend"]
+PASSWORD_HASHERS = ["evaluations.access.passwords.PoliteHasher"]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},

@@ -9,10 +9,11 @@ from __future__ import annotations
 from django.http import HttpRequest, HttpResponse
 from django.middleware.csrf import REASON_NO_CSRF_COOKIE
 from django.shortcuts import render
-from django.utils.deprecation import MiddlewareMixin
+
+from evaluations.errors.refusals import Inline
 
 
-class HiddenOrigin(MiddlewareMixin):
+class HiddenOrigin(Inline):
     """Takes `Origin: null` for no origin at all, so that the CSRF token decides; stands before Django's check of it.
 
     `Sec-Fetch-Site`, which no page can set, tells same-origin requests from those of a sandboxed frame elsewhere, whose

@@ -309,6 +309,11 @@ CATALOGUE: Final[dict[str, Explanation]] = {
         _("What changes something carries the token of a page of this site, and this request did not."),
         _("Reload the page and try again; a program sends the cookie “csrftoken” as the header X-CSRFToken."),
     ),
+    "overloaded": Explanation(
+        _("The site has too much to do at once"),
+        _("Or its database is just starting. Nothing was done."),
+        _("Try again in a few seconds."),
+    ),
     "not_found": Explanation(
         _("There is no such thing here"),
         _("It does not exist, or it is not yours to see."),

@@ -13,9 +13,8 @@ from typing import Final
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.urls import reverse
-from django.utils.deprecation import MiddlewareMixin
 
-from evaluations.errors.refusals import RefusedError
+from evaluations.errors.refusals import Inline, RefusedError
 
 VERSION: Final = "1.0.0"
 EXTENSIONS: Final = "creation,creation-defer-length,termination,expiration"
@@ -25,7 +24,7 @@ MAX_NAME_CHARACTERS: Final = 255
 MAX_DIGITS: Final = 16  # more than any disk; keeps int() cheap and the column in range
 
 
-class Tus(MiddlewareMixin):
+class Tus(Inline):
     """What the protocol asks of every request and answer at its addresses, refusals by Django included."""
 
     def process_request(self, request: HttpRequest) -> None:

@@ -314,6 +314,11 @@ CATALOGUE: Final[dict[str, Explanation]] = {
         _("Or its database is just starting. Nothing was done."),
         _("Try again in a few seconds."),
     ),
+    "too_slow_to_send": Explanation(
+        _("It arrived too slowly"),
+        _("What was sent did not arrive in the time that there is for it, so it was not taken."),
+        _("It is tried again by itself; if it stays, use another network or a cable."),
+    ),
     "not_found": Explanation(
         _("There is no such thing here"),
         _("It does not exist, or it is not yours to see."),

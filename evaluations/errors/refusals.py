@@ -31,6 +31,7 @@ CODES: Final = {
     403: "no_token",
     404: "not_found",
     405: "wrong_method",
+    408: "too_slow_to_send",
     413: "too_large",
     500: "unexpected",
     503: "overloaded",

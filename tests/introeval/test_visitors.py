@@ -37,7 +37,12 @@ class Server:
 
     proxy_forwarded_address_header: str | None = None
     request_buffer_size: int = 0
+    root_path: str = ""
+    server_name: str = ""
     connected: list[Any] = field(default_factory=list)
+
+    def create_application(self, protocol: Any, scope: object) -> None:
+        """None that would answer; the test does."""
 
     def protocol_connected(self, protocol: Any) -> None:
         self.connected.append(protocol)
@@ -191,8 +196,10 @@ def test_a_body_that_comes_slowly_but_surely_is_taken(site: Site) -> None:
 
 
 def test_a_connection_is_kept_for_the_next_request_but_not_for_ever(site: Site) -> None:
-    wire = site.opened(b"GET / HTTP/1.1\r\nHost: lab\r\nUnder_score: 1\r\n\r\n")
-    assert status(wire) == 400  # answered by daphne itself, at once
+    wire = site.opened(b"GET / HTTP/1.1\r\nHost: lab\r\n\r\n")
+    site.clock.advance(2 * IDLE_SECONDS)  # of work on the answer
+    site.factory.server.connected[-1].basic_error(400, b"Bad Request", "no")
+    assert status(wire) == 400
     for _ in range(3):
         site.clock.advance(IDLE_SECONDS / 4)
         site.send(b"G")

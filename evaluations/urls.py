@@ -19,6 +19,7 @@ from evaluations.views import (
 urlpatterns = [
     path("", dashboard.dashboard, name="dashboard"),
     path("submissions/fragment/", dashboard.fragment, name="dashboard-fragment"),
+    path("submissions/unfinished/", dashboard.unfinished, name="dashboard-unfinished"),
     path("submissions/<uuid:pk>/", submissions.submission, name="submission"),
     path("submissions/<uuid:pk>/row/", submissions.row, name="submission-row"),
     path("submissions/<uuid:pk>/results/", submissions.results, name="submission-results"),

@@ -110,14 +110,18 @@ MIDDLEWARE = [
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "evaluations.pages.languages.TimeZoneMiddleware",
     "evaluations.pages.languages.LanguageMiddleware",  # outside of what makes up answers in words
+    "evaluations.access.passwords.LoginLimit",
+    "evaluations.uploads.protocol.Tus",  # outside of what makes up refusals: they carry its headers, too
     "evaluations.errors.refusals.OneShape",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
+    "evaluations.access.origins.HiddenOrigin",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
+    "evaluations.access.sessions.PageOwner",
     "axes.middleware.AxesMiddleware",
     "evaluations.errors.refusals.Gone",
 ]
@@ -155,7 +159,8 @@ DATABASES = {
         "DISABLE_SERVER_SIDE_CURSORS": not DATABASE_POOL_SIZE,
         "OPTIONS": {
             **_configured["OPTIONS"],
-            **({"pool": {"min_size": 0, "max_size": DATABASE_POOL_SIZE, "timeout": 10}} if DATABASE_POOL_SIZE else {}),
+            # Who waits longer for a connection is told to come back (evaluations/errors/refusals.py).
+            **({"pool": {"min_size": 0, "max_size": DATABASE_POOL_SIZE, "timeout": 5}} if DATABASE_POOL_SIZE else {}),
         },
     }
 }
@@ -230,6 +235,7 @@ FILE_UPLOAD_MAX_MEMORY_SIZE = DATA_UPLOAD_MAX_MEMORY_SIZE
 
 # Sessions, logins, headers
 AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "django.contrib.auth.backends.ModelBackend"]
+PASSWORD_HASHERS = ["evaluations.access.passwords.PoliteHasher"]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
@@ -242,6 +248,7 @@ AXES_FAILURE_LIMIT = 10
 AXES_COOLOFF_TIME = 0.25  # hours
 AXES_RESET_ON_SUCCESS = True
 AXES_LOCKOUT_TEMPLATE = "registration/locked.html"
+CSRF_FAILURE_VIEW = "evaluations.access.origins.refused"
 SESSION_COOKIE_AGE = 8 * 3600
 HTTPS = flag("HTTPS", default=False)
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS

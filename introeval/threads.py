@@ -28,9 +28,16 @@ class ThreadPerRequest:
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> Any:
         thread = self._idle.pop() if self._idle else ThreadPoolExecutor(1, "request")
+
+        async def send_freely(message: dict[str, Any]) -> None:
+            # No connection to the database is held while somebody reads an answer, however slowly.
+            if message["type"] == "http.response.start":
+                thread.submit(connections.close_all)
+            await send(message)
+
         try:
             async with ThreadSensitiveContext(executor=thread):
-                return await self.application(scope, receive, send)
+                return await self.application(scope, receive, send_freely)
         finally:
             # Behind what it still does: a request may end before its work, when whoever asked has hung up. Connections
             # that it left open are closed, as they are when a thread ends.

@@ -9,6 +9,8 @@ from django.views.i18n import set_language
 admin.site.site_header = admin.site.site_title = "IntroEval"
 admin.site.index_title = "Classes, rubrics and the queue"
 
+handler500 = "evaluations.errors.refusals.server_error"
+
 urlpatterns = [
     path("login/", LoginView.as_view(redirect_authenticated_user=True), name="login"),
     path("logout/", LogoutView.as_view(), name="logout"),

@@ -35,13 +35,13 @@ def get_visible_submission(request: HttpRequest, pk: uuid.UUID) -> Submission:
     return get_object_or_404(rows, pk=pk)
 
 
-def get_own_upload(request: HttpRequest, pk: uuid.UUID, *, nowait: bool = False) -> Upload:
-    """The user's upload, its row locked until the transaction ends.
+def get_own_upload(request: HttpRequest, pk: uuid.UUID) -> Upload:
+    """The user's upload.
 
     Raises:
-        django.db.OperationalError: with `nowait`, when another request holds it.
+        Http404: there is none.
     """
-    rows = Upload.objects.filter(student=signed_in(request)).select_for_update(nowait=nowait, of=("self",))
+    rows = Upload.objects.filter(student=signed_in(request))
     return get_object_or_404(rows.select_related("classroom", "student"), pk=pk)
 
 

@@ -12,11 +12,14 @@ from django.db.models import QuerySet
 from django.db.models.functions import Now
 
 import queueing.actions
+from evaluations.errors import catalogue
 from evaluations.media import store
 from evaluations.models import EVALUATION, Classroom, Deletion, Submission, Upload
 from queueing.actions import Report
 from queueing.exceptions import Infrastructure, Permanent
 from queueing.models import Task
+from queueing.models.connections import give_back
+from queueing.states import State
 
 log = structlog.get_logger(__name__)
 
@@ -39,12 +42,15 @@ def submit(
         FileNotFoundError: there is neither a staged file nor one that was stored under `submission_id`.
     """
     if staged.exists():
-        known = Submission.objects.filter(classroom=classroom, student=student, sha256=store.digest(staged)).first()
+        give_back()
+        sha256 = store.digest(staged)
+        known = Submission.objects.filter(classroom=classroom, student=student, sha256=sha256).first()
         if known is not None and _accept_again(known, staged, student):
             return known, False
     if Submission.objects.exists():
         store.require_there()  # what is kept under a mount point is hidden, and lost, once its disk is mounted
     submission_id = submission_id or uuid.uuid4()
+    give_back()
     stored = store.keep(staged, submission_id)
     with transaction.atomic():
         submission, created = Submission.objects.get_or_create(
@@ -74,17 +80,30 @@ def _accept_again(known: Submission, staged: Path, student: User) -> bool:
 
     Returns whether the submission still exists; deleted concurrently, the bytes have to be submitted as new.
     """
+    give_back()
+    if _is_whole(known):
+        is_there = Submission.objects.filter(pk=known.pk).exists()
+        if is_there:
+            staged.unlink(missing_ok=True)
+        return is_there
     with transaction.atomic():
-        # One at a time: two arrivals must not move each other's good file aside.
+        # One at a time: two arrivals must not move each other's good file aside. This is rare, so it may be slow.
         if not Submission.objects.select_for_update(no_key=True).filter(pk=known.pk).exists():
             return False
-        try:
-            store.verify(known.path, known.sha256)
-        except Permanent:
+        if _is_whole(known):
+            staged.unlink(missing_ok=True)
+        else:
             store.replace(staged, known.pk)
             retry(submission=known, by=student)
-        else:
-            staged.unlink(missing_ok=True)
+    return True
+
+
+def _is_whole(known: Submission) -> bool:
+    """Whether its stored file is what was handed in; reads all of it."""
+    try:
+        store.verify(known.path, known.sha256)
+    except Permanent:
+        return False
     return True
 
 
@@ -112,6 +131,7 @@ def delete(*, submission: Submission, by: User) -> bool:
     `remove_files_of_deleted` finishes it.
     """
     with transaction.atomic():
+        was_refused = _was_refused(submission.pk)
         # In the order in which workers lock them: the task, then what it is about.
         Task.objects.forget(submission.pk, by=str(by.pk))
         found = Submission.objects.select_for_update().filter(pk=submission.pk).first()
@@ -119,12 +139,22 @@ def delete(*, submission: Submission, by: User) -> bool:
             return False
         Upload.objects.filter(submission=found).delete()  # else it would look complete, and not handed in yet
         Deletion.objects.create(
-            id=found.pk, classroom=found.classroom, student=found.student, handed_in_at=found.created_at, by=by
+            id=found.pk,
+            classroom=found.classroom,
+            student=found.student,
+            handed_in_at=found.created_at,
+            was_refused=was_refused,
+            by=by,
         )
         found.delete()
         transaction.on_commit(lambda: _remove_files(submission.pk), robust=True)
     log.info("submission_deleted", submission=str(submission.pk), by=by.pk)
     return True
+
+
+def _was_refused(submission_id: uuid.UUID) -> bool:
+    tasks = Task.objects.filter(submission=submission_id, pipeline=EVALUATION)
+    return tasks.filter(state=State.FAILED, error_code__in=catalogue.REFUSED).exists()
 
 
 def remove_files_of_deleted() -> int:
@@ -139,6 +169,7 @@ def remove_files_of_deleted() -> int:
 
 
 def _remove_files(submission_id: uuid.UUID) -> None:
+    give_back()
     try:
         store.remove(submission_id)
     except (Infrastructure, Permanent) as error:

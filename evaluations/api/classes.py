@@ -57,7 +57,7 @@ def my_uploads(request: HttpRequest) -> list[schemas.UnfinishedUpload]:
             length_bytes=one.length,
             expires_at=one.expires_at,
         )
-        for one in limits.unfinished().filter(student=signed_in(request)).order_by("created_at")
+        for one in limits.unfinished_of(signed_in(request))
     ]
 
 

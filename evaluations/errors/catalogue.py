@@ -331,12 +331,27 @@ CATALOGUE: Final[dict[str, Explanation]] = {
     "signed_out": Explanation(
         _("You are signed out"),
         _("Your session has ended, or was never begun."),
-        _("Sign in; if you were uploading, choose the same file again."),
+        _("Sign in again. What is being uploaded or recorded goes on by itself once you are signed in."),
+    ),
+    "someone_else": Explanation(
+        _("Somebody else is signed in in this browser now"),
+        _("This page was opened by another person, so nothing was done."),
+        _("If it is your page, sign in again as yourself; what is being uploaded or recorded then goes on by itself."),
     ),
     "no_token": Explanation(
         _("The page was too old, or the request came from elsewhere"),
         _("What changes something carries the token of a page of this site, and this request did not."),
         _("Reload the page and try again; a program sends the cookie “csrftoken” as the header X-CSRFToken."),
+    ),
+    "overloaded": Explanation(
+        _("The site has too much to do at once"),
+        _("Or its database is just starting. Nothing was done."),
+        _("Try again in a few seconds."),
+    ),
+    "too_slow_to_send": Explanation(
+        _("It arrived too slowly"),
+        _("What was sent did not arrive in the time that there is for it, so it was not taken."),
+        _("It is tried again by itself; if it stays, use another network or a cable."),
     ),
     "not_found": Explanation(
         _("There is no such thing here"),
@@ -386,6 +401,13 @@ OF_THE_FILE: Final = frozenset(
     }
 )
 """Codes that another recording fixes."""
+
+
+REFUSED: Final = OF_THE_FILE - {"no_speech", "too_short_to_rate", "not_understood"}
+"""Of these, the codes of what turned out to be no recording that could be listened to."""
+
+LOST: Final = frozenset({"file_missing", "file_damaged"})
+"""The codes of a stored file that is not what was handed in any more."""
 
 
 def explain(code: str) -> Explanation:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import sys
 import uuid
 from collections.abc import Mapping
 from typing import Final
 
 import structlog
-from django.http import HttpRequest, JsonResponse
+from django.db import InterfaceError, OperationalError
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.http.response import HttpResponseBase
+from django.template import loader
 from django.utils.deprecation import MiddlewareMixin
-from django.views.defaults import page_not_found
+from django.views import defaults
+from psycopg.errors import QueryCanceled
+from psycopg_pool import PoolTimeout, TooManyRequests
 
 from evaluations.errors import catalogue
 from evaluations.models import Submission
@@ -19,14 +24,17 @@ from queueing.models import Task
 log = structlog.get_logger(__name__)
 
 ROOT: Final = "/api/"
+RETRY_AFTER_SECONDS: Final = 3
 CODES: Final = {
     400: "invalid_request",
     401: "signed_out",
     403: "no_token",
     404: "not_found",
     405: "wrong_method",
+    408: "too_slow_to_send",
     413: "too_large",
     500: "unexpected",
+    503: "overloaded",
 }
 """The codes of what Django itself refuses, by its status."""
 
@@ -49,22 +57,50 @@ def refusal(refused: RefusedError) -> JsonResponse:
     return JsonResponse(body, status=refused.status, headers=refused.headers)
 
 
+def server_error(request: HttpRequest) -> HttpResponseBase:
+    """The answer after an exception: 503 if the database had no connection for it, which passes; else 500."""
+    if not _passes(sys.exc_info()[1]):
+        return defaults.server_error(request)
+    # Without the request: its user is in the database.
+    page = loader.get_template("503.html").render()
+    return HttpResponse(page, status=503, headers={"Retry-After": str(RETRY_AFTER_SECONDS)})
+
+
+def _passes(error: BaseException | None) -> bool:
+    """Whether the database was away or fully in use. One statement that took too long would do so again."""
+    if isinstance(error, PoolTimeout | TooManyRequests | InterfaceError):
+        return True
+    return isinstance(error, OperationalError) and not isinstance(error.__cause__, QueryCanceled)
+
+
+class Inline(MiddlewareMixin):
+    """Middleware whose methods wait for nothing. Under ASGI Django runs those of others in a thread, twice a request, and
+    its loop waits for that; here they run in the loop.
+    """
+
+    async def __acall__(self, request: HttpRequest) -> HttpResponseBase:
+        before, after = getattr(self, "process_request", None), getattr(self, "process_response", None)
+        response = (before(request) if before else None) or await self.get_response(request)
+        return after(request, response) if after else response
+
+
 class Gone(MiddlewareMixin):
     """404 when a submission is deleted while a request reads it."""
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponseBase | None:
         if isinstance(exception, Submission.DoesNotExist | Task.DoesNotExist):
-            return page_not_found(request, exception)
+            return defaults.page_not_found(request, exception)
         return None
 
 
-class OneShape(MiddlewareMixin):
-    """Gives that shape to what Django itself refuses under /api/: no such address, no token, a crash."""
+class OneShape(Inline):
+    """Gives that shape to what Django itself refuses to programs and scripts: no such address, no token, a crash."""
 
     def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
-        if not request.path.startswith(ROOT):
+        if request.path.startswith(ROOT):
+            response.headers.setdefault("Cache-Control", "no-store")
+        elif not request.headers.get("HX-Request"):
             return response
-        response.headers.setdefault("Cache-Control", "no-store")
         if response.status_code < 400 or response.get("Content-Type", "").startswith("application/json"):
             return response
         code = CODES.get(response.status_code, "unexpected")

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import random
 from typing import Any, Final
+from urllib.parse import parse_qs
 
 import structlog
 from channels.generic.websocket import AsyncWebsocketConsumer
 
+from evaluations.access.sessions import is_owner
 from evaluations.live import sessions
 from evaluations.live.hub import dashboard_hub
 from evaluations.live.messages import SentState, Update
@@ -20,7 +22,7 @@ SESSION_CHECK_SECONDS: Final = 60.0
 SIGN_OUT_CHECK_SECONDS: Final = 0.1
 SIGN_OUT_CHECKS: Final = 30
 MAX_WINDOWS: Final = 20  # of one user, in this process
-SIGNED_OUT: Final = 4401  # close code: reload, and be asked to sign in
+SIGNED_OUT: Final = 4401  # close code: the page polls, and is told why by a 401
 
 
 class Allowance:
@@ -57,7 +59,8 @@ class DashboardConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channe
 
     async def connect(self) -> None:
         user = self.scope["user"]
-        if not user.is_authenticated:
+        owner = parse_qs(self.scope["query_string"].decode("latin1")).get("user", [""])[0]
+        if not user.is_authenticated or not is_owner(owner, user):
             await self.close(SIGNED_OUT)
             return
         if dashboard_hub.windows_of(user.pk) >= MAX_WINDOWS:

@@ -94,6 +94,7 @@ class Deletion(models.Model):
     classroom = models.ForeignKey("evaluations.Classroom", on_delete=models.CASCADE, related_name="deletions")
     student = models.ForeignKey(User, on_delete=models.CASCADE, related_name="deletions")
     handed_in_at = models.DateTimeField()
+    was_refused = models.BooleanField(db_default=False, help_text="It was no recording that could be listened to.")
     by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
     deleted_at = models.DateTimeField(db_default=Now())
     files_gone_at = models.DateTimeField(null=True, help_text="Empty until its files are removed from the disk.")

@@ -256,6 +256,8 @@ class SubmissionRow:
     def toast(self) -> str:
         """What a page says when the work on it has ended; empty before, and when it was cancelled."""
         name = {"name": self.submission.original_name}
+        if self.task.state == State.FAILED and self.error and not self.is_safe:
+            return _("%(name)s could not be finished. %(reason)s.") % {**name, "reason": self.error.title}
         if self.task.state == State.FAILED:
             return _("%(name)s could not be finished. The video is safe.") % name
         if self.task.state != State.DONE:
@@ -272,6 +274,11 @@ class SubmissionRow:
     def needs_another(self) -> bool:
         """Whether the file is at fault, so that retrying it is of little use."""
         return self.task.state == State.FAILED and self.task.error_code in catalogue.OF_THE_FILE
+
+    @property
+    def is_safe(self) -> bool:
+        """Whether there is a recording that is kept; unknown until it has been read, and assumed until then."""
+        return self.task.error_code not in catalogue.OF_THE_FILE | catalogue.LOST
 
     @property
     def kept(self) -> str:

@@ -3,7 +3,7 @@
 protocol.py   headers in and out; no database, no disk
 files.py      the bytes of an unfinished upload: UPLOADS_DIR/<id>
 limits.py     who may start an upload, and whether the disk has room for it
-intake.py     begin, append, complete, discard, expire: each one locked step
+intake.py     begin, append, complete, discard, expire: each by one caller at a time
 views.py      the two addresses
 
 Beside it:

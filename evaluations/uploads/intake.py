@@ -1,8 +1,9 @@
 """The life of an upload: begin → append … → complete, or discard, or expire.
 
-Each step is one transaction on its locked row. A crash between two steps loses nothing: bytes are on the disk before
-the offset counts them, and a complete upload that was not handed in yet is handed in by the next request for it, or by
-`expire_uploads`.
+Whoever appends, completes or discards has the upload alone (`files.alone`), and holds neither a transaction nor a
+connection while bytes are written, synced or hashed. A crash between two steps loses nothing: bytes are on the disk
+before the offset counts them, and a complete upload that was not handed in yet is handed in by the next request for it,
+or by `expire_uploads`.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from evaluations.media import kinds
 from evaluations.models import Classroom, Deletion, Submission, Upload
 from evaluations.uploads import files, limits
 from queueing.exceptions import Infrastructure
+from queueing.models.connections import give_back
 
 log = structlog.get_logger(__name__)
 
@@ -90,7 +92,7 @@ def declare_length(upload: Upload, length: int) -> None:
 
 
 def append(upload: Upload, *, offset: int, chunk: bytes) -> None:
-    """Add `chunk` to a locked upload: to the disk first, then to the row."""
+    """Add `chunk` to an upload that the caller has alone: to the disk first, then to the row."""
     if offset != upload.offset:
         raise RefusedError(409, "offset_conflict", {"Upload-Offset": str(upload.offset)})
     end = offset + len(chunk)
@@ -101,8 +103,10 @@ def append(upload: Upload, *, offset: int, chunk: bytes) -> None:
     if upload.length is None:  # else it was checked, and reserved, when the length was declared
         limits.check_kept(upload.student, len(chunk))
     limits.check_room(0 if upload.length else len(chunk))
+    give_back()
     files.append(upload.pk, offset, chunk)
-    Upload.objects.filter(pk=upload.pk).update(offset=end, expires_at=_expiry())
+    if not Upload.objects.filter(pk=upload.pk, offset=offset).update(offset=end, expires_at=_expiry()):
+        raise RefusedError(410, "upload_gone")  # its student or class was deleted meanwhile
     upload.refresh_from_db(fields=["offset", "expires_at"])
 
 
@@ -121,7 +125,7 @@ def refused(upload: Upload, *, since: int) -> str:
 
 
 def complete(upload: Upload) -> bool | None:
-    """Hand a locked upload in when all its bytes are there.
+    """Hand an upload that the caller has alone in when all its bytes are there.
 
     Returns whether the submission is new; None while bytes are missing. The submission gets the upload's own id:
     should this process die between moving the bytes and the commit, the next call finds them where they went.
@@ -146,12 +150,12 @@ def complete(upload: Upload) -> bool | None:
     except Infrastructure as error:
         raise RefusedError(507, error.code) from error
     upload.submission = submission
-    upload.save(update_fields=["submission"])
+    upload.save(update_fields=["submission"])  # a row that is gone meanwhile is an error: nothing is acknowledged
     return created
 
 
 def discard(upload: Upload) -> None:
-    """Delete an upload at the student's request. A submission made from it stays."""
+    """Delete an upload that the caller has alone. A submission made from it stays."""
     upload_id = upload.pk
     upload.delete()
     transaction.on_commit(lambda: files.discard(upload_id))
@@ -160,20 +164,28 @@ def discard(upload: Upload) -> None:
 def expire_uploads() -> int:
     """Remove what was left unfinished for UPLOAD_EXPIRES_HOURS; returns how many. Complete ones are handed in instead.
 
-    An upload that a request has locked is skipped: it is in use.
+    An upload that a request works on is skipped: it is in use.
     """
     for upload_id in complete_but_not_handed_in():
         _finish(upload_id)
-    with transaction.atomic():
-        gone = Upload.objects.filter(expires_at__lt=Now()).select_for_update(skip_locked=True)
-        ids = list(gone.values_list("pk", flat=True))
-        Upload.objects.filter(pk__in=ids).delete()
-    for upload_id in ids:
-        files.discard(upload_id)
+    expired = list(Upload.objects.filter(expires_at__lt=Now()).values_list("pk", flat=True))
+    gone = sum(map(_expire, expired))
     known = Upload.objects.values_list("pk", flat=True)
     for path in files.strays(set(known), settings.UPLOAD_EXPIRES_HOURS * 3600):
         path.unlink(missing_ok=True)
-    return len(ids)
+    return gone
+
+
+def _expire(upload_id: uuid.UUID) -> bool:
+    """Whether it was removed: not if somebody works on it, or has done so in between."""
+    try:
+        with files.alone(upload_id):
+            deleted, _ = Upload.objects.filter(pk=upload_id, expires_at__lt=Now()).delete()
+            if deleted:
+                files.discard(upload_id)
+    except RefusedError:
+        return False
+    return bool(deleted)
 
 
 def complete_but_not_handed_in() -> list[uuid.UUID]:
@@ -183,14 +195,13 @@ def complete_but_not_handed_in() -> list[uuid.UUID]:
 
 def _finish(upload_id: uuid.UUID) -> None:
     try:
-        with transaction.atomic():
-            rows = Upload.objects.select_for_update(skip_locked=True, of=("self",)).select_related(
-                "classroom", "student"
-            )
-            upload = rows.filter(pk=upload_id).first()
+        with files.alone(upload_id):
+            upload = Upload.objects.select_related("classroom", "student").filter(pk=upload_id).first()
             if upload is not None:
                 complete(upload)
     except RefusedError as refused:
+        if refused.code == "upload_busy":
+            return
         # Its bytes stay: the disk may have room again tomorrow.
         log.warning("upload_not_handed_in", upload=str(upload_id), code=refused.code)
         if refused.code != "upload_gone":

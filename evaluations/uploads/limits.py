@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, NoReturn
 
 from django.conf import settings
 from django.contrib.auth.models import User
-from django.db.models import F, QuerySet, Sum
+from django.db.models import Exists, F, OuterRef, Q, QuerySet, Sum
 from django.db.models.expressions import CombinedExpression
 from django.db.models.functions import Coalesce, Now
 from django.template.defaultfilters import filesizeformat
@@ -16,10 +17,15 @@ from django.utils.formats import date_format
 from django.utils.timezone import localtime, now
 from django.utils.translation import gettext as _
 
+from evaluations.errors import catalogue
 from evaluations.errors.refusals import RefusedError
-from evaluations.models import Classroom, Deletion, StudentAllowance, Submission, Upload
+from evaluations.models import EVALUATION, Classroom, Deletion, StudentAllowance, Submission, Upload
 from evaluations.uploads import files
+from queueing.models import Task
+from queueing.states import State
 
+# A student may try files that turn out to be none, but not without end: so many times UPLOADS_PER_HOUR with them.
+REFUSED_FACTOR: Final = 4
 MAX_UNFINISHED_PER_STUDENT: Final = 5
 ACTIVE_SECONDS: Final = 10  # an upload that received nothing for so long is not active: its computer may be off
 HOUR: Final = timedelta(hours=1)
@@ -28,6 +34,12 @@ HOUR: Final = timedelta(hours=1)
 def unfinished() -> QuerySet[Upload]:
     """Uploads that are neither handed in nor expired."""
     return Upload.objects.filter(submission=None, expires_at__gt=Now())
+
+
+def unfinished_of(student: User) -> list[Upload]:
+    """Those of a student, oldest first; `is_arriving` tells whether one received something just now."""
+    arriving = Q(expires_at__gt=_moved_within(ACTIVE_SECONDS))
+    return list(unfinished().filter(student=student).annotate(is_arriving=arriving).order_by("created_at"))
 
 
 def check_size(length: int | None) -> None:
@@ -77,9 +89,7 @@ def check_quota(student: User, classroom: Classroom, length: int | None = None) 
         raise RefusedError(429, "deadline_passed", detail=words)
     if not most.left:
         raise RefusedError(429, "too_many_submissions")
-    lately = _of_the_last_hour(student)
-    if lately >= settings.UPLOADS_PER_HOUR:
-        raise RefusedError(429, "too_many_an_hour")
+    lately = _check_hour(student)
     coming = unfinished().filter(student=student)
     here = coming.filter(classroom=classroom).count()
     # Unfinished uploads count, too, but can be discarded: this error tells the student to.
@@ -112,12 +122,45 @@ def check_turn(student: User) -> None:
         raise RefusedError(429, "upload_active", {"Retry-After": str(ACTIVE_SECONDS)})
 
 
-def _of_the_last_hour(student: User) -> int:
-    """How many the student handed in, deleted ones included: deleting one doesn't allow for another."""
+def _check_hour(student: User) -> int:
+    """How many the student handed in within an hour, but files that turned out to be none.
+
+    Deleted ones count: deleting one doesn't allow for another.
+
+    Raises:
+        RefusedError: 429, which tells when the next one is possible.
+    """
+    everything = _of_the_last_hour(student)
+    counted = sorted(moment for moment, was_refused in everything if not was_refused)
+    for moments, most in (
+        (counted, settings.UPLOADS_PER_HOUR),
+        (sorted(moment for moment, _was_refused in everything), REFUSED_FACTOR * settings.UPLOADS_PER_HOUR),
+    ):
+        if len(moments) >= most:
+            _refuse_until(moments[-most] + HOUR)
+    return len(counted)
+
+
+def _refuse_until(moment: datetime) -> NoReturn:
+    wait = max(1, math.ceil((moment - now()).total_seconds()))
+    shown = moment + timedelta(minutes=1)  # to the minute, and never too early
+    words = _("The next one is possible at %(time)s.") % {"time": date_format(localtime(shown), _("H:i"))}
+    raise RefusedError(429, "too_many_an_hour", {"Retry-After": str(wait)}, detail=words)
+
+
+def _of_the_last_hour(student: User) -> list[tuple[datetime, bool]]:
+    """When the student handed in what, and whether that was refused: no video or recording that could be heard."""
+    refused = Task.objects.filter(
+        submission=OuterRef("pk"), pipeline=EVALUATION, state=State.FAILED, error_code__in=catalogue.REFUSED
+    )
     # Nothing was handed in later than now: a clock that stepped back must not make an hour longer.
     hour = (Now() - HOUR, Now())
-    kept = Submission.objects.filter(student=student, created_at__range=hour).count()
-    return kept + Deletion.objects.filter(student=student, handed_in_at__range=hour).count()
+    kept = Submission.objects.filter(student=student, created_at__range=hour)
+    deleted = Deletion.objects.filter(student=student, handed_in_at__range=hour)
+    return [
+        *kept.order_by().annotate(was_refused_now=Exists(refused)).values_list("created_at", "was_refused_now"),
+        *deleted.order_by().values_list("handed_in_at", "was_refused"),
+    ]
 
 
 def _moved_within(seconds: float) -> CombinedExpression:

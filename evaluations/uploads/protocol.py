@@ -10,9 +10,11 @@ from datetime import UTC, datetime
 from email.utils import format_datetime
 from typing import Final
 
-from django.http import HttpResponse
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+from django.urls import reverse
 
-from evaluations.errors.refusals import RefusedError
+from evaluations.errors.refusals import Inline, RefusedError
 
 VERSION: Final = "1.0.0"
 EXTENSIONS: Final = "creation,creation-defer-length,termination,expiration"
@@ -22,11 +24,22 @@ MAX_NAME_CHARACTERS: Final = 255
 MAX_DIGITS: Final = 16  # more than any disk; keeps int() cheap and the column in range
 
 
-def seal(response: HttpResponse) -> HttpResponse:
-    """Set the headers that every answer has."""
-    response["Tus-Resumable"] = VERSION
-    response["Cache-Control"] = "no-store"
-    return response
+class Tus(Inline):
+    """What the protocol asks of every request and answer at its addresses, refusals by Django included."""
+
+    def process_request(self, request: HttpRequest) -> None:
+        """`X-HTTP-Method-Override`: for clients behind something that lets no PATCH or DELETE pass. It must be taken for
+        the method whatever the real one is, so it is set before anything looks at the method, the CSRF check included.
+        """
+        method = request.headers.get("X-HTTP-Method-Override")
+        if method and request.path.startswith(reverse("uploads")):
+            request.method = method.upper()
+
+    def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
+        if request.path.startswith(reverse("uploads")):
+            response.headers["Tus-Resumable"] = VERSION  # by which a client tells our answers from a proxy's
+            response.headers["Cache-Control"] = "no-store"
+        return response
 
 
 def whole_number(headers: Mapping[str, str], name: str) -> int | None:
@@ -65,6 +78,11 @@ def metadata(header: str) -> dict[str, str]:
         return {key: base64.b64decode(value.strip(), validate=True).decode(errors="replace") for key, _, value in pairs}
     except ValueError:
         raise RefusedError(400, "bad_request") from None
+
+
+def metadata_header(fields: Mapping[str, str]) -> str:
+    """The fields as a header, the reverse of `metadata`."""
+    return ",".join(f"{key} {base64.b64encode(value.encode()).decode()}" for key, value in fields.items())
 
 
 def client_id(fields: Mapping[str, str]) -> uuid.UUID | None:

@@ -5,23 +5,22 @@ An ASGI server has the whole body in memory before a view runs, so chunks are sm
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from django.conf import settings
 from django.core.exceptions import RequestDataTooBig
-from django.db import OperationalError, transaction
 from django.http import Http404, HttpRequest, HttpResponse
 from django.http.request import UnreadablePostError
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods
-from psycopg.errors import LockNotAvailable
 
 from evaluations.access.permissions import get_attended_classroom, get_own_upload, signed_in
 from evaluations.errors.refusals import RefusedError, refusal
 from evaluations.models import Upload
-from evaluations.uploads import intake, protocol
+from evaluations.uploads import files, intake, protocol
 
 View = Callable[..., HttpResponse]
 
@@ -32,9 +31,9 @@ def tus(view: View) -> View:
     @functools.wraps(view)
     def wrapper(request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
         try:
-            return protocol.seal(_checked(view)(request, *args, **kwargs))
+            return _checked(view)(request, *args, **kwargs)
         except RefusedError as refused:
-            return protocol.seal(refusal(refused))
+            return refusal(refused)
 
     return wrapper
 
@@ -47,12 +46,7 @@ def _checked(view: View) -> View:
             return _abilities()
         if request.headers.get("Tus-Resumable") != protocol.VERSION:
             raise RefusedError(412, "bad_request", {"Tus-Version": protocol.VERSION})
-        try:
-            return view(request, *args, **kwargs)
-        except OperationalError as error:
-            if isinstance(error.__cause__, LockNotAvailable):
-                raise RefusedError(423, "upload_busy") from error
-            raise
+        return view(request, *args, **kwargs)
 
     return wrapper
 
@@ -97,10 +91,12 @@ def upload(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
 
 
 def _head(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
-    with transaction.atomic():
-        found = get_own_upload(request, pk)
+    with _own_alone(request, pk) as found:
         created = intake.complete(found)
-    return _progress(found, created, status=200)
+    response = _progress(found, created, status=200)
+    fields = {"filename": found.original_name, "classroom": str(found.classroom_id)}
+    response["Upload-Metadata"] = protocol.metadata_header(fields)
+    return response
 
 
 def _patch(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
@@ -111,25 +107,29 @@ def _patch(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
         raise RefusedError(400, "bad_request")
     length = protocol.whole_number(request.headers, "Upload-Length")
     chunk = _body(request)
-    with transaction.atomic():
-        found = get_own_upload(request, pk, nowait=True)
+    with _own_alone(request, pk) as found:
         if length is not None:
             intake.declare_length(found, length)
         intake.append(found, offset=offset, chunk=chunk)
         code = intake.refused(found, since=offset)
-    if code:
-        raise RefusedError(415, code)
-    # In a transaction of its own: the bytes are kept even if handing in fails.
-    with transaction.atomic():
-        found = get_own_upload(request, pk)
-        created = intake.complete(found)
+        if code:
+            raise RefusedError(415, code)
+        created = intake.complete(found)  # the bytes are kept even if this fails
     return _progress(found, created, status=204)
 
 
 def _delete(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
-    with transaction.atomic():
-        intake.discard(get_own_upload(request, pk, nowait=True))
+    with _own_alone(request, pk) as found:
+        intake.discard(found)
     return HttpResponse(status=204)
+
+
+@contextlib.contextmanager
+def _own_alone(request: HttpRequest, pk: uuid.UUID) -> Iterator[Upload]:
+    """The user's upload as it is once nobody else works on it."""
+    get_own_upload(request, pk)
+    with files.alone(pk):
+        yield get_own_upload(request, pk)
 
 
 def _body(request: HttpRequest) -> bytes:

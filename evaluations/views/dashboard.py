@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 from django.conf import settings
@@ -37,12 +38,29 @@ def fragment(request: HttpRequest) -> HttpResponse:
     return render(request, "evaluations/_submissions.html", _list(signed_in(request)))
 
 
+@never_cache
+@login_required
+@require_safe
+def unfinished(request: HttpRequest) -> HttpResponse:
+    """The student's unfinished uploads. 204 while they are the same as at `state`."""
+    context = _unfinished(signed_in(request))
+    if request.GET.get("state") == context["unfinished_state"]:
+        return HttpResponse(status=204)
+    return render(request, "evaluations/_unfinished.html", context)
+
+
+def _unfinished(user: User) -> dict[str, Any]:
+    found = limits.unfinished_of(user)
+    facts = repr([(one.pk, one.offset, one.length, one.is_arriving) for one in found])  # type: ignore[attr-defined]
+    return {"unfinished": found, "unfinished_state": hashlib.blake2s(facts.encode(), digest_size=8).hexdigest()}
+
+
 def _context(user: User, attended: list[Classroom]) -> dict[str, Any]:
     return {
         **_list(user),
         "classrooms": attended,
         "rules": rubric.rules(attended),
-        "unfinished": limits.unfinished().filter(student=user).order_by("created_at"),
+        **_unfinished(user),
         "max_bytes": settings.UPLOAD_MAX_BYTES,
         "chunk_bytes": settings.UPLOAD_CHUNK_BYTES,
     }

@@ -11,7 +11,6 @@ from urllib.parse import urlsplit
 from django import forms
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.db import connection
 from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
@@ -33,6 +32,7 @@ from evaluations.pages import result, rows
 from evaluations.pages.captions import webvtt
 from evaluations.rating import speech
 from queueing.exceptions import Permanent
+from queueing.models.connections import give_back
 
 
 class AppealForm(forms.Form):
@@ -87,8 +87,7 @@ def media(request: HttpRequest, pk: uuid.UUID) -> HttpResponseBase:
     except Permanent:
         raise Http404("the stored file is gone") from None
     # A player may wait for its copy, and reading take minutes: meanwhile other requests need the connection.
-    if not connection.in_atomic_block:  # a test's, for instance, must stay open
-        connection.close()
+    give_back()
     played = players.sound(path) if "sound" in request.GET else players.seekable(path)
     container = players.container(played, found.container)
     return serve.stream(request, played, serve.content_type(container, video=found.has_video is not False))

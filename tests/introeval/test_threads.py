@@ -91,3 +91,21 @@ async def test_connections_that_a_request_left_open_are_closed_on_its_thread(mon
     while not site._idle:
         await asyncio.sleep(0.01)
     assert closed == at_work
+
+
+async def test_no_connection_is_held_while_somebody_reads_the_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Eight slow readers would have the whole pool."""
+    done: list[str] = []
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        await sync_to_async(done.append)("work")
+        await send({"type": "http.response.start"})
+        await sync_to_async(done.append)("the next piece")
+
+    async def send(message: object) -> None:
+        done.append("sent")
+
+    monkeypatch.setattr(ConnectionHandler, "close_all", lambda connections: done.append("given back"))
+    await ThreadPerRequest(application)({}, nothing, send)
+    assert done.index("given back") in (1, 2)
+    assert done.index("given back") < done.index("the next piece")

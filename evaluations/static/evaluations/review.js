@@ -3,6 +3,7 @@
 // The forms work without this script. With it a decision is answered by the part of the page that it changes, so the
 // player plays on; decisions made quickly wait for each other. Keys do nothing while somebody types.
 import { hear, player } from "./player.js";
+import { headers, renew, signedOut, stayWhile, token, wordsOf } from "./session.js";
 
 const TYPED_IN = "input, textarea, select, [contenteditable]";
 const PRESSED = "a, button, summary, audio, video";
@@ -43,10 +44,17 @@ async function post(body) {
   // What has been decided meanwhile by this same person is no conflict.
   const problem = document.getElementById("problem");
   try {
-    const answer = await fetch(ADDRESS, { method: "POST", body, headers: { "X-Part": "review" }, keepalive: true });
-    if (answer.redirected) location.reload();
+    body.set("csrfmiddlewaretoken", token()); // it may have waited for others
+    const answer = await fetch(ADDRESS, {
+      method: "POST",
+      body,
+      headers: { "X-Part": "review", ...headers() },
+      keepalive: true,
+    });
+    const text = await answer.text();
+    if (answer.status === 401) signedOut({ words: wordsOf(text), undone: true });
     const holder = document.createElement("template");
-    holder.innerHTML = await answer.text();
+    holder.innerHTML = text;
     const fresh = holder.content.getElementById("review");
     problem.hidden = fresh !== null;
     if (fresh) show(fresh);
@@ -56,6 +64,14 @@ async function post(body) {
     return false;
   }
 }
+
+/** Whether something was typed that is not saved. */
+function isTyped() {
+  const fields = [...document.querySelectorAll("main textarea, main input:not([type=hidden])")];
+  return fields.some((field) => field.value !== field.defaultValue);
+}
+
+stayWhile(isTyped);
 
 /** What somebody is typing in stays, and so does what was not saved because of somebody else's change. */
 function show(fresh) {
@@ -99,6 +115,7 @@ async function leave(form, submitter) {
   const chosen = document.createElement("input");
   Object.assign(chosen, { type: "hidden", name: "value", value });
   now.append(chosen);
+  renew(now);
   now.submit();
 }
 

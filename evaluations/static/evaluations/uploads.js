@@ -1,10 +1,22 @@
 // Uploads one after another, in chunks, each with a row of its own. They continue by themselves when the network is back,
 // and after a reload when the same file is chosen again.
+import { headers, signedIn, signedOut, stayWhile, wordsOf } from "./session.js";
 import { word } from "./words.js";
 
 // Counted from the last chunk that arrived; then ten seconds apart, for an hour.
 const RETRIES_MS = [0, 1000, 3000, 5000, ...Array(360).fill(10000)];
 const TRY_AGAIN = [409, 423]; // asking for the offset fixes it
+const GONE = [404, 410];
+const MAX_WAIT_SECONDS = 60; // whoever is told to wait longer is told so
+const MIN_CHUNK_BYTES = 64 * 1024;
+
+/** A response that must not be taken for "there is no such upload": tus-js-client would begin a new one. */
+class UnclearError extends Error {
+  constructor(response) {
+    super(`${response.getStatus()}`);
+    this.response = response;
+  }
+}
 
 /** `form` holds the settings in data-*; `handedIn` is called after each file that has arrived whole. */
 export function watchUploads(form, handedIn) {
@@ -22,6 +34,10 @@ export function watchUploads(form, handedIn) {
     if (button) line.discard(button.closest("[data-url]"));
   });
   addEventListener("beforeunload", (event) => line.isBusy && event.preventDefault());
+  stayWhile(() => line.isBusy);
+  document.body.addEventListener("htmx:afterSwap", () => line.hideNotices());
+  // Perhaps from signing in again in another window.
+  addEventListener("focus", () => line.current?.goOnNow());
 }
 
 function watchDrop(place, take) {
@@ -48,10 +64,6 @@ class UploadLine {
     return this.current !== null || this.waiting.length > 0;
   }
 
-  get csrf() {
-    return this.form.elements.csrfmiddlewaretoken.value;
-  }
-
   async add(chosen) {
     const files = [...chosen]; // the field is emptied meanwhile
     this.showProblem("");
@@ -76,7 +88,13 @@ class UploadLine {
   finished(item) {
     this.waiting = this.waiting.filter((other) => other !== item);
     if (this.current === item) this.current = null;
+    this.hideNotices();
     this.next();
+  }
+
+  /** What is on its way from here is no unfinished upload to be chosen again. */
+  hideNotices() {
+    for (const notice of document.querySelectorAll(".unfinished")) notice.hidden = notice.dataset.url === this.current?.path;
   }
 
   showProblem(text) {
@@ -87,10 +105,11 @@ class UploadLine {
 
   /** Discard an unfinished upload, on the server too. */
   async discard(notice) {
-    const headers = { "Tus-Resumable": "1.0.0", "X-CSRFToken": this.csrf };
     try {
-      const answer = await fetch(notice.dataset.url, { method: "DELETE", headers });
+      const always = { "Tus-Resumable": "1.0.0", ...headers() };
+      const answer = await fetch(notice.dataset.url, { method: "DELETE", headers: always });
       if (answer.ok || answer.status === 404) notice.remove();
+      else if (answer.status === 401) signedOut({ words: wordsOf(await answer.text()), undone: true });
       else this.showProblem(word("not_discarded"));
     } catch {
       this.showProblem(word("no_answer"));
@@ -111,6 +130,7 @@ class Item {
     this.label("[data-cancel]", "cancel");
     document.getElementById("uploads").append(this.row);
     this.isPaused = false;
+    this.isSignedOut = false;
   }
 
   part(selector) {
@@ -127,6 +147,11 @@ class Item {
     this.part("[data-line]").textContent = words;
   }
 
+  /** The path of its address on the server, once it has one. */
+  get path() {
+    return this.upload?.url && new URL(this.upload.url, location.href).pathname;
+  }
+
   async start() {
     const limit = Number(this.line.form.dataset.maxBytes);
     if (this.file.size === 0) return this.fail(word("empty"));
@@ -135,6 +160,7 @@ class Item {
     this.show("uploading");
     const earlier = await this.upload.findPreviousUploads();
     if (earlier.length) this.upload.resumeFromPreviousUpload(earlier[0]);
+    this.line.hideNotices();
     if (!this.isPaused) this.upload.start();
   }
 
@@ -147,32 +173,69 @@ class Item {
       retryDelays: RETRIES_MS,
       onShouldRetry: (error) => this.mayGoOn(error),
       removeFingerprintOnSuccess: true,
-      headers: { "X-CSRFToken": this.line.csrf },
+      onUploadUrlAvailable: () => this.line.hideNotices(),
+      onBeforeRequest: (request) => {
+        for (const [name, value] of Object.entries(headers())) request.setHeader(name, value);
+      },
       metadata: { filename: this.file.name, classroom },
       // The student is part of it, since a lab's computers are shared.
       fingerprint: async (file) => ["introeval", form.dataset.user, classroom, file.name, file.size, file.lastModified].join("-"),
       onAfterResponse: (request, response) => {
+        const status = response.getStatus();
+        const isClear = status < 300 || (GONE.includes(status) && response.getHeader("Tus-Resumable"));
+        if (request.getMethod() === "HEAD" && !isClear) throw new UnclearError(response);
         this.submission = response.getHeader("Submission-Location") || this.submission;
         this.isNew = response.getHeader("Submission-New") === "1" || this.isNew;
       },
       onProgress: (sent, total) => this.progress(sent, total),
       onSuccess: () => this.succeed(),
-      onError: (error) => this.fail(reasonOf(error) || word(error.originalResponse?.getStatus() === 403 ? "too_old" : "no_answer")),
+      onError: (error) => this.fail(reasonOf(error) || word(responseTo(error)?.getStatus() === 403 ? "too_old" : "no_answer")),
     };
   }
 
   progress(sent, total) {
+    this.isSignedOut = false;
+    signedIn();
     this.part("progress").value = (100 * sent) / total;
     if (!this.isPaused) this.show("uploading", word("sent", { sent: megabytes(sent), total: megabytes(total) }));
   }
 
-  /** Whether to retry: when the network or the server failed. */
+  /** Whether to retry: when the network, the server or something in between failed, or the session has ended. */
   mayGoOn(error) {
-    const status = error.originalResponse?.getStatus() ?? 0;
-    const isLater = Boolean(error.originalResponse?.getHeader("Retry-After"));
+    const response = responseTo(error);
+    const status = response?.getStatus() ?? 0;
+    this.isSignedOut = status === 401;
+    if (this.isSignedOut) {
+      const words = reasonOf(error) || word("signed_out_here");
+      signedOut({ words });
+      return this.interrupt(words);
+    }
+    if (response && !response.getHeader("Tus-Resumable")) return this.goAround(status);
+    const later = Number(response?.getHeader("Retry-After"));
+    const isLater = later > 0 && later <= MAX_WAIT_SECONDS;
     if (status && status < 500 && !isLater) return TRY_AGAIN.includes(status);
-    if (!this.isPaused) this.show("interrupted", reasonOf(error) || word("away"));
+    return this.interrupt(reasonOf(error) || word("away"));
+  }
+
+  /** Something between this page and the server has answered: do without what it does not let pass, then try again. */
+  goAround(status) {
+    const { options } = this.upload;
+    if (status === 413 && options.chunkSize > MIN_CHUNK_BYTES) options.chunkSize /= 2;
+    if (status === 405 || status === 501) options.overridePatchMethod = true;
+    return this.interrupt(word("in_between", { status }));
+  }
+
+  interrupt(words) {
+    if (!this.isPaused) this.show("interrupted", words);
     return true;
+  }
+
+  /** Somebody is back at this window: what waits for a session need not wait for its next try. */
+  async goOnNow() {
+    if (!this.isSignedOut || this.isPaused) return;
+    this.isSignedOut = false;
+    await this.upload.abort();
+    this.upload.start();
   }
 
   succeed() {
@@ -223,8 +286,7 @@ class Item {
 
   /** The server listed this one as unfinished when the page was made. */
   forgetNotice() {
-    const path = this.upload?.url && new URL(this.upload.url, location.href).pathname;
-    for (const notice of document.querySelectorAll(".unfinished")) if (notice.dataset.url === path) notice.remove();
+    for (const notice of document.querySelectorAll(".unfinished")) if (notice.dataset.url === this.path) notice.remove();
   }
 }
 
@@ -233,12 +295,11 @@ function megabytes(bytes) {
   return (bytes / 1024 / 1024).toLocaleString(document.documentElement.lang, digits);
 }
 
+function responseTo(error) {
+  return error.originalResponse ?? error.causingError?.response ?? null;
+}
+
 /** The server's words, if it sent any. */
 function reasonOf(error) {
-  try {
-    const problem = JSON.parse(error.originalResponse.getBody());
-    return `${problem.title}. ${problem.what} ${problem.todo}`;
-  } catch {
-    return "";
-  }
+  return wordsOf(responseTo(error)?.getBody());
 }

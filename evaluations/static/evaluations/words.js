@@ -1,9 +1,11 @@
-// All texts that scripts show come from the page's template #words, where they are translated.
+// All texts that scripts show come from templates, where they are translated: the page's #words, and #site-words, which
+// every page has.
 
 /** The text of that name, with {facts} filled in. */
 export function word(name, facts = {}) {
-  const places = document.getElementById("words").content;
-  const text = places.querySelector(`[data-word="${name}"]`).textContent;
+  const places = document.querySelectorAll("#words, #site-words");
+  const [place] = [...places].map((each) => each.content.querySelector(`[data-word="${name}"]`)).filter(Boolean);
+  const text = place.textContent;
   return text.replace(/\{(\w+)\}/g, (_, key) => facts[key]);
 }
 

@@ -62,6 +62,7 @@ MATRIX: Final[dict[str, dict[str, Cells]]] = {
     "healthz": {"GET": (200,) * 7},
     "dashboard": {"GET": (LOGIN, 200, 200, 200, 302, 302, 302)},
     "dashboard-fragment": {"GET": (LOGIN, 200, 200, 200, 200, 200, 200)},
+    "dashboard-unfinished": {"GET": (LOGIN, 200, 200, 200, 200, 200, 200)},
     "submission": {"GET": ADAS_PAGE},
     "submission-captions": {"GET": ADAS_PAGE},
     "submission-row": {"GET": ADAS_PAGE},

@@ -1,14 +1,21 @@
 from __future__ import annotations
 
+import re
+from datetime import timedelta
+
 import pytest
 from django.contrib.auth.models import User
+from django.utils.timezone import now
+from pytest_django import Settings
 
 from evaluations.actions import decisions
-from evaluations.models import ReviewDecision, Submission
+from evaluations.errors import catalogue
+from evaluations.models import ReviewDecision, Submission, Upload
 from evaluations.pages import progress, rows
 from evaluations.pages.progress import AttemptProgress, in_words
+from queueing.exceptions import Permanent
 from tests.conftest import Cast
-from tests.evaluations.material import finish, hand_in, write_long_results
+from tests.evaluations.material import fail, finish, hand_in, write_long_results
 from tests.evaluations.views.conftest import disk, signed_in
 
 __all__ = ["disk"]
@@ -171,3 +178,55 @@ def test_a_row_has_the_score_as_a_teacher_decided_it(cast: Cast, first: Submissi
         reason="well told",
     )
     assert score_of(first) == "8.0 of 10"
+
+
+@pytest.mark.parametrize("code", ["not_media", "unreadable", "empty_file", "file_missing", "file_damaged"])
+def test_nobody_is_told_that_a_file_is_safe_that_is_no_recording_or_is_lost(cast: Cast, code: str) -> None:
+    submission = hand_in(cast.ada, cast.classroom, name="notes.docx")
+    fail(submission, Permanent("it is none", code=code))
+    toast = rows.one(submission).toast
+    assert "safe" not in toast
+    assert catalogue.explain(code).title in toast
+    page = signed_in(cast.ada).get(f"/submissions/{submission.pk}/").content.decode()
+    assert "come all the same" not in page
+
+
+def test_a_video_that_failed_for_another_reason_is_said_to_be_safe(cast: Cast) -> None:
+    submission = hand_in(cast.ada, cast.classroom)
+    fail(submission, Permanent("it hung", code="hung"))
+    assert rows.one(submission).toast == "hello.mp4 could not be finished. The video is safe."
+
+
+def test_unfinished_uploads_are_polled_until_there_are_none(cast: Cast) -> None:
+    """A second window, or another device, learns that one went on, was finished, or was discarded."""
+    client = signed_in(cast.ada)
+    upload = Upload.objects.create(
+        student=cast.ada,
+        classroom=cast.classroom,
+        original_name="a.mp4",
+        length=9,
+        expires_at=now() + timedelta(hours=1),
+    )
+    page = client.get("/submissions/unfinished/").content.decode()
+    state = re.search(r'"state": "(\w+)"', page)
+    assert state
+    assert "hx-trigger" in page
+    same = client.get("/submissions/unfinished/", {"state": state[1]})
+    assert same.status_code == 204
+    Upload.objects.update(offset=5)
+    assert "5\xa0bytes of" in client.get("/submissions/unfinished/", {"state": state[1]}).content.decode()
+    for change in ({"submission": hand_in(cast.ada, cast.classroom)}, {"submission": None, "expires_at": now()}):
+        Upload.objects.filter(pk=upload.pk).update(**change)
+        gone = client.get("/submissions/unfinished/", {"state": state[1]}).content.decode()
+        assert "a.mp4" not in gone
+        assert "hx-trigger" not in gone
+
+
+def test_an_upload_that_another_window_may_be_sending_is_said_to_be(cast: Cast, settings: Settings) -> None:
+    fresh = now() + timedelta(hours=settings.UPLOAD_EXPIRES_HOURS)
+    for name, expires_at in (("now.mp4", fresh), ("before.mp4", fresh - timedelta(minutes=1))):
+        Upload.objects.create(
+            student=cast.ada, classroom=cast.classroom, original_name=name, length=9, expires_at=expires_at
+        )
+    page = signed_in(cast.ada).get("/submissions/unfinished/").content.decode()
+    assert page.count("another window or device may be sending it") == 1

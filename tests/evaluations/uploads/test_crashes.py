@@ -184,13 +184,12 @@ def test_files_that_no_upload_knows_are_swept_in_time(ada: Tus, disk: Path) -> N
 
 
 @pytest.mark.django_db(transaction=True)
-def test_an_upload_that_is_being_written_to_is_busy(cast: Cast) -> None:
+def test_an_upload_that_is_being_written_to_is_busy(cast: Cast, disk: Path) -> None:
     ada = Tus(cast.ada)
     url = ada.start(len(CONTENT))
     expire(url)  # it is not abandoned all the same
     answers: list[int] = []
-    with transaction.atomic():
-        Upload.objects.select_for_update().get()
+    with files.alone(upload_at(url).pk):
         others = [
             threading.Thread(target=in_thread, args=(lambda: answers.append(ada.patch(url, 0, CONTENT).status_code),)),
             threading.Thread(target=in_thread, args=(lambda: answers.append(ada.delete(url).status_code),)),
@@ -201,6 +200,7 @@ def test_an_upload_that_is_being_written_to_is_busy(cast: Cast) -> None:
         for other in others:
             other.join()
     assert answers == [423, 423]
+    assert not list((disk / "uploads.locks").iterdir())
     assert ada.patch(url, 0, CONTENT).status_code == 204
 
 

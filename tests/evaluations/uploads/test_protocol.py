@@ -4,7 +4,6 @@ import contextlib
 import unicodedata
 
 import pytest
-from django.http import HttpResponse
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -63,7 +62,6 @@ def test_a_length_that_is_no_plain_number_is_refused(headers: dict[str, str]) ->
     assert refused.value.status == 400
 
 
-def test_every_answer_says_which_protocol_it_speaks() -> None:
-    sealed = protocol.seal(HttpResponse())
-    assert sealed["Tus-Resumable"] == "1.0.0"
-    assert sealed["Cache-Control"] == "no-store"
+def test_a_field_survives_the_way_to_a_header_and_back() -> None:
+    fields = {"filename": "Ünï, code.mp4", "classroom": "7", "empty": ""}
+    assert protocol.metadata(protocol.metadata_header(fields)) == fields

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from datetime import timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from django.contrib.auth.models import User
@@ -13,9 +14,15 @@ from pytest_django import Settings
 
 from evaluations import actions
 from evaluations.models import Submission, Upload
+from evaluations.uploads import limits, protocol
+from queueing.exceptions import Permanent
 from queueing.models import Task
 from tests.conftest import Cast
+from tests.evaluations.material import fail
 from tests.evaluations.uploads.conftest import TUS, Tus, metadata, upload_at
+
+if TYPE_CHECKING:
+    from django.test.client import _MonkeyPatchedWSGIResponse as Answer
 
 CONTENT = bytes(range(256)) * 40
 
@@ -316,9 +323,54 @@ def test_a_student_hands_in_a_few_videos_an_hour(ada: Tus, cast: Cast, settings:
     actions.delete(submission=Submission.objects.all()[0], by=cast.ada)
     refused = ada.create(5)
     assert (refused.status_code, refused.json()["code"]) == (429, "too_many_an_hour")
+    assert 3500 < int(refused["Retry-After"]) <= 3600
     hour = timedelta(hours=1)
     Submission.objects.update(created_at=F("created_at") - hour)
     assert ada.create(5).status_code == 201
+
+
+@pytest.mark.parametrize("code", ["not_media", "unreadable", "no_audio", "too_long", "empty_file"])
+@pytest.mark.parametrize("then_deleted", [False, True])
+def test_a_file_that_was_none_does_not_count_within_the_hour(
+    ada: Tus, cast: Cast, settings: Settings, code: str, then_deleted: bool
+) -> None:
+    settings.UPLOADS_PER_HOUR = 2
+    for number in range(2):
+        ada.send(f"notes {number}".encode())
+    for submission in Submission.objects.all():
+        fail(submission, Permanent("it is none", code=code))
+        if then_deleted:
+            actions.delete(submission=submission, by=cast.ada)
+    assert ada.create(5).status_code == 201
+
+
+@pytest.mark.parametrize("code", ["no_speech", "not_understood", "hung"])
+def test_what_was_listened_to_counts_whatever_became_of_it(ada: Tus, settings: Settings, code: str) -> None:
+    settings.UPLOADS_PER_HOUR = 1
+    ada.send(b"a video")
+    fail(Submission.objects.get(), Permanent("it failed", code=code))
+    assert ada.create(5).json()["code"] == "too_many_an_hour"
+
+
+def test_files_that_are_none_are_not_taken_without_end(ada: Tus, cast: Cast, settings: Settings) -> None:
+    settings.UPLOADS_PER_HOUR = 1
+    for number in range(limits.REFUSED_FACTOR):
+        ada.send(f"notes {number}".encode())
+        fail(Submission.objects.latest("created_at"), Permanent("it is none", code="not_media"))
+    assert ada.create(5).json()["code"] == "too_many_an_hour"
+
+
+def test_the_limit_says_when_the_next_one_is_possible(ada: Tus, settings: Settings) -> None:
+    """An hour after the oldest of those that count, one minute late rather than early."""
+    settings.UPLOADS_PER_HOUR = 2
+    for content in (b"first", b"second"):
+        ada.send(content)
+    oldest = Submission.objects.earliest("created_at")
+    Submission.objects.filter(pk=oldest.pk).update(created_at=F("created_at") - timedelta(minutes=20))
+    oldest.refresh_from_db()
+    answer = ada.create(5)
+    assert f"possible at {oldest.created_at + timedelta(minutes=61):%H:%M}." in answer.json()["what"]
+    assert 2300 < int(answer["Retry-After"]) <= 2400
 
 
 def test_what_is_unfinished_counts_within_the_hour_as_well(ada: Tus, settings: Settings) -> None:
@@ -416,3 +468,47 @@ def test_bytes_that_a_crash_left_without_a_row_are_no_hindrance(ada: Tus, disk: 
     assert ada.start(client=CLIENT) == url
     ada.patch(url, 0, CONTENT[:50], Upload_Length="50")
     assert kept(Submission.objects.get(), disk) == CONTENT[:50]
+
+
+def overridden(tus: Tus, url: str, method: str, body: bytes = b"", *, real: str = "POST", **headers: str) -> Answer:
+    all_of_them = {**TUS, "X-HTTP-Method-Override": method, **headers}
+    return tus.client.generic(real, url, body, "application/offset+octet-stream", headers=all_of_them)
+
+
+@pytest.mark.parametrize("real", ["POST", "GET", "PUT"])
+def test_the_method_may_be_given_in_a_header_whatever_the_real_one_is(ada: Tus, real: str) -> None:
+    url = ada.start(len(CONTENT))
+    assert overridden(ada, url, "PATCH", CONTENT[:9], real=real, **{"Upload-Offset": "0"}).status_code == 204
+    assert overridden(ada, url, "head", real=real)["Upload-Offset"] == "9"
+    assert overridden(ada, url, "TRACE", real=real).status_code == 405
+    assert overridden(ada, url, "DELETE", real=real).status_code == 204
+    assert not Upload.objects.exists()
+
+
+@pytest.mark.parametrize("method", ["PATCH", "DELETE", "POST"])
+@pytest.mark.parametrize("real", ["GET", "HEAD", "POST"])
+def test_an_overridden_method_needs_the_token_of_what_it_says(cast: Cast, method: str, real: str) -> None:
+    url = Tus(cast.ada).start(len(CONTENT))
+    strict = Tus(cast.ada, enforce_csrf_checks=True)
+    refused = overridden(strict, url, method, b"x", real=real, **{"Upload-Offset": "0"})
+    assert refused.status_code == 403
+    assert Upload.objects.get().offset == 0
+
+
+def test_elsewhere_the_header_changes_no_method(ada: Tus, cast: Cast) -> None:
+    assert overridden(ada, "/submissions/fragment/", "POST", real="GET").status_code == 200
+
+
+@pytest.mark.parametrize(("path", "method"), [("/api/uploads/", "PUT"), ("/api/uploads/nonsense", "HEAD")])
+def test_every_answer_names_the_protocol_so_that_a_proxys_is_told_apart(ada: Tus, path: str, method: str) -> None:
+    answer = ada.client.generic(method, path)
+    assert (answer["Tus-Resumable"], answer["Cache-Control"]) == ("1.0.0", "no-store")
+    assert answer.status_code in (404, 412)
+    strict = Tus(None, enforce_csrf_checks=True)
+    assert strict.post({"Upload-Length": "9"})["Tus-Resumable"] == "1.0.0"
+
+
+def test_what_was_said_of_an_upload_is_said_again(ada: Tus, cast: Cast) -> None:
+    url = ada.start(len(CONTENT))
+    said = protocol.metadata(ada.head(url)["Upload-Metadata"])
+    assert said == {"filename": "hello.mp4", "classroom": str(cast.classroom.pk)}

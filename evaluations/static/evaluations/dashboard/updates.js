@@ -1,10 +1,10 @@
 // Updates of the list: by a socket as long as it receives something, else by polling.
+import { headers, signedIn, signedOut, wordsOf } from "../session.js";
 
 const POLL_MS = 5000;
 const RECONNECT_MS = [1000, 8000];
 const SILENT_MS = 12000; // the server sends something every 7 s at the latest
 const STALE_MS = 15000;
-const SIGNED_OUT = 4401;
 
 export class Updates {
   /**
@@ -42,7 +42,7 @@ export class Updates {
     const socket = this.socket;
     this.openedAt = performance.now();
     socket.onmessage = (event) => this.receive(JSON.parse(event.data));
-    socket.onclose = (event) => (event.code === SIGNED_OUT ? location.reload() : this.reconnect());
+    socket.onclose = () => this.reconnect(); // the poll finds out if it was closed for want of a session
   }
 
   receive(message) {
@@ -88,11 +88,12 @@ export class Updates {
     const asked = performance.now();
     try {
       const answer = await fetch(this.page.dataset.fragment, {
-        headers: { Accept: "text/html" },
+        headers: { Accept: "text/html", ...headers() },
         signal: AbortSignal.timeout(POLL_MS),
       });
-      if (answer.redirected) location.reload();
+      if (answer.status === 401) signedOut({ words: wordsOf(await answer.text()) });
       if (!answer.ok) return;
+      signedIn();
       const parsed = new DOMParser().parseFromString(await answer.text(), "text/html");
       // What the socket received meanwhile is newer.
       if (this.confirmedAt > asked) return;

@@ -1,5 +1,6 @@
 // Recordings of earlier visits in this browser: send them, save them, or delete them.
 import { Sending } from "./sending.js";
+import { stayWhile } from "../session.js";
 import { claim, keptUntil, leftovers } from "./takes.js";
 import { clock, dayOf, timeOf, word } from "../words.js";
 
@@ -51,6 +52,7 @@ class Row {
     await this.take.note({ submitted: true });
     this.sending = new Sending(this.take, this.server, () => this.showProgress());
     addEventListener("beforeunload", (event) => this.sending.isOver || event.preventDefault());
+    stayWhile(() => !this.sending.isOver);
     await this.sending.run();
     if (!this.sending.submission) this.row.querySelector("[data-go-on]")?.removeAttribute("disabled");
   }

@@ -7,6 +7,7 @@ import { offerLeftovers } from "./leftovers.js";
 import { Recording, endingOf, longestFor, typeFor } from "./recording.js";
 import { Sending } from "./sending.js";
 import { Take, claim } from "./takes.js";
+import { stayWhile } from "../session.js";
 import { clock, dayOf, timeOf, word } from "../words.js";
 
 const COUNT_FROM = 3;
@@ -18,7 +19,6 @@ const part = (id) => document.getElementById(id);
 const maxSeconds = Number(page.dataset.maxSeconds);
 const server = {
   endpoint: page.dataset.endpoint,
-  csrf: page.dataset.csrf,
   chunkBytes: Number(page.dataset.chunkBytes),
 };
 
@@ -270,7 +270,7 @@ function showSafety() {
   else if (["offline", "offline_later"].includes(part("problem").dataset.word)) {
     problem("");
     announce(word("back"));
-  } else solved("refused", "signed_out", "hopeless");
+  } else solved("refused", "signed_out", "in_between", "hopeless");
   if (submission) finish(submission);
 }
 
@@ -289,6 +289,10 @@ async function stayAwake() {
 function letSleep() {
   wakeLock?.release().catch(() => {});
   wakeLock = null;
+}
+
+function isUnderWay() {
+  return ["counting", "recording", "paused", "review", "sending"].includes(state);
 }
 
 // ---- start
@@ -316,8 +320,9 @@ function bindControls() {
       turnOn();
     });
   }
+  stayWhile(isUnderWay);
   addEventListener("beforeunload", (event) => {
-    if (!["counting", "recording", "paused", "review", "sending"].includes(state)) return;
+    if (!isUnderWay()) return;
     recording?.flush();
     event.preventDefault();
   });

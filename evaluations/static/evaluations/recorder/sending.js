@@ -2,27 +2,30 @@
 //
 // tus-js-client, which sends files on the page "My videos", waits for a whole chunk of a stream before it sends one,
 // can't go back in it, and has no timeout for requests. Here the bytes are stored, so any offset can be read.
+import { headers as sessionHeaders, signedIn, signedOut, wordsOf } from "../session.js";
 
 const PIECE_BYTES = 1024 * 1024;
+const MIN_PIECE_BYTES = 64 * 1024;
 const REQUEST_TIMEOUT_MS = 60000; // a lost Wi-Fi causes no error by itself
 const RETRY_DELAYS_MS = [1000, 2000, 4000, 8000, 15000];
 const PERMANENT = [400, 410, 412, 413, 415]; // a retry gets the same answer
 const GONE = [404, 410]; // the upload; the recording is still here
 
 class Refused extends Error {
-  constructor(status, words) {
+  /** `words`: the server's, if it sent any; `isForeign`: something between this page and the server answered. */
+  constructor(status, words, isForeign) {
     super(`${status}`);
     this.status = status;
-    this.words = words; // the server's, if it sent any
+    this.words = words;
+    this.isForeign = isForeign;
   }
 }
 
 export class Sending {
   /** `changed(sending)` is called on each change: more is safe, trouble came or went, it is handed in. */
-  constructor(take, { endpoint, csrf, chunkBytes }, changed) {
+  constructor(take, { endpoint, chunkBytes }, changed) {
     this.take = take;
     this.endpoint = endpoint;
-    this.csrf = csrf;
     this.pieceBytes = Math.min(PIECE_BYTES, chunkBytes);
     this.changed = changed;
     this.offset = null; // as the server confirmed; null: unknown
@@ -33,8 +36,10 @@ export class Sending {
     this.isOver = false;
     this.wake = () => {};
     this.running = null;
-    this.onOnline = () => this.wake();
-    addEventListener("online", this.onOnline);
+    this.overridesPatch = false; // where a proxy lets no PATCH pass
+    this.onReturn = () => this.trouble && this.wake();
+    addEventListener("online", this.onReturn);
+    addEventListener("focus", this.onReturn); // perhaps from signing in again in another window
   }
 
   run() {
@@ -52,7 +57,7 @@ export class Sending {
       } catch (error) {
         if (this.isOver) return;
         this.offset = null;
-        const isPermanent = PERMANENT.includes(error.status);
+        const isPermanent = PERMANENT.includes(error.status) && !error.isForeign;
         this.note(isPermanent ? "hopeless" : troubleOf(error), error.words);
         if (isPermanent) return;
         await this.wait(RETRY_DELAYS_MS[Math.min(failures, RETRY_DELAYS_MS.length - 1)]);
@@ -93,8 +98,7 @@ export class Sending {
     try {
       this.readAnswer(await this.ask("HEAD", this.take.facts.url));
     } catch (error) {
-      if (!GONE.includes(error.status)) throw error;
-      await this.startOver();
+      await this.startOver(error);
     }
   }
 
@@ -106,13 +110,13 @@ export class Sending {
     try {
       this.readAnswer(await this.ask("PATCH", url, headers, piece));
     } catch (error) {
-      if (!GONE.includes(error.status)) throw error;
-      await this.startOver();
+      await this.startOver(error);
     }
   }
 
-  /** The server has lost the upload; this browser still has all bytes. */
-  async startOver() {
+  /** Throws the error, unless the server has lost the upload: this browser still has all bytes. */
+  async startOver(error) {
+    if (!GONE.includes(error.status) || error.isForeign) throw error;
     await this.ask("DELETE", this.take.facts.url).catch(() => {});
     this.offset = null;
     await this.take.note({ url: null });
@@ -127,14 +131,29 @@ export class Sending {
   async ask(method, url, headers = {}, body = undefined) {
     const deadline = new AbortController();
     const timer = setTimeout(() => deadline.abort(), REQUEST_TIMEOUT_MS);
-    const always = { "Tus-Resumable": "1.0.0", "X-CSRFToken": this.csrf };
+    const all = { "Tus-Resumable": "1.0.0", ...sessionHeaders(), ...headers };
+    if (method === "PATCH" && this.overridesPatch) all["X-HTTP-Method-Override"] = method;
+    const sent = all["X-HTTP-Method-Override"] ? "POST" : method;
     try {
-      const answer = await fetch(url, { method, headers: { ...always, ...headers }, body, signal: deadline.signal });
-      if (!answer.ok) throw new Refused(answer.status, await wordsOf(answer));
+      const answer = await fetch(url, { method: sent, headers: all, body, signal: deadline.signal });
+      const isForeign = !answer.headers.has("Tus-Resumable");
+      if (!answer.ok || isForeign) throw await this.refused(answer, isForeign);
+      signedIn();
       return answer;
     } finally {
       clearTimeout(timer);
     }
+  }
+
+  /** What a proxy does not let pass, the next try does without. */
+  async refused(answer, isForeign) {
+    const { status } = answer;
+    const text = await answer.text();
+    const words = wordsOf(text, { withAdvice: false });
+    if (status === 401) signedOut({ words: wordsOf(text) });
+    if (isForeign && status === 413) this.pieceBytes = Math.max(MIN_PIECE_BYTES, this.pieceBytes / 2);
+    if (isForeign && [405, 501].includes(status)) this.overridesPatch = true;
+    return new Refused(status, words, isForeign);
   }
 
   note(trouble, reason = "") {
@@ -153,7 +172,8 @@ export class Sending {
 
   end() {
     this.isOver = true;
-    removeEventListener("online", this.onOnline);
+    removeEventListener("online", this.onReturn);
+    removeEventListener("focus", this.onReturn);
     this.wake();
   }
 }
@@ -162,16 +182,8 @@ function troubleOf(error) {
   if (!(error instanceof Refused)) return "offline";
   if ([409, 423].includes(error.status)) return null; // asking for the offset fixes it
   if ([401, 403].includes(error.status)) return "signed_out";
+  if (error.isForeign) return "in_between";
   return error.status >= 500 && error.status !== 507 ? "offline" : "refused";
-}
-
-async function wordsOf(answer) {
-  try {
-    const problem = await answer.json();
-    return problem.what && `${problem.title}. ${problem.what}`;
-  } catch {
-    return "";
-  }
 }
 
 function base64(text) {

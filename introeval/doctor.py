@@ -221,7 +221,7 @@ def class_languages() -> Finding:
     name = "languages of classes"
     only = models.only_language(settings.STT_MODEL) if settings.STT_ENGINE != "simulated" else None
     try:
-        _server_version()
+        _direct().close()
         others = Classroom.objects.exclude(rubric__language=only) if only else Classroom.objects.none()
         named = ", ".join(others.values_list("name", flat=True)[:5])
     except ProgrammingError:
@@ -242,7 +242,7 @@ def model_servers() -> Finding:
 
     name = "model servers"
     try:
-        _server_version()
+        _direct().close()
         silent = list(Breaker.objects.open())
     except ProgrammingError:
         return ok(name, "not called yet")

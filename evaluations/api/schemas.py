@@ -52,7 +52,9 @@ class Damage(Schema):
 
     at_seconds: Annotated[float, Field(description="Where it is damaged first, or ends.", examples=[12.0])]
     ends_early: Annotated[bool, Field(description="It was cut off: bytes are missing at its end.")]
-    words: Annotated[str, Field(examples=["The file ends early, at 0:12: it was cut off. What could be heard was used."])]
+    words: Annotated[
+        str, Field(examples=["The file ends early, at 0:12: it was cut off. What could be heard was used."])
+    ]
 
 
 class Video(Schema):
@@ -198,7 +200,8 @@ class EvaluationOut(ModelResult):
     suggestions: list[str]
     speech: Speaking
     flags: Annotated[
-        list[str], Field(description="off_topic, spoken_instructions, uncertain, doubtful, damaged.", examples=[["uncertain"]])
+        list[str],
+        Field(description="off_topic, spoken_instructions, uncertain, doubtful, damaged.", examples=[["uncertain"]]),
     ]
     released_at: Annotated[datetime | None, Field(description="null: the student doesn't see it yet.")]
 

@@ -58,12 +58,10 @@ CATALOGUE: Final[dict[str, Explanation]] = {
     ),
     "copy_protected": Explanation(
         _("The file is copy-protected"),
-        _("It is encrypted for the players of the shop or service that it comes from, so nothing of it can be heard here."),
+        _("It is encrypted for the players of the shop or service that it comes from, so it can’t be heard here."),
         _("Upload a recording of your own."),
     ),
-    "no_audio": Explanation(
-        _("There is no sound track in it"), _("The file has a picture but no sound track."), _RECORD
-    ),
+    "no_audio": Explanation(_("There is no sound in it"), _("The video has a picture but no sound track."), _RECORD),
     "empty_sound": Explanation(
         _("The sound track is empty"), _("There is a sound track in the file, but nothing was recorded on it."), _RECORD
     ),
@@ -77,9 +75,7 @@ CATALOGUE: Final[dict[str, Explanation]] = {
         _("There is sound, but so quiet, even amplified, that no words were heard."),
         _("Record it again, closer to the microphone or with its level turned up, then upload the new file."),
     ),
-    "no_speech": Explanation(
-        _("Nobody speaks in it"), _("There is a sound track, but no words were heard."), _RECORD
-    ),
+    "no_speech": Explanation(_("Nobody speaks in it"), _("There is a sound track, but no words were heard."), _RECORD),
     "too_short_to_rate": Explanation(
         _("Too little is said in it to rate it"),
         _("A rating needs at least 25 words, and 8 seconds from the first to the last of them."),

@@ -17,7 +17,9 @@ def as_text(results: Sequence[Mapping[str, Any]]) -> str:
 
 def _as_text(row: Mapping[str, Any]) -> str:
     if row["error"]:
-        return f"{row['file']}: {row['status']}\n  {row['error']['title']}. {row['error']['what']} {row['error']['todo']}"
+        return (
+            f"{row['file']}: {row['status']}\n  {row['error']['title']}. {row['error']['what']} {row['error']['todo']}"
+        )
     if row["form"] is None:
         return f"{row['file']}: {row['status']}"
     lines = [f"{row['file']}: {row['status']}", f"  {row['transcript']}"]

@@ -46,7 +46,9 @@ class Submission(models.Model):
     duration = models.FloatField(null=True, blank=True, help_text="Seconds of decoded audio.")
     has_video = models.BooleanField(null=True)
     damaged_at = models.FloatField(
-        null=True, blank=True, help_text="Seconds: where the recording is damaged first, or ends early; empty: it is whole."
+        null=True,
+        blank=True,
+        help_text="Seconds: where it is damaged first, or ends early; empty: it is whole.",
     )
     ends_early = models.BooleanField(default=False, help_text="It was cut off: bytes are missing at its end.")
 

@@ -24,7 +24,11 @@ PAGE: Final = ROOT / "docs" / "errors.md"
 SUBMISSION: Final = "a submission"
 EVALUATE, RATE_TEXT = "`evaluate`", "`rate_text`"
 _COMMANDS: Final = {"local_files.py": EVALUATE, "local_texts.py": RATE_TEXT}
-_TABLES: Final = {"MACHINES_FAULT": SUBMISSION, "_REFUSED": f"{EVALUATE}; {RATE_TEXT}", "REFUSALS": f"{EVALUATE}; a request, 415"}
+_TABLES: Final = {
+    "MACHINES_FAULT": SUBMISSION,
+    "_REFUSED": f"{EVALUATE}; {RATE_TEXT}",
+    "REFUSALS": f"{SUBMISSION}; {EVALUATE}; a request, 415",
+}
 
 _HEAD = """\
 # Errors

@@ -58,14 +58,10 @@ CATALOGUE: Final[dict[str, Explanation]] = {
     ),
     "copy_protected": Explanation(
         _("The file is copy-protected"),
-        _(
-            "It is encrypted for the players of the shop or service that it comes from, so nothing of it can be heard here."
-        ),
+        _("It is encrypted for the players of the shop or service that it comes from, so it can’t be heard here."),
         _("Upload a recording of your own."),
     ),
-    "no_audio": Explanation(
-        _("There is no sound track in it"), _("The file has a picture but no sound track."), _RECORD
-    ),
+    "no_audio": Explanation(_("There is no sound in it"), _("The video has a picture but no sound track."), _RECORD),
     "empty_sound": Explanation(
         _("The sound track is empty"), _("There is a sound track in the file, but nothing was recorded on it."), _RECORD
     ),

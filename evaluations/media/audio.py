@@ -65,14 +65,14 @@ def read_audio(path: Path, *, max_seconds: float, sink: Sink) -> MediaFacts:
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class Chosen:
     """The sound that is listened to."""
 
     stream: int  # its index in the container
     weights: tuple[float, ...] = ()  # of its channels in the mix; of another number of channels, all alike
 
 
-def choose(path: Path, max_seconds: float) -> Choice:
+def choose(path: Path, max_seconds: float) -> Chosen:
     """The track and channels to listen to; more than one channel in all takes a pass over the file.
 
     Raises:
@@ -81,7 +81,7 @@ def choose(path: Path, max_seconds: float) -> Choice:
     with open_media(path) as container:
         streams = sounds(container)
         if len(streams) == 1 and streams[0].codec_context.channels == 1:
-            return Choice(streams[0].index)
+            return Chosen(streams[0].index)
     from evaluations.media import tracks  # loads NumPy, which one channel doesn't need
 
     return tracks.choose(path, max_seconds)

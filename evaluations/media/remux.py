@@ -16,18 +16,18 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import av
+from av.audio.stream import AudioStream
 
 from evaluations.media import kinds
-from evaluations.media.audio import HOLE_SECONDS, JITTER_SECONDS, Choice, Reading, choose, only, origin, sounds
+from evaluations.media.audio import HOLE_SECONDS, JITTER_SECONDS, Chosen, Reading, choose, only, origin, sounds
 from evaluations.media.container import container_name, moving_pictures, open_media
 from evaluations.media.facts import SAMPLE_BYTES, SAMPLE_RATE, Remuxed
 from queueing.exceptions import Permanent
 
 if TYPE_CHECKING:
-    from av.audio.stream import AudioStream
     from av.container import InputContainer, OutputContainer
     from av.stream import Stream
     from av.video.stream import VideoStream
@@ -169,7 +169,7 @@ def _write(path: Path, plan: Plan, max_seconds: float, place: Place) -> None:
             raise Permanent(f"it can't be rewritten: {error}", code="unreadable") from error
 
 
-Timed = tuple[float, av.Packet]
+Timed: TypeAlias = "tuple[float, av.Packet[Stream]]"
 """A packet, and its time in seconds."""
 
 
@@ -182,11 +182,11 @@ def _copied(source: InputContainer, index: int, copy: OutputContainer) -> Iterat
 
     def packets() -> Iterator[Timed]:
         for packet in _with_decoding_times(_packets(source, stream)):
-            offset = round(begin / packet.time_base)
-            packet.dts -= offset
-            packet.pts = packet.dts if packet.pts is None else packet.pts - offset
+            base, dts, pts = packet.time_base, packet.dts or 0, packet.pts
+            offset = round(begin / base)
+            packet.dts, packet.pts = dts - offset, (dts if pts is None else pts) - offset
             packet.stream = track
-            yield float(packet.dts * packet.time_base), packet
+            yield float(packet.dts * base), packet
 
     return packets()
 
@@ -209,9 +209,10 @@ def _encoded(
 ) -> Iterator[Timed]:
     """The sound that is listened to, encoded."""
     choice = choose(path, max_seconds)
-    weights = choice.weights if choice.stream == plan.sound else Choice(plan.sound).weights
+    weights = choice.weights if choice.stream == plan.sound else Chosen(plan.sound).weights
     rate = 48_000 if plan.codec == "libopus" else SAMPLE_RATE
     track = copy.add_stream(plan.codec, rate=rate)
+    assert isinstance(track, AudioStream)
     track.layout, track.bit_rate = "mono", _BIT_RATE
     reading = Reading(only(source, plan.sound), max_seconds, origin=origin(source), weights=weights)
 

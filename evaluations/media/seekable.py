@@ -41,7 +41,7 @@ def sound(original: Path) -> Path:
 
 
 def container(path: Path, original: str) -> str:
-    """Of a file that is to be played, a copy or not, its container as `MediaFacts.container`; `original`: the original's.
+    """The container of a file that is to be played, as in `MediaFacts`; `original` is that of the stored one.
 
     A copy was written here, so its first bytes are trusted.
     """

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 from av.stream import Disposition
 
-from evaluations.media.audio import Choice, Reading, only, origin, sounds
+from evaluations.media.audio import Chosen, Reading, only, origin, sounds
 from evaluations.media.container import open_media
 from evaluations.media.facts import SAMPLE_RATE
 from queueing.exceptions import Permanent
@@ -97,20 +97,20 @@ class Track:
         return Mix(self.stream, tuple(parts.get(number, 0.0) / len(parts) for number in range(len(self.peak))))
 
 
-def choose(path: Path, max_seconds: float) -> Choice:
+def choose(path: Path, max_seconds: float) -> Chosen:
     """See `audio.choose`."""
     tracks = _measured(path, max_seconds)
     offered = {track.stream: track.candidates() for track in tracks}
     candidates = [mix for each in offered.values() for mix in each]
     if not candidates:
-        return Choice(tracks[0].stream)
+        return Chosen(tracks[0].stream)
     if len(candidates) == 1:
-        return Choice(candidates[0].stream, candidates[0].weights)
+        return Chosen(candidates[0].stream, candidates[0].weights)
     speech = _listen(path, candidates, max_seconds, longest=max(track.seconds for track in tracks))
     best = [_best(mixes, speech) for mixes in offered.values() if mixes]
     most = max(speech[mix] for mix in best)
     taken = next(mix for mix in best if speech[mix] >= ENOUGH * most)
-    return Choice(taken.stream, taken.weights)
+    return Chosen(taken.stream, taken.weights)
 
 
 def _best(mixes: Sequence[Mix], speech: Mapping[Mix, float]) -> Mix:

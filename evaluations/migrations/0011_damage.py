@@ -13,7 +13,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='submission',
             name='damaged_at',
-            field=models.FloatField(blank=True, help_text='Seconds: where the recording is damaged first, or ends early; empty: it is whole.', null=True),
+            field=models.FloatField(blank=True, help_text='Seconds: where it is damaged first, or ends early; empty: it is whole.', null=True),
         ),
         migrations.AddField(
             model_name='submission',

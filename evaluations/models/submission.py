@@ -48,7 +48,7 @@ class Submission(models.Model):
     damaged_at = models.FloatField(
         null=True,
         blank=True,
-        help_text="Seconds: where the recording is damaged first, or ends early; empty: it is whole.",
+        help_text="Seconds: where it is damaged first, or ends early; empty: it is whole.",
     )
     ends_early = models.BooleanField(default=False, help_text="It was cut off: bytes are missing at its end.")
 

@@ -106,4 +106,5 @@ def raised(samples: Samples) -> Samples:
     if found >= QUIET_DB or found == -inf:
         return samples
     gain = 10 ** (min(USUAL_DB - found, MOST_GAIN_DB) / 20)
-    return np.clip(samples * np.float32(gain), -1.0, 1.0)
+    louder: Samples = np.clip(samples * np.float32(gain), -1.0, 1.0)
+    return louder

@@ -27,7 +27,7 @@ _COMMANDS: Final = {"local_files.py": EVALUATE, "local_texts.py": RATE_TEXT}
 _TABLES: Final = {
     "MACHINES_FAULT": SUBMISSION,
     "_REFUSED": f"{EVALUATE}; {RATE_TEXT}",
-    "REFUSALS": f"{EVALUATE}; a request, 415",
+    "REFUSALS": f"{SUBMISSION}; {EVALUATE}; a request, 415",
 }
 
 _HEAD = """\

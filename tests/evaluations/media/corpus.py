@@ -149,7 +149,8 @@ def ladder(path: Path, made: Ladder) -> Path:
         assert isinstance(sound, AudioStream)
         sound.layout = "mono"
         for second in range(made.seconds + round(made.late)):
-            for index in range(5) if pictures else ():
+            for index in range(5 if pictures else 0):
+                assert pictures
                 shown = picture(64, 48, shade=(second * 5 + index) * 20 % 256)
                 shown.pts = round(made.begin * 5) + second * 5 + index
                 container.mux(pictures.encode(shown))
@@ -161,10 +162,11 @@ def ladder(path: Path, made: Ladder) -> Path:
             hertz = FIRST_HZ + STEP_HZ * step
             samples = (0.3 * np.sin(np.arange(rate) * 2 * np.pi * hertz / rate)).astype(np.float32)
             for frame in sound_frames(samples, rate, block=960):
-                frame.pts += shift
+                frame.pts = (frame.pts or 0) + shift
                 container.mux(sound.encode(frame))
-        for track in [pictures, sound] if pictures else [sound]:
-            container.mux(track.encode(None))
+        if pictures:
+            container.mux(pictures.encode(None))
+        container.mux(sound.encode(None))
     return path
 
 
@@ -309,28 +311,6 @@ def playlists(foreign: Path, address: str) -> dict[str, bytes]:
         "image_sequence": f"{foreign.parent}/%d.png\n",
     }
     return {name: text.encode() for name, text in texts.items()}
-
-
-def avi_with_subtitles(text: bytes) -> bytes:
-    """An AVI with a second of sound and a text track whose one packet is a GAB2 subtitle file of that text."""
-
-    def chunk(name: bytes, data: bytes) -> bytes:
-        return name + struct.pack("<I", len(data)) + data + bytes(len(data) % 2)
-
-    def listed(kind: bytes, *parts: bytes) -> bytes:
-        return chunk(b"LIST", kind + b"".join(parts))
-
-    def header(kind: bytes, rate: int, size: int) -> bytes:
-        return kind + bytes(16) + struct.pack("<IIIIIII", 1, rate, 0, rate, size, 0, size) + bytes(8)
-
-    shape = struct.pack("<HHIIHH", 1, 1, 16_000, 32_000, 2, 16)
-    sound = listed(b"strl", chunk(b"strh", header(b"auds", 16_000, 2)), chunk(b"strf", shape))
-    words = listed(b"strl", chunk(b"strh", header(b"txts", 1, 0)), chunk(b"strf", bytes(40)))
-    main = chunk(b"avih", struct.pack("<IIIIIIIIII", 40_000, 0, 0, 16, 25, 0, 2, 0, 0, 0) + bytes(16))
-    packet = b"GAB2\0" + struct.pack("<HIH", 2, 2, 0) + b"a\0" + struct.pack("<HI", 4, len(text)) + text
-    movi = listed(b"movi", chunk(b"00wb", bytes(32_000)), chunk(b"01tx", packet))
-    body = b"AVI " + listed(b"hdrl", main, sound, words) + movi
-    return b"RIFF" + struct.pack("<I", len(body)) + body
 
 
 class Mutator:

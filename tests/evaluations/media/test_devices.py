@@ -1,4 +1,4 @@
-"""J: what cameras, phones and recorders make is decoded by the same confined child, and has a copy that browsers play."""
+"""J: what cameras, phones and recorders make is decoded by the same confined child, and has a copy that plays."""
 
 from __future__ import annotations
 
@@ -12,10 +12,8 @@ from pytest_django import Settings
 from evaluations.media import kinds, seekable, serve, store
 from evaluations.media.container import moving_pictures, open_media
 from evaluations.media.decode import decode
-from queueing.exceptions import Permanent
 from tests.evaluations.media import corpus
 from tests.evaluations.media.test_decoding import loudest_frequency
-from tests.evaluations.media.watching import Listener, opens_of
 
 PLAYED = {"mp4", "webm", "mp3"}  # containers of copies, by seekable.container
 SOUNDS, PICTURES = {"aac", "mp3", "opus"}, {"h264"}
@@ -60,22 +58,3 @@ def test_the_pauses_of_a_phones_codec_are_silence_and_no_damage(tmp_path: Path) 
     assert decoded.facts.duration == pytest.approx(2.5, abs=0.1)
     quiet = np.abs(decoded.samples[int(1.15 * 16_000) : int(1.35 * 16_000)])
     assert quiet.max() < 0.01
-
-
-@pytest.mark.parametrize("text", ["hls_local", "hls_http", "ffconcat_absolute", "sdp"])
-def test_a_camera_films_subtitles_open_no_other_file(text: str, tmp_path: Path) -> None:
-    """S01: FFmpeg opens what is in an AVI's text track by whatever demuxer fits."""
-    listener = Listener()
-    foreign = tmp_path / "foreign.wav"
-    foreign.write_bytes(corpus.wav(bytes(32_000)))
-    playlist = corpus.playlists(foreign, listener.address)[text]
-    film = tmp_path / "film.avi"
-    film.write_bytes(corpus.avi_with_subtitles(playlist))
-    with opens_of(foreign) as opened:
-        try:
-            open_media(film).close()
-        except Permanent as refused:
-            assert refused.code in {"unreadable", "not_media", "no_audio"}
-        assert not opened()
-    assert not listener.calls
-    listener.close()

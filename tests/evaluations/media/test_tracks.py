@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from evaluations.media.audio import Choice
+from evaluations.media.audio import Chosen
 from evaluations.media.decode import decode
 from evaluations.media.tracks import choose
 from queueing.engines.speech.voice import listen
@@ -29,7 +29,7 @@ TONE = corpus.tone(SECONDS, RATE)
 SILENCE = np.zeros(SECONDS * RATE, np.float32)
 
 
-def chosen(path: Path, *tracks: list[Sound], preferred: int = 0) -> Choice:
+def chosen(path: Path, *tracks: list[Sound], preferred: int = 0) -> Chosen:
     return choose(corpus.with_tracks(path / "sound.mkv", tracks, preferred=preferred), 600)
 
 

@@ -40,7 +40,11 @@ class PageOwner(Inline):
         return None if is_owner(owner or "", request.user) else refusal(RefusedError(401, "someone_else"))
 
     def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
-        if request.method in SAFE or not isinstance(response, HttpResponseRedirect) or not _leads_to_login(response.url):
+        if (
+            request.method in SAFE
+            or not isinstance(response, HttpResponseRedirect)
+            or not _leads_to_login(response.url)
+        ):
             return response
         # login_required names the address that was refused, which takes no GET.
         query = urlencode({"next": _page_of(request), "ended": "undone"})
@@ -52,12 +56,14 @@ def _is_scripts(request: HttpRequest) -> bool:
 
 
 def is_owner(owner: str, user: User | AnonymousUser) -> bool:
-    """Whether a page made for `owner`, a user's key or empty if it does not say, may be used with this user's session."""
+    """Whether a page made for `owner`, a user's key or empty if it does not say, may use this user's session."""
     return owner in ("", str(user.pk))
 
 
-def _leads_to_login(url: str) -> bool:
-    parts = urlsplit(url)
+def _leads_to_login(response: HttpResponseBase) -> bool:
+    if not isinstance(response, HttpResponseRedirect):
+        return False
+    parts = urlsplit(response.url)
     return parts.path == resolve_url("login") and "next" in parse_qs(parts.query)
 
 

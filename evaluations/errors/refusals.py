@@ -74,8 +74,10 @@ def _passes(error: BaseException | None) -> bool:
 
 
 class Inline(MiddlewareMixin):
-    """Middleware whose methods wait for nothing. Under ASGI Django runs those of others in a thread, twice a request, and
-    its loop waits for that; here they run in the loop.
+    """Middleware whose methods wait for nothing.
+
+    Under ASGI Django runs those of others in a thread, twice a request, and its loop waits for that; here they run in
+    the loop.
     """
 
     async def __acall__(self, request: HttpRequest) -> HttpResponseBase:

@@ -176,5 +176,6 @@ class WorkLoop:
         self._next_upkeep = time.monotonic() + self.options.lease_seconds / 2 * self.chance.uniform(0.8, 1.2)
         upkeep.release_orphaned_batches(self.options.lease_seconds)
         upkeep.forget_dead_workers(self.options.lease_seconds)
+        upkeep.prune_history(self.options.history_days)
         self.stop_if_outdated()
         upkeep.run_others()

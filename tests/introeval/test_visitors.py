@@ -152,7 +152,9 @@ def test_there_are_never_more_than_descriptors(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_network_counts_as_one() -> None:
-    one, other, elsewhere = (IPv6Address("TCP", f"2001:db8:0:{net}::{host}", 5) for net, host in ((1, 1), (1, 9), (2, 1)))
+    one, other, elsewhere = (
+        IPv6Address("TCP", f"2001:db8:0:{net}::{host}", 5) for net, host in ((1, 1), (1, 9), (2, 1))
+    )
     assert network_of(one) == network_of(other) != network_of(elsewhere)
     assert network_of(IPv4Address("TCP", "10.0.0.1", 5)) == "10.0.0.1"
     assert network_of(UNIXAddress("/door")) == ""

@@ -160,7 +160,11 @@ def test_unfinished_uploads_are_polled_until_there_are_none(cast: Cast) -> None:
     """A second window, or another device, learns that one went on, was finished, or was discarded."""
     client = signed_in(cast.ada)
     upload = Upload.objects.create(
-        student=cast.ada, classroom=cast.classroom, original_name="a.mp4", length=9, expires_at=now() + timedelta(hours=1)
+        student=cast.ada,
+        classroom=cast.classroom,
+        original_name="a.mp4",
+        length=9,
+        expires_at=now() + timedelta(hours=1),
     )
     page = client.get("/submissions/unfinished/").content.decode()
     state = re.search(r'"state": "(\w+)"', page)

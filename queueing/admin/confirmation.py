@@ -48,7 +48,8 @@ class FirstRows(Paginator[Any]):
 
     @cached_property
     def count(self) -> int:
-        return len(self.object_list) if isinstance(self.object_list, list) else self.object_list[:MAX_ROWS].count()
+        first: Any = self.object_list[:MAX_ROWS]
+        return len(first) if isinstance(first, list) else int(first.count())
 
 
 class RecentValues(admin.AllValuesFieldListFilter):
@@ -59,13 +60,13 @@ class RecentValues(admin.AllValuesFieldListFilter):
     ) -> None:
         super().__init__(field, request, params, model, model_admin, field_path)
         newest = model_admin.get_queryset(request).order_by("-pk")
-        self.lookup_choices = sorted(set(newest.values_list(field_path, flat=True)[:MAX_ROWS]))
+        self.lookup_choices: Any = sorted(set(newest.values_list(field_path, flat=True)[:MAX_ROWS]))
 
 
 class ReadOnly:
     """Nothing is added, changed or deleted here; lists are bounded."""
 
-    paginator = FirstRows
+    paginator: Any = FirstRows
     show_full_result_count = False
 
     def has_add_permission(self, request: HttpRequest, *args: Any) -> bool:

@@ -55,7 +55,7 @@ class OwnClasses:
 class OwnClassFilter(admin.RelatedFieldListFilter):
     """The classes that the user teaches, also those without rows: to know which have some, all would be read."""
 
-    def field_choices(self, field: Any, request: HttpRequest, model_admin: Any) -> list[tuple[int, str]]:
+    def field_choices(self, field: Any, request: HttpRequest, model_admin: Any) -> list[Any]:
         return [(one.pk, str(one)) for one in classrooms_taught(signed_in(request)).order_by("name")]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import uuid
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 import structlog
 from django.db import InterfaceError, OperationalError
@@ -82,8 +82,11 @@ class Inline(MiddlewareMixin):
 
     async def __acall__(self, request: HttpRequest) -> HttpResponseBase:
         before, after = getattr(self, "process_request", None), getattr(self, "process_response", None)
-        response = (before(request) if before else None) or await self.get_response(request)
-        return after(request, response) if after else response
+        answer: Any = self.get_response  # async, where this is called
+        response: HttpResponseBase = (before(request) if before else None) or await answer(request)
+        if after:
+            response = after(request, response)
+        return response
 
 
 class Gone(MiddlewareMixin):

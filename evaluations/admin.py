@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from urllib.parse import urlencode
 
 from django.contrib import admin, messages
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.html import format_html
@@ -30,7 +30,7 @@ from evaluations.models import (
     shown_name,
 )
 from queueing.admin import AttemptAdmin, EventAdmin, TaskAdmin
-from queueing.admin.confirmation import ReadOnly
+from queueing.admin.confirmation import MAX_ROWS, ReadOnly, RecentValues
 from queueing.admin.tasks import SUMMARY, AttemptInline, EventInline
 from queueing.models import Attempt, Event, Task
 from queueing.states import State
@@ -48,7 +48,15 @@ class OwnClasses:
         rows: QuerySet[Any] = super().get_queryset(request)  # type: ignore[misc]  # a mixin of ModelAdmin
         if request.user.is_superuser:
             return rows
-        return rows.filter(Q(**{self.teachers: request.user.pk})).distinct()
+        path = self.teachers.removesuffix("teachers").removesuffix("__") or "pk"
+        return rows.filter(**{f"{path}__in": classrooms_taught(signed_in(request))})
+
+
+class OwnClassFilter(admin.RelatedFieldListFilter):
+    """The classes that the user teaches, also those without rows: to know which have some, all would be read."""
+
+    def field_choices(self, field: Any, request: HttpRequest, model_admin: Any) -> list[Any]:
+        return [(one.pk, str(one)) for one in classrooms_taught(signed_in(request)).order_by("name")]
 
 
 def people(path: str) -> tuple[str, ...]:
@@ -84,21 +92,21 @@ def page_link(submission: Submission) -> SafeString:
 class OfSubmissionAdmin(OfSubmission, ResultAdmin):
     """A result of a submission."""
 
-    list_filter: ClassVar[Any] = (("submission__classroom", admin.RelatedOnlyFieldListFilter),)
+    list_filter: ClassVar[Any] = (("submission__classroom", OwnClassFilter),)
     list_select_related: ClassVar[Any] = ("submission__student", "submission__classroom")
     search_fields: ClassVar[Any] = ("=submission__id", *people("submission__"))
     readonly_fields: ClassVar[Any] = ("on_site",)
 
 
 class ErrorFilter(admin.SimpleListFilter):
-    """Errors that there are, by their titles in the catalogue."""
+    """Errors that there were lately, by their titles in the catalogue."""
 
     title = "error"
     parameter_name = "error_code"
 
     def lookups(self, request: HttpRequest, model_admin: admin.ModelAdmin[Any]) -> Iterator[tuple[str, str]]:
-        rows = model_admin.get_queryset(request).exclude(error_code="")
-        for code in sorted(set(rows.order_by().values_list("error_code", flat=True))):
+        newest = model_admin.get_queryset(request).order_by("-pk")
+        for code in sorted(set(newest.values_list("error_code", flat=True)[:MAX_ROWS]) - {""}):
             yield code, catalogue.explain(code).title
 
     def queryset(self, request: HttpRequest, rows: QuerySet[Any]) -> QuerySet[Any]:
@@ -228,7 +236,7 @@ class RubricAdmin(RubricPart, admin.ModelAdmin[Rubric]):
 class SubmissionAdmin(ResultAdmin, admin.ModelAdmin[Submission]):
     teachers = "classroom__teachers"
     list_display = ("named", "classroom", "original_name", "duration", "created_at", "on_site")
-    list_filter = (("classroom", admin.RelatedOnlyFieldListFilter),)
+    list_filter = (("classroom", OwnClassFilter),)
     list_select_related = ("classroom", "student")
     search_fields = ("=id", *people(""))
     readonly_fields = ("on_site",)
@@ -246,7 +254,7 @@ class SubmissionAdmin(ResultAdmin, admin.ModelAdmin[Submission]):
 class DeletionAdmin(ResultAdmin, admin.ModelAdmin[Deletion]):
     teachers = "classroom__teachers"
     list_display = ("id", "classroom", "student", "handed_in_at", "by", "deleted_at")
-    list_filter = (("classroom", admin.RelatedOnlyFieldListFilter),)
+    list_filter = (("classroom", OwnClassFilter),)
     list_select_related = ("classroom", "student", "by")
     search_fields = ("=id", "student__username", "student__first_name", "student__last_name", "classroom__name")
 
@@ -287,7 +295,7 @@ def _listed(value: object) -> str:
 @admin.register(Evaluation)
 class EvaluationAdmin(OfSubmissionAdmin, admin.ModelAdmin[Evaluation]):
     list_display = ("student", "classroom", "overall", "rubric", "model", "released_at", "created_at", "on_site")
-    list_filter = (*OfSubmissionAdmin.list_filter, "method")
+    list_filter = (*OfSubmissionAdmin.list_filter, ("method", RecentValues))
     list_select_related = (*OfSubmissionAdmin.list_select_related, "rubric")
 
 
@@ -295,7 +303,7 @@ class EvaluationAdmin(OfSubmissionAdmin, admin.ModelAdmin[Evaluation]):
 class UploadAdmin(ResultAdmin, admin.ModelAdmin[Upload]):
     teachers = "classroom__teachers"
     list_display = ("id", "student", "classroom", "offset", "length", "submission", "created_at")
-    list_filter = (("classroom", admin.RelatedOnlyFieldListFilter),)
+    list_filter = (("classroom", OwnClassFilter),)
     list_select_related = ("student", "classroom", "submission")
 
 
@@ -319,7 +327,7 @@ class ClassTaskAdmin(ErrorTitle, OfSubmission, OwnClasses, TaskAdmin):
     """The queue's own admin, limited to the teacher's classes; a task is shown as a student's video."""
 
     list_display = ("id", "student", "classroom", "video", "status_word", "error", "created_at", "on_site")
-    list_filter = (("submission__classroom", admin.RelatedOnlyFieldListFilter), "state", "stage", ErrorFilter)
+    list_filter = (("submission__classroom", OwnClassFilter), "state", ("stage", RecentValues), ErrorFilter)
     inlines = (ClassAttemptInline, EventInline)
     list_select_related = (*TaskAdmin.list_select_related, "submission__student", "submission__classroom")
     search_fields = (*TaskAdmin.search_fields, *people("submission__"))
@@ -346,7 +354,7 @@ class ClassTaskAdmin(ErrorTitle, OfSubmission, OwnClasses, TaskAdmin):
 class ClassAttemptAdmin(ErrorTitle, OwnClasses, AttemptAdmin):
     teachers = "task__submission__classroom__teachers"
     list_display = ("task", "stage", "outcome", "error", "began_at", "ended_at", "compute_seconds")
-    list_filter = ("outcome", "stage", ErrorFilter)
+    list_filter = (("outcome", RecentValues), ("stage", RecentValues), ErrorFilter)
 
 
 @admin.register(Event)

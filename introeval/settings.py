@@ -183,6 +183,7 @@ HEARTBEAT_SECONDS = positive("HEARTBEAT_SECONDS", 5)
 POLL_SECONDS = positive("POLL_SECONDS", 0.9)
 MAX_ATTEMPTS = count("MAX_ATTEMPTS", 3)
 MAX_CRASHES = count("MAX_CRASHES", 2)
+HISTORY_DAYS = positive("HISTORY_DAYS", 400)
 RETRY_BACKOFF_SECONDS = positive("RETRY_BACKOFF_SECONDS", 10)
 
 GPU_WATCH = flag("GPU_WATCH", default=True)  # False: for a GPU whose driver does not report its memory

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 from asgiref.sync import sync_to_async
@@ -29,7 +29,8 @@ class PageOwner(Inline):
     async def __acall__(self, request: HttpRequest) -> HttpResponseBase:
         """As a thread may be needed: the user is read from the database."""
         refused = await sync_to_async(self.process_request)(request) if _is_scripts(request) else None
-        return self.process_response(request, refused or await self.get_response(request))
+        answer: Any = self.get_response  # async, where this is called
+        return self.process_response(request, refused or await answer(request))
 
     def process_request(self, request: HttpRequest) -> HttpResponseBase | None:
         if not _is_scripts(request):
@@ -40,11 +41,7 @@ class PageOwner(Inline):
         return None if is_owner(owner or "", request.user) else refusal(RefusedError(401, "someone_else"))
 
     def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
-        if (
-            request.method in SAFE
-            or not isinstance(response, HttpResponseRedirect)
-            or not _leads_to_login(response.url)
-        ):
+        if request.method in SAFE or not _leads_to_login(response):
             return response
         # login_required names the address that was refused, which takes no GET.
         query = urlencode({"next": _page_of(request), "ended": "undone"})
@@ -56,12 +53,14 @@ def _is_scripts(request: HttpRequest) -> bool:
 
 
 def is_owner(owner: str, user: User | AnonymousUser) -> bool:
-    """Whether a page made for `owner`, a user's key or empty if it does not say, may be used with this user's session."""
+    """Whether a page made for `owner`, a user's key or empty if it does not say, may use this user's session."""
     return owner in ("", str(user.pk))
 
 
-def _leads_to_login(url: str) -> bool:
-    parts = urlsplit(url)
+def _leads_to_login(response: HttpResponseBase) -> bool:
+    if not isinstance(response, HttpResponseRedirect):
+        return False
+    parts = urlsplit(response.url)
     return parts.path == resolve_url("login") and "next" in parse_qs(parts.query)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import uuid
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 import structlog
 from django.db import InterfaceError, OperationalError
@@ -74,14 +74,19 @@ def _passes(error: BaseException | None) -> bool:
 
 
 class Inline(MiddlewareMixin):
-    """Middleware whose methods wait for nothing. Under ASGI Django runs those of others in a thread, twice a request, and
-    its loop waits for that; here they run in the loop.
+    """Middleware whose methods wait for nothing.
+
+    Under ASGI Django runs those of others in a thread, twice a request, and its loop waits for that; here they run in
+    the loop.
     """
 
     async def __acall__(self, request: HttpRequest) -> HttpResponseBase:
         before, after = getattr(self, "process_request", None), getattr(self, "process_response", None)
-        response = (before(request) if before else None) or await self.get_response(request)
-        return after(request, response) if after else response
+        answer: Any = self.get_response  # async, where this is called
+        response: HttpResponseBase = (before(request) if before else None) or await answer(request)
+        if after:
+            response = after(request, response)
+        return response
 
 
 class Gone(MiddlewareMixin):

@@ -5,7 +5,9 @@ from typing import Self
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser, User
 from django.core.exceptions import ValidationError
 from django.db import models
+from django.db.models.functions import Coalesce
 
+from evaluations.models.submission import Submission
 from evaluations.rating.rubric import BadRubricError
 
 
@@ -23,11 +25,19 @@ class ClassroomQuerySet(models.QuerySet["Classroom"]):
 
     def with_figures(self) -> Self:
         """Annotates `student_count`, `submission_count` and `handed_in`, the number of students who handed in."""
+        # Each in a subquery: joined, every student of a class would meet every submission of it.
+        enrolled = Classroom.students.through.objects.filter(classroom=models.OuterRef("pk")).order_by()
+        submissions = Submission.objects.filter(classroom=models.OuterRef("pk")).order_by()
         return self.annotate(
-            student_count=models.Count("students", distinct=True),
-            submission_count=models.Count("submissions", distinct=True),
-            handed_in=models.Count("submissions__student", distinct=True),
+            student_count=_counted(enrolled, models.Count("user")),
+            submission_count=_counted(submissions, models.Count("student")),
+            handed_in=_counted(submissions, models.Count("student", distinct=True)),
         )
+
+
+def _counted(rows: models.QuerySet[models.Model], figure: models.Count) -> Coalesce:
+    by_class = rows.values("classroom").annotate(figure=figure).values("figure")
+    return Coalesce(models.Subquery(by_class), 0)
 
 
 class Classroom(models.Model):

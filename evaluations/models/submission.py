@@ -65,6 +65,7 @@ class Submission(models.Model):
 
     class Meta:
         ordering = ("-created_at",)
+        indexes = (models.Index(fields=("-created_at",), name="newest_submission"),)
         constraints = (
             models.UniqueConstraint(
                 fields=("classroom", "student", "sha256"), name="same_file_twice_is_one_submission"

@@ -144,7 +144,7 @@ def _check_hour(student: User) -> int:
 def _refuse_until(moment: datetime) -> NoReturn:
     wait = max(1, math.ceil((moment - now()).total_seconds()))
     shown = moment + timedelta(minutes=1)  # to the minute, and never too early
-    words = _("The next one is possible at %(time)s.") % {"time": date_format(localtime(shown), _("H:i"))}
+    words = _("The next one is possible at %(time)s.") % {"time": date_format(localtime(shown), "H:i")}
     raise RefusedError(429, "too_many_an_hour", {"Retry-After": str(wait)}, detail=words)
 
 

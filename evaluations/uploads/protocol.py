@@ -28,8 +28,10 @@ class Tus(Inline):
     """What the protocol asks of every request and answer at its addresses, refusals by Django included."""
 
     def process_request(self, request: HttpRequest) -> None:
-        """`X-HTTP-Method-Override`: for clients behind something that lets no PATCH or DELETE pass. It must be taken for
-        the method whatever the real one is, so it is set before anything looks at the method, the CSRF check included.
+        """`X-HTTP-Method-Override`: for clients behind something that lets no PATCH or DELETE pass.
+
+        It must be taken for the method whatever the real one is, so it is set before anything looks at the method, the
+        CSRF check included.
         """
         method = request.headers.get("X-HTTP-Method-Override")
         if method and request.path.startswith(reverse("uploads")):

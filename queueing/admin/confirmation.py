@@ -12,14 +12,17 @@ from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.utils import quote
 from django.core.exceptions import PermissionDenied, ValidationError
+from django.core.paginator import Paginator
 from django.db.models import Model, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
+from django.utils.functional import cached_property
 from django.utils.http import url_has_allowed_host_and_scheme
 
 M = TypeVar("M", bound=Model)
 
+MAX_ROWS: Final = 2000  # of a list
 SHOWN: Final = 20  # rows that a confirmation page names; the others are counted
 
 
@@ -40,8 +43,31 @@ class AdminAction:
     fits: Callable[[Any], bool] = lambda row: True  # whether a row's own page offers it
 
 
+class FirstRows(Paginator[Any]):
+    """Counts and shows the first MAX_ROWS of a list: one that grows for years is searched and filtered, not leafed."""
+
+    @cached_property
+    def count(self) -> int:
+        first: Any = self.object_list[:MAX_ROWS]
+        return len(first) if isinstance(first, list) else int(first.count())
+
+
+class RecentValues(admin.AllValuesFieldListFilter):
+    """Offers the values that the newest MAX_ROWS have."""
+
+    def __init__(
+        self, field: Any, request: HttpRequest, params: Any, model: Any, model_admin: Any, field_path: str
+    ) -> None:
+        super().__init__(field, request, params, model, model_admin, field_path)
+        newest = model_admin.get_queryset(request).order_by("-pk")
+        self.lookup_choices: Any = sorted(set(newest.values_list(field_path, flat=True)[:MAX_ROWS]))
+
+
 class ReadOnly:
-    """Nothing is added, changed or deleted here."""
+    """Nothing is added, changed or deleted here; lists are bounded."""
+
+    paginator: Any = FirstRows
+    show_full_result_count = False
 
     def has_add_permission(self, request: HttpRequest, *args: Any) -> bool:
         return False

@@ -14,7 +14,7 @@ from django.http import HttpRequest
 from django.utils.timezone import localtime
 
 from queueing import actions, pipelines
-from queueing.admin.confirmation import AdminAction, ConfirmedActionsAdmin, ReadOnly
+from queueing.admin.confirmation import AdminAction, ConfirmedActionsAdmin, ReadOnly, RecentValues
 from queueing.models import Attempt, Event, Task
 from queueing.report import durations
 
@@ -118,7 +118,12 @@ class TaskAdmin(Erring, ConfirmedActionsAdmin[Task]):
         "error",
         "created_at",
     )
-    list_filter: ClassVar[tuple[Any, ...]] = ("state", "stage", "pipeline", "error_code")
+    list_filter: ClassVar[tuple[Any, ...]] = (
+        "state",
+        ("stage", RecentValues),
+        ("pipeline", RecentValues),
+        ("error_code", RecentValues),
+    )
     list_select_related: ClassVar[tuple[str, ...]] = ("batch",)
     search_fields: ClassVar[tuple[str, ...]] = ("=id", "=submission__id")
     inlines = (AttemptInline, EventInline)
@@ -152,14 +157,16 @@ class AttemptAdmin(Erring, ReadOnly, admin.ModelAdmin[Attempt]):
     list_display: tuple[str, ...] = (
         *("task", "stage", "epoch", "outcome", "error", "began_at", "ended_at", "compute_seconds"),
     )
-    list_filter: ClassVar[tuple[Any, ...]] = ("outcome", "stage")
+    list_filter: ClassVar[tuple[Any, ...]] = (("outcome", RecentValues), ("stage", RecentValues))
     list_select_related = ("task",)
+    ordering = ("-pk",)
 
 
 class EventAdmin(ReadOnly, admin.ModelAdmin[Event]):
     list_display = ("at", "task", "node", "sequence", "kind", "stage", "state", "detail")
-    list_filter = ("kind",)
+    list_filter = (("kind", RecentValues),)
     list_select_related = ("task",)
+    ordering = ("-pk",)
 
 
 def _clock(at: datetime) -> str:

@@ -8,7 +8,7 @@ from django.db import connection
 def give_back() -> None:
     """Return this thread's connection to the pool; the next query takes one again. Nothing is done in a transaction.
 
-    Call it before what is slow and is not the database: hashing, fsync, a copy being made, a reader that takes its time.
+    Call it before what is slow and is not the database: hashing, fsync, a copy being made.
     A pool has few connections, and one slow disk or thirty logins would otherwise stop every page.
     """
     if not connection.in_atomic_block:

@@ -43,7 +43,7 @@ class Attempt(models.Model):
 
 
 class Event(models.Model):
-    """What changed, for ever: append-only, by trigger. `sequence` orders the events of one task without gaps."""
+    """What changed: append-only, by trigger, and pruned by age. `sequence` orders a task's events without gaps."""
 
     task = models.ForeignKey("queueing.Task", null=True, on_delete=models.CASCADE, related_name="events")
     node = models.CharField(max_length=100, blank=True)

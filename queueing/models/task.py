@@ -88,6 +88,9 @@ class Task(models.Model):
             ),
             # Of a claim for several: without it the planner walks the batches of all tasks there ever were.
             models.Index(fields=("batch", "turn", "id"), condition=Q(state=State.QUEUED), name="queued_by_batch"),
+            # What there ever was, in figures: read from these alone, whatever else a row holds.
+            models.Index(fields=("stage", "state"), name="tasks_in_figures"),
+            models.Index(fields=("error_code",), condition=Q(state=State.FAILED), name="failures_in_figures"),
             models.Index(fields=("lease_until",), condition=Q(state=State.RUNNING), name="running_by_lease"),
         )
 

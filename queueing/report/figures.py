@@ -118,9 +118,11 @@ def _live(places: dict[int, int], forecast: Forecast) -> list[dict[str, Any]]:
 
 
 def _groups() -> list[Any]:
-    """How many tasks there are of each stage and state, and since when the first of them is in its stage."""
-    found = Task.objects.values("stage", "state").annotate(tasks=Count("pk"), oldest=Now() - Min("staged_at"))
-    return list(found.order_by("stage", "state"))
+    """How many tasks there are of each stage and state; of those that live, also how long the first is in its stage."""
+    found = Task.objects.values("stage", "state").annotate(tasks=Count("state")).order_by("stage", "state")
+    waits = Task.objects.live().values("stage", "state").annotate(oldest=Now() - Min("staged_at"))
+    oldest = {(row["stage"], row["state"]): row["oldest"] for row in waits.order_by()}
+    return [{**row, "oldest": oldest.get((row["stage"], row["state"]), timedelta())} for row in found]
 
 
 def _counts(groups: Iterable[Any]) -> dict[str, dict[str, int]]:
@@ -142,12 +144,12 @@ def _statuses(groups: Iterable[Any], live: Iterable[dict[str, Any]]) -> dict[str
 
 def _failures() -> dict[str, int]:
     """Failed tasks by their error's code, the most frequent first."""
-    found = Task.objects.filter(state=State.FAILED).values("error_code").annotate(tasks=Count("pk"))
+    found = Task.objects.filter(state=State.FAILED).values("error_code").annotate(tasks=Count("error_code"))
     return {row["error_code"]: row["tasks"] for row in found.order_by("-tasks", "error_code")}
 
 
 def _workers() -> Iterable[Worker]:
-    running = Prefetch("tasks", queryset=Task.objects.order_by("pk").only("pk", "worker"))
+    running = Prefetch("tasks", queryset=Task.objects.filter(state=State.RUNNING).order_by("pk").only("pk", "worker"))
     return Worker.objects.with_silence().prefetch_related(running)
 
 

@@ -195,5 +195,6 @@ class WorkLoop:
         if time.monotonic() >= self._next_forgetting:
             self._next_forgetting = time.monotonic() + FORGET_SECONDS
             nodes.forget_left(spare=self.node)
+            upkeep.prune_history(self.options.history_days)
         self.stop_if_outdated()
         upkeep.run_others()

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Final
 
 import structlog
 from django.db import connection, transaction
+from django.db.models import Q
 from django.db.models.functions import Now
 
 from queueing.exceptions import Crashed, Interrupted, Permanent
 from queueing.failpoints import failpoint
-from queueing.models import Batch, Breaker, Forecast, Pause, Phase, Task, Worker, in_seconds
+from queueing.models import Attempt, Batch, Breaker, Event, Forecast, Pause, Phase, Task, Worker, in_seconds
 from queueing.policy.breaker import BreakerConfig
 from queueing.signals import upkeep_due
-from queueing.states import PhaseName
+from queueing.states import LIVE, PhaseName
 
 log = structlog.get_logger()
+
+PRUNED_AT_ONCE: Final = 1000
 
 
 def rescue_expired(max_crashes: int, lease_seconds: float, spare: Collection[int] = ()) -> int:
@@ -88,6 +92,22 @@ def forget_dead_workers(lease_seconds: float) -> int:
     """Mark workers stopped that have been silent for ten leases; pages then no longer count them as lost."""
     silent = Worker.objects.filter(stopped_at=None, last_heartbeat_at__lt=in_seconds(-10 * lease_seconds))
     return silent.update(stopped_at=Now())
+
+
+def prune_history(days: float) -> int:
+    """Delete events and attempts that are older than so many days, PRUNED_AT_ONCE of each at most; returns how many.
+
+    Only of tasks that have ended. Tasks and results stay, with the errors and times that they carry themselves.
+    """
+    before = Now() - timedelta(days=days)
+    pruned = 0
+    for model, moment in ((Event, "at"), (Attempt, "began_at")):
+        # Keys grow with time: the oldest ones are found without an index on time.
+        oldest = model._default_manager.annotate(old=Q(**{f"{moment}__lt": before})).order_by("pk")
+        rows = oldest.values_list("pk", "old", "task__state")[:PRUNED_AT_ONCE]
+        found = [pk for pk, is_old, state in rows if is_old and state not in LIVE]
+        pruned += model._default_manager.filter(pk__in=found).delete()[0]
+    return pruned
 
 
 def run_others() -> dict[str, str]:

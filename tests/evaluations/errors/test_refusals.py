@@ -1,4 +1,4 @@
-"""A database that has no connection to give, or is away, is 503 with Retry-After on pages, API, tus and scripts alike."""
+"""A database that has no connection to give, or is away, is 503 with Retry-After on pages, API and tus."""
 
 from __future__ import annotations
 

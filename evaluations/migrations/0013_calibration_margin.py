@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('evaluations', '0011_damage'),
+        ('evaluations', '0012_large_tables'),
     ]
 
     operations = [

@@ -1,0 +1,142 @@
+"""R: what a page, an API answer or the admin reads does not grow with what there ever was.
+
+The tables are filled by statements, without triggers. What is looked at is how many rows the database goes through for
+each statement, by its own count: that is the same on every machine, and the time follows from it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any, Final
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+
+from queueing.admin.confirmation import MAX_ROWS
+from tests.conftest import Cast
+from tests.evaluations.material import hand_in
+from tests.evaluations.views.conftest import disk
+
+__all__ = ["disk"]
+
+TASKS: Final = int(os.environ.get("LARGE_TASKS", "6000"))
+CLASSES: Final = 20
+ROWS: Final = MAX_ROWS + 100  # that one statement may go through; a class of thirty has some hundred
+STATEMENTS: Final = 40
+
+HISTORY: Final = """
+INSERT INTO auth_user (username, password, is_superuser, first_name, last_name, email, is_staff, is_active, date_joined)
+    SELECT 'past-' || n, '', false, '', '', '', false, true, now() FROM generate_series(1, %(classes)s * 30) n;
+INSERT INTO evaluations_classroom (name, prompt, rubric_id, release, max_duration_seconds, max_submissions)
+    SELECT 'past-' || n, '', (SELECT min(id) FROM evaluations_rubric), 'at_once', 600, 20
+    FROM generate_series(1, %(classes)s) n;
+INSERT INTO evaluations_classroom_students (classroom_id, user_id)
+    SELECT c.id, u.id FROM evaluations_classroom c, auth_user u
+    WHERE c.name LIKE 'past-%%' AND u.username LIKE 'past-%%'
+    AND (substr(u.username, 6)::int - 1) / 30 + 1 = substr(c.name, 6)::int;
+INSERT INTO evaluations_submission
+        (id, classroom_id, student_id, original_name, path, size, sha256, created_at, container)
+    SELECT gen_random_uuid(), m.classroom_id, m.user_id, 'a.mp4', '', 9, md5(n::text),
+        now() - n * interval '1 minute', ''
+    FROM (SELECT n, n %% (%(classes)s * 30) AS k FROM generate_series(1, %(tasks)s) n) s
+    JOIN (SELECT *, row_number() OVER (ORDER BY id) - 1 AS k FROM evaluations_classroom_students
+          WHERE classroom_id IN (SELECT id FROM evaluations_classroom WHERE name LIKE 'past-%%')) m USING (k);
+INSERT INTO queueing_task (submission_id, pipeline, stage, state, owner_key, turn, epoch, sequence, failures, crashes,
+        retried, progress_done, progress_total, error_code, error_detail, not_before, created_at, staged_at,
+        finished_at)
+    SELECT id, 'evaluation', 'rate', CASE WHEN s.failed THEN 'failed' ELSE 'done' END, student_id::text, 0, 3, 8,
+        0, 0, false, 0, 0, CASE WHEN s.failed THEN 'no_speech' ELSE '' END, '', created_at, created_at, created_at,
+        created_at
+    FROM (SELECT *, sha256 < '1' AS failed FROM evaluations_submission WHERE path = '') s;
+INSERT INTO queueing_event (task_id, node, sequence, kind, stage, state, detail, at)
+    SELECT t.id, '', n, 'advance', 'rate', 'done', '{}', t.created_at
+    FROM queueing_task t, generate_series(1, 8) n WHERE t.epoch = 3;
+INSERT INTO queueing_attempt (task_id, stage, epoch, began_at, ended_at, outcome, error_code, detail, compute_seconds)
+    SELECT t.id, 'rate', n, t.created_at, t.created_at, 'succeeded', '', '', 1
+    FROM queueing_task t, generate_series(1, 3) n WHERE t.epoch = 3;
+"""
+
+
+@pytest.fixture
+def past(cast: Cast) -> Cast:
+    """Years of other classes; the cast teaches and attends some of them, too."""
+    hand_in(cast.ada, cast.classroom)
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL session_replication_role = replica")
+        cursor.execute(HISTORY, {"tasks": TASKS, "classes": CLASSES})
+        cursor.execute("SET LOCAL session_replication_role = origin")
+        for table in ("evaluations_submission", "queueing_task", "queueing_event", "queueing_attempt", "auth_user"):
+            cursor.execute(f"ANALYZE {table}")
+    return cast
+
+
+def rows_gone_through(statement: str) -> int:
+    with connection.cursor() as cursor:
+        # Before a first VACUUM the planner doesn't know that an index alone is enough.
+        cursor.execute("SET LOCAL enable_seqscan = off")
+        cursor.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}")
+        (plan,) = cursor.fetchone()
+    return _rows((plan if isinstance(plan, list) else json.loads(plan))[0]["Plan"])
+
+
+def _rows(node: dict[str, Any]) -> int:
+    """The largest number of rows that a part of the plan reads, kept or not, in all its loops.
+
+    Entries of an index that no row is fetched for are a twentieth of the work, or less.
+    """
+    removed = sum(value for name, value in node.items() if name.startswith("Rows Removed"))
+    own = (node["Actual Rows"] + removed) * node["Actual Loops"] if "Scan" in node["Node Type"] else 0
+    if node["Node Type"] == "Index Only Scan":
+        own /= 20
+    return max([round(own), *(_rows(child) for child in node.get("Plans", ()))])
+
+
+def looked_at(client: Client, path: str) -> tuple[int, str]:
+    """How many rows its worst statement goes through, and that statement."""
+    with CaptureQueriesContext(connection) as captured:
+        answer = client.get(path)
+    assert answer.status_code == 200, path
+    reads = [one["sql"] for one in captured.captured_queries if one["sql"].startswith("SELECT")]
+    assert len(reads) <= STATEMENTS, path
+    return max((rows_gone_through(one), one) for one in reads)
+
+
+PATHS: Final = {
+    "ada": (
+        "/",
+        "/submissions/fragment/",
+        "/submissions/unfinished/",
+        "/api/my-videos",
+        "/api/my-classes",
+        "/api/queue/stats",
+    ),
+    "teacher": ("/classes/", "/classes/{own}/", "/api/classes", "/api/classes/{own}"),
+    "root": (
+        "/classes/",
+        "/api/classes",
+        "/admin/queueing/task/",
+        "/admin/queueing/task/?state=failed",
+        "/admin/queueing/attempt/",
+        "/admin/queueing/event/",
+        "/admin/evaluations/submission/",
+        "/admin/queueing/worker/",
+    ),
+}
+
+
+def test_what_a_page_reads_does_not_grow_with_the_past(past: Cast) -> None:
+    User.objects.create_superuser("root")
+    too_many = {}
+    for who, paths in PATHS.items():
+        client = Client()
+        client.force_login(User.objects.get(username=who))
+        for path in paths:
+            rows, statement = looked_at(client, path.format(own=past.classroom.pk))
+            # A superuser's classes are all there are: each of their submissions is counted once, not for each student.
+            if rows > ROWS + (TASKS if who == "root" and path in ("/classes/", "/api/classes") else 0):
+                too_many[f"{path} of {who}"] = (rows, statement)
+    assert not too_many, "\n".join(f"{path}: {rows} rows by {text}" for path, (rows, text) in too_many.items())

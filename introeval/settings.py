@@ -111,7 +111,7 @@ MIDDLEWARE = [
     "evaluations.pages.languages.TimeZoneMiddleware",
     "evaluations.pages.languages.LanguageMiddleware",  # outside of what makes up answers in words
     "evaluations.access.passwords.LoginLimit",
-    "evaluations.uploads.protocol.Tus",  # outside of what makes up refusals: they carry its headers, too
+    "evaluations.uploads.protocol.TusProtocol",  # outside of what makes up refusals: they carry its headers, too
     "evaluations.errors.refusals.OneShape",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",

@@ -45,7 +45,7 @@ class PoliteHasher(PBKDF2PasswordHasher):
         return _hashing.submit(super().encode, password, salt, iterations).result()
 
 
-class Tries:
+class LoginTries:
     """How many more tries each address has: BURST, and PER_SECOND more while time goes by."""
 
     def __init__(self) -> None:
@@ -64,7 +64,7 @@ class Tries:
         return missing
 
 
-tries = Tries()
+tries = LoginTries()
 
 
 class LoginLimit(Inline):

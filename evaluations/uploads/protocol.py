@@ -24,7 +24,7 @@ MAX_NAME_CHARACTERS: Final = 255
 MAX_DIGITS: Final = 16  # more than any disk; keeps int() cheap and the column in range
 
 
-class Tus(Inline):
+class TusProtocol(Inline):
     """What the protocol asks of every request and answer at its addresses, refusals by Django included."""
 
     def process_request(self, request: HttpRequest) -> None:

@@ -24,7 +24,7 @@ COOKIE = b"Cookie: sessionid=somebody\r\n"
 MIB = 1024 * 1024
 
 
-class Wire(StringTransport):
+class FakeWire(StringTransport):
     """A connection without a network; Twisted's class has no types."""
 
     @property
@@ -61,15 +61,15 @@ class Site:
     def __init__(self, **server: Any) -> None:
         self.factory = BoundedFactory(Server(**server))
         self.clock = self.factory.clock = Clock()
-        self.lines: list[tuple[Any, Wire]] = []
+        self.lines: list[tuple[Any, FakeWire]] = []
 
-    def connect(self, host: str = "10.0.0.1") -> Wire | None:
+    def connect(self, host: str = "10.0.0.1") -> FakeWire | None:
         protocol = self.factory.buildProtocol(IPv4Address("TCP", host, 5))
         if protocol is None:
             return None
         protocol.requestFactory, protocol.callLater = BoundedRequest, self.clock.callLater
         protocol._channel.callLater = self.clock.callLater
-        wire = Wire()  # type: ignore[no-untyped-call]
+        wire = FakeWire()  # type: ignore[no-untyped-call]
         protocol.makeConnection(wire)
         self.lines.append((protocol, wire))
         return wire
@@ -77,7 +77,7 @@ class Site:
     def send(self, data: bytes) -> None:
         self.lines[-1][0].dataReceived(data)
 
-    def opened(self, data: bytes) -> Wire:
+    def opened(self, data: bytes) -> FakeWire:
         wire = self.connect()
         assert wire is not None
         self.send(data)
@@ -105,7 +105,7 @@ def head(length: int | None = None, extra: bytes = b"") -> bytes:
     return b"PATCH /api/uploads/x HTTP/1.1\r\nHost: lab\r\n" + extra + size + b"\r\n\r\n"
 
 
-def status(wire: Wire) -> int:
+def status(wire: FakeWire) -> int:
     return int(wire.sent.split()[1]) if wire.sent else 0
 
 

@@ -69,9 +69,9 @@ def test_a_stage_whose_engine_no_setting_describes_is_named(settings: Settings) 
 @pytest.mark.slow
 def test_a_worker_does_not_start_on_a_planned_death(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(failpoints.VARIABLE, "claim=kill")
-    monkeypatch.setenv("BATCH_SIZE", "0.5")
+    monkeypatch.setenv("LEASE_SECONDS", "6")
     command = [sys.executable, "manage.py", "run_phase_worker"]
     run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
     assert run.returncode == 1
     assert "queueing.E002" in run.stderr
-    assert "BATCH_SIZE is 0" in run.stderr
+    assert "LEASE_SECONDS is 6" in run.stderr

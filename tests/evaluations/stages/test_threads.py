@@ -32,7 +32,7 @@ def _words(one: dict[str, Any]) -> tuple[Spoken, ...]:
 
 def _engines(one: dict[str, Any]) -> Engines:
     # What it answers differs by the introduction: which sentences show what.
-    shown = [1 + len(one["text"]) % 3]
+    shown = 1 + len(one["text"]) % 3
     return engines(Scripted(form=FORMS[one["id"]], quotes=dict.fromkeys(("interest", "future", "proof"), shown)))
 
 

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import psycopg
@@ -27,6 +27,9 @@ from introeval import checks, embedded
 from introeval.database import limits
 from introeval.embedded.errors import DISK_FULL
 from queueing.worker import restart
+
+if TYPE_CHECKING:
+    from queueing.policy.memory_plan import MemoryPlan
 
 MIN_FORMAT_LIBRARY = (62, 12)  # of FFmpeg 8.1: CVE-2026-40962
 PROBE_SECONDS = 5.0
@@ -382,7 +385,7 @@ def gpu() -> Finding:
             return ok("GPU", f"{facts.name}: {_mib(facts.free)} of {_mib(facts.total)} free{holders}")
 
 
-def plan() -> Finding:
+def labs_plan() -> MemoryPlan:
     """How the models would share the GPU's memory. What is in it now is left out: it may be the lab's own models."""
     from queueing import gpu
     from queueing.engines import build
@@ -390,7 +393,14 @@ def plan() -> Finding:
 
     here = gpu.card(gpu.Device().read() if settings.GPU_WATCH else gpu.NoGpu().read())
     card = memory_plan.Card(here.total) if here else None
-    found = memory_plan.plan_for(build.from_settings(settings), card, settings.LLM_TOGETHER)
+    return memory_plan.plan_for(build.from_settings(settings), card, settings.LLM_TOGETHER)
+
+
+def plan() -> Finding:
+    """The plan, with what would improve it."""
+    from queueing.policy import memory_plan
+
+    found = labs_plan()
     if found.mode == memory_plan.Mode.REFUSED:
         return failure("plan", str(found), found.fix, optional=True)
     return warning("plan", str(found), found.fix) if found.fix else ok("plan", str(found))

@@ -26,7 +26,8 @@ SPOKEN: Final = (
     *(
         f"pages/{name}"
         for name in (
-            *("board/__init__", "board/export", "captions", "charts", "languages", "progress", "result", "rows"),
+            *("board/__init__", "board/export", "captions", "charts", "languages", "progress", "result"),
+            *("rows/__init__", "rows/queue_view"),
             *("speaking", "timeline"),
         )
     ),

@@ -18,8 +18,8 @@ def stats(request: HttpRequest) -> schemas.QueueStats:
     """How many wait for what and for how long, what each GPU is doing, and what is paused."""
     queue, status = rows.read_queue(), figures.status()
     return schemas.QueueStats(
-        waiting=queue.waiting,
-        running=queue.running,
+        waiting=queue.line.waiting(),
+        running=queue.line.running(),
         news=queue.activity,
         counts=queue.counts,
         statuses=status["statuses"],

@@ -72,9 +72,14 @@ class Video(Schema):
     stage: Annotated[Stage, Field(description="Which stage it is in, or ended in.")]
     phase: Annotated[PhaseName | None, Field(description="What the GPU must be doing for it; null when it has ended.")]
     position: Annotated[
-        int | None, Field(description="0: being worked on; n: n-th in line; null: not in line.", examples=[3])
+        int | None,
+        Field(
+            description="n: it is the n-th to get its result, whatever step it is in; 0: its last step is being worked"
+            " on; null: it has ended. It goes up only if somebody was put ahead; `why` names them.",
+            examples=[3],
+        ),
     ]
-    waiting: Annotated[int, Field(description="How many are waiting in all.", examples=[7])]
+    waiting: Annotated[int, Field(description="How many there are with a position above 0.", examples=[7])]
     estimate: Annotated[
         EstimateOut | None, Field(description="null: not known yet, work stands still, or it has ended.")
     ]

@@ -106,7 +106,7 @@ def video(row: SubmissionRow) -> schemas.Video:
         stage=Stage(task.stage),
         phase=needed if row.is_live else None,
         position=row.position,
-        waiting=row.queue.waiting,
+        waiting=row.queue.line.length(),
         estimate=schemas.EstimateOut(**asdict(row.estimate)) if row.estimate else None,
         why=row.why,
         progress=progress if row.has_progress else None,

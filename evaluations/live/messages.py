@@ -14,7 +14,8 @@ from django.utils.translation import override
 
 from evaluations.live.broker import Message
 from evaluations.pages import rows
-from evaluations.pages.rows import Known, QueueView, StudentRows, SubmissionRow
+from evaluations.pages.rows import Known, StudentRows, SubmissionRow
+from evaluations.pages.rows.queue_view import QueueView
 
 log = structlog.get_logger(__name__)
 
@@ -142,8 +143,8 @@ def _deleted(row: Message) -> Message:
 def _summary(queue: QueueView) -> Message:
     return {
         "type": "tasks_summary",
-        "waiting": queue.waiting,
-        "running": queue.running,
+        "waiting": queue.line.waiting(),
+        "running": queue.line.running(),
         "working": bool(queue.workers),
         "words": queue.counts,
     }

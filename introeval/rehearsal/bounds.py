@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from heapq import heapreplace
+from math import ceil
 
 from queueing.policy import batches
 
@@ -17,6 +18,7 @@ class StageTimes:
     rate: float
     switch: float  # to take one phase's models out and to bring the other one's in: half each
     slots: int = 1  # requests that each language model answers at once
+    in_turns: bool = False  # one language model is loaded at a time: all of a batch goes through it, then the next
 
     @property
     def each(self) -> float:
@@ -33,8 +35,10 @@ def evaluation(tasks: int, work: StageTimes) -> float:
 
     A flow shop of two stages with `slots` servers each: extraction k of 0, 1, … ends at (k // slots + 1) × extract, and
     each rating begins as soon as its form is there and a server is free. All tasks are alike, so no other order and no
-    waiting on purpose could be quicker.
+    waiting on purpose could be quicker. In turns, all forms come first, then a switch, then all ratings.
     """
+    if work.in_turns:
+        return ceil(tasks / work.slots) * (work.extract + work.rate) + work.switch
     free = [0.0] * work.slots
     for task in range(tasks):
         extracted = (task // work.slots + 1) * work.extract
@@ -49,13 +53,16 @@ def lower_bound(students: int, work: StageTimes, *, batch_size: int, nodes: int 
 
         Σ (nᵢ × stt + evaluation(nᵢ)) + switch / 2 + (2 × batches - 1) × switch
 
-    that is one transcription after the other, the two stages of evaluation side by side, half a switch to load the
-    first model and a whole one between any two phases. Several nodes can at best share all work evenly:
+    that is one transcription after the other, the two stages of evaluation side by side (or in turns), half a switch to
+    load the first model and a whole one between any two phases. Several nodes can at best share all work evenly:
 
         (students × stt + students × max(extract, rate) / slots) / nodes + switch / 2
+
+    with extract + rate in place of the longer one if the models take turns.
     """
     if nodes > 1:
-        busy = students * (work.stt + max(work.extract, work.rate) / work.slots)
+        evaluated = work.extract + work.rate if work.in_turns else max(work.extract, work.rate)
+        busy = students * (work.stt + evaluated / work.slots)
         return busy / nodes + work.switch / 2
     sizes = list(batches.sizes(students, size=batch_size))
     switches = 2 * len(sizes) - 0.5

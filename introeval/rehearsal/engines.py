@@ -146,10 +146,14 @@ class SimulatedModel(OwnProcess):
 
 
 def build(work: StageTimes, scale: float, memory: Memory, outages: Outages, spread: float = 0.0) -> Engines:
-    """The engines of one node, so that a switch from one phase to the other costs `work.switch` altogether."""
+    """The engines of one node, so that a switch from one phase to the other costs `work.switch` altogether.
+
+    So does a turn, where the language models are loaded one at a time.
+    """
+    moved = 1 if work.in_turns else 2  # language models that a switch of phases loads or unloads
     half: Mapping[PhaseName, float] = {
         PhaseName.STT: work.switch / 2 * scale,
-        PhaseName.EVAL: work.switch / 2 / 2 * scale,  # it has two models
+        PhaseName.EVAL: work.switch / 2 / moved * scale,
     }
 
     def model(kind: PhaseName, name: str, seconds: float, slots: int = 1) -> SimulatedModel:

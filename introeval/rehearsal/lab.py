@@ -44,8 +44,18 @@ class RehearsalOutcome:
     took: float  # real seconds
 
     @property
+    def handed_in(self) -> int:
+        """More than there are students, where they handed in again while faults were still to come."""
+        return max(self.counters.attempted, self.plan.students)
+
+    @property
+    def lower_bound(self) -> float:
+        """Of as much work as there was."""
+        return self.plan.bound_of(self.handed_in)
+
+    @property
     def ratio(self) -> float:
-        return self.makespan / self.plan.lower_bound
+        return self.makespan / self.lower_bound
 
     @property
     def recovery_limit(self) -> float:
@@ -57,22 +67,25 @@ class RehearsalOutcome:
         return sum(seconds <= self.recovery_limit for found in self.recovery.values() for seconds in found)
 
     def as_json(self) -> dict[str, Any]:
-        work, students = self.plan.work, self.plan.students
+        work = self.plan.work
         return {
+            "plan": self.plan.why,
             "makespan": round(self.makespan, 1),
-            "lower_bound": round(self.plan.lower_bound, 1),
+            "lower_bound": round(self.lower_bound, 1),
             "ratio": round(self.ratio, 4),
-            "floor": round(bounds.floor(students, work), 1),
-            "one_at_a_time": bounds.one_at_a_time(students, work),
+            "floor": round(bounds.floor(self.handed_in, work), 1),
+            "one_at_a_time": bounds.one_at_a_time(self.handed_in, work),
             "mean_wait": round(sum(self.waits) / max(len(self.waits), 1), 1),
             "p95_wait": round(percentile(self.waits, 0.95), 1),
+            "max_wait": round(max(self.waits, default=0.0), 1),
             **asdict(self.counters),
             "estimates": self.estimates.as_json(),
             "faults": dict(self.faults),
             "recovered": self.recovered,
             "recovery_worst": {kind: round(max(found), 2) for kind, found in self.recovery.items()},
             "recovery_limit": round(self.recovery_limit, 2),
-            "students": students,
+            "students": self.plan.students,
+            "handed_in": self.handed_in,
             "nodes": self.plan.nodes,
             "slots": work.slots,
             "scale": self.plan.scale,

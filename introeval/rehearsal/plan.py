@@ -47,10 +47,15 @@ class RehearsalPlan:
     faults: Counter[str] = field(default_factory=Counter)
     spread: float = 0.0  # by which share of them the work's times vary, either way
     pace: float | None = None  # real seconds between two faults, on average
+    why: str = ""  # how the language models share the memory, and why; for people
 
     @property
     def lower_bound(self) -> float:
-        return bounds.lower_bound(self.students, self.work, batch_size=BATCH_SIZE, nodes=self.nodes)
+        return self.bound_of(self.students)
+
+    def bound_of(self, handed_in: int) -> float:
+        """The shortest makespan of so many hand-ins."""
+        return bounds.lower_bound(handed_in, self.work, batch_size=BATCH_SIZE, nodes=self.nodes)
 
     @property
     def lease_seconds(self) -> float:
@@ -79,6 +84,7 @@ class RehearsalPlan:
             poll_seconds=max(POLL * self.scale, MIN_POLL_SECONDS),
             stop_grace_seconds=STOP_GRACE * self.scale,
             lock_dir=self.folder / "locks",
+            together=not self.work.in_turns,
             forecast_seconds=max(FORECAST_SECONDS * self.scale, MIN_POLL_SECONDS),
         )
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
 from types import MappingProxyType
@@ -25,6 +24,7 @@ from queueing.models.statements import NOW, Sql
 from queueing.models.worker import Worker
 from queueing.policy import batches
 from queueing.policy.phases import Demand, Snapshot
+from queueing.policy.places import Line, LineEntry
 from queueing.states import ENDED, LIVE, TRANSITIONS, PhaseName, State
 
 if TYPE_CHECKING:
@@ -83,14 +83,36 @@ class TaskQuerySet(models.QuerySet["Task"]):
             )
         )
 
+    def line(self) -> Line:
+        """All live tasks, with the place of each on its way to a result."""
+        columns = ("pk", "pipeline", "stage", "state", "turn", "batch_id", "epoch", "retried", "worker_id")
+        return Line(_entry(row) for row in self.live().values_list(*columns, named=True))
+
     def positions(self) -> dict[int, int]:
-        """Each live task's place in its pipeline's line: 0 = being worked on, n = n-th of those that wait."""
-        places: dict[int, int] = {}
-        waiting: Counter[str] = Counter()
-        for pk, pipeline, state in self.live().in_turn().values_list("pk", "pipeline", "state"):
-            waiting[pipeline] += state == State.QUEUED
-            places[pk] = waiting[pipeline] if state == State.QUEUED else 0
-        return places
+        """Each live task's place among those of its pipeline: see `Line.positions`. In the order of service."""
+        return self.line().positions
+
+
+def _entry(row: Any) -> LineEntry:
+    runs = row.state == State.RUNNING
+    passed, is_last = _progress_of(row.pipeline, row.stage)
+    return LineEntry(
+        task=row.pk,
+        pipeline=row.pipeline,
+        stage=row.stage,
+        turn=row.turn,
+        batch=row.batch_id,
+        runs=runs,
+        worker=row.worker_id,
+        finishes=runs and is_last,
+        again=row.retried or row.epoch > passed + runs,  # more claims than there were had each succeeded
+    )
+
+
+def _progress_of(pipeline: str, stage: str) -> tuple[int, bool]:
+    """How many stages come before this one, and whether it is the last. Of one that no app registers: (0, True)."""
+    names = [spec.name for spec in pipelines.get(pipeline).stages] if pipeline in pipelines.names() else [stage]
+    return names.index(stage), stage == names[-1]
 
 
 def _is_due() -> Q:

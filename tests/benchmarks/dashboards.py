@@ -162,9 +162,10 @@ class Measured:
     # Changes
 
     def next_one(self) -> None:
-        """The first in line is begun: everybody behind it moves up."""
-        first = next(pk for pk, place in Task.objects.positions().items() if place == 1)
-        (self.running,) = Task.objects.take([first], worker=self.worker, lease_seconds=3600)
+        """The first in line is cancelled and the next one begun: everybody behind it moves up."""
+        first, second = (pk for pk, place in Task.objects.positions().items() if place in (1, 2))
+        Task.objects.get(pk=first).cancel(by="benchmark")
+        (self.running,) = Task.objects.take([second], worker=self.worker, lease_seconds=3600)
 
     def change_over(self) -> None:
         phase = Phase.objects.get()

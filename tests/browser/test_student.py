@@ -304,8 +304,8 @@ def test_the_line_and_the_gpu_are_live_too(ada: Visit, cast: Cast) -> None:
     elsewhere(hand_in, cast.bo, cast.classroom)
     expect(ada.page.locator("#queue")).to_contain_text("1 waiting")
     elsewhere(Worker.objects.create, node="lab-pc", pid=1)
-    elsewhere(lambda: Phase(node="lab-pc").enter(PhaseStep.ACTIVE, name="stt"))
-    expect(ada.page.locator("#queue")).to_contain_text("The GPU is transcribing.")
+    elsewhere(lambda: Phase(node="lab-pc").enter(PhaseStep.LOADING, name="stt"))
+    expect(ada.page.locator("#queue")).to_contain_text("The lab’s computer is getting ready for transcribing.")
 
 
 def test_signing_out_in_one_window_signs_out_the_other(ada: Visit) -> None:

@@ -51,6 +51,7 @@ class QueueMachine(RuleBasedStateMachine):
         self.claims: list[Task] = []  # as they were claimed
         self.seen: list[Task] = []  # as somebody read them
         self.before: dict[int, Row] = {}
+        self.places: dict[int, int] = {}  # after the last step
 
     def teardown(self) -> None:
         self.undo.close()
@@ -309,14 +310,19 @@ class QueueMachine(RuleBasedStateMachine):
         assert len(turns) == len(set(turns))
 
     def everybody_has_a_word_and_a_place(self) -> None:
-        places = Task.objects.positions()
-        rows = self.before
+        line, rows = Task.objects.line(), self.before
+        places = line.positions
         assert set(places) == {pk for pk, row in rows.items() if row["state"] in LIVE}
         assert {pk for pk, place in places.items() if place == 0} == {
-            pk for pk, row in rows.items() if row["state"] == State.RUNNING
+            pk for pk, row in rows.items() if row["state"] == State.RUNNING and row["stage"] == STAGES[-1]
         }
-        waiting = sorted(place for place in places.values() if place)
-        assert waiting == [*range(1, len(waiting) + 1)]
+        in_line = sorted(place for place in places.values() if place)
+        assert in_line == [*range(1, len(in_line) + 1)]
+        for pk, place in places.items():
+            if place > self.places.get(pk, place):
+                own = next(entry.again for entry in line.entries if entry.task == pk)
+                assert own or line.put_ahead(pk), "a place rose, and nobody was put ahead"
+        self.places = places
         assert {task.status for task in Task.objects.select_related("batch")} <= set(Status)
 
 

@@ -39,9 +39,9 @@ INSERT INTO evaluations_classroom_students (classroom_id, user_id)
     WHERE c.name LIKE 'past-%%' AND u.username LIKE 'past-%%'
     AND (substr(u.username, 6)::int - 1) / 30 + 1 = substr(c.name, 6)::int;
 INSERT INTO evaluations_submission
-        (id, classroom_id, student_id, original_name, path, size, sha256, created_at, container)
+        (id, classroom_id, student_id, original_name, path, size, sha256, created_at, container, ends_early)
     SELECT gen_random_uuid(), m.classroom_id, m.user_id, 'a.mp4', '', 9, md5(n::text),
-        now() - n * interval '1 minute', ''
+        now() - n * interval '1 minute', '', false
     FROM (SELECT n, n %% (%(classes)s * 30) AS k FROM generate_series(1, %(tasks)s) n) s
     JOIN (SELECT *, row_number() OVER (ORDER BY id) - 1 AS k FROM evaluations_classroom_students
           WHERE classroom_id IN (SELECT id FROM evaluations_classroom WHERE name LIKE 'past-%%')) m USING (k);

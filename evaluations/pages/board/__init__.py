@@ -19,7 +19,8 @@ from django.utils.translation import gettext_lazy, ngettext, pgettext_lazy
 from evaluations.actions.decisions import Standing, standings
 from evaluations.models import Classroom, Evaluation, ReviewDecision, Submission, shown_name
 from evaluations.pages import rows
-from evaluations.pages.rows import QueueView, SubmissionRow
+from evaluations.pages.rows import SubmissionRow
+from evaluations.pages.rows.queue_view import QueueView
 from evaluations.rating.reviewing import Reviewed
 from queueing.states import LIVE, State
 

@@ -136,11 +136,11 @@ def _worker(row: Found) -> str:
 
 
 def _summary(found: Found) -> str:
-    waiting = sum(place > 0 for place in found["positions"].values())
+    waiting = sum(task["state"] == State.QUEUED for task in found["tasks"])
     oldest = f", the longest for {durations.spoken(found['oldest_seconds'])}" if waiting else ""
     last = max(filter(None, (task["estimate"] for task in found["tasks"])), key=_latest, default=None)
     end = f"; all of them {_left(last)}" if last else ""
-    return f"{waiting} waiting{oldest}; {len(found['positions']) - waiting} running{end}"
+    return f"{waiting} waiting{oldest}; {len(found['tasks']) - waiting} running{end}"
 
 
 def _latest(estimate: Found) -> float:

@@ -51,7 +51,7 @@ def test_a_running_one_says_how_many_seconds_of_audio_are_done(cast: Cast, waiti
     task = claim(waiting)
     task.note_progress(12.5, 60.0)
     said = ask(cast.ada, f"status/{waiting.pk}")
-    assert (said["status"], said["position"]) == ("stt_processing", 0)
+    assert (said["status"], said["position"]) == ("stt_processing", 1)
     assert said["progress"] == {"done_seconds": 12.5, "total_seconds": 60.0}
 
 

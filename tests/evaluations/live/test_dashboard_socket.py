@@ -30,7 +30,7 @@ from queueing.exceptions import Permanent
 from queueing.models import Pause, Phase, Task, Worker, in_seconds
 from queueing.states import PhaseStep
 from tests.conftest import Cast
-from tests.evaluations.material import claim, fail, foretell, hand_in
+from tests.evaluations.material import claim, fail, finish, foretell, hand_in
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -129,7 +129,7 @@ async def test_a_move_of_a_task_is_sent(cast: Cast) -> None:
         task = await elsewhere(claim, submission)
         update = (await until(socket, lambda message: message["type"] == "task_update"))[-1]
     assert (update["task_id"], update["submission_id"]) == (task.pk, str(submission.pk))
-    assert (update["status"], update["position"]) == ("stt_processing", 0)
+    assert (update["status"], update["position"]) == ("stt_processing", 1)
     assert update["sequence"] == task.sequence
     assert 'data-status="stt_processing"' in update["html"]
 
@@ -183,7 +183,7 @@ async def test_everybody_gets_an_update_when_the_line_moves(cast: Cast) -> None:
     mine = await elsewhere(hand_in, cast.bo, cast.classroom)
     async with dashboard(cast.bo) as socket:
         assert socket.snapshot["rows"][0]["position"] == 2
-        await elsewhere(claim, first)
+        await elsewhere(finish, first)
         update = (await until(socket, lambda message: message["type"] == "task_update"))[-1]
     assert (update["submission_id"], update["position"]) == (str(mine.pk), 1)
     assert "You are 1st of 1" in update["html"]
@@ -193,10 +193,10 @@ async def test_a_change_of_phase_is_sent(cast: Cast) -> None:
     await elsewhere(hand_in, cast.bo, cast.classroom)
     await elsewhere(Worker.objects.create, node="lab-pc", pid=1)
     async with dashboard(cast.ada) as socket:
-        await elsewhere(lambda: Phase(node="lab-pc").enter(PhaseStep.ACTIVE, name="eval"))
+        await elsewhere(lambda: Phase(node="lab-pc").enter(PhaseStep.LOADING, name="eval"))
         change = (await until(socket, lambda message: message["type"] == "phase_change"))[-1]
-    assert change["nodes"] == [{"node": "lab-pc", "phase": "eval", "step": "active"}]
-    assert change["words"] == "The GPU is filling in forms and rating."
+    assert change["nodes"] == [{"node": "lab-pc", "phase": "eval", "step": "loading"}]
+    assert change["words"] == "The lab’s computer is getting ready for filling in forms and rating."
 
 
 def progress(task: Task, steps: int) -> None:

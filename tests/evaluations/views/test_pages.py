@@ -91,21 +91,51 @@ def test_a_student_sees_only_their_own_videos(cast: Cast) -> None:
 
 
 def test_waiting_videos_say_their_place_and_why_they_wait(cast: Cast) -> None:
-    Worker.objects.create(node="lab-pc", pid=1)
+    worker = Worker.objects.create(node="lab-pc", pid=1)
     Phase(node="lab-pc").enter(PhaseStep.ACTIVE, name="eval")
-    hand_in(cast.bo, cast.classroom)
+    rated = hand_in(cast.bo, cast.classroom)
+    Task.objects.filter(submission=rated).update(stage=Stage.EXTRACT)
+    claim(rated, worker)
     hand_in(cast.ada, cast.classroom)
     page = text_of(signed_in(cast.ada), "/")
-    assert "You are 2nd of 2" in page
-    assert "The GPU is filling in forms and rating." in page
-    assert "transcribing comes next" in page
+    assert "You are 2nd of 2 · step 1 of 3" in page
+    assert "The lab’s computer is filling in forms and rating." in page
+    assert "The lab’s computer does one kind of work at a time; transcribing comes next." in page
+
+
+def test_a_place_only_falls_from_handing_in_to_the_result(cast: Cast) -> None:
+    """It was "1st", then "being worked on", then "7th of 7"."""
+    worker = Worker.objects.create(node="lab-pc", pid=1)
+    mine = hand_in(cast.ada, cast.classroom)
+    others = [hand_in(student, cast.classroom) for student in (cast.bo, cast.outsider)]
+    places = []
+    for _ in Stage:
+        for each in (mine, *others):
+            places.append(rows.one(mine).position)
+            task = claim(each, worker)
+            places.append(rows.one(mine).position)
+            task.advance(took=1.0)
+    assert [place for place in places if place is not None] == [1] * 13 + [0]
+    assert rows.one(mine).position is None
+
+
+def test_whoever_is_put_ahead_is_named_on_the_page(cast: Cast) -> None:
+    hand_in(cast.ada, cast.classroom, name="first.mp4")
+    second = hand_in(cast.ada, cast.classroom, name="second.mp4")
+    assert rows.one(second).position == 2
+    assert not rows.one(second).put_ahead
+    hand_in(cast.bo, cast.classroom)
+    page = text_of(signed_in(cast.ada), f"/submissions/{second.pk}/")
+    assert "You are 3rd of 3" in page
+    assert "Put ahead: 1 from somebody with fewer videos in the line." in page
+    assert "Put ahead: 1 from somebody" in rows.one(second).why
 
 
 def test_a_change_over_says_what_comes(cast: Cast) -> None:
     Worker.objects.create(node="lab-pc", pid=1)
     hand_in(cast.ada, cast.classroom)
     Phase(node="lab-pc").enter(PhaseStep.UNLOADING, name="stt", target="eval")
-    assert "The GPU is changing over to filling in forms and rating." in text_of(signed_in(cast.ada), "/")
+    assert "The lab’s computer is changing over to filling in forms and rating." in text_of(signed_in(cast.ada), "/")
 
 
 def test_a_running_video_shows_seconds_of_the_recording(cast: Cast) -> None:
@@ -113,7 +143,8 @@ def test_a_running_video_shows_seconds_of_the_recording(cast: Cast) -> None:
     task.note_progress(21.4, 61.0)
     page = text_of(signed_in(cast.ada), "/")
     assert "21 of 61 seconds of the recording" in page
-    assert "Being worked on" in page
+    assert "You are 1st of 1 · step 1 of 3" in page
+    assert "Being worked on: transcribing." in page
 
 
 def test_a_worker_that_fell_silent_is_shown_and_its_work_is_on_hold(cast: Cast) -> None:
@@ -125,10 +156,10 @@ def test_a_worker_that_fell_silent_is_shown_and_its_work_is_on_hold(cast: Cast) 
     assert "1 being worked on, 0 waiting." in page
     Worker.objects.update(last_heartbeat_at=in_seconds(-45))
     page = text_of(client, "/")
-    assert "Started, on hold" in page
+    assert "You are 1st of 1" in page
     assert "The computer that does the work has not been heard of for 40 s. Your video is safe" in page
     assert "1 started, 0 waiting." in page
-    for said in ("Being worked on", "of the recording", "The GPU is transcribing"):
+    for said in ("Being worked on", "of the recording", "The lab’s computer is transcribing"):
         assert said not in page
     Worker.objects.update(last_heartbeat_at=in_seconds(-1000), stopped_at=Now())  # given up by upkeep
     assert "has not been heard of for a while. Your video is safe" in text_of(client, "/")
@@ -180,16 +211,16 @@ def test_how_long_a_worker_has_been_silent_is_said_in_steps(cast: Cast, seconds:
 
 
 def test_what_a_silent_machine_did_is_not_said_of_one_that_works(cast: Cast) -> None:
-    for node, phase in (("lab-pc", "stt"), ("lab-2", "eval")):
-        Worker.objects.create(node=node, pid=1)
+    for node, phase, stage in (("lab-pc", "stt", Stage.TRANSCRIBE), ("lab-2", "eval", Stage.EXTRACT)):
+        worker = Worker.objects.create(node=node, pid=1)
         Phase(node=node).enter(PhaseStep.ACTIVE, name=phase)
-    hand_in(cast.ada, cast.classroom)
-    assert "You are 1st of 1 · the GPU is filling in forms and rating, the GPU is transcribing" in text_of(
-        signed_in(cast.ada), "/"
-    )
+        submission = hand_in(cast.bo, cast.classroom)
+        Task.objects.filter(submission=submission).update(stage=stage)
+        claim(submission, worker)
+    both = "The lab’s computer is filling in forms and rating. The lab’s computer is transcribing."
+    assert both in text_of(signed_in(cast.ada), "/")
     Worker.objects.filter(node="lab-2").update(last_heartbeat_at=in_seconds(-45))
-    assert "You are 1st of 1 · the GPU is transcribing" in text_of(signed_in(cast.ada), "/")
-    assert "forms" not in rows.read_queue().activity
+    assert rows.read_queue().activity == "The lab’s computer is transcribing."
 
 
 def test_a_teacher_is_not_told_that_she_is_in_the_line(cast: Cast) -> None:
@@ -256,9 +287,9 @@ def test_a_pause_of_the_other_kind_or_of_one_of_two_nodes_is_no_reason_to_wait(c
 
 def test_a_machine_that_stands_still_is_not_said_to_work(cast: Cast, waiting: Submission) -> None:
     Pause.objects.start(Pause.What.EVERYTHING, by="x", reason="fire drill")
-    assert "The GPU is transcribing" not in text_of(signed_in(cast.ada), "/")
-    claim(waiting)  # it is finished all the same
-    assert "The GPU is transcribing" in text_of(signed_in(cast.ada), "/")
+    assert "The lab’s computer" not in text_of(signed_in(cast.ada), "/")
+    claim(waiting, Worker.objects.get())  # it is finished all the same
+    assert "The lab’s computer is finishing what it has begun." in text_of(signed_in(cast.ada), "/")
 
 
 def test_a_language_model_that_does_not_answer_is_told_to_those_who_wait_for_it_without_its_address(
@@ -308,7 +339,7 @@ def test_the_reason_of_a_pause_is_text_and_never_markup(cast: Cast, waiting: Sub
 def test_every_step_of_the_gpu_has_words(cast: Cast, step: PhaseStep) -> None:
     Worker.objects.create(node="lab-pc", pid=1)
     Phase(node="lab-pc").enter(step, name="stt", target="eval", reason="it hangs")
-    assert "The GPU is" in text_of(signed_in(cast.ada), "/")
+    assert "The lab’s computer is" in text_of(signed_in(cast.ada), "/")
 
 
 def test_a_failure_says_what_happened_what_to_do_and_that_nothing_is_lost(cast: Cast) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -36,6 +37,13 @@ def test_a_last_batch_may_be_smaller() -> None:
     assert bounds.lower_bound(12, LAB, batch_size=10) == (100 + 265) + (20 + 15 + 50) + 3.5 * 5
 
 
+def test_models_that_take_turns_rate_when_all_forms_are_there_and_cost_a_switch_more_per_batch() -> None:
+    turns = replace(THREE_SLOTS, in_turns=True)
+    assert bounds.evaluation(10, turns) == 4 * 15 + 5 + 4 * 25
+    assert bounds.lower_bound(30, turns, batch_size=10) == 3 * (100 + 165) + 5.5 * 5
+    assert bounds.lower_bound(30, turns, batch_size=10, nodes=2) == 30 * (10 + 40 / 3) / 2 + 2.5
+
+
 def test_no_queue_beats_one_load_of_each_model() -> None:
     assert bounds.floor(30, LAB) == 300 + 15 + 30 * 25 + 1.5 * 5
 
@@ -55,13 +63,14 @@ def test_nodes_share_the_work() -> None:
 @given(
     students=st.integers(1, 40),
     slots=st.integers(1, 5),
+    in_turns=st.booleans(),
     times=st.tuples(*[st.floats(0.1, 100)] * 4),
     batch_size=st.integers(1, 12),
 )
 def test_the_bounds_stand_in_their_order(
-    students: int, slots: int, times: tuple[float, float, float, float], batch_size: int
+    students: int, slots: int, in_turns: bool, times: tuple[float, float, float, float], batch_size: int
 ) -> None:
-    work = StageTimes(*times, slots=slots)
+    work = StageTimes(*times, slots=slots, in_turns=in_turns)
     floor, bound = bounds.floor(students, work), bounds.lower_bound(students, work, batch_size=batch_size)
     assert floor <= bound * (1 + 1e-9)
     assert bounds.lower_bound(students, work, batch_size=batch_size, nodes=2) <= bound * (1 + 1e-9)

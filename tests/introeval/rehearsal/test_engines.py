@@ -75,6 +75,13 @@ def test_a_switch_costs_what_it_was_told_to_cost(built: Engines) -> None:
     assert time.perf_counter() - began >= 8 * 0.01
 
 
+def test_a_turn_costs_as_much_as_a_switch_of_phases(memory: engines.Memory, outages: Outages) -> None:
+    work = StageTimes(stt=2, extract=3, rate=5, switch=8, in_turns=True)
+    built = engines.build(work, 0.01, memory, outages)
+    models = [built.speech, *built.language.values()]
+    assert {model.move_seconds for model in models if isinstance(model, engines.SimulatedModel)} == {0.04}
+
+
 def test_a_call_takes_its_time_and_stops_when_told(built: Engines) -> None:
     built.language["rate"].load()
     began = time.perf_counter()

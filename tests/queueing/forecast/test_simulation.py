@@ -69,11 +69,12 @@ def test_an_upload_waits_for_others_to_join_its_batch() -> None:
     assert end == pytest.approx(2 + SWAP + 10 + SWAP + 15 + 25, abs=0.1)
 
 
+@pytest.mark.parametrize("turns", [False, True])
 @pytest.mark.parametrize("slots", [1, 3])
 @pytest.mark.parametrize("students", [1, 7, 10, 30])
-def test_a_class_takes_as_long_as_the_arithmetic_of_the_rehearsal_says(students: int, slots: int) -> None:
-    work = bounds.StageTimes(10, 15, 25, SWAP, slots)
-    last = max(ends(waiting(students), NodeState("n", STT, ready_in=SWAP / 2), slots=slots).values())
+def test_a_class_takes_as_long_as_the_arithmetic_of_the_rehearsal_says(students: int, slots: int, turns: bool) -> None:
+    work = bounds.StageTimes(10, 15, 25, SWAP, slots, in_turns=turns)
+    last = max(ends(waiting(students), NodeState("n", STT, ready_in=SWAP / 2), slots=slots, turns=turns).values())
     assert last == pytest.approx(bounds.lower_bound(students, work, batch_size=10), abs=0.5)
 
 

@@ -165,11 +165,14 @@ def test_the_demands_of_stages_count_what_is_due_and_what_runs_here(enqueue: Enq
     assert Task.objects.demands("test", [Stage.EXTRACT])["extract"].oldest_seconds == 0
 
 
-def test_positions_count_those_that_wait(cast: Cast, enqueue: Enqueue, worker: Worker) -> None:
+def test_a_position_counts_the_results_that_come_first(cast: Cast, enqueue: Enqueue, worker: Worker) -> None:
     first, second, third = enqueue(cast.ada), enqueue(cast.ada), enqueue(cast.bo)
-    running = claim(worker)
-    assert running.pk == first.pk
+    assert claim(worker).pk == first.pk
+    assert Task.objects.positions() == {first.pk: 1, third.pk: 2, second.pk: 3}
+    Task.objects.filter(pk=first.pk).update(stage=Stage.RATE)
     assert Task.objects.positions() == {first.pk: 0, third.pk: 1, second.pk: 2}
+    Task.objects.filter(pk=first.pk).update(pipeline="of an app that is gone", stage="odd")
+    assert Task.objects.positions()[first.pk] == 0
 
 
 def test_a_batch_is_extracted_before_any_of_it_is_rated(enqueue: Enqueue, worker: Worker) -> None:

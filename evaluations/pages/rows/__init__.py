@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import uuid
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
@@ -16,116 +16,23 @@ from django.contrib.auth.models import User
 from django.contrib.humanize.templatetags.humanize import ordinal
 from django.db.models import F, OuterRef, Prefetch, QuerySet, Subquery
 from django.template.loader import render_to_string
-from django.utils.text import capfirst
-from django.utils.timezone import localtime
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, pgettext_lazy
+from django.utils.translation import gettext_lazy
 
 from evaluations.errors import catalogue
 from evaluations.models import EVALUATION, ReviewDecision, Submission
 from evaluations.pages import progress
+from evaluations.pages.rows.queue_view import QueueView
 from evaluations.stages.names import Stage
 from queueing import pipelines
 from queueing.forecast.published import Estimate
 from queueing.models import Breaker, Forecast, Pause, Phase, Task, Worker
 from queueing.models.nodes import holding_up_work
-from queueing.models.phase import SYSTEM
 from queueing.report import estimates
-from queueing.report.durations import spoken
-from queueing.states import LIVE, PhaseName, PhaseStep, State
+from queueing.states import LIVE, State
 
-_DOING: Final = {
-    "": pgettext_lazy("what a machine does", "working"),
-    PhaseName.STT: pgettext_lazy("what a machine does", "transcribing"),
-    PhaseName.EVAL: pgettext_lazy("what a machine does", "filling in forms and rating"),
-}
 _LONG: Final = ("transcript__text", "transcript__segments")  # of a transcript rows show its language alone
-_PAUSED: Final = {
-    Pause.What.EVERYTHING: gettext_lazy("All work"),
-    Pause.What.STT: gettext_lazy("Transcription"),
-    Pause.What.EVAL: gettext_lazy("Rating"),
-}
 HELD: Final = gettext_lazy("Your teacher looks at it first.")
-
-
-@dataclass(frozen=True, slots=True)
-class QueueView:
-    """The line as it is right now."""
-
-    positions: dict[int, int]
-    phases: tuple[Phase, ...]
-    workers: frozenset[uuid.UUID]  # alive, by their heartbeats
-    nodes: frozenset[str]  # theirs
-    silences: Mapping[uuid.UUID, float]  # of those that neither are nor stopped: seconds since then
-    pauses: tuple[Pause, ...]
-    forecast: Forecast
-    silent_servers: tuple[Breaker, ...]  # of language models, with an open breaker
-
-    @property
-    def waiting(self) -> int:
-        return sum(place > 0 for place in self.positions.values())
-
-    @property
-    def running(self) -> int:
-        return len(self.positions) - self.waiting
-
-    @property
-    def activity(self) -> str:
-        """What the machines are doing, in sentences."""
-        if not self.workers:
-            return " ".join([self.absence, _("Videos are safe and wait.")])
-        working = [f"{capfirst(words)}." for words in self._working()]
-        if not self.positions:
-            working = [] if self.pauses else [_("The GPU is waiting for work.")]
-        return " ".join([*_pauses_words(self.pauses), *self._server_words(), *working])
-
-    @property
-    def absence(self) -> str:
-        """That no worker is alive, in one sentence."""
-        if not self.silences:
-            return _("The computer that does the work is not running at the moment.")
-        return _silence_words(min(self.silences.values()))
-
-    @property
-    def doing(self) -> str:
-        """What the machines are doing, as a phrase to be shown beside a place in the line."""
-        return ", ".join(self._working())
-
-    def _working(self) -> list[str]:
-        """Of machines with a live worker only: the phase of another one is what it did last, not what it does."""
-        return [_phase_words(phase) for phase in self.phases if phase.node in self.nodes and self._is_working(phase)]
-
-    @property
-    def counts(self) -> str:
-        """How many are in line, in one sentence."""
-        if not self.positions:
-            return _("Nobody is waiting.")
-        figures = {"running": self.running, "waiting": self.waiting}
-        if self.workers:
-            return _("%(running)s being worked on, %(waiting)s waiting.") % figures
-        return _("%(running)s started, %(waiting)s waiting.") % figures
-
-    def _server_words(self) -> list[str]:
-        return [_silent_words(self.silent_servers)] if self.silent_servers else []
-
-    def pause_of(self, phase: PhaseName) -> Pause | None:
-        """The pause, if any, that keeps every node from starting work of `phase`."""
-        here = {pause.node: pause for pause in self.pauses if pause.what in (phase, Pause.What.EVERYTHING)}
-        everywhere = here.get("")
-        return everywhere or (next(iter(here.values())) if here and self.nodes <= here.keys() else None)
-
-    def _is_working(self, phase: Phase) -> bool:
-        """Whether work of the phase can still be done: a paused phase finishes what runs."""
-        return not phase.name or self.running > 0 or self.pause_of(PhaseName(phase.name)) is None
-
-    @property
-    def can_estimate(self) -> bool:
-        """Whether nothing stops the work, so that its duration can be estimated. Else pages show what stops it."""
-        stuck = any(phase.step == PhaseStep.BLOCKED for phase in self.phases if phase.node in self.nodes)
-        return bool(self.workers) and not (self.pauses or self.silent_servers or stuck)
-
-    def serves(self, phase: PhaseName) -> bool:
-        return any(row.name == phase and row.step == PhaseStep.ACTIVE for row in self.phases if row.node in self.nodes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,9 +64,9 @@ class SubmissionRow:
 
     @property
     def position(self) -> int | None:
-        """0 = being worked on, n = n-th in line, None = not in line."""
+        """0 = its last stage is being worked on, n = n-th to get its result, None = not in line."""
         # The line was read before the task, which may have ended in between.
-        return self.queue.positions.get(self.task.pk) if self.is_live else None
+        return self.queue.line.positions.get(self.task.pk) if self.is_live else None
 
     @property
     def is_live(self) -> bool:
@@ -171,7 +78,8 @@ class SubmissionRow:
         if self.position is None:
             return ""
         if self.position:
-            return _("%(place)s of %(waiting)s") % {"place": ordinal(self.position), "waiting": self.queue.waiting}
+            places = {"place": ordinal(self.position), "waiting": self.queue.line.length()}
+            return _("%(place)s of %(waiting)s") % places
         return _("started, on hold") if self.is_on_hold else _("being worked on")
 
     @property
@@ -190,15 +98,28 @@ class SubmissionRow:
         return estimates.spoken(self.estimate) if self.is_live and self.queue.can_estimate else ""
 
     @property
+    def situation(self) -> str:
+        """What happens to it, or why it waits, in a sentence; empty when it has ended."""
+        return self.queue.situation(self.task) if self.is_live else ""
+
+    @property
+    def put_ahead(self) -> str:
+        """Why its place may have risen; empty when it can't have."""
+        return self.queue.put_ahead(self.task.pk) if self.position else ""
+
+    @property
     def why(self) -> str:
         """Why it waits, or why the work on it or its release is on hold; empty while it makes progress or has ended."""
-        if self.is_on_hold:
-            silence = _silence_words(self.queue.silences.get(self.task.worker_id) if self.task.worker_id else None)
-            safe = _("Your video is safe: work on it goes on when it is back, or another one takes over.")
-            return f"{silence} {safe}"
         if self.is_held:
             return str(HELD)
-        return _why_it_waits(self.task, self.queue, self.position) if self.task.state == State.QUEUED else ""
+        waits = self.task.state == State.QUEUED or self.is_on_hold
+        return " ".join(filter(None, [self.situation, self.put_ahead])) if waits else ""
+
+    @property
+    def step(self) -> str:
+        """Which of its steps it is in, in words."""
+        marks = [stage.mark for stage in self.stages]
+        return _("step %(number)s of %(count)s") % {"number": marks.index("current") + 1, "count": len(marks)}
 
     @property
     def stages(self) -> list[StageMark]:
@@ -291,11 +212,12 @@ def read_queue() -> QueueView:
     """The line, the phases and the workers, read once for any number of rows."""
     workers = list(Worker.objects.with_silence())
     alive = {worker.pk: worker.node for worker in workers if worker.is_alive}
+    whole = Task.objects.line()
     return QueueView(
-        positions=Task.objects.filter(pipeline=EVALUATION).positions(),
+        line=whole.of(EVALUATION),
+        whole=whole,
         phases=tuple(Phase.objects.order_by("node")),
-        workers=frozenset(alive),
-        nodes=frozenset(alive.values()),
+        workers=alive,
         silences={worker.pk: worker.silence.total_seconds() for worker in workers if not worker.is_alive},
         forecast=Forecast.objects.current(),
         pauses=tuple(Pause.objects.active().filter(holding_up_work()).order_by("since")),
@@ -400,74 +322,3 @@ def _newest(submission: str) -> Subquery:
 
 def _mark(evaluation: int | None, released_at: datetime | None, decided: int | None) -> RatingMark:
     return RatingMark(evaluation is not None, released_at is not None, decided or 0)
-
-
-def _phase_words(phase: Phase) -> str:
-    changing = _("the GPU is changing over to %(coming)s")
-    words = {
-        PhaseStep.IDLE: _("the GPU is waiting for work"),
-        PhaseStep.LOADING: _("the GPU is getting ready for %(coming)s"),
-        PhaseStep.ACTIVE: _("the GPU is %(now)s"),
-        PhaseStep.DRAINING: _("the GPU is finishing what it has begun, before it goes on with %(coming)s"),
-        PhaseStep.UNLOADING: changing,
-        PhaseStep.VERIFYING: changing,
-        PhaseStep.BLOCKED: _("the GPU is stuck at the moment; it tries again by itself"),
-    }[PhaseStep(phase.step)]
-    return words % {"now": _DOING[phase.name], "coming": _DOING[phase.target or phase.name]}
-
-
-def _silence_words(seconds: float | None) -> str:
-    """How long the worker has sent no heartbeat, rounded so that the text seldom changes; None: not known."""
-    if seconds is None:
-        return _("The computer that does the work has not been heard of for a while.")
-    if seconds >= 7200:
-        return _("The computer that does the work has not been heard of for hours.")
-    long = _("%(count)s s") % {"count": int(seconds // 10) * 10} if seconds < 120 else spoken(seconds // 60 * 60)
-    return _("The computer that does the work has not been heard of for %(long)s.") % {"long": long}
-
-
-def _pauses_words(pauses: Sequence[Pause]) -> list[str]:
-    """Sentences on what is paused, and that nobody loses their place by it."""
-    return [*map(_pause_words, pauses), *([_("Videos are safe and keep their place.")] if pauses else [])]
-
-
-def _pause_words(pause: Pause) -> str:
-    """What is paused, why and until when; the technical reasons of automatic pauses are for the admin."""
-    facts = {"what": _PAUSED[Pause.What(pause.what)], "node": pause.node, "reason": pause.reason.rstrip(".")}
-    if pause.by == SYSTEM:
-        words = _("%(what)s rests for a moment, because the machine has a problem of its own; it goes on by itself.")
-        return words % facts
-    if pause.until is None:
-        words = _("%(what)s on %(node)s is paused: %(reason)s.") if pause.node else _("%(what)s is paused: %(reason)s.")
-        return words % facts
-    words = _("%(what)s is paused until %(time)s: %(reason)s.")
-    if pause.node:
-        words = _("%(what)s on %(node)s is paused until %(time)s: %(reason)s.")
-    return words % (facts | {"time": f"{localtime(pause.until):%H:%M}"})
-
-
-def _silent_words(servers: Sequence[Breaker]) -> str:
-    """That a language model's server is down; its address and error are for the admin."""
-    if any(server.given_up for server in servers):
-        return _(
-            "The language model does not answer, and restarting it did not help: please tell whoever looks after the"
-            " machine. Videos are safe; work goes on by itself when it is back."
-        )
-    return _("The language model does not answer at the moment; work goes on by itself when it is back.")
-
-
-def _why_it_waits(task: Task, queue: QueueView, position: int | None) -> str:
-    if not queue.workers:
-        return " ".join([queue.absence, _("Your video is safe: work on it goes on by itself.")])
-    needed = pipelines.get(task.pipeline).stage(task.stage).phase
-    if pause := queue.pause_of(needed):
-        return " ".join(_pauses_words([pause]))
-    if queue.silent_servers and needed == PhaseName.EVAL:
-        return _silent_words(queue.silent_servers)
-    if task.error_code:
-        return _("It did not work this time and is tried again in a moment.")
-    if any(phase.step == PhaseStep.BLOCKED for phase in queue.phases):
-        return _("The GPU is stuck at the moment; it tries again by itself.")
-    if queue.serves(needed):
-        return _("It is next.") if position == 1 else _("Others are ahead of you.")
-    return _("The GPU does one kind of work at a time; %(coming)s comes next.") % {"coming": _DOING[needed]}

@@ -105,7 +105,9 @@ def test_what_ended_is_told_once_by_a_toast_by_the_title_and_to_those_who_listen
     focused = visit.row("two.mp4").get_by_role("button", name="Cancel")
     focused.focus()
     elsewhere(fail, failed, Permanent(code="no_audio"))
-    expect(page.locator(".toast")).to_have_text("one.mp4 could not be finished. The video is safe. Open it Dismiss")
+    expect(page.locator(".toast")).to_have_text(
+        "one.mp4 could not be finished. There is no sound in it. Open it Dismiss"
+    )
     assert page.title().startswith("(1) ")
     elsewhere(finish, rated)
     expect(page.locator(".toast")).to_have_count(2)

@@ -21,6 +21,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 expect.set_options(timeout=PATIENCE_MS)
 
 DENIED = "--deny-permission-prompts"
+OURS = {"Tus-Resumable": "1.0.0"}  # every answer of the server has it; another one is a proxy's
 LOUDNESS = 0.01  # of full scale: the beeps are well above, a lost sound track is not
 
 SILENCE = """
@@ -172,7 +173,7 @@ def test_a_student_records_again_pauses_plays_hands_in_and_jumps_about_in_the_re
 
 def test_a_full_disk_and_a_reload_in_the_middle_lose_nothing(booth: Visit) -> None:
     full = {"title": "The disk of the lab computer is full", "what": "There is no room."}
-    booth.page.route("**/api/uploads/*-*", lambda route: route.fulfill(status=507, json=full))
+    booth.page.route("**/api/uploads/*-*", lambda route: route.fulfill(status=507, json=full, headers=OURS))
     start(booth)
     expect(booth.page.locator("#problem")).to_contain_text("The disk of the lab computer is full. There is no room.")
     in_state(booth, "recording")
@@ -224,7 +225,7 @@ def test_what_the_server_will_never_take_is_not_said_to_be_tried_again(booth: Vi
 
     def refuse_parts(route) -> None:  # type: ignore[no-untyped-def]
         if route.request.method == "PATCH":
-            route.fulfill(status=413, content_type="application/json", body=refused)
+            route.fulfill(status=413, content_type="application/json", body=refused, headers=OURS)
         else:
             route.continue_()
 

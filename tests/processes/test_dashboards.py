@@ -257,7 +257,8 @@ def test_a_header_with_a_control_character_is_refused(site: SiteProcess, lesson:
 
 def upload(site: SiteProcess, student: User, over: threading.Event) -> None:
     """Chunk after chunk of a video that never ends, as fast as they are taken."""
-    size, chunk, token = 64 * settings.UPLOAD_CHUNK_BYTES, bytes(settings.UPLOAD_CHUNK_BYTES), "t" * 32
+    size, token = 64 * settings.UPLOAD_CHUNK_BYTES, "t" * 32
+    chunk = b"fLaC".ljust(settings.UPLOAD_CHUNK_BYTES, b"\0")  # begins as a recording does
     cookies = f"{site.cookie(student)}; csrftoken={token}"
     connection.close()
     headers = {"Cookie": cookies, "X-CSRFToken": token, "Tus-Resumable": "1.0.0"}

@@ -33,9 +33,12 @@ class Sender:
 
 
 def piece(number: int, offset: int, size: int) -> bytes:
-    """The chunk of upload `number` at `offset`: no two are alike, and each costs a copy to make."""
+    """The chunk of upload `number` at `offset`: no two are alike, and each costs a copy to make.
+
+    The first one begins as a recording does, or the upload would be refused.
+    """
     length = min(CHUNK_BYTES, size - offset)
-    return (struct.pack(">QQ", number, offset) + _filler())[:length]
+    return ((b"" if offset else b"fLaC") + struct.pack(">QQ", number, offset) + _filler())[:length]
 
 
 def _filler(cached: list[bytes] = []) -> bytes:  # noqa: B006 - made once

@@ -190,9 +190,9 @@ def test_a_flood_of_one_stage_leaves_the_pace_of_the_others_known(
 ) -> None:
     for _ in range(3):
         learn(enqueue(), worker, 10)
-    task = note()
+    task, began = note(), worker.started_at
     Attempt.objects.bulk_create(
-        Attempt(task=task, stage=JOT, epoch=1000 + number, ended_at=worker.started_at, outcome="succeeded")
+        Attempt(task=task, stage=JOT, epoch=1000 + number, began_at=began, ended_at=began, outcome="succeeded")
         for number in range(400)
     )
     assert {*Stage.values, JOT} <= line_facts.paces().keys()

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 __all__ = ["Decoded", "MediaFacts", "decode"]
 
 WALL_SECONDS = 120.0  # ten minutes of AAC decode in about one
-# Full scale is 0; a voice close to a microphone has -25, a muted one's noise -62, dither -96. A voice above TOO_QUIET_DB
-# is raised and heard; below it too few of the 16 bits are left of it.
+# Full scale is 0; a voice close to a microphone has -25, a muted one's noise -62, dither -96. A voice above
+# TOO_QUIET_DB is raised and heard; below it too few of the 16 bits are left of it.
 SILENCE_DB, TOO_QUIET_DB = -85.0, -63.0
 _SLACK_SAMPLES = SAMPLE_RATE  # what the child may send beyond the limit
 

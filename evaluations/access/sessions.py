@@ -41,7 +41,7 @@ class PageOwner(Inline):
         return None if is_owner(owner or "", request.user) else refusal(RefusedError(401, "someone_else"))
 
     def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
-        if request.method in SAFE or not _leads_to_login(response):
+        if request.method in SAFE or not _leads_to_login(request, response):
             return response
         # login_required names the address that was refused, which takes no GET.
         query = urlencode({"next": _page_of(request), "ended": "undone"})
@@ -57,11 +57,12 @@ def is_owner(owner: str, user: User | AnonymousUser) -> bool:
     return owner in ("", str(user.pk))
 
 
-def _leads_to_login(response: HttpResponseBase) -> bool:
+def _leads_to_login(request: HttpRequest, response: HttpResponseBase) -> bool:
+    """Whether it was refused for want of a session: sent to the login, and from there to where it was sent to."""
     if not isinstance(response, HttpResponseRedirect):
         return False
     parts = urlsplit(response.url)
-    return parts.path == resolve_url("login") and "next" in parse_qs(parts.query)
+    return parts.path == resolve_url("login") and parse_qs(parts.query).get("next") == [request.get_full_path()]
 
 
 def _page_of(request: HttpRequest) -> str:

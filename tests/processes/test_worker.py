@@ -104,7 +104,7 @@ def test_a_worker_stopped_inside_a_transaction_holds_its_task_no_longer_than_its
     submission = submit()
     env = {**SIMULATED, **QUICK_LEASE, "SIMULATED_SECONDS": "0.05"}
     first = manage(
-        "run_phase_worker", "--node", "first", **env, INTROEVAL_REHEARSAL="1", INTROEVAL_FAILPOINTS=f"{place}=stop"
+        "run_phase_worker", "--node", "first", **env, INTROEVAL_REHEARSAL="1", INTROEVAL_FAILPOINTS=f"{place}=stop@1"
     )
     wait_until(lambda: psutil.Process(first.pid).status() == psutil.STATUS_STOPPED)
     manage("run_phase_worker", "--node", "second", **env)

@@ -33,7 +33,7 @@ __all__ = ["disk"]
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-CONTENT = bytes(range(256)) * 40
+CONTENT = b"fLaC" + bytes(range(256)) * 40  # begins as a recording does
 CLIENT = "b3c8d0a4-5f27-4d2b-9a46-0e8f5d1c7a90"
 
 

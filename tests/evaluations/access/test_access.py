@@ -34,6 +34,7 @@ from tests.evaluations.views.conftest import disk
 __all__ = ["disk"]
 
 PEOPLE: Final = ("anonymous", "ada", "bo", "outsider", "teacher", "other_teacher", "root")
+CHUNK: Final = b"fLaC".ljust(64, b"\0")  # of what begins as a recording does
 UNSAFE: Final = ("POST", "PUT", "PATCH", "DELETE")
 LOGIN: Final = 302
 Cells = tuple[int, int, int, int, int, int, int]
@@ -148,7 +149,7 @@ def world(cast: Cast) -> World:
     submission = hand_in(cast.ada, cast.classroom)
     fail(submission, Permanent(code="no_audio"))
     write_results(submission)
-    upload = intake.begin(student=cast.ada, classroom=cast.classroom, name="a", length=5)
+    upload = intake.begin(student=cast.ada, classroom=cast.classroom, name="a", length=len(CHUNK))
     order = Rerating.objects.create(classroom=cast.classroom, rubric=cast.classroom.rubric)
     order.submissions.add(submission)
     users = {"root": User.objects.create_superuser("root")} | {who: getattr(cast, who, None) for who in PEOPLE[:-1]}
@@ -163,9 +164,13 @@ def session(user: User | None) -> SimpleCookie:
 
 
 def ask(client: Client, method: str, name: str, key: object) -> Any:
-    tus = {"Tus-Resumable": "1.0.0", "Upload-Length": "5", "Upload-Offset": "0"} if name.startswith("upload") else {}
+    tus = (
+        {"Tus-Resumable": "1.0.0", "Upload-Length": str(len(CHUNK)), "Upload-Offset": "0"}
+        if name.startswith("upload")
+        else {}
+    )
     url, kind = ROUTES[name].filled(key), "application/offset+octet-stream"
-    return client.generic(method, url, b"12345" if method == "PATCH" else b"", kind, headers=tus)
+    return client.generic(method, url, CHUNK if method == "PATCH" else b"", kind, headers=tus)
 
 
 @contextmanager

@@ -21,6 +21,7 @@ from tests.evaluations.media import corpus
 from tests.evaluations.views.conftest import signed_in
 
 SCRIPTS = Path(settings.BASE_DIR) / "evaluations" / "static" / "evaluations" / "recorder"
+SESSION = SCRIPTS.parent / "session.js"  # of every page
 
 
 def page(cast: Cast) -> str:
@@ -76,7 +77,7 @@ def page_at(cast: Cast, url: str) -> str:
 
 def test_every_text_that_a_script_shows_is_on_the_page_and_no_other(cast: Cast) -> None:
     written = set(re.findall(r'data-word="(\w+)"', page(cast)))
-    scripts = "".join(path.read_text() for path in SCRIPTS.glob("*.js"))
+    scripts = "".join(path.read_text() for path in (*SCRIPTS.glob("*.js"), SESSION))
     states = {f"state_{name}" for name in re.findall(r'enter\("(\w+)"\)', scripts)}
     assert {name for name in written if f'"{name}"' in scripts} | states == written
     assert set(re.findall(r'\b(?:word|problem|settle)\("(\w+)"', scripts)) | states <= written
@@ -84,7 +85,7 @@ def test_every_text_that_a_script_shows_is_on_the_page_and_no_other(cast: Cast) 
 
 def test_every_text_that_an_upload_shows_is_on_its_page_and_no_other(cast: Cast) -> None:
     written = set(re.findall(r'data-word="(\w+)"', page_at(cast, "/")))
-    script = (SCRIPTS.parent / "uploads.js").read_text()
+    script = (SCRIPTS.parent / "uploads.js").read_text() + SESSION.read_text()
     assert {name for name in written if f'"{name}"' in script} == written
     assert set(re.findall(r'(?:\bword\(|this\.show\()"(\w+)"', script)) <= written
 

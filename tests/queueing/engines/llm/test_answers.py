@@ -39,7 +39,7 @@ def test_a_valid_answer_comes_back_as_it_is() -> None:
         pytest.param('{"level": "good", "score": 7, "note": "cl', id="cut off"),
         pytest.param("Sure! " + json.dumps(VALID), id="prose before"),
         pytest.param(json.dumps(VALID) + " I hope this helps.", id="prose after"),
-        pytest.param(f"```json\n{json.dumps(VALID)}\n```", id="fenced"),
+        pytest.param(f"```json\n{json.dumps(VALID)}", id="a fence that does not end"),
         pytest.param(json.dumps([VALID]), id="a list"),
         pytest.param('{"level": "good", "level": "weak", "score": 7, "note": null}', id="a key twice"),
         pytest.param('{"level": "good", "score": NaN, "note": null}', id="NaN"),

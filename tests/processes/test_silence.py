@@ -38,9 +38,12 @@ def is_anything(data: bytes) -> bool:
 
 
 # Who hears nothing at all can't say goodbye either.
-@pytest.mark.parametrize(("silent", "outcome"), [(is_beat, "interrupted"), (is_anything, "crashed")])
+# Without heartbeats it may hand its task back before it ends itself, if the machine is quick enough for that.
+@pytest.mark.parametrize(
+    ("silent", "outcomes"), [(is_beat, {"interrupted", "crashed"}), (is_anything, {"crashed"})], ids=["beats", "all"]
+)
 def test_a_worker_that_hears_nothing_is_gone_before_its_leases_and_changes_nothing_later(
-    manage: Spawn, submit: Submit, proxy: tuple[Proxy, str], silent: Wanted, outcome: str
+    manage: Spawn, submit: Submit, proxy: tuple[Proxy, str], silent: Wanted, outcomes: set[str]
 ) -> None:
     wire, address = proxy
     submission = submit()
@@ -58,7 +61,8 @@ def test_a_worker_that_hears_nothing_is_gone_before_its_leases_and_changes_nothi
     assert manage("queue_status").wait(30) == 0
     assert state_of(submission) == State.DONE
     assert sorted(Attempt.objects.values_list("epoch", "stage", "outcome", "worker")) == before
-    assert [ended for *_, ended, worker in before if worker == deaf.pk] == [outcome]
+    (ended,) = (ended for *_, ended, worker in before if worker == deaf.pk)
+    assert ended in outcomes
     assert [ended for *_, ended, worker in before if worker != deaf.pk] == ["succeeded"] * 3
 
 

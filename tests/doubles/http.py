@@ -66,6 +66,7 @@ class HttpDouble:
 
     def __init__(self, handle: Handler, port: int = 0) -> None:
         self.port = port
+        self.drops_idle = False  # answers one request on each connection, and cuts it when the next one comes
         self._handle = handle
         self._listener: asyncio.Server | None = None
         self._connections: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
@@ -127,9 +128,11 @@ class HttpDouble:
 
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
-            early = b""
-            while True:
+            early = await self._serve(await _request(reader, writer), reader)
+            while not self.drops_idle:
                 early = await self._serve(await _request(reader, writer, early), reader)
+            if early or await reader.read(1):
+                writer.transport.abort()
 
     async def _serve(self, exchange: Exchange, reader: asyncio.StreamReader) -> bytes:
         """Handle the request, for as long as the client is there; returns what came of the next one."""
@@ -154,7 +157,7 @@ async def _settled() -> None:
         await asyncio.sleep(0)
 
 
-async def _request(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, early: bytes) -> Exchange:
+async def _request(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, early: bytes = b"") -> Exchange:
     head = (early + await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
     method, path, _version = head[0].split(" ")
     headers = {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:])}

@@ -79,6 +79,8 @@ def client(url: str, key: str = "") -> httpx.AsyncClient:
         base_url=url,
         headers={"Accept-Encoding": "identity"} | ({"Authorization": f"Bearer {key}"} if key else {}),
         timeout=httpx.Timeout(None, connect=CONNECT_SECONDS),
+        # A connection for each request: servers close idle ones without a word, at the moment one is used again, too.
+        limits=httpx.Limits(max_keepalive_connections=0),
         trust_env=False,
         verify=_trusted(),
     )

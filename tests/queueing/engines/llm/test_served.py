@@ -139,6 +139,12 @@ def test_an_invalid_answer_is_asked_for_once_more_with_what_was_wrong(start: Sta
     assert "not valid" in second
 
 
+def test_a_server_that_closes_idle_connections_is_asked_again_all_the_same(start: Start) -> None:
+    server, engine = start(saying("Sure, here it is!"), saying(GOOD))
+    server.server.drops_idle = True
+    assert engine.generate(PROMPT, SCHEMA, OPTIONS, stop=Event()).asks == 2
+
+
 def test_an_answer_invalid_twice_is_given_up(start: Start) -> None:
     bad = saying('{"prompt_code": "CODE", "name": 7}')
     server, engine = start(bad, bad)

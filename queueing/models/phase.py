@@ -11,6 +11,7 @@ from django.db.models.functions import Now
 
 from queueing.models.clock import in_seconds, is_ahead, shifted
 from queueing.models.history import Event
+from queueing.models.wakeup import wake_workers
 from queueing.signals import phase_changed
 from queueing.states import PhaseName, PhaseStep
 
@@ -200,3 +201,5 @@ def note(node: str, kind: str, **detail: str) -> None:
     """Record an event of a node; `phase_changed` is sent after the commit."""
     Event.objects.create(node=node, kind=kind, detail={key: value for key, value in detail.items() if value})
     transaction.on_commit(partial(phase_changed.send_robust, sender=Phase, node=node))
+    if "by" in detail:
+        wake_workers()  # a person did it

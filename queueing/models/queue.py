@@ -21,6 +21,7 @@ from queueing.models.clock import in_seconds, is_ahead, longest_delay_seconds
 from queueing.models.history import Event
 from queueing.models.phase import Pause
 from queueing.models.statements import NOW, Sql
+from queueing.models.wakeup import wake_workers
 from queueing.models.worker import Worker
 from queueing.policy import batches
 from queueing.policy.phases import Demand, Snapshot
@@ -139,6 +140,7 @@ class TaskManager(_Manager["Task"]):
             )
             Event.objects.create(task=task, sequence=1, kind="submit", stage=task.stage, state=State.QUEUED)
             task.publish()
+            wake_workers()
         return task
 
     def next_turn(self, owner_key: str) -> int:

@@ -19,6 +19,7 @@ from queueing.models import statements
 from queueing.models.batch import Batch
 from queueing.models.queue import FRESH, TaskManager
 from queueing.models.statements import NOW, Sql, from_now, plus_one
+from queueing.models.wakeup import wake_workers
 from queueing.models.worker import Worker
 from queueing.pipelines import StatusWord
 from queueing.signals import task_changed
@@ -182,7 +183,11 @@ class Task(models.Model):
         reason: str = "",
         **changes: Any,
     ) -> bool:
-        return bool(Task.objects.move([self], verb, error, guard=guard, changes=changes, by=by, reason=reason))
+        with transaction.atomic():
+            moved = Task.objects.move([self], verb, error, guard=guard, changes=changes, by=by, reason=reason)
+            if moved and by:
+                wake_workers()  # there is work to take, or to stop
+        return bool(moved)
 
     def publish(self) -> None:
         """Send `task_changed` after the commit."""

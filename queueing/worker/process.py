@@ -1,8 +1,8 @@
 """The process of one node: it takes the node's lock, registers, works until stopped, and hands back what is left.
 
-Four kinds of thread: the main one does the queue's database work, each job computes on one without a database, the
-heartbeat renews leases and the forecaster estimates the waits, on their own connections. Models run in children and
-servers, never here.
+Five kinds of thread: the main one does the queue's database work, each job computes on one without a database, the
+heartbeat renews leases, the forecaster estimates the waits and the listener hears of new work, on connections of their
+own. Models run in children and servers, never here.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from queueing.models import Worker, schema
 from queueing.worker import upkeep
 from queueing.worker.forecaster import Forecaster
 from queueing.worker.heartbeat import Heartbeat
+from queueing.worker.listener import Listener
 from queueing.worker.loop import Stopping, WorkLoop
 from queueing.worker.options import Options
 
@@ -120,7 +121,7 @@ class PhaseWorker:
         return loop
 
     def _work(self, loop: WorkLoop, until_idle: bool) -> None:
-        with self._heartbeat(loop), self._forecaster(loop):
+        with self._heartbeat(loop), self._forecaster(loop), Listener(self.stopping.wake.set):
             while not self.stopping.is_set():
                 if self._guarded(loop.run_once, loop):
                     continue

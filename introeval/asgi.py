@@ -11,9 +11,9 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "introeval.settings")
 # Django first: what follows imports models.
 django_application = get_asgi_application()
 
-from introeval import bodies  # noqa: E402
 from introeval.routing import websockets  # noqa: E402
-from introeval.threads import ThreadPerRequest  # noqa: E402
+from introeval.serving import bodies  # noqa: E402
+from introeval.serving.threads import ThreadPerRequest  # noqa: E402
 
 bodies.install()
 application = ProtocolTypeRouter({"http": ThreadPerRequest(django_application), "websocket": websockets})

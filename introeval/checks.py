@@ -20,7 +20,7 @@ MIN_PYTHON = (3, 11)
 # Below these there are known holes, or behaviour that the project leans on is missing.
 MIN_VERSIONS: dict[str, Version] = {
     "django": (5, 2, 14),  # CVE-2026-33033, CVE-2026-33034, CVE-2026-5766: uploads
-    "asgiref": (3, 13),  # a thread that outlives its request, see introeval/threads.py
+    "asgiref": (3, 13),  # a thread that outlives its request, see introeval/serving/threads.py
     "daphne": (4, 2, 2),  # CVE-2026-44545, CVE-2026-44546: WebSocket memory, header smuggling
     "channels": (4, 3),
     "channels-redis": (4, 3),  # the PubSub layer as used here

@@ -91,7 +91,7 @@ def limits(options: str) -> dict[str, str]:
         "lock_timeout": "5s",
         # A worker that is stopped inside a transaction must not hold its locks for longer than its lease: the others
         # would wait for them when they take its tasks over. A heartbeat trusts its lease for as long
-        # (queueing/worker/heartbeat.py).
+        # (queueing/worker/background/heartbeat.py).
         "idle_in_transaction_session_timeout": f"{round(1000 * settings.LEASE_SECONDS * 2 / 3)}ms",
     }
     return {name: value for name, value in wanted.items() if not re.search(rf"\b{name}\b", options)}

@@ -67,7 +67,7 @@ def stream(request: HttpRequest, path: Path, content_type: str) -> HttpResponseB
     """Answer a GET or HEAD for a stored file; the caller has checked that the user may see it.
 
     Without a Range header the whole file is streamed in chunks, each when the reader has taken the one before
-    (introeval/bodies.py). Players always send one.
+    (introeval/serving/bodies.py). Players always send one.
 
     Raises:
         Http404: there is no such regular file.

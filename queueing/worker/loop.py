@@ -15,10 +15,10 @@ from queueing.models.clock import SLACK_SECONDS
 from queueing.policy.phases import Snapshot
 from queueing.states import PhaseName
 from queueing.worker import upkeep
+from queueing.worker.background.line_facts import NodeCapacity
 from queueing.worker.claims import Claims
 from queueing.worker.coordinator import Coordinator
 from queueing.worker.jobs import Job, Jobs
-from queueing.worker.line_facts import NodeCapacity
 from queueing.worker.model_servers import ModelServers
 from queueing.worker.node_models import NodeModels
 from queueing.worker.options import Options

@@ -13,8 +13,8 @@ from queueing.policy import lanes, memory_plan
 from queueing.policy.lanes import Lane
 from queueing.policy.memory_plan import MemoryPlan, Mode
 from queueing.states import PhaseName
+from queueing.worker.background.line_facts import NodeCapacity
 from queueing.worker.coordinator import Turn
-from queueing.worker.line_facts import NodeCapacity
 from queueing.worker.model_servers import ModelServers
 from queueing.worker.options import Options
 

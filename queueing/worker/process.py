@@ -24,9 +24,9 @@ from queueing.engines.base import Engines
 from queueing.exceptions import Infrastructure
 from queueing.models import Worker, schema
 from queueing.worker import upkeep
-from queueing.worker.forecaster import Forecaster
-from queueing.worker.heartbeat import Heartbeat
-from queueing.worker.listener import Listener
+from queueing.worker.background.forecaster import Forecaster
+from queueing.worker.background.heartbeat import Heartbeat
+from queueing.worker.background.listener import WorkListener
 from queueing.worker.loop import Stopping, WorkLoop
 from queueing.worker.options import Options
 
@@ -121,7 +121,7 @@ class PhaseWorker:
         return loop
 
     def _work(self, loop: WorkLoop, until_idle: bool) -> None:
-        with self._heartbeat(loop), self._forecaster(loop), Listener(self.stopping.wake.set):
+        with self._heartbeat(loop), self._forecaster(loop), WorkListener(self.stopping.wake.set):
             while not self.stopping.is_set():
                 if self._guarded(loop.run_once, loop):
                     continue

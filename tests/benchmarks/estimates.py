@@ -19,7 +19,7 @@ from tests.benchmarks.report import Row, Table
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
 
-    from queueing.worker.line_facts import NodeCapacity
+    from queueing.worker.background.line_facts import NodeCapacity
 
 ROOT: Final = Path(__file__).parents[2]
 CLASSES: Final = {
@@ -72,8 +72,8 @@ def cost(*, rounds: int, say: Callable[[str], None]) -> Table:
     from evaluations.live import messages
     from queueing.forecast import simulation
     from queueing.models import Forecast
-    from queueing.worker import line_facts
-    from queueing.worker.forecaster import forecast
+    from queueing.worker.background import line_facts
+    from queueing.worker.background.forecaster import forecast
 
     say(f"a look at a line of {LINE}")
     user = _line()
@@ -123,7 +123,7 @@ def _capacity() -> NodeCapacity:
     from queueing.policy.lanes import Lane
     from queueing.policy.phases import Limits
     from queueing.states import PhaseName
-    from queueing.worker.line_facts import NodeCapacity
+    from queueing.worker.background.line_facts import NodeCapacity
 
     lanes = (
         Lane("speech", ("transcribe",), 1, PhaseName.STT, batched=True),

@@ -9,7 +9,7 @@ from queueing.engines.base import Engines
 from queueing.models import Task
 from queueing.states import State
 from queueing.worker import upkeep
-from queueing.worker.heartbeat import Heartbeat
+from queueing.worker.background.heartbeat import Heartbeat
 from queueing.worker.jobs import Jobs
 from tests.chaos import oracle
 from tests.chaos.scheduler import Scheduler, pass_on, until

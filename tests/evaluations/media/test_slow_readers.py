@@ -22,7 +22,7 @@ from django.test import Client
 
 from evaluations.media import store
 from evaluations.models import Submission
-from introeval import bodies
+from introeval.serving import bodies
 from tests.browser.conftest import site
 from tests.conftest import Cast
 from tests.evaluations.material import hand_in

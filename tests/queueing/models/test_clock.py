@@ -21,7 +21,8 @@ from queueing.policy.breaker import BreakerConfig, Move, next_move
 from queueing.policy.retries import HandBack, RetryLater, RetryLimits, Tries, after_failure
 from queueing.policy.retries import longest_delay_seconds as longest
 from queueing.states import PhaseName, State
-from queueing.worker import line_facts, upkeep
+from queueing.worker import upkeep
+from queueing.worker.background import line_facts
 from tests.queueing.steps import claim
 
 Enqueue = Callable[..., Task]

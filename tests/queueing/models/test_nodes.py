@@ -7,7 +7,7 @@ import pytest
 from queueing.exceptions import Infrastructure
 from queueing.models import Breaker, Pause, Phase, Worker, in_seconds, nodes
 from queueing.policy.breaker import BreakerConfig
-from queueing.worker import line_facts
+from queueing.worker.background import line_facts
 
 DAY = 24 * 3600
 

@@ -13,7 +13,7 @@ from evaluations.stages.rate import Rate
 from queueing.models import Claim, Task, Worker, in_seconds
 from queueing.states import State
 from queueing.worker import upkeep
-from queueing.worker.heartbeat import Heartbeat
+from queueing.worker.background.heartbeat import Heartbeat
 from queueing.worker.process import PhaseWorker
 from tests.queueing.worker.working import Enqueue, quick, registered
 

@@ -15,7 +15,7 @@ from pytest_django import Settings
 from queueing.engines import build
 from queueing.models import Task, Worker
 from queueing.states import State
-from queueing.worker.heartbeat import Heartbeat
+from queueing.worker.background.heartbeat import Heartbeat
 from queueing.worker.loop import WorkLoop
 from queueing.worker.options import Options
 from queueing.worker.process import PhaseWorker

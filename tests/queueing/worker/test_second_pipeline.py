@@ -25,9 +25,9 @@ from queueing.policy.lanes import Lane
 from queueing.policy.phases import Limits
 from queueing.report import figures
 from queueing.states import PhaseName, PhaseStep, State
-from queueing.worker import line_facts
-from queueing.worker.forecaster import forecast
-from queueing.worker.line_facts import NodeCapacity
+from queueing.worker.background import line_facts
+from queueing.worker.background.forecaster import forecast
+from queueing.worker.background.line_facts import NodeCapacity
 from queueing.worker.process import PhaseWorker
 from tests.conftest import Cast
 from tests.queueing import notes

@@ -27,7 +27,7 @@ RECONNECT_SECONDS = 1.0
 DEAF_SECONDS = 600.0  # until a pooler that passes no notifications on is tried again
 
 
-class Listener:
+class WorkListener:
     """Calls `wake` for every notification (`models.wakeup`), and whenever some may have been missed.
 
     As a context it begins and ends. Its connection is not one of the pool, which it would never give back.
@@ -42,7 +42,7 @@ class Listener:
         self._ended, self._end = socket.socketpair()
         self._thread = Thread(target=self._run, name="listener", daemon=True)
 
-    def __enter__(self) -> Listener:
+    def __enter__(self) -> WorkListener:
         self._thread.start()
         return self
 

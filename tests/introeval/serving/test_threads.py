@@ -10,7 +10,7 @@ import pytest
 from asgiref.sync import sync_to_async
 from django.db.utils import ConnectionHandler
 
-from introeval.threads import MAX_IDLE, ThreadPerRequest
+from introeval.serving.threads import MAX_IDLE, ThreadPerRequest
 
 
 async def nothing(*_: object) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from queueing.models import Worker
-from queueing.worker.heartbeat import Heartbeat
+from queueing.worker.background.heartbeat import Heartbeat
 
 
 def heartbeat(beat: Callable[[], bool], lost: threading.Event, monkeypatch: pytest.MonkeyPatch) -> Heartbeat:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from threading import Event
 
+import psycopg
 import pytest
 from django.db import connection, transaction
 
@@ -14,8 +15,8 @@ from queueing.exceptions import Permanent
 from queueing.models import Pause, Phase, Task, wakeup
 from queueing.models.wakeup import wake_workers
 from queueing.states import PhaseName, State
-from queueing.worker import listener
-from queueing.worker.listener import Listener
+from queueing.worker.background import listener
+from queueing.worker.background.listener import WorkListener
 from tests.queueing.worker.working import Enqueue
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -41,7 +42,7 @@ class Woken:
 @pytest.fixture
 def woken() -> Iterator[Woken]:
     woken = Woken()
-    with Listener(woken.event.set) as listening:
+    with WorkListener(woken.event.set) as listening:
         assert woken(), "it looks once for what came before it listened"
         assert listening.hears
         yield woken
@@ -130,7 +131,7 @@ def test_a_pooler_that_passes_nothing_on_leaves_it_to_polling(monkeypatch: pytes
     monkeypatch.setattr(listener, "PROOF_SECONDS", 0.2)
     woken, deaf = Woken(), Event()
     monkeypatch.setattr(listener, "log", type("Log", (), {"info": lambda *_, **__: deaf.set()}))
-    with Listener(woken.event.set) as listening:
+    with WorkListener(woken.event.set) as listening:
         assert deaf.wait(SOON)
         assert not listening.hears
         wake_workers()
@@ -141,8 +142,8 @@ def test_a_pooler_that_passes_nothing_on_leaves_it_to_polling(monkeypatch: pytes
 
 
 def test_it_ends_at_once_whatever_it_waits_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(listener, "_session", lambda: (_ for _ in ()).throw(listener.psycopg.OperationalError("gone")))
+    monkeypatch.setattr(listener, "_session", lambda: (_ for _ in ()).throw(psycopg.OperationalError("gone")))
     monkeypatch.setattr(listener, "RECONNECT_SECONDS", SOON)
-    with Listener(Event().set) as listening:
+    with WorkListener(Event().set) as listening:
         time.sleep(0.05)
     assert not listening._thread.is_alive()

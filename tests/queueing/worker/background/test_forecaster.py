@@ -18,8 +18,8 @@ from queueing.policy.breaker import BreakerConfig
 from queueing.policy.lanes import Lane
 from queueing.policy.phases import Limits
 from queueing.states import PhaseName, PhaseStep
-from queueing.worker.forecaster import forecast
-from queueing.worker.line_facts import NodeCapacity
+from queueing.worker.background.forecaster import forecast
+from queueing.worker.background.line_facts import NodeCapacity
 
 LANES = (
     Lane("speech", ("transcribe",), 1, PhaseName.STT, batched=True),

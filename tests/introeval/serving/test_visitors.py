@@ -16,9 +16,9 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 
-from introeval import bodies, visitors
-from introeval.bodies import ANONYMOUS_BYTES, BODY_SECONDS, BYTES_A_SECOND, BoundedRequest
-from introeval.visitors import HEAD_SECONDS, IDLE_SECONDS, PER_ADDRESS, BoundedFactory, Visitors, network_of
+from introeval.serving import bodies, visitors
+from introeval.serving.bodies import ANONYMOUS_BYTES, BODY_SECONDS, BYTES_A_SECOND, BoundedRequest
+from introeval.serving.visitors import HEAD_SECONDS, IDLE_SECONDS, PER_ADDRESS, BoundedFactory, Visitors, network_of
 
 COOKIE = b"Cookie: sessionid=somebody\r\n"
 MIB = 1024 * 1024

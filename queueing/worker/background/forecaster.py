@@ -16,8 +16,8 @@ from queueing.forecast import published
 from queueing.forecast.published import Published
 from queueing.forecast.simulation import simulate
 from queueing.models import Forecast
-from queueing.worker import line_facts
-from queueing.worker.line_facts import LineFacts, NodeCapacity
+from queueing.worker.background import line_facts
+from queueing.worker.background.line_facts import LineFacts, NodeCapacity
 
 log = structlog.get_logger()
 

@@ -25,7 +25,7 @@ from django.conf import settings
 
 from evaluations.errors import catalogue
 from evaluations.errors.refusals import RETRY_AFTER_SECONDS
-from introeval.visitors import IDLE_SECONDS, BoundedFactory, Patience
+from introeval.serving.visitors import IDLE_SECONDS, BoundedFactory, Patience
 
 IN_FLIGHT_BYTES: Final = 160 * 1024 * 1024  # of all bodies: thirty chunks of uploads, and then some
 ANONYMOUS_BYTES: Final = 64 * 1024  # of a body that comes without a session's cookie; a login has some hundred

@@ -1,0 +1,1 @@
+"""What the web server does beyond Django and Daphne: bounds on connections and bodies, and the threads of requests."""

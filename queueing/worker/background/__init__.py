@@ -1,0 +1,1 @@
+"""The worker's threads beside its loop, each on a database connection of its own."""

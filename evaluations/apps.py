@@ -11,11 +11,12 @@ class EvaluationsConfig(AppConfig):
         from evaluations.live import relay
         from evaluations.stages import pipeline
         from queueing import pipelines
-        from queueing.signals import upkeep_due
+        from queueing.signals import health_asked, upkeep_due
 
         for each in pipeline.PIPELINES:
             pipelines.register(each)
         relay.connect()
         upkeep_due.connect(upkeep.tidy, dispatch_uid="evaluations.upkeep")
+        health_asked.connect(upkeep.stored_videos.alert, dispatch_uid="evaluations.upkeep")
         # `queueing` migrates after this app; its permissions must be there.
         post_migrate.connect(roles.ensure_groups, dispatch_uid="evaluations.roles")

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-
-import structlog
+from typing import Final
 
 from evaluations import actions
 from evaluations.uploads import audit, intake
+from queueing.policy.alerts import FiringAlert, Severity
 
-log = structlog.get_logger()
+SOUND_SECONDS: Final = 3600.0  # between two looks at a store in which all is there
 
 
 @dataclass
@@ -28,16 +29,37 @@ class Duty:
             self.work()
 
 
-def report_faulty_files() -> None:
-    """Log how many stored files are missing or incomplete, by their names and sizes, which is quick."""
-    if faults := audit.alarming():
-        log.error("stored videos are lost", **faults, fix="manage.py verify_store")
+@dataclass
+class StoredVideos:
+    """Whether stored files are missing or incomplete, by their names and sizes. While some are, it looks often."""
+
+    faults: Counter[str] | None = None  # None: this process has not looked yet
+    rest_until: float = 0.0
+
+    def look(self) -> None:
+        if not self.faults and time.monotonic() < self.rest_until:
+            return
+        self.rest_until = time.monotonic() + SOUND_SECONDS
+        self.faults = audit.alarming()
+
+    def alert(self, **_: object) -> dict[str, list[FiringAlert]]:
+        """What the last look found, to whoever raises alerts."""
+        if self.faults is None:
+            return {}
+        missing, damaged = self.faults["file_missing"], self.faults["file_damaged"]
+        text = f"stored videos: {missing} missing, {damaged} damaged"
+        cure = "`manage.py verify_store` names them; is the disk of DATA_DIR mounted?"
+        found = FiringAlert("videos_lost", Severity.CRITICAL, text, cure, value=missing + damaged)
+        return {"videos_lost": [found] if self.faults else []}
+
+
+stored_videos = StoredVideos()
 
 
 DUTIES = (
     Duty(intake.expire_uploads, every_seconds=300.0),
     Duty(actions.remove_files_of_deleted, every_seconds=20.0),
-    Duty(report_faulty_files, every_seconds=3600.0),
+    Duty(stored_videos.look, every_seconds=20.0),
 )
 
 

@@ -22,6 +22,7 @@ LARGEST = 1e9  # thirty years in seconds, a petabyte in MB: above it are slips, 
 
 _HOST = re.compile(r"\*|\.?[\w-]+(\.[\w-]+)*\.?|\[[0-9A-Fa-f:.]+\]")  # as Django compares it: no scheme, no port
 _ORIGIN = re.compile(r"https?://(\*\.)?([\w-]+(\.[\w-]+)*|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?")
+_EMAIL = re.compile(r"[^@\s,]+@[\w-]+(\.[\w-]+)*")
 _PASSWORD = re.compile(r"(//[^/@:]*):[^/@]*@")
 
 
@@ -61,6 +62,25 @@ def count(name: str, default: int, *, least: int = 1, most: float = LARGEST) -> 
     if not value.is_integer() or not least <= value <= most:
         raise refusal(name, f"a whole number from {least} to {most:,.0f}", text(name))
     return int(value)
+
+
+def pair(name: str, warning: float, critical: float) -> tuple[float, float]:
+    """The variable as two numbers, 0 or more, parted by a comma: from where on it is a warning, and critical."""
+    wanted = f"two plain numbers, 0 or more, parted by a comma, like {warning:g},{critical:g}"
+    given = text(name).strip()
+    parts = given.split(",") if given else [str(warning), str(critical)]
+    try:
+        numbers = [float(part) for part in parts]
+    except ValueError:
+        raise refusal(name, wanted, given) from None
+    if len(numbers) != 2 or not all(0 <= number <= LARGEST for number in numbers):
+        raise refusal(name, wanted, given)
+    return numbers[0], numbers[1]
+
+
+def addresses(name: str) -> list[str]:
+    """The variable as e-mail addresses, parted by commas."""
+    return _parts(name, _EMAIL, "e-mail addresses, parted by commas", [])
 
 
 def _number(name: str, wanted: str, default: float) -> float:

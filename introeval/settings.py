@@ -18,6 +18,7 @@ from csp.constants import NONE, SELF
 from introeval import database, embedded
 from introeval.environment import (
     address,
+    addresses,
     broker,
     count,
     flag,
@@ -25,6 +26,7 @@ from introeval.environment import (
     machine_zone,
     one_of,
     origins,
+    pair,
     positive,
     refusal,
     text,
@@ -266,6 +268,25 @@ CONTENT_SECURITY_POLICY = {
         "frame-ancestors": [NONE],
     }
 }
+
+# Alerts: from where on each is a warning, and critical (queueing/policy/alerts.py); who gets them by e-mail
+ALERT_QUEUE_SIZE = pair("ALERT_QUEUE_SIZE", 20, 50)
+ALERT_WAIT_SECONDS = pair("ALERT_WAIT_SECONDS", 900, 1800)
+ALERT_LATE_SECONDS = pair("ALERT_LATE_SECONDS", 60, 120)
+ALERT_ERROR_PERCENT = pair("ALERT_ERROR_PERCENT", 10, 25)
+ALERT_GPU_MEMORY_PERCENT = pair("ALERT_GPU_MEMORY_PERCENT", 80, 95)
+ALERT_GPU_CELSIUS = pair("ALERT_GPU_CELSIUS", 80, 90)
+ALERT_DISK_FREE_PERCENT = pair("ALERT_DISK_FREE_PERCENT", 10, 3)
+ALERT_CLOCK_SECONDS = pair("ALERT_CLOCK_SECONDS", 5, 60)
+ALERT_DOWN_SECONDS = pair("ALERT_DOWN_SECONDS", 0, 300)
+ALERT_EMAILS = addresses("ALERT_EMAILS")
+EMAIL_HOST = text("EMAIL_HOST", "localhost")
+EMAIL_PORT = count("EMAIL_PORT", 25, most=65_535)
+EMAIL_HOST_USER, EMAIL_HOST_PASSWORD = text("EMAIL_USER"), text("EMAIL_PASSWORD")
+_encryption = one_of("EMAIL_ENCRYPTION", "none", "starttls", "tls")
+EMAIL_USE_TLS, EMAIL_USE_SSL = _encryption == "starttls", _encryption == "tls"
+EMAIL_TIMEOUT = 10  # seconds
+DEFAULT_FROM_EMAIL = (addresses("EMAIL_FROM") or [f"introeval@{platform.node() or 'localhost'}"])[0]
 
 # Words, times, files
 LANGUAGE_CODE = "en"  # where a browser asks for none of these, in the admin and in the commands

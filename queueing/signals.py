@@ -4,4 +4,5 @@ from django.dispatch import Signal
 
 task_changed = Signal()  # task_id: int
 phase_changed = Signal()  # node: str
+health_asked = Signal()  # what to alert of: receivers return FiringAlerts by kind, of the kinds that they can judge now
 upkeep_due = Signal()  # a worker does its upkeep; other apps do theirs

@@ -1,4 +1,4 @@
-"""The nodes: phases, pauses, breakers, batches and workers. For operators."""
+"""The nodes: alerts, phases, pauses, breakers, batches and workers. For operators."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from django.db.models import F, OuterRef, Q, QuerySet
 from django.http import HttpRequest
 
 from queueing.admin.confirmation import AdminAction, ConfirmedActionsAdmin, ReadOnly, ReasonForm
-from queueing.models import Batch, Breaker, Pause, Phase, Worker
+from queueing.models import Alert, Batch, Breaker, Pause, Phase, Worker
 from queueing.models.nodes import forget
 from queueing.models.phase import PhaseQuerySet
 from queueing.report import durations
@@ -168,6 +168,12 @@ class PauseAdmin(ConfirmedActionsAdmin[Pause]):
         return bool(getattr(pause, "on", False))
 
 
+def _acknowledge(alerts: Sequence[Alert], *, by: str, reason: str) -> tuple[str, bool]:
+    done = Alert.objects.filter(pk__in=[alert.pk for alert in alerts]).acknowledge(by=by)
+    skipped = len(alerts) - done
+    return f"{done} acknowledged" + (f", {skipped} skipped: over, or known already" if skipped else ""), not skipped
+
+
 def _close(breakers: Sequence[Breaker], *, by: str, reason: str) -> tuple[str, bool]:
     closed = Breaker.objects.filter(pk__in=[breaker.pk for breaker in breakers]).close(by=by, reason=reason)
     skipped = len(breakers) - closed
@@ -194,6 +200,21 @@ class BreakerAdmin(ConfirmedActionsAdmin[Breaker]):
         return breaker.openings > 0
 
 
+class AlertAdmin(ConfirmedActionsAdmin[Alert]):
+    list_display = ("severity", "text", "since", "last_seen", "resolved_at", "acknowledged_by", "cure")
+    list_filter = ("severity", "kind", ("resolved_at", admin.EmptyFieldListFilter))
+    search_fields = ("text",)
+    ordering = (F("resolved_at").desc(nulls_first=True), "-since")
+    confirmed_actions = {
+        "acknowledge": AdminAction(
+            "Acknowledge",
+            lambda alerts: ["They stay until their cause ends, and are resolved by themselves then."],
+            _acknowledge,
+            fits=lambda alert: alert.resolved_at is None and alert.acknowledged_at is None,
+        )
+    }
+
+
 class BatchAdmin(ReadOnly, admin.ModelAdmin[Batch]):
     list_display = ("id", "node", "phase", "opened_at")
 
@@ -213,5 +234,6 @@ class WorkerAdmin(ReadOnly, admin.ModelAdmin[Worker]):
 admin.site.register(Phase, PhaseAdmin)
 admin.site.register(Pause, PauseAdmin)
 admin.site.register(Breaker, BreakerAdmin)
+admin.site.register(Alert, AlertAdmin)
 admin.site.register(Batch, BatchAdmin)
 admin.site.register(Worker, WorkerAdmin)

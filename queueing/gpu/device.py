@@ -41,6 +41,7 @@ class GpuMemoryFacts:
     free: int
     holders: tuple[GpuProcess, ...] = ()  # as far as the driver reports them
     name: str = "GPU"
+    celsius: float | None = None  # None: the driver does not report it
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,13 +128,19 @@ class Device:
         handle = self._handle()
         memory = self.nvml.nvmlDeviceGetMemoryInfo(handle)
         name = _text(self.nvml.nvmlDeviceGetName(handle))
-        return GpuMemoryFacts(memory.total, memory.used, memory.free, tuple(self._holders(handle)), name)
+        holders = tuple(self._holders(handle))
+        return GpuMemoryFacts(memory.total, memory.used, memory.free, holders, name, self._celsius(handle))
 
     def _handle(self) -> Any:
         first = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")[0].strip()
         if first.startswith("GPU-"):
             return self.nvml.nvmlDeviceGetHandleByUUID(first)
         return self.nvml.nvmlDeviceGetHandleByIndex(int(first) if first.isdecimal() else 0)
+
+    def _celsius(self, handle: Any) -> float | None:
+        with contextlib.suppress(self.nvml.NVMLError):
+            return float(self.nvml.nvmlDeviceGetTemperature(handle, self.nvml.NVML_TEMPERATURE_GPU))
+        return None
 
     def _holders(self, handle: Any) -> Iterator[GpuProcess]:
         seen: set[int] = set()

@@ -34,6 +34,7 @@ class GpuMemory:
         self.gpu, self.row = gpu, row
         self.needs: Mapping[int, int | None] = {}  # bytes by the engine's id(), as given after the unload
         self.ours = 0  # bytes that our loads have added
+        self.last_seen: tuple[float | None, float | None] = None, None  # share in use and °C, as `outlook` read them
         self._empty: GpuMemoryFacts | None = None  # as it was when nothing of ours was in memory the last time
         # Since then something of ours was loaded, or may have been. Not if the row says idle: that was verified.
         self._loaded = row.step != PhaseStep.IDLE
@@ -134,12 +135,14 @@ class GpuMemory:
         """The share of the card that others leave to us (None: unknown), and a text on who takes the rest."""
         if not self.matters:
             return 1.0, ""
+        self.last_seen = None, None
         match self.gpu.read():
             case Absent():
                 return 1.0, ""
             case Unknown(reason):
                 return None, f"{UNKNOWN}: {reason}"
             case GpuMemoryFacts() as facts:
+                self.last_seen = facts.used / facts.total, facts.celsius
                 if not self._measured:
                     self._measure(facts)
                 foreign = max(0, facts.used - self.ours)

@@ -1,5 +1,6 @@
 """The queue's tables, and the verbs that are the only way to change them; one file per noun."""
 
+from queueing.models.alert import Alert
 from queueing.models.batch import Batch
 from queueing.models.breaker import Breaker
 from queueing.models.clock import in_seconds
@@ -10,6 +11,7 @@ from queueing.models.task import Claim, Task
 from queueing.models.worker import Worker
 
 __all__ = [
+    "Alert",
     "Attempt",
     "Batch",
     "Breaker",

@@ -1,8 +1,12 @@
-"""The connection to the database, which others wait for while this thread does something slow without it."""
+"""The connection to the database itself: given back while something slow goes on, and notifications sent through it."""
 
 from __future__ import annotations
 
+from typing import Final
+
 from django.db import connection
+
+WORK_CHANNEL: Final = "introeval_work"
 
 
 def give_back() -> None:
@@ -13,3 +17,13 @@ def give_back() -> None:
     """
     if not connection.in_atomic_block:
         connection.close()
+
+
+def wake_workers(payload: str = "") -> None:
+    """Notify all workers that there may be something to do, when this transaction commits.
+
+    A hint: a worker polls in any case, so one that is lost costs at most a poll's interval. Equal ones of a transaction
+    are sent once; one that is rolled back sends none. `payload` is for the listener's own use.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_notify(%s, %s)", (WORK_CHANNEL, payload))

@@ -10,8 +10,8 @@ from django.db.models import F, Q
 from django.db.models.functions import Now
 
 from queueing.models.clock import in_seconds, is_ahead, shifted
+from queueing.models.connections import wake_workers
 from queueing.models.history import Event
-from queueing.models.wakeup import wake_workers
 from queueing.signals import phase_changed
 from queueing.states import PhaseName, PhaseStep
 

@@ -18,10 +18,10 @@ from queueing.failpoints import failpoint
 from queueing.models import statements
 from queueing.models.batch import Batch
 from queueing.models.clock import in_seconds, is_ahead, longest_delay_seconds
+from queueing.models.connections import wake_workers
 from queueing.models.history import Event
 from queueing.models.phase import Pause
 from queueing.models.statements import NOW, Sql
-from queueing.models.wakeup import wake_workers
 from queueing.models.worker import Worker
 from queueing.policy import batches
 from queueing.policy.phases import Demand, Snapshot

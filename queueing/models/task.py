@@ -17,9 +17,9 @@ from queueing import pipelines
 from queueing.exceptions import ClaimLost, Crashed, StageError
 from queueing.models import statements
 from queueing.models.batch import Batch
+from queueing.models.connections import wake_workers
 from queueing.models.queue import FRESH, TaskManager
 from queueing.models.statements import NOW, Sql, from_now, plus_one
-from queueing.models.wakeup import wake_workers
 from queueing.models.worker import Worker
 from queueing.pipelines import StatusWord
 from queueing.signals import task_changed

@@ -12,7 +12,8 @@ from django.db.models import Count, F, Min, Prefetch, Q
 from django.db.models.functions import Now
 
 from queueing import pipelines
-from queueing.models import Breaker, Forecast, Pause, Phase, Task, Worker
+from queueing.models import Alert, Breaker, Forecast, Pause, Phase, Task, Worker
+from queueing.policy.alerts import Severity
 from queueing.states import ENDED, State
 
 
@@ -26,6 +27,7 @@ def status() -> dict[str, Any]:
     groups = _groups()
     waits = {row["stage"]: _seconds(row["oldest"]) for row in groups if row["state"] == State.QUEUED}
     return {
+        "alerts": alerts(),
         "phases": [_phase(row) for row in _phases()],
         "pauses": pauses(),
         "servers": servers(),
@@ -40,6 +42,12 @@ def status() -> dict[str, Any]:
     }
 
 
+def alerts() -> list[dict[str, Any]]:
+    """The active alerts, the worst first."""
+    rows = sorted(Alert.objects.active(), key=lambda row: (row.severity != Severity.CRITICAL, row.since))
+    return [_alert(row) for row in rows]
+
+
 def pauses() -> list[dict[str, Any]]:
     """The active pauses: what, where, why, by whom, until when."""
     return [_pause(row) for row in Pause.objects.active().order_by("since")]
@@ -48,6 +56,20 @@ def pauses() -> list[dict[str, Any]]:
 def servers() -> list[dict[str, Any]]:
     """The model servers that failed and have not answered since."""
     return [_server(row) for row in Breaker.objects.filter(failures__gt=0).now()]
+
+
+def _alert(row: Alert) -> dict[str, Any]:
+    return {
+        "kind": row.kind,
+        "subject": row.subject or None,
+        "severity": row.severity,
+        "text": row.text,
+        "cure": row.cure,
+        "value": row.value,
+        "since": row.since.isoformat(),
+        "last_seen": row.last_seen.isoformat(),
+        "acknowledged_by": row.acknowledged_by or None,
+    }
 
 
 def _server(row: Breaker) -> dict[str, Any]:

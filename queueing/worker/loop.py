@@ -12,7 +12,9 @@ from queueing.engines.base import Engine, Engines
 from queueing.gpu.watch import GpuWatch
 from queueing.models import Pause, Task, Worker, nodes, schema
 from queueing.models.clock import SLACK_SECONDS
+from queueing.policy.alerts import NodeFacts
 from queueing.policy.phases import Snapshot
+from queueing.report import health
 from queueing.states import PhaseName
 from queueing.worker import upkeep
 from queueing.worker.background.line_facts import NodeCapacity
@@ -131,6 +133,11 @@ class WorkLoop:
         """How this worker works, for the forecast. Safe from any thread: it only reads."""
         phase = self.coordinator
         return self.models.capacity(phase.plan, phase.holder, phase.dwelt_seconds)
+
+    def node_facts(self) -> NodeFacts:
+        """What this worker sees of its node, for alerts. Safe from any thread: it only reads."""
+        gpu_used, celsius = self.coordinator.memory.last_seen
+        return health.read_node(self.node, gpu_used=gpu_used, gpu_celsius=celsius)
 
     def _go_on(self) -> bool:
         """Claim by the last decision, without another poll. Whether anything was taken."""

@@ -1,8 +1,8 @@
 """The process of one node: it takes the node's lock, registers, works until stopped, and hands back what is left.
 
-Five kinds of thread: the main one does the queue's database work, each job computes on one without a database, the
-heartbeat renews leases, the forecaster estimates the waits and the listener hears of new work, on connections of their
-own. Models run in children and servers, never here.
+The main thread does the queue's database work, each job computes on a thread of its own without a database. On
+connections of their own the heartbeat renews leases, the forecaster estimates the waits, the listener hears of new work
+and the watchdog raises alerts. Models run in children and servers, never here.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from queueing.worker import upkeep
 from queueing.worker.background.forecaster import Forecaster
 from queueing.worker.background.heartbeat import Heartbeat
 from queueing.worker.background.listener import WorkListener
+from queueing.worker.background.watchdog import Watchdog
 from queueing.worker.loop import Stopping, WorkLoop
 from queueing.worker.options import Options
 
@@ -121,7 +122,8 @@ class PhaseWorker:
         return loop
 
     def _work(self, loop: WorkLoop, until_idle: bool) -> None:
-        with self._heartbeat(loop), self._forecaster(loop), WorkListener(self.stopping.wake.set):
+        wakeups = WorkListener(self.stopping.wake.set)
+        with self._heartbeat(loop), self._forecaster(loop), wakeups, Watchdog(loop.node_facts):
             while not self.stopping.is_set():
                 if self._guarded(loop.run_once, loop):
                     continue

@@ -36,11 +36,14 @@ TROUBLES: Final = (*OPENING, *ASKING, HANGS, NO_DEVICE, NO_PROCESSES)
 class Nvml:
     """Stands in for the module `pynvml`; its errors are the real ones."""
 
+    NVML_TEMPERATURE_GPU = pynvml.NVML_TEMPERATURE_GPU
+
     def __init__(self, card: FakeCard, name: str = "Example 8 GB") -> None:
         self.card, self.name = card, name
         self.opened = 0  # as often as nvmlInit was, less nvmlShutdown
         self.openings = self.calls = 0
         self._lost = False
+        self.celsius = 55
         for error in ("NVMLError", *(name for name in dir(pynvml) if name.startswith("NVMLError_"))):
             setattr(self, error, getattr(pynvml, error))
 
@@ -76,6 +79,12 @@ class Nvml:
     def nvmlDeviceGetMemoryInfo(self, handle: int) -> SimpleNamespace:
         used = sum(one.size for one in self._ask().holdings)
         return SimpleNamespace(total=self.card.total, used=used, free=self.card.total - used)
+
+    def nvmlDeviceGetTemperature(self, handle: int, sensor: int) -> int:
+        self._ask()
+        if sensor != self.NVML_TEMPERATURE_GPU:
+            raise pynvml.NVMLError_InvalidArgument
+        return self.celsius
 
     def nvmlDeviceGetComputeRunningProcesses(self, handle: int) -> list[SimpleNamespace]:
         found = self._ask()

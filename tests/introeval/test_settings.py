@@ -20,7 +20,7 @@ from queueing.engines.llm import models
 ROOT = Path(__file__).parents[2]
 SETTINGS = ROOT / "introeval" / "settings.py"
 READERS = (
-    r"(?:text|flag|positive|count|one_of|hosts|origins|address|broker|time_zone|restart_action|_chosen)"
+    r"(?:text|pair|addresses|flag|positive|count|one_of|hosts|origins|address|broker|time_zone|restart_action|_chosen)"
     r"\(\s*\"([A-Z_]+)\""
 )
 
@@ -49,6 +49,8 @@ NONSENSE: Final = {
         "unix://",
         "redis://h?socket_timeout=x",
     ],
+    "pair": ["20", "20;50", "20,x", "1,2,3", "-1,2", "nan,2"],
+    "addresses": ["operator", "a b@school.example", "a@", "@school.example"],
     "time_zone": ["Berlin", "CET+1", "../etc/passwd", "Europe"],
 }
 READ: Final = {
@@ -87,7 +89,8 @@ def test_only_names_paths_and_secrets_are_taken_as_they_are() -> None:
         "LLM_EXTRACT_MODEL",
         "LLM_RATE_MODEL",
     }
-    assert free == models_and_places | {"SECRET_KEY", "LLM_API_KEY", "NODE", "DATABASE_URL"}
+    mail = {"EMAIL_HOST", "EMAIL_USER", "EMAIL_PASSWORD"}
+    assert free == models_and_places | mail | {"SECRET_KEY", "LLM_API_KEY", "NODE", "DATABASE_URL"}
 
 
 @pytest.mark.parametrize("variable", sorted(READ.keys() | {"DATABASE_URL", "DATA_DIR", "NODE"}))

@@ -13,6 +13,7 @@ from django.utils.timezone import localtime
 from queueing import pipelines
 from queueing.forecast.published import Estimate
 from queueing.management.base import QueueCommand, bar, length, table
+from queueing.policy.alerts import Severity
 from queueing.report import durations, estimates, figures
 from queueing.states import PhaseName, PhaseStep, State
 
@@ -21,7 +22,7 @@ CLEAR = "\033[H\033[2J"
 
 
 class Command(QueueCommand):
-    help = "Show the queue: what the GPUs do, what is paused, tasks per stage and state, workers, failures, the line."
+    help = "Show alerts, what the GPUs do, what is paused, tasks per stage and state, workers, failures, the line."
 
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
@@ -44,6 +45,9 @@ class Command(QueueCommand):
         self.stdout.write(dumps(found, indent=2) if as_json else "\n".join(self._lines(found, positions)))
 
     def _lines(self, found: Found, positions: bool) -> Iterator[str]:
+        for row in found["alerts"]:
+            style = self.style.ERROR if row["severity"] == Severity.CRITICAL else self.style.WARNING
+            yield from map(style, _alert(row))
         for phase in found["phases"]:
             yield _phase(phase)
             if phase["plan"]:
@@ -65,6 +69,12 @@ class Command(QueueCommand):
 
     def _server_style(self, row: Found) -> Callable[[str], str]:
         return self.style.ERROR if row["given_up"] else self.style.WARNING
+
+
+def _alert(row: Found) -> Iterator[str]:
+    known = f", {row['acknowledged_by']} knows" if row["acknowledged_by"] else ""
+    yield f"ALERT, {row['severity']}, since {_clock(row['since'])}{known}: {row['text']}"
+    yield f"  {row['cure']}"
 
 
 def _phase(row: Found) -> str:

@@ -18,7 +18,7 @@ import psycopg
 import structlog
 from django.db import DatabaseError, InterfaceError, connection
 
-from queueing.models import wakeup
+from queueing.models.connections import WORK_CHANNEL, wake_workers
 
 log = structlog.get_logger()
 
@@ -28,7 +28,7 @@ DEAF_SECONDS = 600.0  # until a pooler that passes no notifications on is tried 
 
 
 class WorkListener:
-    """Calls `wake` for every notification (`models.wakeup`), and whenever some may have been missed.
+    """Calls `wake` for every notification (`models.connections`), and whenever some may have been missed.
 
     As a context it begins and ends. Its connection is not one of the pool, which it would never give back.
 
@@ -64,7 +64,7 @@ class WorkListener:
             with _session() as session, DefaultSelector() as selector:
                 selector.register(self._ended, EVENT_READ)
                 selector.register(session, EVENT_READ)
-                session.execute(f"LISTEN {wakeup.CHANNEL}")
+                session.execute(f"LISTEN {WORK_CHANNEL}")
                 if not self._proves_itself(session, selector):
                     log.info("no notifications come through this connection: new work is found by polling")
                     return DEAF_SECONDS
@@ -82,7 +82,7 @@ class WorkListener:
 
     def _proves_itself(self, session: psycopg.Connection[Any], selector: DefaultSelector) -> bool:
         proof = secrets.token_hex(8)
-        wakeup.wake_workers(proof)
+        wake_workers(proof)
         connection.close()
         give_up = time.monotonic() + PROOF_SECONDS
         while (left := give_up - time.monotonic()) > 0:

@@ -14,9 +14,10 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
+from django.utils import timezone
 
 from queueing.exceptions import Infrastructure, Transient
-from queueing.models import Breaker, Event, Pause, Phase, Task, Worker
+from queueing.models import Alert, Breaker, Event, Pause, Phase, Task, Worker
 from queueing.policy.breaker import BreakerConfig
 from queueing.states import PhaseName, PhaseStep, State
 
@@ -356,6 +357,17 @@ def test_a_single_pause_is_lifted_from_its_list(operator: Client, nodes: list[Ph
     assert "0 lifted, 1 skipped: already over" in messages_of(
         operator, operator.post(address("lift", "pause"), {"rows": gone.pk})
     )
+
+
+def test_an_alert_is_acknowledged_from_its_list(operator: Client, root: User) -> None:
+    alerts = [Alert.objects.create(kind=kind, severity="critical", text=f"{kind}!") for kind in ("a", "b")]
+    Alert.objects.filter(kind="b").update(resolved_at=timezone.now())
+    listed = text(operator.get(reverse("admin:queueing_alert_changelist")))
+    assert listed.index("a!") < listed.index("b!"), "what is over comes last"
+    asked = tick(operator, "acknowledge", alerts, model="alert")
+    done = messages_of(operator, operator.post(address("acknowledge", "alert"), fields(asked)))
+    assert "1 acknowledged, 1 skipped: over, or known already" in done
+    assert Alert.objects.get(kind="a").acknowledged_by == f"admin:{root.pk}"
 
 
 # Breakers

@@ -12,7 +12,7 @@ from django.test.utils import CaptureQueriesContext
 
 from queueing.exceptions import Infrastructure
 from queueing.forecast.published import Estimate, PlaceInLine, Published
-from queueing.models import Breaker, Forecast, Pause, Phase, Task, Worker, in_seconds
+from queueing.models import Alert, Breaker, Forecast, Pause, Phase, Task, Worker, in_seconds
 from queueing.policy.breaker import BreakerConfig
 from queueing.report import figures
 from queueing.states import PhaseName, PhaseStep, State
@@ -55,6 +55,19 @@ def test_json_keeps_its_fixed_keys_and_counts_every_task_once(run: Run, in_state
     live = {task.pk: task.status.value for task in everybody if task.state in (State.QUEUED, State.RUNNING)}
     assert {task["id"]: task["status"] for task in found["tasks"]} == live
     assert found["positions"] == {str(task): place for task, place in Task.objects.positions().items()}
+
+
+def test_alerts_come_first_the_worst_of_them_before_the_others(run: Run) -> None:
+    Alert.objects.create(kind="queue_size", subject="rating", severity="warning", text="many wait", cure="wait")
+    Alert.objects.create(
+        kind="no_worker", severity="critical", text="no worker", cure="start it", acknowledged_by="Ann"
+    )
+    lines = run("queue_status").out.splitlines()
+    assert re.fullmatch(r"ALERT, critical, since \d\d:\d\d:\d\d, Ann knows: no worker", lines[0])
+    assert lines[1] == "  start it"
+    assert lines[2].endswith(": many wait")
+    found = run("queue_status", "--json").json["alerts"]
+    assert [(each["kind"], each["subject"]) for each in found] == [("no_worker", None), ("queue_size", "rating")]
 
 
 def test_the_plan_of_a_node_is_printed_below_what_it_does(run: Run) -> None:

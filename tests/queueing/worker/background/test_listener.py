@@ -12,8 +12,8 @@ from django.db import connection, transaction
 
 from queueing.actions import cancel, retry
 from queueing.exceptions import Permanent
-from queueing.models import Pause, Phase, Task, wakeup
-from queueing.models.wakeup import wake_workers
+from queueing.models import Pause, Phase, Task
+from queueing.models.connections import WORK_CHANNEL, wake_workers
 from queueing.states import PhaseName, State
 from queueing.worker.background import listener
 from queueing.worker.background.listener import WorkListener
@@ -117,7 +117,7 @@ def test_a_connection_that_breaks_is_made_again_and_nothing_is_missed(
     for _ in range(3):
         with connection.cursor() as cursor:
             cursor.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query = %s", [f"LISTEN {wakeup.CHANNEL}"]
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query = %s", [f"LISTEN {WORK_CHANNEL}"]
             )
             assert cursor.fetchall() == [(True,)]
         assert woken(), "what came meanwhile would be missed"

@@ -1,0 +1,105 @@
+"""Looks every few seconds whether somebody must be told of something: raises, resolves and sends alerts.
+
+Every worker does, on a connection of its own; the site does while no worker is alive (introeval/serving/watch.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from itertools import chain
+from threading import Event, Thread
+
+import structlog
+from django.db import DatabaseError, InterfaceError, connection
+from django.db.models import QuerySet
+
+from queueing.models import Alert, Worker
+from queueing.policy import alerts
+from queueing.policy.alerts import FiringAlert, NodeFacts
+from queueing.report import health, notices
+from queueing.signals import health_asked
+
+log = structlog.get_logger()
+
+LOOK_SECONDS = 10.0
+
+
+class Watchdog:
+    """Every `every_seconds` from `start` until `stop`; as a context it does both.
+
+    Args:
+        node: reads what only this process sees of its node.
+        unless: whether somebody else looks.
+        first_seconds: before the first look.
+    """
+
+    def __init__(
+        self,
+        node: Callable[[], NodeFacts],
+        *,
+        unless: Callable[[], bool] = lambda: False,
+        every_seconds: float = LOOK_SECONDS,
+        first_seconds: float = LOOK_SECONDS,
+    ) -> None:
+        self.node, self.unless = node, unless
+        self.every_seconds, self.first_seconds = every_seconds, first_seconds
+        self._stop = Event()
+        self._thread = Thread(target=self._run, name="watchdog", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stop.set()
+        self._thread.join(self.every_seconds)
+
+    def __enter__(self) -> Watchdog:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def _run(self) -> None:
+        pause = self.first_seconds
+        while not self._stop.wait(pause):
+            pause = self.every_seconds
+            try:
+                if not self.unless():
+                    look(self.node)
+            except (DatabaseError, InterfaceError) as error:
+                log.warning("alerts not updated", error=str(error).strip())
+            except Exception:
+                log.exception("alerts not updated")
+            connection.close()
+
+
+def look(read_node: Callable[[], NodeFacts]) -> None:
+    """Once: read, raise and resolve, then send what nobody was told of yet. Nothing if somebody else looks now."""
+    limits = health.thresholds()
+    lab, node, others = health.read_lab(), read_node(), _others()
+    firing = [*alerts.of_lab(lab, limits), *alerts.of_node(node, limits), *chain.from_iterable(others.values())]
+    with Alert.objects.looking() as mine:
+        if not mine:
+            return
+        Alert.objects.apply(firing, among=_judged(node.node, others.keys()))
+        unsent = Alert.objects.take_unsent()
+    notices.send(unsent)
+
+
+def _others() -> dict[str, Sequence[FiringAlert]]:
+    """By kind, what other apps find; a kind that one can't judge now is left out."""
+    found: dict[str, Sequence[FiringAlert]] = {}
+    for receiver, answer in health_asked.send_robust(sender=Alert):
+        if isinstance(answer, Exception):
+            log.error("health unknown", of=getattr(receiver, "__name__", repr(receiver)), error=str(answer))
+        else:
+            found |= answer
+    return found
+
+
+def _judged(node: str, others: Collection[str]) -> QuerySet[Alert]:
+    """What this look can tell to have ended: of the lab, of this node, and of nodes that nobody looks at any more."""
+    on_nodes = Alert.objects.filter(kind__in=alerts.NODE_KINDS)
+    watched = Worker.objects.alive().exclude(node=node).values("node")
+    return Alert.objects.filter(kind__in={*alerts.LAB_KINDS, *others}) | on_nodes.exclude(subject__in=watched)

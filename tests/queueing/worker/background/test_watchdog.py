@@ -1,0 +1,306 @@
+"""Alerts are raised by their real causes, resolved with them, and sent once."""
+
+from __future__ import annotations
+
+import socketserver
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from threading import Event, Thread
+from typing import Any, ClassVar
+
+import pytest
+from django.core import mail
+from django.db import connection
+from django.utils import timezone
+from pytest_django import Settings
+
+from queueing.exceptions import Infrastructure, Permanent
+from queueing.models import Alert, Attempt, Breaker, Phase, Task, Worker
+from queueing.policy.alerts import FiringAlert, NodeFacts, Severity
+from queueing.policy.breaker import BreakerConfig
+from queueing.report import figures
+from queueing.signals import health_asked
+from queueing.states import PhaseStep
+from queueing.worker.background import watchdog
+from queueing.worker.background.watchdog import Watchdog, look
+from tests.queueing.worker.working import Enqueue
+
+pytestmark = pytest.mark.django_db
+
+HERE = NodeFacts("pc", disk_free=0.5)
+SERVER = "http://127.0.0.1:11434"
+
+
+@pytest.fixture(autouse=True)
+def worker(settings: Settings) -> Worker:
+    settings.ALERT_EMAILS = ["operator@school.example"]
+    return Worker.objects.create(node="pc", pid=1)
+
+
+def seen(facts: NodeFacts = HERE) -> dict[tuple[str, str], str]:
+    """The active alerts after one look: kind and subject → severity."""
+    look(lambda: facts)
+    return {(row.kind, row.subject): row.severity for row in Alert.objects.active()}
+
+
+def running(task: Task, worker: Worker, seconds: float) -> None:
+    Task.objects.take([task.pk], worker=worker, lease_seconds=3600)
+    Task.objects.filter(pk=task.pk).update(claimed_at=timezone.now() - timedelta(seconds=seconds))
+
+
+def tried(task: Task, outcome: str, *, seconds: float = 5.0, number: int = 1) -> None:
+    now = timezone.now()
+    last = task.attempts.count()
+    Attempt.objects.bulk_create(
+        Attempt(task=task, stage=task.stage, epoch=last + n + 1, ended_at=now, outcome=outcome, compute_seconds=seconds)
+        for n in range(number)
+    )
+
+
+def test_in_a_lab_that_works_nobody_is_told_of_anything(enqueue: Enqueue) -> None:
+    enqueue()
+    assert seen() == {}
+    assert mail.outbox == []
+
+
+def test_no_worker_is_told_and_taken_back_when_one_is_alive(worker: Worker, enqueue: Enqueue) -> None:
+    Worker.objects.update(stopped_at=timezone.now())
+    assert seen() == {("no_worker", ""): "warning"}
+    enqueue()
+    assert seen() == {("no_worker", ""): "critical"}
+    Worker.objects.update(stopped_at=None)
+    assert seen() == {}
+    over = Alert.objects.get()
+    assert over.resolved_at is not None, "it stays as history"
+
+
+def test_a_long_line_and_a_long_wait(enqueue: Enqueue, settings: Settings) -> None:
+    settings.ALERT_QUEUE_SIZE = (2, 3)
+    first = enqueue()
+    assert seen() == {}
+    enqueue()
+    assert list(seen().values()) == ["warning"]
+    Task.objects.filter(pk=first.pk).update(staged_at=timezone.now() - timedelta(hours=1))
+    assert sorted(kind for kind, _ in seen()) == ["long_wait", "queue_size"]
+    Task.objects.all().delete()
+    assert seen() == {}
+
+
+def test_a_task_that_takes_longer_than_the_last_ones(enqueue: Enqueue, worker: Worker) -> None:
+    done, task = enqueue(), enqueue()
+    tried(done, "succeeded", seconds=30.0)
+    running(task, worker, 85.0)
+    assert seen() == {}
+    running(task, worker, 95.0)
+    assert seen() == {("task_late", f"task {task.pk}"): "warning"}
+    running(task, worker, 1000.0)
+    assert seen() == {("task_late", f"task {task.pk}"): "critical"}
+    task.refresh_from_db()
+    task.fail(Permanent("no sound", code="no_sound"), took=1)
+    assert seen() == {}
+
+
+def test_attempts_that_fail_and_no_longer_do(enqueue: Enqueue) -> None:
+    task = enqueue()
+    tried(task, "succeeded", number=15)
+    tried(task, "infrastructure", number=20)
+    assert seen() == {}, "what is away is told by itself"
+    tried(task, "transient", number=3)
+    assert seen() == {("error_rate", ""): "warning"}
+    tried(task, "permanent", number=5)
+    assert seen() == {("error_rate", ""): "critical"}
+    tried(task, "succeeded", number=20)
+    assert seen() == {}
+    tried(task, "crashed", number=20)
+    Attempt.objects.update(began_at=timezone.now() - timedelta(hours=2))
+    assert seen() == {}, "of a lesson that is long over"
+
+
+def test_a_node_that_is_blocked_and_a_server_that_does_not_answer() -> None:
+    Phase(node="pc").enter(PhaseStep.BLOCKED, reason="no room on the GPU")
+    error = Infrastructure("connection refused", code="engine_unavailable")
+    config = BreakerConfig()
+    for _ in range(config.opens_after):
+        Breaker.objects.all().fail(SERVER, error, node="pc", config=config)
+    assert seen() == {("node_blocked", "pc"): "critical", ("server_away", SERVER): "warning"}
+    Phase(node="pc").enter(PhaseStep.IDLE)
+    Breaker.objects.filter(server=SERVER).close()
+    assert seen() == {}
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        NodeFacts("pc", gpu_used=0.99),
+        NodeFacts("pc", gpu_celsius=95),
+        NodeFacts("pc", disk_free=0.01, disk="/data"),
+        NodeFacts("pc", clock_ahead_seconds=120),
+    ],
+    ids=["memory", "heat", "disk", "clock"],
+)
+def test_what_a_node_sees_of_itself(facts: NodeFacts) -> None:
+    assert list(seen(facts).values()) == ["critical"]
+    assert seen() == {}
+
+
+def test_what_another_node_sees_is_left_to_it_while_it_is_alive() -> None:
+    other = Worker.objects.create(node="other", pid=2)
+    look(lambda: NodeFacts("other", disk_free=0.01, disk="/data"))
+    assert seen() == {("disk_space", "other"): "critical"}
+    Worker.objects.filter(pk=other.pk).update(stopped_at=timezone.now())
+    assert seen() == {}, "nobody can tell any more"
+
+
+def test_what_other_apps_find_is_told_and_what_they_cannot_judge_stays() -> None:
+    answers: list[Any] = [
+        {"leak": [FiringAlert("leak", Severity.WARNING, "it drips", "close it")]},
+        {},
+        RuntimeError("no idea"),
+        {"leak": []},
+    ]
+
+    def receiver(**_: object) -> Any:
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    health_asked.connect(receiver)
+    try:
+        assert [len(seen()) for _ in range(4)] == [1, 1, 1, 0]
+    finally:
+        health_asked.disconnect(receiver)
+
+
+def test_one_message_for_all_that_is_new_and_none_again_however_often_it_flaps() -> None:
+    bad = NodeFacts("pc", disk_free=0.08, disk="/data", gpu_celsius=85)
+    for facts in (bad, bad, HERE, bad, HERE, bad):  # also over restarts: nothing of it is in a process' memory
+        seen(facts)
+    (message,) = mail.outbox
+    assert message.to == ["operator@school.example"]
+    assert message.subject.startswith("IntroEval, warning: ")
+    assert "(and 1 more)" in message.subject
+    assert "du -xsh /data" in message.body
+    assert Alert.objects.count() == 2
+    seen(NodeFacts("pc", disk_free=0.01, disk="/data", gpu_celsius=85))
+    assert [sent.subject.split(":")[0] for sent in mail.outbox] == ["IntroEval, warning", "IntroEval, critical"]
+
+
+def test_what_ended_long_ago_is_told_anew() -> None:
+    bad = NodeFacts("pc", disk_free=0.08, disk="/data")
+    seen(bad)
+    seen()
+    Alert.objects.update(resolved_at=timezone.now() - timedelta(hours=2))
+    seen(bad)
+    assert len(mail.outbox) == 2
+    assert Alert.objects.count() == 2
+
+
+def test_a_person_who_knows_of_a_warning_does_not_know_that_it_is_critical() -> None:
+    seen(NodeFacts("pc", disk_free=0.08, disk="/data"))
+    assert Alert.objects.all().acknowledge(by="Ann") == 1
+    assert Alert.objects.all().acknowledge(by="Bea") == 0
+    seen(NodeFacts("pc", disk_free=0.07, disk="/data"))
+    assert Alert.objects.get().acknowledged_by == "Ann"
+    seen(NodeFacts("pc", disk_free=0.01, disk="/data"))
+    assert Alert.objects.get().acknowledged_by == ""
+
+
+def test_a_mail_server_that_is_away_is_tried_again_and_keeps_nothing_from_the_page(settings: Settings) -> None:
+    settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+    settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", 1
+    bad = NodeFacts("pc", disk_free=0.01, disk="/data")
+    assert seen(bad)
+    assert figures.alerts()[0]["cure"].startswith("free some space")
+    with sink() as received:
+        settings.EMAIL_PORT = received.port
+        seen(bad)
+        seen(bad)
+    (message,) = received.messages
+    assert b"Subject: IntroEval, critical: 1% of the disk of /data on pc is free" in message
+
+
+def test_of_two_that_look_one_writes() -> None:
+    waiting, done = Event(), Event()
+
+    def other() -> None:
+        with Alert.objects.looking() as mine:
+            assert mine
+            waiting.set()
+            done.wait(10)
+        connection.close()
+
+    thread = Thread(target=other)
+    thread.start()
+    assert waiting.wait(10)
+    assert seen(NodeFacts("pc", disk_free=0.01)) == {}
+    done.set()
+    thread.join(10)
+    assert seen(NodeFacts("pc", disk_free=0.01))
+
+
+def test_the_site_looks_only_while_nobody_else_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks, asked = Event(), Event()
+    monkeypatch.setattr(watchdog, "look", lambda facts: looks.set())
+    monkeypatch.setattr(
+        "queueing.worker.background.watchdog.connection", type("Closed", (), {"close": lambda _: None})()
+    )
+
+    def others(alive: bool) -> Callable[[], bool]:
+        def unless() -> bool:
+            asked.set()
+            return alive
+
+        return unless
+
+    with Watchdog(lambda: HERE, unless=others(True), every_seconds=0.02, first_seconds=0.0):
+        assert asked.wait(10)
+    assert not looks.is_set()
+    with Watchdog(lambda: HERE, unless=others(False), every_seconds=0.02, first_seconds=0.0):
+        assert looks.wait(10)
+
+
+class Mailbox(socketserver.TCPServer):
+    """As much of an SMTP server as takes a message."""
+
+    allow_reuse_address = True
+    messages: list[bytes]
+
+    @property
+    def port(self) -> int:
+        return int(self.server_address[1])
+
+
+class MailSession(socketserver.StreamRequestHandler):
+    server: Mailbox
+    ANSWERS: ClassVar = {b"EHLO": b"250 hello", b"MAIL": b"250 ok", b"RCPT": b"250 ok", b"QUIT": b"221 bye"}
+
+    def handle(self) -> None:
+        self._say(b"220 ready")
+        while line := self.rfile.readline():
+            verb = line[:4].upper()
+            if verb == b"DATA":
+                self._say(b"354 go on")
+                self.server.messages.append(b"".join(iter(self.rfile.readline, b".\r\n")))
+                self._say(b"250 taken")
+            else:
+                self._say(self.ANSWERS[verb])
+            if verb == b"QUIT":
+                return
+
+    def _say(self, line: bytes) -> None:
+        self.wfile.write(line + b"\r\n")
+
+
+@contextmanager
+def sink() -> Iterator[Mailbox]:
+    with Mailbox(("127.0.0.1", 0), MailSession) as server:
+        server.messages = []
+        thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        try:
+            yield server
+        finally:
+            server.shutdown()
+            thread.join()

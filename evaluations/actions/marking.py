@@ -97,22 +97,25 @@ def marked_count(classroom: Classroom) -> int:
 
 
 def fit(classroom: Classroom, by: User | None) -> list[CalibrationFit]:
-    """Fit calibrations to the class's marks, one of each model and rubric that was marked; from now on they are used.
+    """Fit calibrations to the class's marks, which are used from now on.
+
+    One of each model, rubric and version of the prompts.
 
     Raises:
         NothingToFitError: see there. Nothing was stored.
     """
-    points: dict[tuple[str, int], list[tuple[str, float, bool]]] = {}
-    fitted_to: dict[tuple[str, int], set[int]] = {}
+    points: dict[tuple[str, int, int], list[tuple[str, float, bool]]] = {}
+    fitted_to: dict[tuple[str, int, int], set[int]] = {}
     rated = list(counting_ratings(classroom).exclude(rubric=None).defer(None))
     by_pk = {rating.pk: rating for rating in rated}
     for pk, marks in _marks(rated).items():
         rating = by_pk[pk]
         digest, told = _told(rating)
         if digest and rating.rubric_id:
-            found = points.setdefault((digest, rating.rubric_id), [])
-            found.extend((key, told[key], said) for key, said in marks.items() if key in told)
-            fitted_to.setdefault((digest, rating.rubric_id), set()).add(pk)
+            key = digest, rating.rubric_id, int(rating.provenance.get("prompts") or 0)
+            found = points.setdefault(key, [])
+            found.extend((item, told[item], said) for item, said in marks.items() if item in told)
+            fitted_to.setdefault(key, set()).add(pk)
     if not any(points.values()):
         raise NothingToFitError("no marked rating has probabilities of a model: nothing to fit")
     try:
@@ -123,11 +126,12 @@ def fit(classroom: Classroom, by: User | None) -> list[CalibrationFit]:
         CalibrationFit.objects.create(
             rubric_id=rubric_id,
             model_sha256=digest,
-            submissions=len(fitted_to[digest, rubric_id]),
+            prompts=prompts,
+            submissions=len(fitted_to[digest, rubric_id, prompts]),
             by=by,
             **made.as_dict(),
         )
-        for (digest, rubric_id), made in fits.items()
+        for (digest, rubric_id, prompts), made in fits.items()
     ]
 
 

@@ -118,6 +118,9 @@ class CalibrationFit(models.Model):
 
     rubric = models.ForeignKey("evaluations.Rubric", on_delete=models.CASCADE, related_name="calibrations")
     model_sha256 = models.CharField(max_length=100, help_text="The model's digest, as its server tells it.")
+    prompts = models.PositiveIntegerField(
+        default=0, help_text="Version of the prompts that the marked ratings were made by; others get other answers."
+    )
     slope = models.FloatField()
     intercepts = models.JSONField(help_text="Of each item, by key.")
     margin = models.FloatField(default=MAX_MARGIN, help_text="Probabilities that are closer to 0.5 are uncertain.")

@@ -80,9 +80,10 @@ class Rubric(models.Model):
             ),
         )
 
-    def fitted(self) -> dict[str, Calibration]:
-        """The newest calibrations that this site's teachers fitted for it, by the model's digest."""
-        return {row.model_sha256: Calibration(row.slope, row.intercepts, row.margin) for row in self.calibrations.all()}
+    def fitted(self, prompts: int) -> dict[str, Calibration]:
+        """The newest calibrations that this site's teachers fitted for it and these prompts, by the model's digest."""
+        rows = self.calibrations.filter(prompts=prompts)
+        return {row.model_sha256: Calibration(row.slope, row.intercepts, row.margin) for row in rows}
 
     @transaction.atomic
     def new_version(self) -> Rubric:

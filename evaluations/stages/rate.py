@@ -156,7 +156,7 @@ def work_on(task: Task, rubric: Rubric) -> RateWork:
         tries=task.failures,
         rubric_id=rubric.pk,
         is_damaged=transcript.submission.damaged_at is not None,
-        fitted=rubric.fitted(),
+        fitted=rubric.fitted(prompts.VERSION),
     )
 
 

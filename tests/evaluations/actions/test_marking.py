@@ -10,6 +10,7 @@ from evaluations.actions import decisions, marking
 from evaluations.actions.decisions import InvalidDecisionError
 from evaluations.models import CalibrationFit, Evaluation, ReviewDecision
 from evaluations.rating.calibration import Calibration
+from evaluations.stages import prompts
 from tests.conftest import Cast
 from tests.evaluations.material import hand_in, item_row, rated
 
@@ -28,7 +29,7 @@ def rating(cast: Cast, overall: float, *, plan: float = 1.0, proof: float = 0.0,
         feedback="",
         model="qwen",
         engine="embedded",
-        provenance={"calls": [call, {"digest": DIGEST, "probabilities": {"plan:1": 0.1}}]},
+        provenance={"prompts": prompts.VERSION, "calls": [call, {"digest": DIGEST, "probabilities": {"plan:1": 0.1}}]},
     )
 
 
@@ -116,7 +117,8 @@ def test_a_fit_learns_what_the_marks_say_and_the_next_rating_uses_it(cast: Cast)
         mark(cast, evaluation, plan=number == 0, proof=False)  # the model says 0.8 of plans, people see one in four
     (row,) = marking.fit(cast.classroom, cast.teacher)
     assert (row.model_sha256, row.rubric, row.submissions) == (DIGEST, cast.classroom.rubric, 4)
-    fitted = cast.classroom.rubric.fitted()
+    assert not cast.classroom.rubric.fitted(prompts.VERSION + 1), "other prompts get other answers"
+    fitted = cast.classroom.rubric.fitted(prompts.VERSION)
     assert fitted == {DIGEST: Calibration(row.slope, row.intercepts)}
     assert fitted[DIGEST].probability("plan", 0.8) < 0.5
 
@@ -124,9 +126,9 @@ def test_a_fit_learns_what_the_marks_say_and_the_next_rating_uses_it(cast: Cast)
 def test_the_newest_fit_counts(cast: Cast) -> None:
     for slope in (1.0, 2.0):
         CalibrationFit.objects.create(
-            rubric=cast.classroom.rubric, model_sha256=DIGEST, slope=slope, intercepts={}, submissions=10
+            rubric=cast.classroom.rubric, model_sha256=DIGEST, prompts=4, slope=slope, intercepts={}, submissions=10
         )
-    assert cast.classroom.rubric.fitted() == {DIGEST: Calibration(2.0, {})}
+    assert cast.classroom.rubric.fitted(4) == {DIGEST: Calibration(2.0, {})}
 
 
 def test_marks_that_all_say_the_same_fit_nothing(cast: Cast) -> None:

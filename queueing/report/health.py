@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
+from datetime import datetime
 from pathlib import Path
 from typing import Final
 
@@ -68,7 +69,7 @@ def read_node(node: str, *, gpu_used: float | None = None, gpu_celsius: float | 
     except OSError:
         pass  # an absent disk pauses the work, with its own reason
     began = time.time()
-    at = _database_time()
+    at = database_time().timestamp()
     return NodeFacts(node, gpu_used, gpu_celsius, free, str(settings.DATA_DIR), (began + time.time()) / 2 - at)
 
 
@@ -84,11 +85,12 @@ def _longest(stage: str) -> float | None:
     return max(filter(None, lately.values_list("compute_seconds", flat=True)[:LAST_ATTEMPTS]), default=None)
 
 
-def _database_time() -> float:
+def database_time() -> datetime:
     with connection.cursor() as cursor:
-        cursor.execute("SELECT extract(epoch FROM clock_timestamp())::float8")
-        (seconds,) = cursor.fetchone()
-    return float(seconds)
+        cursor.execute("SELECT clock_timestamp()")
+        (at,) = cursor.fetchone()
+    assert isinstance(at, datetime)
+    return at
 
 
 def _nearest(path: Path) -> Path:

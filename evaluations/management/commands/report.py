@@ -1,0 +1,151 @@
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterable, Iterator
+from datetime import datetime, timedelta
+from io import StringIO
+from typing import Any, Final
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.utils import timezone
+from django.utils.dateparse import parse_datetime
+from django.utils.html import format_html, format_html_join
+from django.utils.timezone import localtime
+
+from evaluations.models import EVALUATION
+from evaluations.uploads import audit
+from queueing.checks import RUNTIME
+from queueing.exceptions import Infrastructure
+from queueing.management.base import table
+from queueing.report import durations, lesson
+from queueing.report.lesson import LabTarget, Lesson, TimeSpread
+
+Row = tuple[str, str, object]
+"""Section, name, value."""
+
+WORDS: Final = {True: "reached", False: "MISSED", None: "-"}
+
+
+class Command(BaseCommand):
+    help = (
+        "A lesson in figures: what was handed in and what came of it, waits, stages, errors, and the lab's targets. "
+        "Without --since it is the last lesson: up to the newest video, from the last half hour without any."
+    )
+    requires_system_checks = (RUNTIME,)
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--since", type=moment, metavar="WHEN", help="90m, 2h, 7d, or 2026-11-30T09:00")
+        shape = parser.add_mutually_exclusive_group()
+        for name in ("json", "csv", "html"):
+            shape.add_argument(f"--{name}", action="store_const", const=name, dest="shape")
+
+    def handle(self, *args: Any, since: datetime | None, shape: str | None, **options: Any) -> None:
+        since = since or lesson.last_began(EVALUATION)
+        if since is None:
+            raise CommandError("nothing has been handed in yet")
+        found = lesson.read(EVALUATION, since, lost=lost())
+        printed = {"json": as_json, "csv": as_csv, "html": as_html, None: as_text}[shape](found)
+        self.stdout.write(printed)
+
+
+def moment(text: str) -> datetime:
+    """A point in time, or a length of time before now.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    try:
+        return timezone.now() - timedelta(seconds=durations.parse(text))
+    except ValueError:
+        at = parse_datetime(text)
+    if at is None:
+        raise ValueError(text)
+    return at if timezone.is_aware(at) else timezone.make_aware(at)
+
+
+def lost() -> int | None:
+    """Stored videos that are missing or damaged; None: the store is not there to be looked at."""
+    try:
+        return sum(audit.alarming().values())
+    except Infrastructure:
+        return None
+
+
+def as_json(found: Lesson) -> str:
+    return json.dumps(found.as_dict(), indent=2)
+
+
+def as_csv(found: Lesson) -> str:
+    out = StringIO()
+    writer = csv.writer(out)
+    writer.writerow(("section", "name", "value"))
+    writer.writerows(rows(found))
+    return out.getvalue()
+
+
+def as_html(found: Lesson) -> str:
+    """A page that needs nothing else."""
+    table_rows = format_html_join("\n", "<tr><td>{}</td><th scope=row>{}</th><td>{}</td></tr>", rows(found))
+    head = "<!DOCTYPE html>\n<html lang=en><meta charset=utf-8><title>{0}</title><h1>{0}</h1>"
+    return format_html(head + "\n<table>\n{1}\n</table></html>", "Report of a lesson", table_rows)
+
+
+def as_text(found: Lesson) -> str:
+    return "\n".join(_lines(found))
+
+
+def rows(found: Lesson) -> Iterator[Row]:
+    """Every figure, the same for all shapes."""
+    yield "lesson", "from", f"{localtime(found.since):%Y-%m-%d %H:%M:%S}"
+    yield "lesson", "to", f"{localtime(found.until):%Y-%m-%d %H:%M:%S}"
+    yield "lesson", "handed in", found.handed_in
+    yield "lesson", "students", found.students
+    yield from (("lesson", state, number) for state, number in found.states.items())
+    yield "lesson", "makespan, seconds", _or_dash(found.makespan_seconds)
+    yield "lesson", "results per hour", _or_dash(found.per_hour)
+    yield "lesson", "hand-overs of the GPU", found.hand_overs
+    for name, spread in (("result", found.waits), *found.stages.items()):
+        section = "waits" if name == "result" else "stages"
+        yield from _spread(section, name, spread)
+    yield from (("failures", code, number) for code, number in found.errors.items())
+    for target in found.targets:
+        yield "targets", f"{target.name} ({target.wanted})", f"{_or_dash(target.value)} {WORDS[target.reached]}"
+
+
+def _spread(section: str, name: str, spread: TimeSpread | None) -> Iterable[Row]:
+    if spread:
+        for figure in ("mean", "p50", "p90", "longest"):
+            yield section, f"{name}, {figure}, seconds", getattr(spread, figure)
+
+
+def _lines(found: Lesson) -> Iterator[str]:
+    yield f"{localtime(found.since):%d %b %Y, %H:%M} to {localtime(found.until):%H:%M}"
+    states = ", ".join(f"{number} {state}" for state, number in found.states.items())
+    yield f"{found.handed_in} videos of {found.students} students: {states or 'none'}"
+    if found.makespan_seconds is not None:
+        yield f"{durations.spoken(found.makespan_seconds)} in all, {found.per_hour} results per hour"
+    spreads = [("handing in to result", found.waits), *found.stages.items()]
+    yield ""
+    yield from table(
+        "<>>>>>",
+        ["seconds", "count", "mean", "p50", "p90", "longest"],
+        [
+            [name, str(one.count), *(f"{value:.1f}" for value in (one.mean, one.p50, one.p90, one.longest))]
+            for name, one in spreads
+            if one
+        ],
+    )
+    if found.errors:
+        yield ""
+        yield "failed: " + ", ".join(f"{code} {number}" for code, number in found.errors.items())
+    yield ""
+    yield from table("<>>>", ["target", "wanted", "was", ""], [_target(one) for one in found.targets])
+
+
+def _target(one: LabTarget) -> list[str]:
+    return [one.name, one.wanted, _or_dash(one.value), WORDS[one.reached]]
+
+
+def _or_dash(value: float | None) -> str:
+    return "-" if value is None else f"{value:g}"

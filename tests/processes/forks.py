@@ -6,7 +6,7 @@ reads the settings by them, and goes on as `python manage.py …` or `python -m 
 
 Two things are not its own: its parent is the server, and /proc/PID/cmdline and environ are the server's. What a test
 finds by those, what replaces or examines modules before they are imported, and what starts our programs as people do
-(`up`, the commands at a terminal) is started with subprocess.
+(`up`, `rate_text`) is started with subprocess.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from threading import Lock
@@ -121,6 +122,20 @@ class ForkServer:
                 return self._forks[-1]
         finally:
             os.close(status)
+
+    def run(
+        self, program: Sequence[str], *arguments: str, env: Mapping[str, str], timeout: float
+    ) -> subprocess.CompletedProcess[str]:
+        """Start it and wait for its end, for `timeout` seconds; what it wrote is in the result."""
+        with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+            fork = self.start(program, *arguments, env=env, stdout=out.fileno(), stderr=err.fileno())
+            try:
+                fork.wait(timeout)
+            finally:
+                fork.kill()
+                status = fork.wait()
+            said = [os.pread(file.fileno(), 1 << 24, 0).decode() for file in (out, err)]
+        return subprocess.CompletedProcess([*program, *arguments], status, *said)
 
     def kill_started_by(self, test: str) -> None:
         for fork in self._forks:

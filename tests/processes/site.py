@@ -37,9 +37,7 @@ class Program:
                 out = log.fileno()
                 self.process = forks.server.start(DAPHNE, *self.command[3:], env=env, stdout=out, stderr=out)
             else:
-                self.process = subprocess.Popen(
-                    self.command, cwd=ROOT, env=env, stdout=log, stderr=subprocess.STDOUT
-                )
+                self.process = subprocess.Popen(self.command, cwd=ROOT, env=env, stdout=log, stderr=subprocess.STDOUT)
         wait_until(self.answers)
 
     def kill(self) -> None:

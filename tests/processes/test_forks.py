@@ -119,6 +119,15 @@ def test_it_is_signalled_and_waited_for_as_a_process_is(run: Run) -> None:
     fork.kill()  # of one that has ended, nobody else is hit
 
 
+def test_what_is_run_to_its_end_is_read_like_a_completed_process(server: ForkServer, tmp_path: Path) -> None:
+    (tmp_path / "program.py").write_text("import sys; print(sys.argv[1]); print('no', file=sys.stderr); sys.exit(2)")
+    done = server.run([str(tmp_path / "program.py")], "größer", env={"LC_ALL": "C.UTF-8"}, timeout=30)
+    assert (done.returncode, done.stdout, done.stderr) == (2, "größer\n", "no\n")
+    (tmp_path / "program.py").write_text(SLEEPS)
+    with pytest.raises(subprocess.TimeoutExpired):
+        server.run([str(tmp_path / "program.py")], env={}, timeout=0.2)
+
+
 def test_several_run_at_once_and_know_nothing_of_each_other(run: Run) -> None:
     several = [run(SLEEPS) for _ in range(3)]
     assert len({fork.pid for fork in several}) == 3

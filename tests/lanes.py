@@ -222,7 +222,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
         return None
     from xdist.scheduler import LoadScopeScheduling
 
-    class SharedScopes(LoadScopeScheduling):
+    class SharedScopes(LoadScopeScheduling):  # type: ignore[misc] # published without types
         def _split_scope(self, nodeid: str) -> str:
             return scope(nodeid)
 

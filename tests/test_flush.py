@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from threading import Event, Thread
 from typing import Any
 from unittest.mock import patch
@@ -39,9 +40,9 @@ def rows() -> dict[str, Any]:
     return {table: some for table, some in found.items() if some}
 
 
-def unnumbered(found: dict[str, Any]) -> dict[str, int]:
+def unnumbered(found: dict[str, Any]) -> dict[str, list[str]]:
     """Django's numbers its rows anew each time."""
-    return {table: len(some) for table, some in found.items()}
+    return {table: sorted(re.sub(r"\d+", "#", row) for (row,) in some) for table, some in found.items()}
 
 
 def test_what_a_class_did_is_gone_and_what_the_site_begins_with_is_there(flushed: dict[str, Any], cast: Cast) -> None:
@@ -56,10 +57,10 @@ def test_what_a_class_did_is_gone_and_what_the_site_begins_with_is_there(flushed
 @pytest.mark.parametrize(
     "spoil",
     [
-        lambda: Permission.objects.first().delete(),
+        lambda: Permission.objects.earliest("pk").delete(),
         lambda: Group.objects.create(name="friends"),
-        lambda: Group.objects.first().permissions.clear(),
-        lambda: ContentType.objects.filter(pk=ContentType.objects.first().pk).update(model="other"),
+        lambda: Group.objects.earliest("pk").permissions.clear(),
+        lambda: ContentType.objects.filter(model="user").update(model="other"),
     ],
     ids=["a permission", "a group", "what a group may", "a content type"],
 )
@@ -90,10 +91,16 @@ def test_it_waits_for_whoever_still_writes() -> None:
         finally:
             connection.close()
 
+    def empty() -> None:
+        try:
+            flush.flush()
+        finally:
+            connection.close()
+
     writer = Thread(target=write)
     writer.start()
     assert wrote.wait(10)
-    emptying = Thread(target=lambda: (flush.flush(), connection.close()))
+    emptying = Thread(target=empty)
     emptying.start()
     emptying.join(0.2)
     assert emptying.is_alive()

@@ -10,6 +10,9 @@ from django.contrib.auth.hashers import make_password
 from django.contrib.auth.models import User
 
 from evaluations.models import Classroom, Rubric
+from tests import flush
+
+flush.install()
 
 PASSWORD = "a-long-passphrase"
 

@@ -54,6 +54,30 @@ EXTERNAL: Final = (
     "tests/queueing/worker/test_restart.py::test_the_command",
     "tests/queueing/engines/llm/test_ollama.py::test_a_server_that_cannot_be_reached",  # asks a name server
 )
+# These modules take longest, in this order: each half a minute of a processor at least.
+LONGEST: Final = (
+    "tests/queueing/engines/speech/",
+    "tests/processes/test_failpoints.py",
+    "tests/evaluations/rating/test_clips.py",
+    "tests/processes/test_rehearsal.py",
+    "tests/processes/test_demo_class.py",
+    "tests/browser/test_recorder.py",
+    "tests/browser/test_pages.py",
+    "tests/processes/test_up.py",
+    "tests/processes/test_operating.py",
+    "tests/browser/test_student.py",
+    "tests/queueing/engines/llm/test_embedded.py",
+    "tests/browser/test_journeys.py",
+    "tests/queueing/engines/llm/test_embedded_heads.py",
+    "tests/test_benchmarks.py",
+    "tests/processes/test_worker.py",
+    "tests/chaos/test_explorer.py",
+    "tests/processes/test_dashboards.py",
+    "tests/processes/test_recovery.py",
+    "tests/browser/test_result.py",
+)
+# Folders whose tests share what is dear: one lane takes all of their modules. The engines of speech are loaded there.
+SHARING: Final = ("tests/queueing/engines/speech/",)
 # Examples of a property in the lane; `make test` tries as many as the test says.
 EXAMPLES: Final = 20
 
@@ -180,7 +204,29 @@ def pytest_collection_modifyitems(items: list[pytest.Item], config: pytest.Confi
             try_fewer_examples(item)
     yield
     # Lanes take modules in this order: the long ones first, so that none of them ends alone.
-    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+    items.sort(key=lambda item: (_rank(item.nodeid), item.get_closest_marker("slow") is None))
+
+
+def _rank(nodeid: str) -> int:
+    return next((rank for rank, start in enumerate(LONGEST) if nodeid.startswith(start)), len(LONGEST))
+
+
+def scope(nodeid: str) -> str:
+    """The tests of one scope are one lane's: those of a module, or of one of the folders in SHARING."""
+    return next((start for start in SHARING if nodeid.startswith(start)), nodeid.partition("::")[0])
+
+
+@pytest.hookimpl(optionalhook=True)  # of pytest-xdist
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    if config.option.dist != "loadscope":
+        return None
+    from xdist.scheduler import LoadScopeScheduling
+
+    class SharedScopes(LoadScopeScheduling):  # type: ignore[misc] # published without types
+        def _split_scope(self, nodeid: str) -> str:
+            return scope(nodeid)
+
+    return SharedScopes(config, log)
 
 
 @pytest.hookimpl(wrapper=True)

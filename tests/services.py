@@ -22,6 +22,7 @@ import pytest
 from introeval import embedded
 from scripts import languages
 from tests import lanes, leftovers
+from tests.processes import forks
 
 OVERTIME_SECONDS = 5.0
 
@@ -50,6 +51,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     if needed and not session.config.option.collectonly:
         _services.enter_context(_watched(session.config))
         _services.enter_context(embedded.services(DATA_DIR))
+        _services.callback(forks.server.stop)
 
 
 @contextmanager
@@ -101,6 +103,7 @@ def _kill_started_by(test: str) -> None:
     """What the test's own code started. Fixtures end what is theirs, which for one of a module may have to serve on."""
     marks = {leftovers.MARK: str(DATA_DIR), leftovers.TEST_MARK: f"{test} (call)"}
     leftovers.kill_all(spare=[str(DATA_DIR)], **marks)
+    forks.server.kill_started_by(f"{test} (call)")
 
 
 @pytest.hookimpl(wrapper=True)

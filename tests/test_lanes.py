@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.lanes import EXTERNAL, ROOT
+from tests.lanes import EXTERNAL, LONGEST, ROOT, SHARING, scope
 
 REACH_OUT = """
 import contextlib, os, socket
@@ -60,9 +60,15 @@ def test_what_reaches_out_of_the_lane_fails_and_says_what_to_do(tmp_path: Path) 
         assert words in ran.stdout
 
 
-@pytest.mark.parametrize("name", EXTERNAL)
-def test_what_is_left_out_by_name_is_there(name: str) -> None:
-    """A test that was renamed would come into the lane without a word."""
+def test_one_lane_takes_a_module_or_a_folder_that_shares() -> None:
+    speech = SHARING[0]
+    assert scope(f"{speech}test_words.py::test_x[a::b]") == scope(f"{speech}test_voice.py::test_y") == speech
+    assert scope("tests/test_lanes.py::test_x[a::b]") == "tests/test_lanes.py"
+
+
+@pytest.mark.parametrize("name", [*EXTERNAL, *LONGEST])
+def test_what_is_named_is_there(name: str) -> None:
+    """A test that was renamed would come into the lane, or its module end the run alone, without a word."""
     path, _, test = name.partition("::")
     assert (ROOT / path).exists()
     assert not test or f"\ndef {test}" in (ROOT / path).read_text()

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +22,8 @@ from django.test import Client
 from playwright.sync_api import Browser, BrowserContext, Dialog, Page, sync_playwright
 
 from tests.conftest import Cast
-from tests.processes.conftest import environment
+from tests.processes import forks
+from tests.processes.conftest import DAPHNE, environment
 
 ROOT = Path(__file__).parent.parent.parent
 CHROMIUM = Path("/usr/bin/chromium")
@@ -61,13 +62,11 @@ def elsewhere(work: Callable[..., T], *args: Any, **kwargs: Any) -> T:
 
 
 @contextmanager
-def process(*command: str, log: Path, **settings: str) -> Iterator[subprocess.Popen[bytes]]:
-    """A process of this project that ends with the block."""
+def process(program: Sequence[str], *arguments: str, log: Path, **settings: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A process of this project (forks.py) that ends with the block."""
     env = environment(DJANGO_SETTINGS_MODULE="introeval.settings", **settings)
     with log.open("wb") as output:
-        started = subprocess.Popen(
-            [sys.executable, *command], cwd=ROOT, env=env, stdout=output, stderr=subprocess.STDOUT
-        )
+        started = forks.server.start(program, *arguments, env=env, stdout=output.fileno(), stderr=output.fileno())
         try:
             yield started
         finally:
@@ -92,13 +91,14 @@ def answers(url: str) -> bool:
         return False
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def site(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a daphne that serves this checkout."""
+    """The address of a daphne that serves this checkout. One for all: between two requests it keeps nothing of them."""
     subprocess.run([sys.executable, "scripts/assets.py", "--tests"], cwd=ROOT, check=True)
     port = free_port()
     log = tmp_path_factory.mktemp("site") / "daphne.log"
-    with process("-m", "daphne", "-b", "127.0.0.1", "-p", str(port), "introeval.asgi:application", log=log) as daphne:
+    arguments = ("-b", "127.0.0.1", "-p", str(port), "introeval.asgi:application")
+    with process(DAPHNE, *arguments, log=log) as daphne:
         deadline = time.monotonic() + START_SECONDS
         while not answers(f"http://127.0.0.1:{port}/healthz"):
             assert daphne.poll() is None, log.read_text()

@@ -25,7 +25,7 @@ from tests.browser.network import Network, network
 from tests.browser.test_recorder import in_state, press, record_for, start
 from tests.browser.test_student import MEGABYTE, until
 from tests.conftest import PASSWORD, Cast
-from tests.processes.conftest import SIMULATED, wait_until
+from tests.processes.conftest import MANAGE, SIMULATED, wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 
@@ -86,7 +86,7 @@ def visit(chromium: Browser, way: Network, transactional_db: None) -> Iterator[V
 @contextmanager
 def at_work(folder: Path) -> Iterator[None]:
     """A worker, from when the page that watches it is open."""
-    with process("manage.py", "run_phase_worker", log=folder / "worker.log", **SIMULATED):
+    with process(MANAGE, "run_phase_worker", log=folder / "worker.log", **SIMULATED):
         yield
 
 

@@ -9,6 +9,7 @@ from playwright.sync_api import expect
 
 from evaluations import demo
 from tests.browser.conftest import Visit, process
+from tests.processes.conftest import MANAGE
 
 WORK_MS = 150_000  # for one short clip on two busy cores, models loaded from cold
 
@@ -18,7 +19,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(300), pytest.mark.django_db(
 def test_a_clip_goes_in_and_a_rating_comes_out(ada: Visit, tmp_path: Path) -> None:
     clip = min((clip for clip in demo.clips() if clip.expect == "completed"), key=lambda clip: len(clip.words or ""))
     row = ada.row(clip.file)
-    with process("manage.py", "run_phase_worker", log=tmp_path / "worker.log"):
+    with process(MANAGE, "run_phase_worker", log=tmp_path / "worker.log"):
         ada.page.locator("#drop input").set_input_files(str(clip.path))
         expect(row).to_be_visible()
         expect(row.locator(".badge")).to_have_text("done", timeout=WORK_MS)

@@ -41,8 +41,16 @@ def _run(options: argparse.Namespace) -> int:
 def _parts() -> dict[str, ModuleType]:
     """Each has `add_arguments(parser)` and `run(options)`, which returns the exit status."""
     from tests.chaos import explorer, machine, planted, storm, switches
+    from tests.evaluations.media import mutants
 
-    return {"faults": planted, "explorer": explorer, "machine": machine, "switches": switches, "storm": storm}
+    return {
+        "faults": planted,
+        "explorer": explorer,
+        "machine": machine,
+        "switches": switches,
+        "media": mutants,
+        "storm": storm,
+    }
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -13,7 +13,7 @@ from tests.chaos.world import ScheduleWorld
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 
-CLEAN = {"claims": 200, "phases": 40, "files": 60}
+CLEAN = {"claims": 80, "phases": 25, "files": 40}
 # What a run of that length must have met, or it explores nothing.
 MET = {
     "claims": ("kills", "leases run out", "claims lost", "waits for a lock", "people's verbs", "failed", "cancelled"),

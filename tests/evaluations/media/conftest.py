@@ -18,5 +18,5 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Clips:
 
 @pytest.fixture(scope="session")
 def bomb(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two hours of silence in 1.4 MB. Not to be written to."""
-    return corpus.duration_bomb(tmp_path_factory.mktemp("bomb") / "bomb.flac", seconds=7200)
+    """An hour of silence in 0.7 MB. Not to be written to."""
+    return corpus.duration_bomb(tmp_path_factory.mktemp("bomb") / "bomb.flac", seconds=3600)

@@ -43,14 +43,15 @@ FORM = {
 JUDGED = {
     "type": "object",
     "properties": {
-        "name": {"type": "string", "maxLength": 40},
+        "name": {"type": "string", "maxLength": 12},
         "names_themself": {"type": "boolean"},
-        "hobbies": {"type": "array", "items": {"type": "string", "maxLength": 40}, "minItems": 1, "maxItems": 2},
+        "hobbies": {"type": "array", "items": {"type": "string", "maxLength": 12}, "minItems": 1, "maxItems": 1},
         "names_a_job": {"type": "boolean"},
     },
     "required": ["name", "names_themself", "hobbies", "names_a_job"],
     "additionalProperties": False,
 }
+NAMED = {"type": "object", "properties": {"name": {"type": "string", "maxLength": 12}}, "required": ["name"]}
 PROMPT = Prompt("Fill in the form with the words of the student.", f"Speech: {INTRODUCTION}\nForm:")
 TALE = {"type": "array", "items": {"type": "string", "minLength": 500}, "minItems": 20}
 ENDLESS = {"type": "object", "properties": {"tale": TALE}, "required": ["tale"]}
@@ -106,7 +107,7 @@ def test_a_real_model_repeats_the_code_at_its_prompts_head(engine: EmbeddedLlama
 
 def copies_the_code(engine: EmbeddedLlama, prompt: Prompt) -> bool:
     try:
-        value = engine.generate(prompt, FORM, LanguageOptions(max_tokens=200), stop=Event()).value
+        value = engine.generate(prompt, NAMED, LanguageOptions(max_tokens=100), stop=Event()).value
     except Transient as fault:
         if fault.code != "prompt_cut":
             raise
@@ -173,7 +174,7 @@ def test_a_process_that_dies_crashes_the_calls_in_flight_and_can_be_loaded_again
     with pytest.raises(Infrastructure):
         engine.generate(PROMPT, FORM, LanguageOptions(), stop=Event())
     engine.load()
-    assert engine.generate(PROMPT, FORM, LanguageOptions(max_tokens=300), stop=Event()).value["name"]
+    assert engine.generate(PROMPT, NAMED, LanguageOptions(max_tokens=100), stop=Event()).value["name"]
 
 
 def test_a_process_that_hangs_is_killed_and_only_the_call_that_it_worked_on_has_crashed(
@@ -195,7 +196,7 @@ def test_a_process_that_hangs_is_killed_and_only_the_call_that_it_worked_on_has_
     ]
     assert not psutil.pid_exists(resident.pid)
     engine.load()
-    assert engine.generate(PROMPT, FORM, LanguageOptions(max_tokens=300), stop=Event()).value["name"]
+    assert engine.generate(PROMPT, NAMED, LanguageOptions(max_tokens=100), stop=Event()).value["name"]
 
 
 def test_stop_interrupts_a_call_and_the_next_one_is_served(engine: EmbeddedLlama) -> None:
@@ -208,19 +209,19 @@ def test_stop_interrupts_a_call_and_the_next_one_is_served(engine: EmbeddedLlama
         wait_until_busy(pid, call)
         stop.set()
         assert type(call.exception()) is Interrupted
-    assert engine.generate(PROMPT, FORM, LanguageOptions(max_tokens=300), stop=Event()).value["name"]
+    assert engine.generate(PROMPT, NAMED, LanguageOptions(max_tokens=100), stop=Event()).value["name"]
 
 
 def test_a_prompt_is_counted_by_the_models_own_tokenizer(engine: EmbeddedLlama) -> None:
-    engine.context_tokens = 1024
+    engine.context_tokens = 512
     engine.load()
-    long, too_long = (Prompt("", f"{INTRODUCTION} " * times) for times in (15, 30))
-    assert most_tokens(long) > 1024
+    long, too_long = (Prompt("", f"{INTRODUCTION} " * times) for times in (7, 15))
+    assert most_tokens(long) > 512
     brief = {"type": "object", "properties": {"ok": {"type": "boolean"}}, "required": ["ok"]}
-    generation = engine.generate(long, brief, LanguageOptions(max_tokens=100), stop=Event())
-    assert 500 < generation.prompt_tokens < 924
+    generation = engine.generate(long, brief, LanguageOptions(max_tokens=50), stop=Event())
+    assert 250 < generation.prompt_tokens < 462
     with pytest.raises(Permanent) as caught:
-        engine.generate(too_long, brief, LanguageOptions(max_tokens=100), stop=Event())
+        engine.generate(too_long, brief, LanguageOptions(max_tokens=50), stop=Event())
     assert caught.value.code == "too_long_for_model"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,10 +60,14 @@ class Heard(dict[tuple[str, str], Speech]):
     def __init__(self, engines: dict[str, HostedSpeech], recordings: dict[str, ClipRecording]) -> None:
         super().__init__()
         self.engines, self.recordings = engines, recordings
+        self.progress: defaultdict[tuple[str, str], list[tuple[float, float]]] = defaultdict(list)  # (done, total)
 
     def __missing__(self, key: tuple[str, str]) -> Speech:
         name, file = key
-        self[key] = hear(self.engines[name], self.recordings[file].samples)
+        news = self.progress[key]
+        engine, samples = self.engines[name], self.recordings[file].samples
+        engine.load()
+        self[key] = engine.transcribe(samples, progress=lambda *seen: news.append(seen), stop=Event())
         return self[key]
 
 

@@ -58,35 +58,26 @@ def test_loading_again_changes_nothing(engine: HostedSpeech) -> None:
     assert after.pid == before.pid
 
 
-def test_calls_after_one_load_are_answered_by_one_process(engine: HostedSpeech, speech: Samples) -> None:
-    (before,) = engine.resident()
-    first, second = hear(engine, speech[: 5 * SAMPLE_RATE]), hear(engine, speech[: 5 * SAMPLE_RATE])
-    (after,) = engine.resident()
-    assert after.pid == before.pid
-    assert first == second
-
-
-def test_a_phase_loads_its_model_once_and_leaves_no_memory_behind(engine: HostedSpeech, speech: Samples) -> None:
+def test_a_phase_loads_its_model_once_hears_the_same_the_same_and_leaves_no_memory_behind(
+    engine: HostedSpeech, speech: Samples
+) -> None:
     me = psutil.Process()
     before = {child.pid for child in me.children(recursive=True)} - {resident.pid for resident in engine.resident()}
-    served_by = set()
-    for _ in range(3):
+    (resident,) = engine.resident()
+    served_by, heard = {resident.pid}, []
+    for _ in range(2):
         engine.load()
-        hear(engine, speech[: 3 * SAMPLE_RATE])
+        heard.append(hear(engine, speech[: 5 * SAMPLE_RATE]))
         served_by |= {resident.pid for resident in engine.resident()}
     assert len(served_by) == 1
+    assert heard[0] == heard[1]
     engine.unload()
     left = [child for child in me.children(recursive=True) if child.pid not in before]
     assert sum(child.memory_info().rss for child in left) == 0
-
-
-def test_unloading_ends_the_process_and_may_be_repeated(engine: HostedSpeech) -> None:
-    (resident,) = engine.resident()
     assert resident.pid is not None
-    engine.unload()
     assert not psutil.pid_exists(resident.pid)
     assert engine.resident() == ()
-    engine.unload()
+    engine.unload()  # again
     assert engine.resident() == ()
 
 
@@ -125,13 +116,12 @@ def test_a_segment_spans_its_words(engine: HostedSpeech, heard: Heard) -> None:
         assert 0 < segment.compression_ratio < 2.4
 
 
-def test_progress_never_falls_and_ends_at_the_duration(engine: HostedSpeech, speech: Samples) -> None:
-    seen: list[tuple[float, float]] = []
-    heard = engine.transcribe(speech, progress=lambda done, total: seen.append((done, total)), stop=Event())
+def test_progress_never_falls_and_ends_at_the_duration(engine: HostedSpeech, heard: Heard) -> None:
+    duration, seen = heard[engine.name, "henry.wav"].duration, heard.progress[engine.name, "henry.wav"]
     assert [done for done, _ in seen] == sorted(done for done, _ in seen)
-    assert {total for _, total in seen} == {heard.duration}
-    assert seen[-1] == (heard.duration, heard.duration)
-    assert any(0 < done < heard.duration for done, _ in seen)
+    assert {total for _, total in seen} == {duration}
+    assert seen[-1] == (duration, duration)
+    assert any(0 < done < duration for done, _ in seen)
 
 
 def test_stopping_interrupts_a_call_and_ends_the_process(engine: HostedSpeech, speech: Samples) -> None:

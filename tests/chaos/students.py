@@ -70,7 +70,7 @@ class StormStudent(Thread):
         self.chance, self.pause = random.Random(f"{seed} {number}"), pause
         self.handed_in: list[HandIn] = []
         self.problems: list[str] = []
-        self.stopping = Event()
+        self.stopping, self.leaving = Event(), Event()
         self.answered_otherwise = 0  # not with what was asked for, or not at all
         cookies = {settings.SESSION_COOKIE_NAME: session, settings.CSRF_COOKIE_NAME: TOKEN}
         headers = {"Tus-Resumable": "1.0.0", "X-CSRFToken": TOKEN}
@@ -80,9 +80,16 @@ class StormStudent(Thread):
         while not self.stopping.wait(self.chance.uniform(0, 2 * self.pause)):
             upload = HandIn(recording(self.chance))
             self.handed_in.append(upload)
-            while not upload.submission and not self.problems:
+            while not (upload.submission or self.problems or self.leaving.is_set()):
                 if not self._step(upload):
                     time.sleep(AGAIN_SECONDS)
+
+    def leave(self) -> None:
+        """Whatever is on its way stays there."""
+        self.leaving.set()
+        self.stopping.set()
+        self.join(2 * ANSWER_SECONDS)
+        self.http.close()
 
     def retry(self, submission: str) -> bool:
         """Ask for another try of what failed. Whether the site says that it will."""

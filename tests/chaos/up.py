@@ -13,7 +13,8 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,8 +34,10 @@ BACK_SECONDS: Final = 10.0
 PATIENCE_SECONDS: Final = 90.0  # until what does not come back is believed not to
 END_SECONDS: Final = 600.0  # for the work that is left when the storm is over
 LOOK_SECONDS: Final = 0.1
+PACE_SECONDS: Final = 2.5  # between two kills, at most
 STAGES: Final = ("transcribe", "extract", "rate")
 STUDENTS: Final = 3
+PAUSE_SECONDS: Final = 2.0  # of a student between two recordings, on average
 LAB: Final = {
     "STT_ENGINE": "simulated",
     "LLM_PROTOCOL": "simulated",
@@ -106,9 +109,14 @@ class UpStorm:
         """Rounds of kills, each until all is back."""
         end = time.monotonic() + seconds
         while time.monotonic() < end and not self.faults:
-            struck = [self._strike() for _ in range(self.chance.randint(1, 5))]
-            self.back.append(self._until_back(time.time()))
-            say(f"{', '.join(filter(None, struck))}: {_rounded(self.back[-1])}")
+            parts = [self.chance.choice(sorted(TARGETS)) for _ in range(self.chance.randint(1, 5))]
+            say(f"{', '.join(self.strike(parts))}: {_rounded(self.back[-1])}")
+
+    def strike(self, parts: Iterable[str]) -> list[str]:
+        """Kill one part after the other, wait until all is back, and say what was killed, and how."""
+        struck = [self._kill(part) for part in parts]
+        self.back.append(self._until_back(time.time()))
+        return [each for each in struck if each]
 
     def calm(self) -> None:
         """No more uploads, and all work to its end; what its own crashes have failed is asked for again."""
@@ -163,14 +171,12 @@ class UpStorm:
 
     # ---- kills
 
-    def _strike(self) -> str:
-        """Wait a little, choose a part, and kill it at once, or after it was stopped for a while."""
-        time.sleep(self.chance.uniform(0, 2.5))
-        part = self.chance.choice(sorted(TARGETS))
+    def _kill(self, part: str) -> str:
+        """Wait a little, and kill a process of that part at once, or after it was stopped for a while."""
+        time.sleep(self.chance.uniform(0, PACE_SECONDS))
         stopped = self.chance.random() < 0.25
-        pids = sorted(TARGETS[part](self.up))
         with suppress(ProcessLookupError, IndexError):
-            pid = self.chance.choice(pids)
+            pid = self.chance.choice(sorted(TARGETS[part](self.up)))
             if stopped:
                 os.kill(pid, signal.SIGSTOP)
                 time.sleep(self.chance.uniform(0.5, 3))
@@ -181,25 +187,28 @@ class UpStorm:
 
     def _until_back(self, since: float) -> dict[str, float]:
         """When each part was there again, in seconds since then."""
-        asked: dict[str, Callable[[], bool]] = {
-            "PostgreSQL": Postgres(ServiceLayout(self.up.data_dir)).answers,
-            "Valkey": Valkey(ServiceLayout(self.up.data_dir)).answers,
+        place = ServiceLayout(self.up.data_dir)
+        parts: dict[str, Callable[[], bool]] = {
+            "PostgreSQL": Postgres(place).answers,
+            "Valkey": Valkey(place).answers,
             "site": lambda: healthz(self.url) == 200,
             "worker": lambda: bool(self.up.live_workers()),
             "queue": lambda: self._claimed_since(since),
         }
-        back: dict[str, float] = {}
-        while asked.keys() - back.keys():
-            took = time.time() - since
-            if self.up.process.poll() is not None:
-                self.faults.append(f"`up` has quit with exit status {self.up.process.returncode}")
-                break
-            if took > PATIENCE_SECONDS:
-                self.faults.append(f"not back after {took:.0f} s: {sorted(asked.keys() - back.keys())}")
-                break
-            back |= {name: time.time() - since for name in asked.keys() - back.keys() if _holds(asked[name])}
-            time.sleep(LOOK_SECONDS)
-        return {name: back.get(name, PATIENCE_SECONDS) for name in asked}
+
+        def wait(part: str) -> float:
+            while not _holds(parts[part]):
+                if self.up.process.poll() is not None:
+                    self.faults.append(f"`up` has quit with exit status {self.up.process.returncode}")
+                elif time.time() - since > PATIENCE_SECONDS:
+                    self.faults.append(f"{part}: not back after {PATIENCE_SECONDS:.0f} s")
+                if self.faults:
+                    break
+                time.sleep(LOOK_SECONDS)
+            return time.time() - since
+
+        with ThreadPoolExecutor(len(parts)) as pool:  # each by itself: one that takes long must not delay the others
+            return dict(zip(parts, pool.map(wait, parts), strict=True))
 
     # ---- what the database says
 
@@ -253,26 +262,28 @@ TARGETS: Final[Mapping[str, Callable[[Up], list[int]]]] = {
 
 
 @contextmanager
-def storming(data_dir: Path, log: Path, *, seed: int, pause: float = 2.0) -> Iterator[UpStorm]:
-    """A lab with students who hand in all the time, each on average `pause` seconds after their last recording."""
-    sessions = _enrolled(data_dir)
+def storming(data_dir: Path, log: Path, *, seed: int) -> Iterator[UpStorm]:
+    """A lab with students who hand in all the time, each of them one recording after the other."""
     up = Up(data_dir, free_port(), log, **LAB)
+    students: dict[str, StormStudent] = {}
     try:
         url = up.ready().rstrip("/")
-        students = {
-            name: StormStudent(number, url, session, pause=pause, seed=seed)
-            for number, (name, session) in enumerate(sessions.items())
+        students |= {
+            name: StormStudent(number, url, session, pause=PAUSE_SECONDS, seed=seed)
+            for number, (name, session) in enumerate(_enrolled(data_dir).items())
         }
         for student in students.values():
             student.start()
         yield UpStorm(up, url, students, random.Random(seed))
     finally:
+        for student in students.values():
+            student.leave()
         if up.process.poll() is None:
             up.end(signal.SIGTERM)
 
 
 def _enrolled(data_dir: Path) -> dict[str, str]:
-    """Each student's session, in a fresh database there."""
+    """Each student's session, in the database there."""
     code = f"from tests.chaos.students import enrol; enrol({STUDENTS})"
     given = {name: value for name, value in os.environ.items() if name not in ("DATABASE_URL", "REDIS_URL")}
     command = [sys.executable, "manage.py", "shell", "-v", "0", "-c", code]

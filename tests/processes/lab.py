@@ -64,7 +64,8 @@ class Up:
         return [int(said)] if said else []
 
     def kill_server(self, key: str) -> None:
-        os.kill(*self.server_pids(key), signal.SIGKILL)
+        for pid in self.server_pids(key):
+            os.kill(pid, signal.SIGKILL)
 
     def live_workers(self) -> int:
         """Workers whose process is the one that runs now and has registered."""

@@ -40,9 +40,17 @@ def _run(options: argparse.Namespace) -> int:
 
 def _parts() -> dict[str, ModuleType]:
     """Each has `add_arguments(parser)` and `run(options)`, which returns the exit status."""
-    from tests.chaos import explorer, machine, planted, storm, switches, up
+    from tests.chaos import explorer, lesson, machine, planted, storm, switches, up
 
-    return {"faults": planted, "explorer": explorer, "machine": machine, "switches": switches, "storm": storm, "up": up}
+    return {
+        "faults": planted,
+        "explorer": explorer,
+        "machine": machine,
+        "switches": switches,
+        "lesson": lesson,
+        "storm": storm,
+        "up": up,
+    }
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -10,6 +10,7 @@ import random
 import time
 import uuid
 import wave
+from collections import Counter
 from dataclasses import dataclass, field
 from functools import cache
 from threading import Event, Thread
@@ -71,7 +72,8 @@ class StormStudent(Thread):
         self.handed_in: list[HandIn] = []
         self.problems: list[str] = []
         self.stopping, self.leaving = Event(), Event()
-        self.answered_otherwise = 0  # not with what was asked for, or not at all
+        self.otherwise: Counter[int] = Counter()  # answers by status that were not as wished; 0: none at all
+        self.come_back = {*COME_BACK}
         cookies = {settings.SESSION_COOKIE_NAME: session, settings.CSRF_COOKIE_NAME: TOKEN}
         headers = {"Tus-Resumable": "1.0.0", "X-CSRFToken": TOKEN}
         self.http = httpx.Client(base_url=url, cookies=cookies, headers=headers, timeout=ANSWER_SECONDS)
@@ -135,12 +137,12 @@ class StormStudent(Thread):
         try:
             answer = self.http.request(method, address, headers=headers, content=content)
         except httpx.TransportError:
-            self.answered_otherwise += 1
+            self.otherwise[0] += 1
             return None
         if answer.is_success:
             return answer
-        self.answered_otherwise += 1
-        if answer.status_code not in COME_BACK:
+        self.otherwise[answer.status_code] += 1
+        if answer.status_code not in self.come_back:
             self.problems.append(f"{method} {address}: {answer.status_code} {answer.text[:300]}")
         return None
 

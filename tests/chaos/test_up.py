@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from tests.chaos.up import TARGETS, storming
+from tests.processes.conftest import wait_until
+from tests.processes.lab import healthz
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -34,4 +41,45 @@ def test_whatever_is_killed_under_it_up_brings_all_back_and_loses_nothing(tmp_pa
         assert f"{lost}: it has [1, 0, 1] transcripts, forms and ratings" in found
         assert f"{doubled}: its tasks are ['done', 'queued']" in found
         assert f"{torn}: other bytes" in found
+    assert storm.after_the_end() == []
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of its own, gone after the test."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=256m", "none", str(place)]
+    if shutil.which("mount") is None or subprocess.run(mount, check=False, capture_output=True).returncode:
+        pytest.skip("no file system may be mounted here")
+    try:
+        yield place
+    finally:
+        subprocess.run(["umount", "--lazy", str(place)], check=True)  # noqa: S607 - found by PATH, as mount was
+
+
+def test_on_a_disk_that_is_full_up_stays_and_all_goes_on_when_there_is_room_again(
+    small_disk: Path, tmp_path: Path
+) -> None:
+    with storming(small_disk / "var", tmp_path / "log", seed=2) as storm:
+        students = [*storm.students.values()]
+        for student in students:
+            student.come_back.add(507)
+        wait_until(lambda: any(one.handed_in and one.handed_in[0].submission for one in students))
+        with (small_disk / "filler").open("wb") as filler:
+            os.posix_fallocate(filler.fileno(), 0, shutil.disk_usage(small_disk).free)
+        wait_until(lambda: any(one.otherwise[507] for one in students))
+        with suppress(ProcessLookupError):  # it has no room for its log, and may have died of that
+            storm.up.kill_server("postgres")
+        wait_until(lambda: "ALERT: PostgreSQL has ended" in storm.up.said())
+        assert "is full" in storm.up.said()
+        assert healthz(storm.url) == 503
+        page = students[0].http.get("/")
+        assert (page.status_code, int(page.headers["Retry-After"]) > 0) == (503, True)
+        assert storm.up.process.poll() is None
+
+        (small_disk / "filler").unlink()
+        wait_until(lambda: healthz(storm.url) == 200)
+        storm.calm()
+        assert storm.problems() == []
     assert storm.after_the_end() == []

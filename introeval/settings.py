@@ -149,6 +149,13 @@ TEMPLATES = [
 DATABASE_URL = text("DATABASE_URL") or embedded.database_url(DATA_DIR)
 REDIS_URL = broker("REDIS_URL", embedded.redis_url(DATA_DIR))
 DATABASE_POOL_SIZE = count("DATABASE_POOL_SIZE", 8, least=0, most=1000)
+_pool = {
+    "min_size": 0,
+    "max_size": DATABASE_POOL_SIZE,
+    "timeout": 5,  # who waits longer for a connection is told to come back (evaluations/errors/refusals.py)
+    # Its tries to connect grow apart; after this one begins anew, or an outage would last twice as long for the site.
+    "reconnect_timeout": 5,
+}
 LEASE_SECONDS = positive("LEASE_SECONDS", 30, most=86_400)
 _configured = database.configuration(DATABASE_URL)
 DATABASES = {
@@ -161,8 +168,7 @@ DATABASES = {
         "DISABLE_SERVER_SIDE_CURSORS": not DATABASE_POOL_SIZE,
         "OPTIONS": {
             **_configured["OPTIONS"],
-            # Who waits longer for a connection is told to come back (evaluations/errors/refusals.py).
-            **({"pool": {"min_size": 0, "max_size": DATABASE_POOL_SIZE, "timeout": 5}} if DATABASE_POOL_SIZE else {}),
+            **({"pool": _pool} if DATABASE_POOL_SIZE else {}),
         },
     }
 }

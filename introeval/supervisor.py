@@ -21,7 +21,7 @@ QUICK_SECONDS = 15.0  # an exit sooner than this counts as a failed start
 # fails costs a second of processor time. The first two are together long enough for an orphaned predecessor to hand its
 # work back and release its lock.
 PAUSES_SECONDS = (2.0, 8.0, 15.0)
-KILLED_SECONDS = 2.0  # somebody killed it: nothing says that the next one fails, too
+KILLED_SECONDS = (0.2, 2.0)  # the same where somebody killed it: nothing says that the next one fails, too
 FAILED_STARTS = 3  # on end, until its last lines are shown
 GRACE_SECONDS = 15.0
 TAIL_LINES = 15
@@ -97,7 +97,7 @@ class SupervisedProcess:
             self.quick_exits = 0
         self.quick_exits += 1
         self.process = None
-        return self._schedule(now, f"ended ({status})", KILLED_SECONDS if killed else None)
+        return self._schedule(now, f"ended ({status})", KILLED_SECONDS if killed else PAUSES_SECONDS)
 
     def record_failed_start(self, now: float, error: OSError) -> str:
         """Count that the machine had no room for it, and schedule the next try; returns a message about both."""
@@ -111,10 +111,10 @@ class SupervisedProcess:
         self.told = False
         return f"The {self.name} runs again."
 
-    def _schedule(self, now: float, what: str, pause: float | None = None) -> str:
-        pause = pause or PAUSES_SECONDS[min(self.quick_exits, len(PAUSES_SECONDS)) - 1]
+    def _schedule(self, now: float, what: str, pauses: Sequence[float] = PAUSES_SECONDS) -> str:
+        pause = pauses[min(self.quick_exits, len(pauses)) - 1]
         self.start_at = now + pause
-        again = f"it starts again in {pause:.0f} s"
+        again = f"it starts again in {pause:g} s"
         if self.quick_exits < FAILED_STARTS or self.told:
             return f"The {self.name} {what}; {again}."
         self.told = True

@@ -10,12 +10,13 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
+import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from enum import Enum
 from pathlib import Path
 from typing import ClassVar
 
@@ -25,12 +26,16 @@ from introeval.embedded.layout import ServiceLayout
 from introeval.embedded.locks import FileLock, held, wait_until
 
 START_SECONDS = 60.0  # replaying the log after a crash included
+REPLY_SECONDS = 2.0  # for one reply; it may take a new process
+SILENT_SECONDS = 6.0  # it is connected to and says nothing, not even that it is starting: it hangs
 ORPHANS_SECONDS = 0.3  # for what a dead server leaves to notice that it is
+KILLED_SECONDS = 5.0  # for what was killed to be gone
 START_LOCK_SECONDS = 120.0
 LISTEN_SECONDS = 2.0  # from the start to a socket, behind which it may still be replaying
 FULL_BYTES = 1 << 20
 LOG_KEPT_BYTES = 4 << 20
 LOCK_FD = 100  # of the server's lock, in the server: out of the way of those that any program opens
+ASK_SECONDS = 0.05  # between two questions to one that starts: each makes PostgreSQL start a process
 ENVIRONMENT = {"PATH": os.defpath, "LC_ALL": "C"}  # keys and passwords in ours must not reach the servers
 
 
@@ -52,6 +57,15 @@ def starting(place: ServiceLayout) -> Iterator[None]:
             f"Another process is starting or stopping the services and does not come to an end: {error}.",
             fix="look at that process, and stop it if it is hung",
         ) from error
+
+
+class Reply(Enum):
+    """What a server says to a client that connects."""
+
+    SERVES = "it takes questions"
+    NOT_YET = "it reacts, but starts, recovers or stops"
+    SILENT = "nothing"
+    ABSENT = "nobody listens"
 
 
 class EmbeddedServer(ABC):
@@ -87,8 +101,12 @@ class EmbeddedServer(ABC):
         """Make what it needs on disk and clear what a crash left; called only while no process of it is alive."""
 
     @abstractmethod
+    def ask(self) -> Reply:
+        """Connect as a client and hear what it says, for REPLY_SECONDS at most."""
+
     def answers(self) -> bool:
         """Whether a client would be served right now."""
+        return self.ask() is Reply.SERVES
 
     @property
     def log(self) -> Path:
@@ -115,7 +133,7 @@ class EmbeddedServer(ABC):
     def stop(self) -> None:
         """Return when no process of it is alive."""
         with self._lock() as lock:
-            self._end(lock)
+            self._end(lock, self.stop_signals)
         self._reap()
 
     def run(self, *command: str, lock: FileLock, text: str = "") -> None:
@@ -141,42 +159,53 @@ class EmbeddedServer(ABC):
 
     def _comes_back(self, lock: FileLock) -> bool:
         """Whether the one that holds the lock serves; one that died meanwhile or is hung leaves the lock to us."""
-
-        def settled() -> bool:
-            return self.answers() or lock.take()
+        reply, since = Reply.NOT_YET, time.monotonic()
 
         def decided() -> bool:
-            return settled() or not self._leads(lock.pid())
+            nonlocal reply, since
+            before, reply = reply, self.ask()
+            if reply is not before:
+                since = time.monotonic()
+            silent = time.monotonic() - since
+            return (
+                reply is Reply.SERVES
+                or lock.take()
+                or not self._leads(lock.pid())
+                # Without a socket (a cleaner of /tmp took it) it can't come back, however long anybody waits.
+                or (reply is Reply.ABSENT and silent > LISTEN_SECONDS)
+                or (reply is Reply.SILENT and silent + REPLY_SECONDS > SILENT_SECONDS)
+            )
 
-        # Without a socket (a cleaner of /tmp took it) it can't come back, however long anybody waits.
-        comes = wait_until(lambda: decided() or self._listens(), LISTEN_SECONDS) and wait_until(decided, START_SECONDS)
-        if comes and self.answers():
+        wait_until(decided, START_SECONDS, every=ASK_SECONDS)
+        if reply is Reply.SERVES:
             return True
-        self._end(lock)
+        # What hangs heeds no wish to stop.
+        self._end(lock, self.stop_signals[-1:] if reply is Reply.SILENT else self.stop_signals)
         return False
 
-    def _listens(self) -> bool:
-        with suppress(OSError), socket.socket(socket.AF_UNIX) as client:
-            client.connect(str(self.socket))
-            return True
-        return False
-
-    def _end(self, lock: FileLock) -> None:
-        for signum, seconds in self.stop_signals:
-            if lock.take():
-                return
-            if not self._leads(lock.pid()):
-                # Its children end by themselves, except one that computes, hangs or is stopped.
-                if wait_until(lock.take, ORPHANS_SECONDS):
-                    return
-                self._kill_orphans(lock)
-            self._signal(lock.pid(), signum)
-            if wait_until(lambda: lock.take() or not self._leads(lock.pid()), seconds) and lock.take():
+    def _end(self, lock: FileLock, signals: Sequence[tuple[signal.Signals, float]]) -> None:
+        for signum, seconds in signals:
+            if self._leads(lock.pid()):
+                self._signal(lock.pid(), signum)
+                wait_until(lambda: lock.take() or not self._leads(lock.pid()), seconds)
+            if self._is_gone(lock):
                 return
         raise EmbeddedError(
             f"{self.name} (process {lock.pid()}) can't be stopped.",
             fix=f"look at {self.log}, and stop the process that `fuser {lock.path}` names",
         )
+
+    def _is_gone(self, lock: FileLock) -> bool:
+        """Whether no process of it is left; what its dead main process left behind is killed if it does not end."""
+        if lock.take():
+            return True
+        if self._leads(lock.pid()):
+            return False
+        # Its children end by themselves, except one that computes, hangs or is stopped.
+        if wait_until(lock.take, ORPHANS_SECONDS):
+            return True
+        self._kill_orphans(lock)
+        return wait_until(lock.take, KILLED_SECONDS)
 
     def _signal(self, pid: int | None, signum: signal.Signals) -> None:
         """Signal it, unless the pid is somebody else's by now (its leader died, its children still hold the lock)."""
@@ -261,7 +290,7 @@ class EmbeddedServer(ABC):
             return self.answers() or lock.take()
 
         with self._lock() as lock:
-            wait_until(settled, START_SECONDS)
+            wait_until(settled, START_SECONDS, every=ASK_SECONDS)
         if not self.answers():
             with self.log.open("rb") as log:
                 log.seek(offset)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from introeval.embedded.errors import missing_wheel
 from introeval.embedded.locks import FileLock
-from introeval.embedded.server import EmbeddedServer
+from introeval.embedded.server import REPLY_SECONDS, EmbeddedServer, Reply
 
 SOCKET_NAME = "valkey.sock"
 
@@ -50,12 +50,14 @@ class Valkey(EmbeddedServer):
     def prepare(self, lock: FileLock) -> None:
         self.socket.unlink(missing_ok=True)
 
-    def answers(self) -> bool:
+    def ask(self) -> Reply:
         try:
             with socket.socket(socket.AF_UNIX) as server:
-                server.settimeout(2.0)
+                server.settimeout(REPLY_SECONDS)
                 server.connect(str(self.socket))
                 server.sendall(b"PING\r\n")
-                return server.recv(16).startswith(b"+PONG")
+                return Reply.SERVES if server.recv(16).startswith(b"+PONG") else Reply.NOT_YET
+        except TimeoutError:
+            return Reply.SILENT
         except OSError:
-            return False
+            return Reply.ABSENT

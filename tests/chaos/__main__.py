@@ -40,7 +40,7 @@ def _run(options: argparse.Namespace) -> int:
 
 def _parts() -> dict[str, ModuleType]:
     """Each has `add_arguments(parser)` and `run(options)`, which returns the exit status."""
-    from tests.chaos import explorer, machine, planted, storm, switches
+    from tests.chaos import explorer, lesson, machine, planted, storm, switches, up
     from tests.evaluations.media import mutants
 
     return {
@@ -49,7 +49,9 @@ def _parts() -> dict[str, ModuleType]:
         "machine": machine,
         "switches": switches,
         "media": mutants,
+        "lesson": lesson,
         "storm": storm,
+        "up": up,
     }
 
 

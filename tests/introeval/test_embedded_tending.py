@@ -11,10 +11,13 @@ import psycopg
 import pytest
 
 from introeval import embedded
-from introeval.embedded import tending
+from introeval.embedded import postgres, tending
+from introeval.embedded import server as server_module
+from introeval.embedded import valkey as valkey_module
 from introeval.embedded.layout import ServiceLayout
 from introeval.embedded.locks import wait_until
 from introeval.embedded.postgres import Postgres
+from introeval.embedded.server import EmbeddedServer, Reply
 from introeval.embedded.tending import LOOK_SECONDS, PAUSES_SECONDS, Tender
 from introeval.embedded.valkey import Valkey
 from tests.introeval.conftest import Hold, ask, connect, postmaster, started_at
@@ -75,6 +78,40 @@ def test_a_killed_database_does_not_wait_for_a_session_that_can_not_end(used: Pa
         Tender(Postgres(ServiceLayout(used)), say=unheard).look()
 
     assert ask(used, "SELECT 1") == "1"
+
+
+@pytest.mark.parametrize("server", [Postgres, Valkey])
+def test_a_server_that_hangs_is_killed_and_started_again(
+    used: Path, server: type[EmbeddedServer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("REPLY_SECONDS", "SILENT_SECONDS"):
+        for module in (server_module, postgres, valkey_module):
+            monkeypatch.setattr(module, name, 0.2, raising=False)
+    monkeypatch.setattr(tending, "ASK_SECONDS", 0)
+    hung = psutil.Process(postmaster(used) if server is Postgres else valkey(used))
+    hung.suspend()
+    said: list[str] = []
+
+    Tender(server(ServiceLayout(used)), say=said.append).look()
+
+    assert not hung.is_running() or hung.status() == psutil.STATUS_ZOMBIE
+    assert server(ServiceLayout(used)).answers()
+    assert said == [f"{server.name} had ended and was started again."]
+
+
+def test_a_server_that_still_starts_is_not_taken_for_one_that_hangs(
+    used: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server_module, "SILENT_SECONDS", 0)
+    monkeypatch.setattr(server_module, "LISTEN_SECONDS", 0)
+    replies = iter([Reply.NOT_YET] * 3)
+    began, ask_it = started_at(used), Postgres.ask
+    monkeypatch.setattr(Postgres, "ask", lambda self: next(replies, None) or ask_it(self))
+
+    Postgres(ServiceLayout(used)).ensure_running()
+
+    assert next(replies, None) is None
+    assert started_at(used) == began
 
 
 def test_a_server_whose_socket_was_swept_away_gets_another(used: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,9 @@ from evaluations.stages.names import Stage
 from queueing.models import Attempt, Breaker, Event, Task
 from queueing.states import State
 from tests.conftest import Cast
+from tests.doubles import acts, ollama
 from tests.doubles.acts import Talk
+from tests.doubles.ollama import FakeOllama
 from tests.processes.conftest import QUICK_LEASE, SIMULATED, Spawn, Submit, state_of, wait_until
 from tests.queueing.engines.llm import servers
 from tests.queueing.engines.llm.servers import FakeOpenAI
@@ -104,6 +106,32 @@ def test_a_server_that_hangs_is_restarted_by_the_command_that_the_settings_name(
     assert late.count() == 2
     assert late.values("task").distinct().count() == 2
     assert Breaker.objects.get().restarts == 0
+
+
+def test_a_remote_server_that_takes_requests_and_answers_none_keeps_a_class_waiting_and_fails_nobody(
+    manage: Spawn, submit: Submit
+) -> None:
+    fake = FakeOllama()
+
+    async def hang(talk: Talk) -> None:
+        fake.hangs = True  # from this question on, whatever it is asked
+        await asyncio.sleep(acts.FOR_EVER)
+
+    fake.script = [acts.right, hang]
+    submissions = [submit(clip) for clip in ("henry.wav", "anna.webm", "emma.m4a")]
+    with ollama.serving(fake):
+        model = {"LLM_PROTOCOL": "ollama", "LLM_EXTRACT_MODEL": fake.model, "LLM_RATE_MODEL": fake.model}
+        more = {"LLM_EXTRACT_URL": fake.url, "LLM_DEADLINE_SECONDS": "2", "LLM_SHARES_GPU": "false"}
+        manage("run_phase_worker", **QUICK | model | more)
+        wait_until(Breaker.objects.filter(openings__gte=1).exists)
+        wait_until(lambda: not Task.objects.filter(state=State.RUNNING).exists())
+        assert {state_of(one) for one in submissions} <= {State.QUEUED, State.DONE}
+        asked = len(fake.questions)
+        fake.hangs = False
+        wait_until(all_done)
+    assert len(fake.questions) > asked
+    assert set(Task.objects.values_list("failures", "crashes")) == {(0, 0)}
+    assert Event.objects.filter(kind="breaker_close").count() == 1
 
 
 def test_a_worker_that_is_killed_over_a_restart_has_counted_it(manage: Spawn, submit: Submit, tmp_path: Path) -> None:

@@ -2,86 +2,20 @@
 
 from __future__ import annotations
 
-import http.client
-import os
-import re
 import signal
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from pathlib import Path
 
-import psutil
-import psycopg
 import pytest
 
 from introeval.embedded.layout import ServiceLayout
-from introeval.embedded.postgres import NAME, USER, Postgres
+from introeval.embedded.postgres import Postgres
 from introeval.embedded.valkey import Valkey
-
-ROOT = Path(__file__).resolve().parent.parent.parent
+from tests.processes.lab import Up, healthz, left_over
 
 pytestmark = pytest.mark.slow
-
-
-class Up:
-    """One run of `manage.py up`; its log lines go to a file."""
-
-    def __init__(self, data_dir: Path, port: int, log: Path, **variables: str) -> None:
-        self.data_dir, self.log = data_dir, log
-        unwanted = {"DATABASE_URL", "REDIS_URL", "DATA_DIR"}
-        env = {name: value for name, value in os.environ.items() if name not in unwanted} | variables
-        command = [sys.executable, "manage.py", "up", "--port", str(port), "--data-dir", str(data_dir)]
-        with log.open("a") as stderr:
-            self.process = subprocess.Popen(
-                command, cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=stderr, text=True, start_new_session=True
-            )
-
-    def ready(self) -> str:
-        """Waits for the READY box; returns the address in it."""
-        assert self.process.stdout is not None
-        box = ""
-        for line in self.process.stdout:
-            box += line
-            if line.startswith("└"):
-                break
-        found = re.search(r"READY at (http://\S+)", box)
-        assert found, box + self.said()
-        return found[1]
-
-    def said(self) -> str:
-        return self.log.read_text()
-
-    def children(self) -> dict[str, psutil.Process]:
-        """The site's and the worker's process; each belongs to a session of its own."""
-        found: dict[str, psutil.Process] = {}
-        for child in psutil.Process(self.process.pid).children():
-            with suppress(psutil.NoSuchProcess):  # it died just now
-                line = " ".join(child.cmdline())
-                names = [name for name, word in (("site", "daphne"), ("worker", "run_phase_worker")) if word in line]
-                found |= dict.fromkeys(names, child)
-        return found
-
-    def kill_server(self, key: str) -> None:
-        os.kill(int((self.data_dir / "services" / f"{key}.lock").read_text()), signal.SIGKILL)
-
-    def live_workers(self) -> int:
-        """Workers whose process is the one that runs now and has registered."""
-        child = self.children().get("worker")
-        with psycopg.connect(host=str(ServiceLayout(self.data_dir).sockets), user=USER, dbname=NAME) as asked:
-            query = "SELECT count(*) FROM queueing_worker WHERE pid = %s AND stopped_at IS NULL"
-            row = asked.execute(query, [child.pid if child else 0]).fetchone()
-            assert row is not None
-            return int(row[0])
-
-    def end(self, signum: signal.Signals | None = None) -> int:
-        if signum is not None:
-            self.process.send_signal(signum)
-        self.process.communicate(timeout=60)
-        return self.process.returncode
 
 
 Start = Callable[..., Up]
@@ -113,36 +47,12 @@ def start(tmp_path: Path, port: int) -> Iterator[Start]:
         Postgres(place).stop()
 
 
-def healthz(url: str) -> int:
-    host, _, port = url.removeprefix("http://").rstrip("/").rpartition(":")
-    asked = http.client.HTTPConnection(host, int(port), timeout=10)
-    try:
-        asked.request("GET", "/healthz")
-        return asked.getresponse().status
-    finally:
-        asked.close()
-
-
 def until(condition: Callable[[], bool]) -> None:
     for _ in range(1200):
         if condition():
             return
         time.sleep(0.05)
     pytest.fail("it did not come about")
-
-
-def left_over(data_dir: Path) -> list[str]:
-    """Processes that have to do with this data directory: by an open file, a command line or the environment."""
-    sockets, found = str(ServiceLayout(data_dir).sockets), []
-    for process in psutil.process_iter():
-        try:
-            said = " ".join(process.cmdline())
-            own = process.environ().get("DATA_DIR") == str(data_dir) if said else False
-        except (psutil.NoSuchProcess, psutil.AccessDenied):
-            continue
-        if own or str(data_dir) in said or sockets in said:
-            found.append(said)
-    return found
 
 
 def test_a_first_and_a_second_start_are_ready_and_ctrl_c_leaves_nothing_behind(start: Start, tmp_path: Path) -> None:

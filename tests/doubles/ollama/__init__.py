@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import random
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -44,6 +45,8 @@ class FakeOllama:
         self.knows_logprobs = True  # as those from 0.12.11 on do
         self.prompt_counted = True  # whether it tells prompt_eval_count
         self.token_seconds = 0.0
+        self.jitter_seconds = 0.0  # each answer begins up to so much later, as `chance` has it
+        self.chance = random.Random(0)
         self.hangs = False  # accepts every request, answers none
         self.requests: list[str] = []  # paths
         self.questions: list[dict[str, Any]] = []  # those for an answer
@@ -129,6 +132,7 @@ class FakeOllama:
                 return await exchange.reply(200, speaker.line(model, "", done=True, done_reason="load"))
             async with self.runners.slot(runner):
                 speaker.prepare(runner, messages, began, time.monotonic_ns() - began)
+                await asyncio.sleep(self.chance.uniform(0, self.jitter_seconds))
                 act = self.script.pop(0) if self.script else acts.right
                 try:
                     await act(Talk(exchange, question, speaker))

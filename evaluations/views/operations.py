@@ -131,9 +131,9 @@ def begin(request: HttpRequest, pk: uuid.UUID, pipeline: str) -> HttpResponse:
 @login_required
 @require_safe
 def download(request: HttpRequest, pk: uuid.UUID, kind: str) -> HttpResponse:
-    """The mind map as a file: svg, md or opml. 404 until there is one."""
+    """The mind map as a file: svg, md or opml. 404 until there is one with a leaf."""
     found = get_visible_submission(request, pk)
-    drawn = get_object_or_404(MindMap, submission=found)
+    drawn = get_object_or_404(MindMap.objects.exclude(branches=[]), submission=found)
     words = outline(found, drawn)
     match kind:
         case "svg":

@@ -83,6 +83,7 @@ def test_a_map_without_leaves_says_why(told: Submission, cast: Cast) -> None:
     part = part_of(signed_in(cast.ada), told)
     assert "Nothing that the model wrote is said in the recording" in part
     assert "<svg" not in part
+    assert signed_in(cast.ada).get(f"/submissions/{told.pk}/mind-map.svg").status_code == 404
 
 
 @pytest.mark.parametrize("kind", ["svg", "md", "opml"])

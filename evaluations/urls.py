@@ -44,6 +44,7 @@ urlpatterns = [
     path("classes/<int:pk>/export.csv", classes.export_file, {"kind": "csv"}, name="classroom-csv"),
     path("classes/<int:pk>/export.xlsx", classes.export_file, {"kind": "xlsx"}, name="classroom-xlsx"),
     path("classes/<int:pk>/sheets/", classes.printable, name="classroom-sheets"),
+    path("classes/<int:pk>/in-short/", operations.class_in_short, name="classroom-in-short"),
     path("classes/<int:pk>/calibration/", calibration.overview, name="calibration"),
     path("classes/<int:pk>/calibration/<uuid:submission>/", calibration.mark, name="calibration-mark"),
     path("classes/<int:pk>/review/", review.first, name="review"),

@@ -98,7 +98,7 @@ class MapLeaf:
     box_y: str
     box_width: str
     box_height: str
-    start: float  # seconds: where it is said
+    start: float | None  # seconds: where it is said, if it can be heard
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,8 +149,11 @@ def line(values: Sequence[float | None]) -> LineChart:
     )
 
 
-MapWords = Sequence[tuple[str, Sequence[tuple[str, float]]]]
-"""Per branch its title and its leaves: words, and the second at which they are said."""
+MapLeaves = Sequence[tuple[str, float | None]]
+"""Words, and the second at which they are said, if they can be heard."""
+
+MapWords = Sequence[tuple[str, MapLeaves]]
+"""Per branch its title and its leaves."""
 
 
 def mind_map(centre: str, branches: MapWords) -> MapDrawing:
@@ -176,7 +179,7 @@ def mind_map(centre: str, branches: MapWords) -> MapDrawing:
     )
 
 
-def _branch(title: str, leaves: Sequence[tuple[str, float]], y: float, centre_y: float, *, side: int) -> MapBranch:
+def _branch(title: str, leaves: MapLeaves, y: float, centre_y: float, *, side: int) -> MapBranch:
     """One that begins at the height `y`, to the right of the trunk (`side` 1) or to the left of it (-1)."""
     middle = y + _TOPIC_HEIGHT / 2
     spine, words = _TRUNK + side * _SPINE, _TRUNK + side * _LEAF
@@ -206,7 +209,7 @@ def _branch(title: str, leaves: Sequence[tuple[str, float]], y: float, centre_y:
     return MapBranch(shown, curve, anchor, tuple(drawn))
 
 
-def _branch_height(leaves: Sequence[tuple[str, float]]) -> float:
+def _branch_height(leaves: MapLeaves) -> float:
     return _TOPIC_HEIGHT + sum(_MAP_LINE * len(_wrapped(text)) + _LEAF_GAP for text, _ in leaves)
 
 

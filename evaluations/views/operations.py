@@ -16,9 +16,10 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 from django_stubs_ext import StrOrPromise
 
-from evaluations.access.permissions import get_visible_submission
-from evaluations.coaching.operations import files, requests
+from evaluations.access.permissions import get_taught_classroom, get_visible_submission
+from evaluations.coaching.operations import files, joined, requests
 from evaluations.coaching.operations.files import Outline
+from evaluations.coaching.operations.prompts import MAX_LEAVES
 from evaluations.errors import catalogue
 from evaluations.models import MIND_MAP, SUMMARY, Form, MindMap, Submission, Summary, Topic
 from evaluations.pages import charts
@@ -125,6 +126,22 @@ def begin(request: HttpRequest, pk: uuid.UUID, pipeline: str) -> HttpResponse:
         return render(request, "evaluations/_operations.html", {"submission": found, "asked": words, **of(found)})
     messages.info(request, words)
     return redirect("submission", pk=found.pk)
+
+
+@never_cache
+@login_required
+@require_safe
+def class_in_short(request: HttpRequest, pk: int) -> HttpResponse:
+    """What a class's students said about themselves, joined, and as a mind map."""
+    found = get_taught_classroom(request, pk)
+    in_short = joined.of_class(found)
+    branches: charts.MapWords = [
+        (str(topic.label), [(answer.words, None) for answer in answers[:MAX_LEAVES]])
+        for topic, answers in in_short.topics
+    ]
+    drawn = charts.mind_map(found.name, branches) if branches else None
+    context = {"classroom": found, "in_short": in_short, "map_drawing": drawn}
+    return render(request, "evaluations/classroom_in_short.html", context)
 
 
 @never_cache

@@ -415,6 +415,7 @@ VISITS: Final[list[tuple[str, str | None, Visit]]] = [
     ),
     ("classroom-retry-failed", "teacher", simply(partial(of_the_class, "retry-failed"))),
     ("classroom-sheets", "teacher", simply(partial(of_the_class, "sheets/?all=1"))),
+    ("classroom-in-short", "teacher", simply(lambda world: f"{of_the_class('', world)}in-short/")),
     ("calibration", "teacher", simply(lambda world: reverse("calibration", args=[world.cast.classroom.pk]))),
     ("calibration-mark", "teacher", simply(marking)),
     ("review-submission", "teacher", desk),

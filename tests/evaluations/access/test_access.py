@@ -91,6 +91,7 @@ MATRIX: Final[dict[str, dict[str, Cells]]] = {
     "classroom-csv": {"GET": TEACHERS_PAGE},
     "classroom-xlsx": {"GET": TEACHERS_PAGE},
     "classroom-sheets": {"GET": TEACHERS_PAGE},
+    "classroom-in-short": {"GET": TEACHERS_PAGE},
     "calibration": {"GET": TEACHERS_PAGE, "POST": (LOGIN, 404, 404, 404, 302, 404, 302)},
     "calibration-mark": {"GET": TEACHERS_PAGE, "POST": (LOGIN, 404, 404, 404, 400, 404, 400)},
     "review": {"GET": TEACHERS_ACTION, "POST": TEACHERS_ACTION},

@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 import pytest
 from django.test import Client
 
-from evaluations.models import Form, MindMap, Submission
+from evaluations.models import Classroom, Form, MindMap, Submission
 from queueing.exceptions import Permanent
 from queueing.models import Task, Worker
 from tests.conftest import Cast
@@ -84,6 +84,21 @@ def test_a_map_without_leaves_says_why(told: Submission, cast: Cast) -> None:
     assert "Nothing that the model wrote is said in the recording" in part
     assert "<svg" not in part
     assert signed_in(cast.ada).get(f"/submissions/{told.pk}/mind-map.svg").status_code == 404
+
+
+def test_a_class_in_short_counts_what_was_said_and_names_nobody(told: Submission, cast: Cast) -> None:
+    other = hand_in(cast.bo, cast.classroom)
+    write_long_results(other, scores={})
+    page = signed_in(cast.teacher).get(f"/classes/{cast.classroom.pk}/in-short/").content.decode()
+    assert "From the forms of 2 students, without names" in page
+    assert page.count("climbing\N{NO-BREAK SPACE}·\N{NO-BREAK SPACE}2") == 2  # drawn and listed
+    assert "data-seek" not in page
+    assert not re.search(r"\b(ada|bo)\b", page[page.index("<h1") :], re.IGNORECASE)
+    empty = Classroom.objects.create(name="Empty", rubric=cast.classroom.rubric)
+    empty.teachers.add(cast.teacher)
+    assert (
+        "No form says anything yet." in signed_in(cast.teacher).get(f"/classes/{empty.pk}/in-short/").content.decode()
+    )
 
 
 @pytest.mark.parametrize("kind", ["svg", "md", "opml"])

@@ -6,15 +6,18 @@ class EvaluationsConfig(AppConfig):
     name = "evaluations"
 
     def ready(self) -> None:
-        from evaluations import upkeep
         from evaluations.access import roles
+        from evaluations.coaching.operations import pipeline as operations
+        from evaluations.coaching.operations import requests
         from evaluations.live import relay
         from evaluations.stages import pipeline
+        from evaluations.uploads import upkeep
         from queueing import pipelines
         from queueing.signals import health_asked, upkeep_due
 
-        for each in pipeline.PIPELINES:
+        for each in (*pipeline.PIPELINES, *operations.PIPELINES):
             pipelines.register(each)
+        requests.connect()
         relay.connect()
         upkeep_due.connect(upkeep.tidy, dispatch_uid="evaluations.upkeep")
         health_asked.connect(upkeep.stored_videos.alert, dispatch_uid="evaluations.upkeep")

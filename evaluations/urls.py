@@ -3,12 +3,14 @@ from __future__ import annotations
 from django.urls import path
 
 from evaluations.api import api
+from evaluations.models import MIND_MAP, SUMMARY
 from evaluations.uploads import views as uploads
 from evaluations.views import (
     calibration,
     classes,
     dashboard,
     health,
+    operations,
     record,
     reratings,
     review,
@@ -29,6 +31,12 @@ urlpatterns = [
     path("submissions/<uuid:pk>/cancel", submissions.cancel, name="submission-cancel"),
     path("submissions/<uuid:pk>/delete", submissions.delete, name="submission-delete"),
     path("submissions/<uuid:pk>/appeal", submissions.appeal, name="submission-appeal"),
+    path("submissions/<uuid:pk>/operations/", operations.operations, name="submission-operations"),
+    path("submissions/<uuid:pk>/summary", operations.begin, {"pipeline": SUMMARY}, name="submission-summary"),
+    path("submissions/<uuid:pk>/mind-map", operations.begin, {"pipeline": MIND_MAP}, name="submission-mind-map"),
+    path("submissions/<uuid:pk>/mind-map.svg", operations.download, {"kind": "svg"}, name="mind-map-svg"),
+    path("submissions/<uuid:pk>/mind-map.md", operations.download, {"kind": "md"}, name="mind-map-md"),
+    path("submissions/<uuid:pk>/mind-map.opml", operations.download, {"kind": "opml"}, name="mind-map-opml"),
     path("classes/", classes.classes, name="classes"),
     path("classes/<int:pk>/", classes.classroom, name="classroom"),
     path("classes/<int:pk>/retry", classes.retry, name="classroom-retry"),
@@ -36,6 +44,7 @@ urlpatterns = [
     path("classes/<int:pk>/export.csv", classes.export_file, {"kind": "csv"}, name="classroom-csv"),
     path("classes/<int:pk>/export.xlsx", classes.export_file, {"kind": "xlsx"}, name="classroom-xlsx"),
     path("classes/<int:pk>/sheets/", classes.printable, name="classroom-sheets"),
+    path("classes/<int:pk>/in-short/", operations.class_in_short, name="classroom-in-short"),
     path("classes/<int:pk>/calibration/", calibration.overview, name="calibration"),
     path("classes/<int:pk>/calibration/<uuid:submission>/", calibration.mark, name="calibration-mark"),
     path("classes/<int:pk>/review/", review.first, name="review"),

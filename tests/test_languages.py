@@ -32,12 +32,12 @@ SPOKEN: Final = (
         )
     ),
     *("errors/catalogue", "errors/refusals", "rating/feedback", "templatetags/evaluations"),
-    *("views/classes", "views/dashboard", "views/record", "views/submissions"),
+    *("views/classes", "views/dashboard", "views/operations", "views/record", "views/submissions"),
     "../queueing/report/estimates",
 )
 MARKS: Final = set(languages.KEYWORDS)
 READ_ALOUD: Final = {"alt", "aria-label", "content-title", "hx-confirm", "hx-prompt", "label", "placeholder", "title"}
-NAMES: Final = {"IntroEval", "MB"}  # the same in every language
+NAMES: Final = {"IntroEval", "MB", "Markdown", "OPML", "SVG"}  # the same in every language
 
 
 def messages(catalogue: Catalog) -> dict[tuple[str | None, str], Message]:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from ninja import Schema
 from pydantic import BeforeValidator, Field
 
-from evaluations.models import Evaluation
+from evaluations.models import Evaluation, Topic
 from evaluations.stages.names import Stage, StageStatus
 from queueing.models import Pause
 from queueing.states import PhaseName, PhaseStep, Status
@@ -211,6 +211,30 @@ class EvaluationOut(ModelResult):
     released_at: Annotated[datetime | None, Field(description="null: the student doesn't see it yet.")]
 
 
+class Part(Quote):
+    """A few words of a model, and the sentence that says them."""
+
+    text: str
+
+
+class SummaryOut(ModelResult):
+    sentences: Annotated[list[Part], Field(description="At most five, in the order of the speech.")]
+    key_points: Annotated[list[Part], Field(description="At most five.")]
+    dropped: Annotated[int, Field(description="Parts that the model wrote, but the transcript doesn't say.")]
+    created_at: datetime
+
+
+class Branch(Schema):
+    topic: Topic
+    leaves: Annotated[list[Part], Field(description="At most five.")]
+
+
+class MindMapOut(ModelResult):
+    branches: Annotated[list[Branch], Field(description="At most four.")]
+    dropped: Annotated[int, Field(description="Leaves that the model wrote, but the transcript doesn't say.")]
+    created_at: datetime
+
+
 class AttemptOut(Schema):
     """One try of one stage."""
 
@@ -230,16 +254,29 @@ class Results(Schema):
     form: FormOut | None
     evaluation: EvaluationOut | None
     is_hidden: Annotated[bool, Field(description="It is rated, but the rating is not released to you yet.")]
+    summary: Annotated[SummaryOut | None, Field(description="null: none was asked for, or none is there yet.")]
+    mind_map: Annotated[MindMapOut | None, Field(description="As `summary`.")]
     attempts: list[AttemptOut]
 
 
-class ProcessingStatus(Schema):
-    """Per pipeline: `idle`, or the state of its newest task. At most one task of a pipeline is queued or running."""
+class Processing(Schema):
+    """Whether a summary and a mind map of a video are being made, waiting or running."""
 
-    submission_id: uuid.UUID
-    evaluation: Annotated[str, Field(examples=["running"])]
-    summary: Annotated[str, Field(examples=["idle"])]
-    mind_map: Annotated[str, Field(examples=["idle"])]
+    success: bool
+    session_id: Annotated[uuid.UUID, Field(description="The video's.")]
+    summary_processing: bool
+    mind_map_processing: bool
+    any_processing: bool
+    summary_start_time: Annotated[
+        float | None, Field(description="When it was asked for, in seconds since the epoch; null while it is not made.")
+    ]
+    mind_map_start_time: Annotated[float | None, Field(description="As `summary_start_time`.")]
+
+
+class OperationOut(Processing):
+    """What is being made now that it was asked for."""
+
+    skipped: Annotated[bool, Field(description="It was under way already; this request changed nothing.")]
 
 
 class AttendedClass(Schema):

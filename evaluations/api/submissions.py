@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Final
 
 from django.http import HttpRequest
 from ninja import Router
@@ -17,9 +17,10 @@ from evaluations.access.permissions import get_visible_submission, signed_in
 from evaluations.actions import decisions
 from evaluations.api import schemas
 from evaluations.api.describing import documented
+from evaluations.coaching.operations import requests
 from evaluations.errors import catalogue
 from evaluations.errors.refusals import RefusedError
-from evaluations.models import Evaluation, Form, Submission, Transcript, corrected
+from evaluations.models import MIND_MAP, SUMMARY, Evaluation, Form, MindMap, Submission, Summary, Transcript, corrected
 from evaluations.pages import result, rows
 from evaluations.pages.rows import SubmissionRow
 from evaluations.stages.names import Stage, StageStatus
@@ -28,7 +29,7 @@ from queueing.models import Attempt, Task
 from queueing.states import Status
 
 router = Router(tags=["videos"])
-IDLE = "idle"
+_OPERATION: Final = {202: schemas.OperationOut, **documented(schemas.OperationOut, 403, 404, 409)}
 
 
 @router.get("/status/{uuid:pk}", response=documented(schemas.Video, 404))
@@ -56,6 +57,8 @@ def results(request: HttpRequest, pk: uuid.UUID) -> dict[str, Any]:
         "form": there.form,
         "evaluation": _counting(shown, transcript, there.form) if shown else None,
         "is_hidden": rated is not None and shown is None,
+        "summary": Summary.objects.filter(submission=found).first(),
+        "mind_map": MindMap.objects.filter(submission=found).first(),
         "attempts": [_attempt(one) for one in found.evaluation_task.attempts.order_by("began_at")],
     }
 
@@ -79,13 +82,30 @@ def delete(request: HttpRequest, pk: uuid.UUID) -> Answer[None]:
     return Answer(204, None)
 
 
-@router.get("/llm/processing-status/{uuid:pk}", response=documented(schemas.ProcessingStatus, 404))
-def processing_status(request: HttpRequest, pk: uuid.UUID) -> schemas.ProcessingStatus:
-    """Which pipelines are working on a video, each of them at most once at a time."""
+@router.get("/llm/processing-status/{uuid:pk}", response=documented(schemas.Processing, 404))
+def processing_status(request: HttpRequest, pk: uuid.UUID) -> dict[str, Any]:
+    """Whether a summary or a mind map of it is being made: each of them at most once at a time."""
+    return requests.status_of(get_visible_submission(request, pk)).as_dict()
+
+
+@router.post("/llm/{uuid:pk}/summary", response=_OPERATION)
+def summary(request: HttpRequest, pk: uuid.UUID) -> Answer[dict[str, Any]]:
+    """Have its transcript summed up. 200 with `skipped` while that is under way: the request is not queued."""
+    return _operation(request, pk, SUMMARY)
+
+
+@router.post("/llm/{uuid:pk}/mind-map", response=_OPERATION)
+def mind_map(request: HttpRequest, pk: uuid.UUID) -> Answer[dict[str, Any]]:
+    """Have a mind map drawn of its transcript. 200 with `skipped` while that is under way."""
+    return _operation(request, pk, MIND_MAP)
+
+
+def _operation(request: HttpRequest, pk: uuid.UUID, pipeline: str) -> Answer[dict[str, Any]]:
     found = get_visible_submission(request, pk)
-    newest = dict(Task.objects.filter(submission=found).order_by("pk").values_list("pipeline", "state"))
-    names = ("evaluation", "summary", "mind_map")
-    return schemas.ProcessingStatus(submission_id=found.pk, **{name: newest.get(name, IDLE) for name in names})
+    if not requests.can_be_made(found):
+        raise RefusedError(409, "no_transcript")
+    began = requests.request(submission=found, pipeline=pipeline)
+    return Answer(202 if began else 200, {**requests.status_of(found).as_dict(), "skipped": not began})
 
 
 def video(row: SubmissionRow) -> schemas.Video:

@@ -264,6 +264,11 @@ CATALOGUE: Final[dict[str, Explanation]] = {
         _("A rating is made from a transcript and a form, and one of them is missing."),
         _("Try the recording’s own work again first; then it can be rated again."),
     ),
+    "no_transcript": Explanation(
+        _("There is no transcript yet"),
+        _("A summary and a mind map are made from what was heard in the recording."),
+        _("Wait until it is transcribed, then ask for it again."),
+    ),
     # Uploads
     "too_many_uploads": Explanation(
         _("Too many uploads at once"),

@@ -50,7 +50,8 @@ class Allowance:
 
 
 class DashboardConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels has no types
-    """`snapshot` on connect and whenever the page asks; then `task_update`, `tasks_summary` and `phase_change`.
+    """`snapshot` on connect and whenever the page asks; then `task_update`, `tasks_summary`, `phase_change` and
+    `processing_status`.
 
     Messages are numbered by `seq`. A `heartbeat` is sent when nothing changed for a while.
     """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import uuid
 from collections.abc import Mapping
 from typing import Any, Final, Protocol
 
@@ -126,8 +127,11 @@ class DashboardHub:
         if message["type"] == "session.ended":
             for socket in list(self._sockets):  # those that it ends leave
                 socket.end_session(message["session"])
-        else:
-            self.wake()
+            return
+        if message["type"] == "operation.skipped":
+            for socket in self._sockets:
+                socket.sent = socket.sent.without_processing(uuid.UUID(message["submission"]))
+        self.wake()
 
 
 dashboard_hub = DashboardHub()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -12,6 +13,7 @@ from django.conf import settings
 from django.utils import timezone
 from django.utils.translation import override
 
+from evaluations.coaching.operations.requests import ProcessingStatus, statuses_of_students
 from evaluations.live.broker import Message
 from evaluations.pages import rows
 from evaluations.pages.rows import Known, StudentRows, SubmissionRow
@@ -31,7 +33,14 @@ class SentState:
     at: float = 0.0  # seconds, of the clock that `find_updates` is given
     rows: Mapping[int, Message] = field(default_factory=dict)  # each row's last update, by its task's key
     queue: tuple[Message, ...] = ()
+    processing: Mapping[uuid.UUID, ProcessingStatus] = field(default_factory=dict)  # of what was under way
     zone: str = ""  # its time zone; empty: the school's
+
+    def without_processing(self, submission_id: uuid.UUID) -> SentState:
+        """As if the status of this one had not been sent, so that it is sent again."""
+        if submission_id not in self.processing:
+            return self
+        return replace(self, processing={key: one for key, one in self.processing.items() if key != submission_id})
 
 
 NOTHING: Final = SentState()  # in English
@@ -56,13 +65,15 @@ def find_updates(audience: Sequence[tuple[int, SentState]], now: float) -> list[
         None for a socket whose rows can't be rendered: that must not keep the others from their updates.
     """
     queue, students = _read(audience)
+    fresh = {user for user, sent in audience if not sent.number}
+    processing = statuses_of_students({user for user, _ in audience}, whole=fresh)
     views: dict[tuple[str, str], _View] = {}
     updates = []
     for user, sent in audience:
         kind = sent.language, sent.zone
         with override(sent.language), timezone.override(sent.zone or None):
             if kind not in views:
-                views[kind] = _View((_summary(queue), _phases(queue)), students)
+                views[kind] = _View((_summary(queue), _phases(queue)), students, processing)
             updates.append(_update_for(views[kind], user, sent, now))
     return updates
 
@@ -73,6 +84,7 @@ class _View:
 
     queue: tuple[Message, ...]
     students: Mapping[int, StudentRows]
+    processing: Mapping[int, Mapping[uuid.UUID, ProcessingStatus]]  # by student and submission
     rendered: dict[int, Message] = field(default_factory=dict)
 
     def snapshot(self, user: int) -> Message:
@@ -84,14 +96,24 @@ class _View:
 
     def changes_since(self, sent: SentState, user: int) -> list[Message]:
         """What differs from what was sent."""
+        processing = [_processing(status) for status in self.new_statuses(sent, user)]
         if not sent.number:
-            return [self.snapshot(user)]
+            return [self.snapshot(user), *processing]
         gone = [_deleted(row) for pk, row in sent.rows.items() if pk not in self.students[user].tasks]
         known = {pk: row["html"] for pk, row in sent.rows.items()}
         # The oldest first: each new one goes on top of the list.
         changed = reversed(self.row_updates(user))
         updates = [update for update in changed if known.get(update["task_id"]) != update["html"]]
-        return [*gone, *updates, *(message for message in self.queue if message not in sent.queue)]
+        return [*gone, *updates, *(message for message in self.queue if message not in sent.queue), *processing]
+
+    def under_way(self, user: int) -> dict[uuid.UUID, ProcessingStatus]:
+        return {key: status for key, status in self.processing.get(user, {}).items() if status.is_any}
+
+    def new_statuses(self, sent: SentState, user: int) -> Iterator[ProcessingStatus]:
+        """On connecting those of everything there ever was; then what began, changed, and is no longer under way."""
+        now = self.processing.get(user, {}) if not sent.number else self.under_way(user)
+        yield from (status for key, status in now.items() if sent.processing.get(key) != status)
+        yield from (ProcessingStatus(key) for key in sent.processing if key not in now)
 
     def _render(self, row: SubmissionRow) -> Message:
         if row.task.pk not in self.rendered:
@@ -130,7 +152,14 @@ def _update_for(view: _View, user: int, sent: SentState, now: float) -> Update |
     numbered = [{**message, "seq": number} for number, message in enumerate(messages, sent.number + 1)]
     shown = {update["task_id"]: update for update in view.row_updates(user)}
     kept = {pk: row for pk, row in sent.rows.items() if pk in view.students[user].tasks}
-    after = replace(sent, number=sent.number + len(messages), at=now, rows=kept | shown, queue=view.queue)
+    after = replace(
+        sent,
+        number=sent.number + len(messages),
+        at=now,
+        rows=kept | shown,
+        queue=view.queue,
+        processing=view.under_way(user),
+    )
     return Update(tuple(json.dumps(message) for message in numbered), after)
 
 
@@ -138,6 +167,15 @@ def _deleted(row: Message) -> Message:
     """The update that the submission of a row that was sent is gone."""
     gone = {key: row[key] for key in ("type", "task_id", "submission_id")}
     return {**gone, "sequence": row["sequence"] + 1, "status": "deleted"}
+
+
+def _processing(status: ProcessingStatus) -> Message:
+    return {
+        "type": "processing_status",
+        "data": status.as_dict(),
+        "timestamp": timezone.now().isoformat(),
+        "sessionId": str(status.submission_id),
+    }
 
 
 def _summary(queue: QueueView) -> Message:

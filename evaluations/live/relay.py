@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import Any
 
 from django.contrib.auth.models import User
@@ -10,6 +11,7 @@ from django.db import transaction
 from django.db.models.signals import post_save
 from django.http import HttpRequest
 
+from evaluations.coaching.operations.requests import operation_skipped
 from evaluations.live.broker import broker
 from evaluations.live.sessions import session_mark
 from evaluations.models import ReviewDecision
@@ -21,6 +23,7 @@ def connect() -> None:
     task_changed.connect(_relay, dispatch_uid="live")
     phase_changed.connect(_relay, dispatch_uid="live")
     post_save.connect(_relay_decision, sender=ReviewDecision, dispatch_uid="live")
+    operation_skipped.connect(_relay_skip, dispatch_uid="live")
     user_logged_out.connect(_relay_logout, dispatch_uid="live")
 
 
@@ -30,6 +33,11 @@ def _relay(**kwargs: object) -> None:
 
 def _relay_decision(**kwargs: object) -> None:
     transaction.on_commit(_relay, robust=True)
+
+
+def _relay_skip(*, submission_id: uuid.UUID, **kwargs: object) -> None:
+    # Nothing has changed: whoever looks at the submission is told once more that it is under way.
+    broker.publish({"type": "operation.skipped", "submission": str(submission_id)})
 
 
 def _relay_logout(*, request: HttpRequest, user: User | None, **kwargs: Any) -> None:

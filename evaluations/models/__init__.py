@@ -1,5 +1,6 @@
 from evaluations.models.classroom import Classroom, shown_name
 from evaluations.models.corrections import corrected, corrected_words
+from evaluations.models.operations import MIND_MAP, SUMMARY, MindMap, Summary, Topic
 from evaluations.models.results import Evaluation, Form, SubmissionResults, Transcript
 from evaluations.models.review import (
     REEXTRACTION,
@@ -14,8 +15,10 @@ from evaluations.models.submission import EVALUATION, Deletion, Submission, Uplo
 
 __all__ = [
     "EVALUATION",
+    "MIND_MAP",
     "REEXTRACTION",
     "RERATING",
+    "SUMMARY",
     "CalibrationFit",
     "Classroom",
     "Criterion",
@@ -23,12 +26,15 @@ __all__ = [
     "Evaluation",
     "Form",
     "Item",
+    "MindMap",
     "Rerating",
     "ReviewDecision",
     "Rubric",
     "StudentAllowance",
     "Submission",
     "SubmissionResults",
+    "Summary",
+    "Topic",
     "Transcript",
     "Upload",
     "corrected",

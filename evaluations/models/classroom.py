@@ -66,6 +66,13 @@ class Classroom(models.Model):
     max_submissions = models.PositiveIntegerField(default=20, help_text="Per student.")
     deadline = models.DateTimeField(null=True, blank=True, help_text="Nothing new can be handed in after it.")
 
+    sums_up = models.BooleanField(
+        "sum up by itself",
+        default=False,
+        db_default=False,
+        help_text="Make a summary and a mind map of every video once it is rated. They come after everybody’s rating.",
+    )
+
     objects = ClassroomQuerySet.as_manager()
 
     class Meta:

@@ -31,6 +31,7 @@ from evaluations.models import Submission, Transcript, corrected
 from evaluations.pages import result, rows
 from evaluations.pages.captions import webvtt
 from evaluations.rating import speech
+from evaluations.views import operations
 from queueing.exceptions import Permanent
 from queueing.models.connections import give_back
 
@@ -49,9 +50,7 @@ class AppealForm(forms.Form):
 @require_safe
 def submission(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     found = get_visible_submission(request, pk)
-    return render(
-        request, "evaluations/submission.html", {**_progress(request, found), **result.of(found, signed_in(request))}
-    )
+    return render(request, "evaluations/submission.html", {**_progress(request, found), **_results(request, found)})
 
 
 @never_cache
@@ -74,7 +73,7 @@ def row(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
 def results(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     """What there is so far: transcript, form, scores."""
     found = get_visible_submission(request, pk)
-    return render(request, "evaluations/_results.html", result.of(found, signed_in(request)))
+    return render(request, "evaluations/_results.html", _results(request, found))
 
 
 @login_required
@@ -176,6 +175,10 @@ def _after(request: HttpRequest, found: Submission, words: str) -> HttpResponse:
         return HttpResponse(_progress(request, found)["row_html"])
     messages.info(request, words)
     return redirect(page)
+
+
+def _results(request: HttpRequest, found: Submission) -> dict[str, Any]:
+    return {**result.of(found, signed_in(request)), **operations.of(found)}
 
 
 def _progress(request: HttpRequest, found: Submission) -> dict[str, Any]:

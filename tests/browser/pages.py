@@ -27,7 +27,7 @@ from queueing.models import Phase, Worker
 from queueing.states import PhaseStep
 from tests.browser.conftest import elsewhere
 from tests.conftest import Cast
-from tests.evaluations.material import claim, fail, finish, hand_in, item_row, write_long_results
+from tests.evaluations.material import claim, fail, finish, hand_in, item_row, write_long_results, write_operations
 
 LONG_NAME: Final = "a-name-without-any-place-to-break-" * 5 + ".mp4"
 RTL_NAME: Final = "مقدمة عن نفسي (1) – تسجيل.mp4"
@@ -90,6 +90,7 @@ def _submissions(cast: Cast, review: Classroom, worker: Worker) -> dict[str, Sub
     finish(earlier)
     done = mine(RTL_NAME, film)
     write_long_results(done, scores=SCORES)
+    write_operations(done)
     finish(done)
     failed = mine(LONG_NAME)
     fail(failed, Permanent(code="no_audio"))
@@ -414,6 +415,7 @@ VISITS: Final[list[tuple[str, str | None, Visit]]] = [
     ),
     ("classroom-retry-failed", "teacher", simply(partial(of_the_class, "retry-failed"))),
     ("classroom-sheets", "teacher", simply(partial(of_the_class, "sheets/?all=1"))),
+    ("classroom-in-short", "teacher", simply(lambda world: f"{of_the_class('', world)}in-short/")),
     ("calibration", "teacher", simply(lambda world: reverse("calibration", args=[world.cast.classroom.pk]))),
     ("calibration-mark", "teacher", simply(marking)),
     ("review-submission", "teacher", desk),

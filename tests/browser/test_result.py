@@ -9,10 +9,11 @@ from playwright.sync_api import expect
 
 from evaluations.models import Evaluation, Form, Submission, Transcript
 from evaluations.stages.names import Stage
+from queueing.models import Task, Worker
 from tests.browser.conftest import Visit, elsewhere
 from tests.browser.test_student import clip, tab_to, until
 from tests.conftest import Cast
-from tests.evaluations.material import SAID, claim, finish, hand_in, write_long_results
+from tests.evaluations.material import SAID, claim, finish, hand_in, write_long_results, write_operations
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 
@@ -115,6 +116,38 @@ def test_one_tab_stop_leads_to_every_word(result: Visit) -> None:
     assert page.evaluate("document.activeElement.closest('.transcript') === null")
     assert page.locator(".transcript [tabindex='0']").count() == 1
     assert page.locator(".transcript [role=button]").count() == 0  # text again, to whoever has it read aloud
+
+
+def draw(submission: Submission) -> None:
+    """As a worker does, with leaves that a test knows."""
+    waiting = Task.objects.live().get(submission=submission, pipeline="mind_map")
+    worker = Worker.objects.create(node="lab-pc", pid=1)
+    (task,) = Task.objects.take([waiting.pk], worker=worker, lease_seconds=60)
+    write_operations(submission)
+    task.advance(took=1.0)
+
+
+def test_a_mind_map_is_asked_for_comes_by_itself_and_its_leaves_are_heard(ada: Visit, cast: Cast) -> None:
+    submission = elsewhere(rated, cast)
+    page = opened(ada, submission).page
+    button = page.locator("#mind-map-button")
+    button.press("Enter")
+    expect(button).to_have_attribute("aria-disabled", "true")
+    expect(page.locator("#announcer")).to_have_text("It is being made.")
+    button.press("Enter")
+    expect(page.locator("#announcer")).to_contain_text("nothing new was begun")
+    elsewhere(draw, submission)
+    expect(page.locator(".mind-map .leaf")).to_have_count(2)  # by itself
+    expect(page.locator("#mind-map-button:focus")).to_have_text("Draw the mind map again")
+    page.locator(".mind-map .leaf").last.click()
+    until(page, f"{PLAYER}.currentTime >= 7")
+    leaf = page.locator(".map-list .quote").first
+    expect(leaf).to_contain_text("climb on rocks")
+    leaf.press("Enter")
+    until(page, f"{PLAYER}.currentTime >= 2.7 && {PLAYER}.currentTime < 6")
+    with page.expect_download() as saved:
+        page.get_by_role("link", name="Markdown").click()
+    assert "climb on rocks" in saved.value.path().read_text()
 
 
 def test_the_transcript_follows_by_itself_until_the_reader_scrolls_away(ada: Visit, cast: Cast) -> None:

@@ -14,7 +14,7 @@ from django.db.models.functions import Now
 
 from evaluations import actions
 from evaluations.live import messages
-from evaluations.models import Classroom, Evaluation, Form, Submission, Transcript
+from evaluations.models import Classroom, Evaluation, Form, MindMap, Submission, Summary, Transcript
 from evaluations.stages.names import Stage
 from queueing.exceptions import StageError
 from queueing.forecast.published import Estimate, PlaceInLine, Published
@@ -166,6 +166,23 @@ def write_long_results(
         "suggestions": ["Say what you would like to learn next.", "Look into the camera at the start."],
     }
     return rated(submission, **{**made, **found, **evaluation})
+
+
+def write_operations(submission: Submission, *, text: str = "climb on rocks", quote: str = SAID[1]) -> MindMap:
+    """A summary and a mind map as the stages write them, with `text` and `quote` wherever a model or a student can."""
+    made: dict[str, Any] = {
+        "dropped": 1,
+        "transcript_sha256": "0" * 64,
+        "prompts": 1,
+        "engine": "ollama",
+        "model": "llama3:8b-instruct",
+        "seconds": 2.0,
+    }
+    part = {"text": text, "sentence": 2, "quote": quote, "start": 2.7, "end": 5.7}
+    plan = {"text": "become an engineer", "sentence": 3, "quote": SAID[2], "start": 7.0, "end": 9.8}
+    Summary.objects.create(submission=submission, sentences=[part], key_points=[part], **made)
+    branches = [{"topic": "hobbies", "leaves": [part]}, {"topic": "plans", "leaves": [plan]}]
+    return MindMap.objects.create(submission=submission, branches=branches, **made)
 
 
 def _spoken(said: Sequence[str]) -> Iterator[dict[str, Any]]:

@@ -2,15 +2,18 @@
 import { player, transcript } from "./player.js";
 
 let words = document.querySelector("[data-row]").dataset.words;
+let madeWords = document.getElementById("operations")?.dataset.words;
 let opened = [];
 let wasHere = false;
 
-/** The row is polled; only a changed status is announced. */
+/** The row is polled, and so are summary and mind map; only a changed status is announced. */
 function announce() {
   const row = document.querySelector("[data-row]");
-  if (row.dataset.words === words) return;
+  const made = document.getElementById("operations")?.dataset.words;
+  const changed = row.dataset.words === words ? made !== madeWords && made : row.dataset.words;
   words = row.dataset.words;
-  document.getElementById("announcer").textContent = words;
+  madeWords = made;
+  if (changed) document.getElementById("announcer").textContent = changed;
 }
 
 const OWN_KEYS = "input, textarea, select, button, summary, a, video, audio, dialog";

@@ -27,7 +27,7 @@ from evaluations.models import Rerating, Submission, Upload
 from evaluations.uploads import intake
 from queueing.exceptions import Permanent
 from tests.conftest import Cast
-from tests.evaluations.material import fail, hand_in, write_results
+from tests.evaluations.material import fail, hand_in, write_operations, write_results
 from tests.evaluations.routes import Route, undeclared, walk
 from tests.evaluations.views.conftest import disk
 
@@ -44,6 +44,7 @@ ADAS_ACTION: Final[Cells] = (LOGIN, 302, 404, 404, 302, 404, 302)
 TEACHERS_PAGE: Final[Cells] = (LOGIN, 404, 404, 404, 200, 404, 200)
 TEACHERS_ACTION: Final[Cells] = (LOGIN, 404, 404, 404, 302, 404, 302)
 ADAS_OBJECT: Final[Cells] = (401, 200, 404, 404, 200, 404, 200)
+ADAS_BEGINNING: Final[Cells] = (401, 202, 404, 404, 202, 404, 202)
 TEACHERS_OBJECT: Final[Cells] = (401, 404, 404, 404, 200, 404, 200)
 ADAS_UPLOAD: Final[Cells] = (401, 204, 404, 404, 404, 404, 404)
 WHOEVER_IS_SIGNED_IN: Final[Cells] = (401, 200, 200, 200, 200, 200, 200)
@@ -75,6 +76,12 @@ MATRIX: Final[dict[str, dict[str, Cells]]] = {
         "GET": (LOGIN, 200, 404, 404, 404, 404, 404),
         "POST": (LOGIN, 400, 404, 404, 404, 404, 404),
     },
+    "submission-operations": {"GET": ADAS_PAGE},
+    "submission-summary": {"POST": ADAS_ACTION},
+    "submission-mind-map": {"POST": ADAS_ACTION},
+    "mind-map-svg": {"GET": ADAS_PAGE},
+    "mind-map-md": {"GET": ADAS_PAGE},
+    "mind-map-opml": {"GET": ADAS_PAGE},
     "submission-delete": {"GET": ADAS_PAGE, "POST": ADAS_ACTION},
     "classes": {"GET": (LOGIN, 200, 200, 200, 200, 200, 200)},
     "record": {"GET": (LOGIN, 200, 200, 404, 404, 404, 404)},
@@ -84,6 +91,7 @@ MATRIX: Final[dict[str, dict[str, Cells]]] = {
     "classroom-csv": {"GET": TEACHERS_PAGE},
     "classroom-xlsx": {"GET": TEACHERS_PAGE},
     "classroom-sheets": {"GET": TEACHERS_PAGE},
+    "classroom-in-short": {"GET": TEACHERS_PAGE},
     "calibration": {"GET": TEACHERS_PAGE, "POST": (LOGIN, 404, 404, 404, 302, 404, 302)},
     "calibration-mark": {"GET": TEACHERS_PAGE, "POST": (LOGIN, 404, 404, 404, 400, 404, 400)},
     "review": {"GET": TEACHERS_ACTION, "POST": TEACHERS_ACTION},
@@ -106,6 +114,8 @@ MATRIX: Final[dict[str, dict[str, Cells]]] = {
     "api:cancel": {"POST": (401, 409, 404, 404, 409, 404, 409)},
     "api:delete": {"DELETE": (401, 204, 404, 404, 204, 404, 204)},
     "api:processing_status": {"GET": ADAS_OBJECT},
+    "api:summary": {"POST": ADAS_BEGINNING},
+    "api:mind_map": {"POST": ADAS_BEGINNING},
     "api:my_classes": {"GET": WHOEVER_IS_SIGNED_IN},
     "api:my_uploads": {"GET": WHOEVER_IS_SIGNED_IN},
     "api:classes": {"GET": WHOEVER_IS_SIGNED_IN},
@@ -149,6 +159,7 @@ def world(cast: Cast) -> World:
     submission = hand_in(cast.ada, cast.classroom)
     fail(submission, Permanent(code="no_audio"))
     write_results(submission)
+    write_operations(submission)
     upload = intake.begin(student=cast.ada, classroom=cast.classroom, name="a", length=len(CHUNK))
     order = Rerating.objects.create(classroom=cast.classroom, rubric=cast.classroom.rubric)
     order.submissions.add(submission)

@@ -17,11 +17,11 @@ from tests.evaluations.api.conftest import ask, send
 from tests.evaluations.material import (
     SAID,
     claim,
-    finish,
     foretell,
     hand_in,
     pushed_to,
     write_long_results,
+    write_operations,
     write_results,
 )
 from tests.evaluations.views.conftest import signed_in
@@ -179,18 +179,41 @@ def test_a_waiting_one_is_cancelled_once(cast: Cast, waiting: Submission) -> Non
     assert send(cast.ada, f"submissions/{waiting.pk}/cancel", status=409)["code"] == "nothing_to_cancel"
 
 
-def test_processing_status_has_a_word_for_every_pipeline(cast: Cast, waiting: Submission) -> None:
-    def said() -> dict[str, str]:
-        return dict(ask(cast.ada, f"llm/processing-status/{waiting.pk}"))
+NOT_PROCESSING = {
+    "success": True,
+    "summary_processing": False,
+    "mind_map_processing": False,
+    "any_processing": False,
+    "summary_start_time": None,
+    "mind_map_start_time": None,
+}
 
-    assert said() == {
-        "submission_id": str(waiting.pk),
-        "evaluation": "queued",
-        "summary": "idle",
-        "mind_map": "idle",
-    }
-    finish(waiting)
-    assert said()["evaluation"] == "done"
+
+def test_a_summary_and_a_mind_map_are_asked_for_once_each(cast: Cast, waiting: Submission) -> None:
+    idle = {"session_id": str(waiting.pk), **NOT_PROCESSING}
+    assert ask(cast.ada, f"llm/processing-status/{waiting.pk}") == idle
+    assert send(cast.ada, f"llm/{waiting.pk}/summary", status=409)["code"] == "no_transcript"
+    write_results(waiting)
+    began = send(cast.ada, f"llm/{waiting.pk}/summary", status=202)
+    since = waiting.tasks.get(pipeline="summary").staged_at.timestamp()
+    running = {**idle, "summary_processing": True, "any_processing": True, "summary_start_time": since}
+    assert began == {**running, "skipped": False}
+    assert send(cast.teacher, f"llm/{waiting.pk}/summary") == {**running, "skipped": True}
+    assert ask(cast.ada, f"llm/processing-status/{waiting.pk}") == running
+    both = send(cast.ada, f"llm/{waiting.pk}/mind-map", status=202)
+    assert (both["summary_processing"], both["mind_map_processing"], both["skipped"]) == (True, True, False)
+    assert send(cast.ada, f"llm/{waiting.pk}/mind-map")["skipped"]
+    assert waiting.tasks.count() == 3
+
+
+def test_what_was_made_is_among_the_results_with_its_quotes(cast: Cast, waiting: Submission) -> None:
+    assert ask(cast.ada, f"submissions/{waiting.pk}/results")["mind_map"] is None
+    write_results(waiting)
+    write_operations(waiting)
+    found = ask(cast.ada, f"submissions/{waiting.pk}/results")
+    leaf = {"text": "climb on rocks", "sentence": 2, "quote": SAID[1], "start_seconds": 2.7, "end_seconds": 5.7}
+    assert found["mind_map"]["branches"][0] == {"topic": "hobbies", "leaves": [leaf]}
+    assert (found["summary"]["sentences"], found["summary"]["dropped"]) == ([leaf], 1)
 
 
 def test_feedback_is_composed_in_the_readers_language_as_on_the_page(cast: Cast) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from datetime import datetime
 from typing import Any, TypeVar
 
 import pytest
@@ -20,6 +21,7 @@ from django.contrib.sessions.models import Session
 from django.db import OperationalError, connection, transaction
 from django.test import Client
 
+from evaluations.coaching.operations import requests
 from evaluations.live import consumer, hub, messages, sessions
 from evaluations.live.broker import broker
 from evaluations.models import Submission
@@ -132,6 +134,33 @@ async def test_a_move_of_a_task_is_sent(cast: Cast) -> None:
     assert (update["status"], update["position"]) == ("stt_processing", 1)
     assert update["sequence"] == task.sequence
     assert 'data-status="stt_processing"' in update["html"]
+
+
+async def test_a_summary_is_told_when_it_begins_ends_is_asked_for_again_and_on_connecting(cast: Cast) -> None:
+    submission = await elsewhere(hand_in, cast.ada, cast.classroom)
+
+    def is_status(message: Message) -> bool:
+        return bool(message["type"] == "processing_status")
+
+    async with dashboard(cast.ada) as socket, dashboard(cast.bo) as of_bo:
+        assert await elsewhere(requests.request, submission=submission, pipeline="summary")
+        began = (await until(socket, is_status))[-1]
+        assert began["data"] == (await elsewhere(requests.status_of, submission)).as_dict()
+        assert began["sessionId"] == began["data"]["session_id"] == str(submission.pk)
+        assert (began["data"]["summary_processing"], began["data"]["mind_map_processing"]) == (True, False)
+        assert datetime.fromisoformat(began["timestamp"]).timestamp() >= began["data"]["summary_start_time"]
+        assert not await elsewhere(requests.request, submission=submission, pipeline="summary")
+        skipped = (await until(socket, is_status))[-1]
+        assert skipped["data"] == began["data"]
+        async with dashboard(cast.ada) as another:
+            assert (await until(another, is_status))[0]["data"] == began["data"]
+        await elsewhere(lambda: submission.tasks.get(pipeline="summary").cancel(by="test"))
+        ended = (await until(socket, is_status))[-1]
+        assert not ended["data"]["any_processing"]
+        async with dashboard(cast.ada) as another:
+            assert (await until(another, is_status))[0]["data"] == ended["data"]
+        received = await until(of_bo, lambda message: message["type"] == "heartbeat")
+        assert not [message for message in received if is_status(message)]
 
 
 async def test_a_new_submission_and_its_end_are_sent(cast: Cast) -> None:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evaluations.pages import charts
-from evaluations.pages.charts import Radar, block, line, radar
+from evaluations.pages.charts import MAP_WIDTH, Radar, block, line, mind_map, radar
 
 Point = tuple[float, float]
 
@@ -110,3 +110,29 @@ def test_one_value_is_a_dot_and_no_line() -> None:
 
 def test_coordinates_have_no_comma_in_any_language() -> None:
     assert all(text.replace(".", "").isdigit() for text in (block(1, 2, 3).x, drawn(1, 2, 3).axes[1].x))
+
+
+LEAVES = st.lists(st.tuples(st.text("abc WM", min_size=1, max_size=60), st.floats(0, 3600)), min_size=1, max_size=5)
+
+
+@given(st.text("abc ", max_size=60), st.lists(st.tuples(st.just("Free time"), LEAVES), min_size=1, max_size=4))
+def test_the_leaves_of_a_mind_map_lie_in_it_and_none_on_another_or_on_the_centre(
+    centre: str, branches: list[tuple[str, list[tuple[str, float]]]]
+) -> None:
+    drawn = mind_map(centre, branches)
+    assert [leaf.start for branch in drawn.branches for leaf in branch.leaves] == [
+        start for _, leaves in branches for _, start in leaves
+    ]
+    middle = (90.0, float(drawn.centre_y), 160.0, float(drawn.centre_height))
+    boxes = [
+        tuple(map(float, (leaf.box_x, leaf.box_y, leaf.box_width, leaf.box_height)))
+        for branch in drawn.branches
+        for leaf in branch.leaves
+    ]
+    for x, y, width, height in boxes:
+        assert 0 <= x <= x + width <= MAP_WIDTH
+        assert 0 <= y <= y + height <= float(drawn.height)
+    placed = [middle, *boxes]
+    for at, (x, y, width, height) in enumerate(placed):
+        for left, top, wide, high in placed[at + 1 :]:
+            assert x + width <= left or left + wide <= x or y + height <= top + 0.1 or top + high <= y + 0.1

@@ -123,7 +123,8 @@ def test_a_teacher_reads_of_them_and_not_of_you(cast: Cast, submission: Submissi
 def test_page_and_fragment_show_the_same(ada: Client, submission: Submission) -> None:
     write_long_results(submission, scores=SCORES)
     finish(submission)
-    assert html_of(ada, submission, "results/").strip() in html_of(ada, submission)
+    page, fragment = (re.sub("[A-Za-z0-9]{64}", "", html_of(ada, submission, of)) for of in ("", "results/"))  # tokens
+    assert fragment.strip() in page
 
 
 def test_the_timeline_tells_a_failed_try_and_the_one_after_it(ada: Client, submission: Submission) -> None:
@@ -198,7 +199,7 @@ def test_the_page_costs_the_same_however_much_was_said(
 ) -> None:
     write_long_results(submission, scores=SCORES, said=["One two three."] * 100)
     assert (Form.objects.count(), Evaluation.objects.count()) == (1, 1)
-    with django_assert_max_num_queries(28):
+    with django_assert_max_num_queries(31):
         html_of(ada, submission)
 
 

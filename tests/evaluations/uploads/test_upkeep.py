@@ -6,10 +6,10 @@ from unittest.mock import Mock
 import pytest
 from django.utils import timezone
 
-from evaluations import actions, upkeep
+from evaluations import actions
 from evaluations.media import store
 from evaluations.models import Transcript, Upload
-from evaluations.uploads import audit
+from evaluations.uploads import audit, upkeep
 from queueing.policy.alerts import FiringAlert, Severity
 from queueing.signals import upkeep_due
 from tests.conftest import Cast

@@ -6,14 +6,15 @@ class EvaluationsConfig(AppConfig):
     name = "evaluations"
 
     def ready(self) -> None:
-        from evaluations import upkeep
         from evaluations.access import roles
+        from evaluations.coaching.questions.pipeline import pipeline as coach
         from evaluations.live import relay
         from evaluations.stages import pipeline
+        from evaluations.uploads import upkeep
         from queueing import pipelines
         from queueing.signals import upkeep_due
 
-        for each in pipeline.PIPELINES:
+        for each in (*pipeline.PIPELINES, coach()):
             pipelines.register(each)
         relay.connect()
         upkeep_due.connect(upkeep.tidy, dispatch_uid="evaluations.upkeep")

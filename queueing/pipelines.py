@@ -68,7 +68,7 @@ class StatusWord(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Share:
+class SlotShare:
     """What a stage takes of an engine while pipelines of its own priority or higher have work in its phase.
 
     It neither brings nor holds the phase while they wait for the other one. `queueing.policy.lanes` keeps to it.
@@ -93,7 +93,7 @@ class StageSpec:
     batched: bool = False  # its tasks are gathered in batches; of the phase speech to text only
     max_slots: int | None = None  # tasks of its pipeline at once on this engine; None: as many as the engine serves
     priority: int = 0  # against other pipelines on the same engine: the higher one takes a free slot first
-    share: Share | None = None  # None: it takes its turns with the others
+    share: SlotShare | None = None  # None: it takes its turns with the others
 
     def __post_init__(self) -> None:
         if self.batched and self.phase != PhaseName.STT:
@@ -178,7 +178,7 @@ def specs_of(phase: PhaseName) -> tuple[StageSpec, ...]:
 
 
 def shared_stages() -> tuple[str, ...]:
-    """Those that hold no phase; see `Share`."""
+    """Those that hold no phase; see `SlotShare`."""
     return tuple(stage.name for stage in specs() if stage.share)
 
 

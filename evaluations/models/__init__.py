@@ -1,5 +1,6 @@
 from evaluations.models.classroom import Classroom, shown_name
 from evaluations.models.corrections import corrected, corrected_words
+from evaluations.models.questions import COACH, MAX_QUESTION, CoachQuestion
 from evaluations.models.results import Evaluation, Form, SubmissionResults, Transcript
 from evaluations.models.review import (
     REEXTRACTION,
@@ -13,11 +14,14 @@ from evaluations.models.rubric import Criterion, Item, Rubric
 from evaluations.models.submission import EVALUATION, Deletion, Submission, Upload
 
 __all__ = [
+    "COACH",
     "EVALUATION",
+    "MAX_QUESTION",
     "REEXTRACTION",
     "RERATING",
     "CalibrationFit",
     "Classroom",
+    "CoachQuestion",
     "Criterion",
     "Deletion",
     "Evaluation",

@@ -66,6 +66,16 @@ class Classroom(models.Model):
     max_submissions = models.PositiveIntegerField(default=20, help_text="Per student.")
     deadline = models.DateTimeField(null=True, blank=True, help_text="Nothing new can be handed in after it.")
 
+    has_coach = models.BooleanField(
+        default=True,
+        verbose_name="coach",
+        help_text="Students may ask a language model about their own videos. Teachers can read what is asked and"
+        " answered; students are told so.",
+    )
+    coach_priority = models.SmallIntegerField(
+        default=0, help_text="Questions of classes with a higher one are answered first."
+    )
+
     objects = ClassroomQuerySet.as_manager()
 
     class Meta:

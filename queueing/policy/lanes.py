@@ -7,7 +7,7 @@ from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from queueing.pipelines import Share
+from queueing.pipelines import SlotShare
 from queueing.policy.phases import Demand
 from queueing.states import PhaseName
 
@@ -28,7 +28,7 @@ class Lane:
     max_slots: int | None = None  # of the engine's, at most so many for this lane; None: all
     batched: bool = False  # its tasks are claimed from the node's open batch
     one_per_owner: bool = False  # see `pipelines.Pipeline`
-    share: Share | None = None  # it yields to lanes of its priority or a higher one
+    share: SlotShare | None = None  # it yields to lanes of its priority or a higher one
 
     @property
     def patience(self) -> int:
@@ -76,7 +76,7 @@ def next_room(found: Sequence[Room], passed_over: Mapping[Lane, int]) -> Room | 
 
     Of equals one with a share comes last. A lane that was passed over as often as it has `patience` comes before that,
     whatever its priority. So while two lanes have work, each gets at least one slot in MAX_PASSED_OVER + 1, or in
-    `Share.one_in` + 1 (and one claim of several tasks more): none waits for ever.
+    `SlotShare.one_in` + 1 (and one claim of several tasks more): none waits for ever.
     """
     overdue = [room for room in found if passed_over.get(room[0], 0) >= room[0].patience]
     if overdue:

@@ -28,7 +28,7 @@ class Snapshot:
     unbatched: Demand = Demand()  # uploads that are in no batch yet
     batch: Demand = Demand()  # of this node's open batch, and what needs no batch, for speech to text
     evaluation: Demand = Demand()
-    shared: Demand = Demand()  # of evaluation, what holds no phase (`pipelines.Share`)
+    shared: Demand = Demand()  # of evaluation, what holds no phase (`pipelines.SlotShare`)
     expired: int = 0  # running tasks, of any worker, whose lease ran out
     live: int = 0  # tasks that have not ended, all of them
     owned: frozenset[int] = frozenset()  # the running tasks of the polling worker

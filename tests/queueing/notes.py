@@ -12,7 +12,7 @@ from queueing import pipelines
 from queueing.engines.base import Engines, LanguageOptions, Progress, Prompt
 from queueing.exceptions import StageError
 from queueing.models import Task
-from queueing.pipelines import Pipeline, Share, StageSpec
+from queueing.pipelines import Pipeline, SlotShare, StageSpec
 from queueing.states import PhaseName
 
 NOTES = "notes"
@@ -41,7 +41,7 @@ class Jot:
 
 @contextmanager
 def registered(
-    handler: Jot, *, max_slots: int | None = None, priority: int = 0, share: Share | None = None, **rules: Any
+    handler: Jot, *, max_slots: int | None = None, priority: int = 0, share: SlotShare | None = None, **rules: Any
 ) -> Iterator[StageSpec]:
     """The pipeline `notes`, with the `rules` of its line, beside the others; afterwards it is as if there were none."""
     spec = StageSpec(

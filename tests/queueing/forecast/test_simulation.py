@@ -20,7 +20,7 @@ from queueing.forecast.simulation import (
     StageStep,
     simulate,
 )
-from queueing.pipelines import Share
+from queueing.pipelines import SlotShare
 from queueing.policy.lanes import Lane
 from queueing.policy.phases import Limits
 from queueing.states import PhaseName
@@ -424,9 +424,9 @@ def asked(number: int) -> list[LiveTask]:
     return [LiveTask(1000 + n, (StageStep("answer", EVAL, 3),), turn=0, pipeline="coach") for n in range(number)]
 
 
-def with_coach(setup: LabSetup, seconds: float, *, slots: int, one_in: int = Share().one_in) -> LabSetup:
+def with_coach(setup: LabSetup, seconds: float, *, slots: int, one_in: int = SlotShare().one_in) -> LabSetup:
     """As the coach is registered."""
-    coach = Lane("rate", ("answer",), slots, pipeline="coach", max_slots=5, share=Share(1, one_in))
+    coach = Lane("rate", ("answer",), slots, pipeline="coach", max_slots=5, share=SlotShare(1, one_in))
     return replace(setup, lanes=(*setup.lanes, coach), paces={**setup.paces, "answer": Pace(Duration(seconds))})
 
 
@@ -442,7 +442,7 @@ def test_asking_prolongs_a_class_of_thirty_by_five_per_cent_at_most_and_is_answe
     class_ends = max(found[task].at for task in range(1, 31))
     assert class_ends <= 1.05 * alone
     answers = sorted(found[task].at for task in found if task >= 1000)
-    assert sum(at <= class_ends for at in answers) >= 30 // (Share().one_in + slots) - 1
+    assert sum(at <= class_ends for at in answers) >= 30 // (SlotShare().one_in + slots) - 1
 
 
 def test_without_its_share_the_same_questions_would_prolong_the_class_far_more() -> None:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from queueing.pipelines import Share
+from queueing.pipelines import SlotShare
 from queueing.policy.lanes import MAX_PASSED_OVER, Lane, next_room, rooms, whose_turn
 from queueing.policy.phases import Demand
 
@@ -196,7 +196,7 @@ def test_no_pipeline_waits_for_ever_for_a_slot_whatever_the_others_priorities(
         running.pop(chance.randrange(len(running)))
 
 
-GUEST = Lane("llama", ("answer",), 3, pipeline="coach", max_slots=5, share=Share(slots=1, one_in=4))
+GUEST = Lane("llama", ("answer",), 3, pipeline="coach", max_slots=5, share=SlotShare(slots=1, one_in=4))
 
 
 def test_a_lane_with_a_share_has_all_slots_while_the_others_have_nothing_to_do() -> None:
@@ -228,7 +228,7 @@ def test_it_comes_first_after_so_many_tasks_of_the_others() -> None:
 def test_while_both_have_work_a_share_is_what_it_gets_and_no_more(slots: int, one_in: int, seed: int) -> None:
     """Tasks end in any order. Of any `one_in + 1` that begin at most one is its."""
     chance = random.Random(seed)
-    rate, answer = replace(CLASS, slots=slots), replace(GUEST, slots=slots, share=Share(1, one_in))
+    rate, answer = replace(CLASS, slots=slots), replace(GUEST, slots=slots, share=SlotShare(1, one_in))
     running: list[str] = []
     begun: list[str] = []
     passed_over: Counter[Lane] = Counter()

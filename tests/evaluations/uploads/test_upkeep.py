@@ -5,10 +5,10 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from evaluations import actions, upkeep
+from evaluations import actions
 from evaluations.media import store
 from evaluations.models import Transcript, Upload
-from evaluations.uploads import audit
+from evaluations.uploads import audit, upkeep
 from queueing.signals import upkeep_due
 from tests.conftest import Cast
 from tests.evaluations.material import hand_in, write_results

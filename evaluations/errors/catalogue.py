@@ -344,6 +344,16 @@ CATALOGUE: Final[dict[str, Explanation]] = {
         _("As many questions of yours wait as may wait at once."),
         _("Wait for an answer, or stop one of them."),
     ),
+    "question_stopped": Explanation(
+        _("The answer was stopped"),
+        _("Somebody stopped it, or nobody waited for it any more. What was written before stays."),
+        _("Ask again if you still want to know."),
+    ),
+    "nothing_to_stop": Explanation(
+        _("There is nothing to stop"),
+        _("The question has been answered, or was stopped before."),
+        _("Reload the page to see its state."),
+    ),
     "coach_full": Explanation(
         _("Too many questions are waiting"),
         _("The coach answers a few at a time, and as many wait as may."),

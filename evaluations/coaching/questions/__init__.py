@@ -6,5 +6,6 @@ facts.py      what the model is told of the submission
 prompt.py     … and how it is asked
 guard.py      what is declined before a model is asked, and what of its answer is shown
 answering.py  the stage
+state.py      where it is, and its answer so far
 pipeline.py   its registration with the queue
 """

@@ -66,3 +66,9 @@ def _full() -> RefusedError:
 def stop(question: CoachQuestion, *, by: User, reason: str = "") -> bool:
     """Cancel it, waiting or being answered; what was written stays. False when it has ended."""
     return Task.objects.get(pk=question.task_id).cancel(by=str(by.pk), reason=reason)
+
+
+def abandon(question_id: uuid.UUID) -> None:
+    """Nobody waits for its answer any more."""
+    if question := CoachQuestion.objects.filter(pk=question_id).first():
+        Task.objects.get(pk=question.task_id).cancel(by=str(question.student_id), reason="nobody waits for it any more")

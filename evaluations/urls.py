@@ -7,6 +7,7 @@ from evaluations.uploads import views as uploads
 from evaluations.views import (
     calibration,
     classes,
+    coach,
     dashboard,
     health,
     record,
@@ -29,6 +30,9 @@ urlpatterns = [
     path("submissions/<uuid:pk>/cancel", submissions.cancel, name="submission-cancel"),
     path("submissions/<uuid:pk>/delete", submissions.delete, name="submission-delete"),
     path("submissions/<uuid:pk>/appeal", submissions.appeal, name="submission-appeal"),
+    path("submissions/<uuid:pk>/coach/", coach.conversation, name="coach"),
+    path("submissions/<uuid:pk>/coach/ask", coach.ask, name="coach-ask"),
+    path("coach/<uuid:pk>/stop", coach.stop, name="coach-stop"),
     path("classes/", classes.classes, name="classes"),
     path("classes/<int:pk>/", classes.classroom, name="classroom"),
     path("classes/<int:pk>/retry", classes.retry, name="classroom-retry"),

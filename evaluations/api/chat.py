@@ -6,7 +6,8 @@ import asyncio
 import json
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
-from contextlib import aclosing, suppress
+from contextlib import aclosing
+from time import monotonic
 from typing import Any, Final
 from zlib import crc32
 
@@ -45,11 +46,10 @@ async def chat(request: HttpRequest, body: schemas.Ask) -> Reply[schemas.Asked]:
     Whoever hangs up before has taken the question back.
     """
     question = await sync_to_async(_ask)(request, body)
-    with suppress(TimeoutError):
-        async with asyncio.timeout(WAIT_SECONDS), aclosing(_news(question)) as news:
-            async for found in news:
-                if found and found.has_ended:
-                    return Reply(200, _shown(found))
+    async with aclosing(_news(question, patience=WAIT_SECONDS)) as news:
+        async for found in news:
+            if found and found.has_ended:
+                return Reply(200, _shown(found))
     return Reply(202, await sync_to_async(_read)(question.pk))
 
 
@@ -121,21 +121,22 @@ def _fields(found: AnswerState) -> dict[str, Any]:
     return {**fields, "id": found.question_id, "question": found.text, "outcome": found.end, "estimate": estimate}
 
 
-async def _news(question: CoachQuestion) -> AsyncGenerator[AnswerState | None, None]:
-    """Each new state until it has ended; None when nothing was new for a while. Ended before, the question is stopped.
+async def _news(question: CoachQuestion, *, patience: float = float("inf")) -> AsyncGenerator[AnswerState | None, None]:
+    """Each new state until it has ended, or for `patience` seconds; None when nothing was new for a while.
 
-    By nobody else's wish than its reader's, who is gone then.
+    Closed before, its reader is gone: the question is stopped, unless the student has it open elsewhere.
     """
+    give_up = monotonic() + patience
     watch = AnswerWatch(question.pk, question.student_id)
     answer_hub.join(watch)
     try:
-        while not (watch.state and watch.state.has_ended):
+        while not watch.has_ended and (left := give_up - monotonic()) > 0:
             try:
-                yield await asyncio.wait_for(watch.next(), HEARTBEAT_SECONDS)
+                yield await asyncio.wait_for(watch.next(), min(HEARTBEAT_SECONDS, left))
             except TimeoutError:
                 yield None
     finally:
-        if watch.state and watch.state.has_ended:
+        if watch.has_ended or monotonic() >= give_up:
             answer_hub.leave(watch)
         else:
             answer_hub.abandon(watch)

@@ -29,5 +29,5 @@ def stats(request: HttpRequest) -> schemas.QueueStats:
         worker_count=len(queue.workers),
         phases=status["phases"],
         pauses=status["pauses"],
-        lines=[schemas.Line(**one) for one in figures.lines()],
+        lines=[schemas.LineFigures(**one) for one in figures.lines()],
     )

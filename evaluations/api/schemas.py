@@ -304,7 +304,7 @@ class PauseOut(Schema):
     until: Annotated[datetime | None, Field(description="null: until it is lifted.")]
 
 
-class Line(Schema):
+class LineFigures(Schema):
     """One pipeline's line in figures."""
 
     pipeline: Annotated[str, Field(examples=["evaluation", "coach"])]
@@ -332,7 +332,7 @@ class QueueStats(Schema):
     worker_count: Annotated[int, Field(description="Workers that were heard of lately.")]
     phases: list[NodePhase]
     pauses: list[PauseOut]
-    lines: Annotated[list[Line], Field(description="Of each pipeline, the coach's among them.")]
+    lines: Annotated[list[LineFigures], Field(description="Of each pipeline, the coach's among them.")]
 
 
 class Ask(Schema):

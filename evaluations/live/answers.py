@@ -35,6 +35,10 @@ class AnswerWatch:
         self.state: AnswerState | None = None
         self._news = asyncio.Event()
 
+    @property
+    def has_ended(self) -> bool:
+        return self.state is not None and self.state.has_ended
+
     def tell(self, found: AnswerState) -> None:
         if found != self.state:
             self.state = found
@@ -100,10 +104,11 @@ class AnswerReader:
         self._line_at = self._queue_at = 0.0
 
     def read(self, ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, AnswerState]:
-        found = list(CoachQuestion.objects.filter(pk__in=set(ids)).select_related("task__batch"))
+        found = _rows(set(ids))
         waits = [one for one in found if state.is_waiting(one)]
         if waits:
             self._look(waits)
+            found = self._again(found)
         return {one.pk: state.of(one, self._line, self._why(one)) for one in found}
 
     def _why(self, question: CoachQuestion) -> str:
@@ -112,6 +117,12 @@ class AnswerReader:
         with override(question.language):
             return self._queue.situation(question.task)
 
+    def _again(self, found: list[CoachQuestion]) -> list[CoachQuestion]:
+        """Those that had left the line when it was read are what they are by now, not what they were before."""
+        assert self._line is not None
+        left = {one.pk for one in found if state.is_waiting(one) and self._line.place(one.task_id) == line.ENDED}
+        return [*(one for one in found if one.pk not in left), *_rows(left)] if left else found
+
     def _look(self, waits: Iterable[CoachQuestion]) -> None:
         now = time.monotonic()
         unknown = self._line is None or any(one.task_id not in self._line.places for one in waits)
@@ -119,6 +130,10 @@ class AnswerReader:
             self._line, self._line_at = line.read(), now
         if self._queue is None or now - self._queue_at >= QUEUE_SECONDS:
             self._queue, self._queue_at = read_queue(), now
+
+
+def _rows(ids: set[uuid.UUID]) -> list[CoachQuestion]:
+    return list(CoachQuestion.objects.filter(pk__in=ids).select_related("task__batch"))
 
 
 answer_hub = AnswerHub()

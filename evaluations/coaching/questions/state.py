@@ -49,8 +49,7 @@ def of(question: CoachQuestion, read: CoachLine | None = None, why: str = "") ->
     position = 0 if task.state == State.RUNNING else line.ENDED
     estimate = None
     if is_waiting(question) and read is not None:
-        # Read after the row: it may be in no line any more, being answered or ended.
-        position, estimate = max(read.place(task.pk), 0), read.wait(task.pk)
+        position, estimate = read.place(task.pk), read.wait(task.pk)
     return AnswerState(
         question_id=question.pk,
         submission_id=question.submission_id,

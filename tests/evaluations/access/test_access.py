@@ -81,6 +81,9 @@ MATRIX: Final[dict[str, dict[str, Cells]]] = {
         "POST": (LOGIN, 400, 404, 404, 404, 404, 404),
     },
     "submission-delete": {"GET": ADAS_PAGE, "POST": ADAS_ACTION},
+    "coach": {"GET": ADAS_PAGE},
+    "coach-ask": {"POST": (LOGIN, 302, 404, 404, 404, 404, 404)},
+    "coach-stop": {"POST": (LOGIN, 302, 404, 404, 404, 404, 404)},
     "classes": {"GET": (LOGIN, 200, 200, 200, 200, 200, 200)},
     "record": {"GET": (LOGIN, 200, 200, 404, 404, 404, 404)},
     "classroom": {"GET": TEACHERS_PAGE},
@@ -148,7 +151,7 @@ class World:
         keys = {"pk": self.cast.classroom.pk, "submission": self.submission.pk, "student": self.cast.ada.pk}
         if len(names := re.findall(r"<\w+:(\w+)>", ROUTES[name].pattern)) > 1:
             return {one: keys[one] for one in names}
-        if ROUTES[name].pattern.startswith("api/chat/"):
+        if ROUTES[name].pattern.startswith(("api/chat/", "coach/")):
             return self.question.pk
         if ROUTES[name].pattern.startswith("reratings/"):
             return self.rerating.pk

@@ -9,13 +9,14 @@ class EvaluationsConfig(AppConfig):
         from evaluations.access import roles
         from evaluations.coaching.operations import pipeline as operations
         from evaluations.coaching.operations import requests
+        from evaluations.coaching.questions.pipeline import pipeline as coach
         from evaluations.live import relay
         from evaluations.stages import pipeline
         from evaluations.uploads import upkeep
         from queueing import pipelines
         from queueing.signals import health_asked, upkeep_due
 
-        for each in (*pipeline.PIPELINES, *operations.PIPELINES):
+        for each in (*pipeline.PIPELINES, coach(), *operations.PIPELINES):
             pipelines.register(each)
         requests.connect()
         relay.connect()

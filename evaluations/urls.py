@@ -8,6 +8,7 @@ from evaluations.uploads import views as uploads
 from evaluations.views import (
     calibration,
     classes,
+    coach,
     dashboard,
     health,
     operations,
@@ -37,6 +38,9 @@ urlpatterns = [
     path("submissions/<uuid:pk>/mind-map.svg", operations.download, {"kind": "svg"}, name="mind-map-svg"),
     path("submissions/<uuid:pk>/mind-map.md", operations.download, {"kind": "md"}, name="mind-map-md"),
     path("submissions/<uuid:pk>/mind-map.opml", operations.download, {"kind": "opml"}, name="mind-map-opml"),
+    path("submissions/<uuid:pk>/coach/", coach.conversation, name="coach"),
+    path("submissions/<uuid:pk>/coach/ask", coach.ask, name="coach-ask"),
+    path("coach/<uuid:pk>/stop", coach.stop, name="coach-stop"),
     path("classes/", classes.classes, name="classes"),
     path("classes/<int:pk>/", classes.classroom, name="classroom"),
     path("classes/<int:pk>/retry", classes.retry, name="classroom-retry"),

@@ -2,6 +2,8 @@
 
     QueueError
     ├── ClaimLost               someone else owns the task now
+    ├── LineFullError           as many tasks wait as may
+    ├── OwnerLimitError         … of this owner
     └── StageError              how an attempt ended, when it did not end well
         ├── Permanent           no retry can help: the input is at fault
         ├── Transient           a real failure that another try may not repeat
@@ -26,6 +28,14 @@ class QueueError(Exception):
 
 class ClaimLost(QueueError):
     """The task was claimed again, cancelled or rescued meanwhile; its result was dropped."""
+
+
+class LineFullError(QueueError):
+    """As many tasks of this pipeline wait as may wait."""
+
+
+class OwnerLimitError(QueueError):
+    """As many tasks of this owner wait in this pipeline as may wait."""
 
 
 class StageError(QueueError):

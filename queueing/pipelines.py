@@ -8,15 +8,25 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from threading import Event
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from queueing.states import ENDED_STATUS, PhaseName, State, Status
 
 if TYPE_CHECKING:
     from django_stubs_ext import StrOrPromise
 
-    from queueing.engines.base import Engines, Progress
+    from queueing.engines.base import Engines
     from queueing.models import Task
+
+
+class StageProgress(Protocol):
+    """How far a stage is. Called by the thread that computes; cheap; never raises."""
+
+    def __call__(self, done: float, total: float) -> None:
+        """See `engines.base.Progress`."""
+
+    def write(self, piece: str) -> None:
+        """Append to the text that the handler saves while it grows; see `WritingHandler`."""
 
 
 class StageHandler(Protocol):
@@ -25,7 +35,7 @@ class StageHandler(Protocol):
     def prepare(self, task: Task) -> Any:
         """Read what the work needs. On the worker's main thread, outside a transaction."""
 
-    def compute(self, work: Any, engines: Engines, progress: Progress, stop: Event) -> Any:
+    def compute(self, work: Any, engines: Engines, progress: StageProgress, stop: Event) -> Any:
         """Do the work, without touching the database. On a thread of its own.
 
         Raises:
@@ -36,6 +46,17 @@ class StageHandler(Protocol):
         """Store the result, inside the transaction that finishes the attempt: both happen or neither."""
 
 
+@runtime_checkable
+class WritingHandler(StageHandler, Protocol):
+    """One whose text people read while it is written."""
+
+    def save_text(self, task: Task, text: str) -> None:
+        """Store all that was written so far: about once a second, or sooner when much has come.
+
+        On the worker's main thread, inside a transaction in which nobody can take the task from its claim.
+        """
+
+
 class StatusWord(Protocol):
     """A status: `value` for programs, `label` for people. A member of a `TextChoices` is one."""
 
@@ -44,6 +65,17 @@ class StatusWord(Protocol):
 
     @property
     def label(self) -> StrOrPromise: ...
+
+
+@dataclass(frozen=True, slots=True)
+class SlotShare:
+    """What a stage takes of an engine while pipelines of its own priority or higher have work in its phase.
+
+    It neither brings nor holds the phase while they wait for the other one. `queueing.policy.lanes` keeps to it.
+    """
+
+    slots: int = 1  # at once
+    one_in: int = 12  # it gets a slot after so many tasks of the others, and not before
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +93,13 @@ class StageSpec:
     batched: bool = False  # its tasks are gathered in batches; of the phase speech to text only
     max_slots: int | None = None  # tasks of its pipeline at once on this engine; None: as many as the engine serves
     priority: int = 0  # against other pipelines on the same engine: the higher one takes a free slot first
+    share: SlotShare | None = None  # None: it takes its turns with the others
 
     def __post_init__(self) -> None:
         if self.batched and self.phase != PhaseName.STT:
             raise ValueError(f"stage {self.name}: only stages of {PhaseName.STT.label} are batched")
+        if self.share and self.phase != PhaseName.EVAL:
+            raise ValueError(f"stage {self.name}: only stages of {PhaseName.EVAL.label} have a share")
 
     @property
     def verbose_name(self) -> StrOrPromise:
@@ -91,6 +126,10 @@ class StageSpec:
 class Pipeline:
     name: str
     stages: tuple[StageSpec, ...]
+    in_order: bool = False  # first in, first out within a rank (`TaskManager.enqueue`); else owners take turns
+    one_per_owner: bool = False  # of the tasks of one owner at most one runs at a time, the first of them
+    max_waiting: int | None = None  # so many tasks wait at most; more are refused. None: any number
+    max_waiting_per_owner: int | None = None  # … of one owner
 
     def stage(self, name: str) -> StageSpec:
         return next(stage for stage in self.stages if stage.name == name)
@@ -138,6 +177,16 @@ def specs_of(phase: PhaseName) -> tuple[StageSpec, ...]:
     return tuple(stage for stage in specs() if stage.phase == phase)
 
 
+def shared_stages() -> tuple[str, ...]:
+    """Those that hold no phase; see `SlotShare`."""
+    return tuple(stage.name for stage in specs() if stage.share)
+
+
+def in_order() -> tuple[str, ...]:
+    """The pipelines whose tasks are served first in, first out."""
+    return tuple(pipeline.name for pipeline in _registry.values() if pipeline.in_order)
+
+
 def stages_of(phase: PhaseName) -> tuple[str, ...]:
     return tuple(stage.name for stage in specs_of(phase))
 
@@ -171,7 +220,7 @@ class _NoHandler:
     def prepare(self, task: Task) -> Any:
         raise NotImplementedError
 
-    def compute(self, work: Any, engines: Engines, progress: Progress, stop: Event) -> Any:
+    def compute(self, work: Any, engines: Engines, progress: StageProgress, stop: Event) -> Any:
         raise NotImplementedError
 
     def save(self, task: Task, result: Any) -> None:

@@ -10,7 +10,7 @@ from django.db.models import Q, QuerySet
 from django.http import Http404, HttpRequest
 from django.shortcuts import get_object_or_404
 
-from evaluations.models import Classroom, Evaluation, Rerating, Rubric, Submission, Upload
+from evaluations.models import Classroom, CoachQuestion, Evaluation, Rerating, Rubric, Submission, Upload
 from evaluations.models.classroom import ClassroomQuerySet
 from evaluations.rating import default_rubric
 
@@ -104,6 +104,26 @@ def get_own_submission(request: HttpRequest, pk: uuid.UUID) -> Submission:
         Http404: otherwise.
     """
     return get_object_or_404(Submission.objects.of_student(request.user).select_related("classroom"), pk=pk)
+
+
+def get_visible_question(request: HttpRequest, pk: uuid.UUID) -> CoachQuestion:
+    """The question, if it is about a submission that the user may see: students are told that teachers can read it.
+
+    Raises:
+        Http404: otherwise.
+    """
+    rows = CoachQuestion.objects.filter(submission__in=Submission.objects.visible_to(request.user).values("pk"))
+    return get_object_or_404(rows.select_related("task__batch", "submission"), pk=pk)
+
+
+def get_own_question(request: HttpRequest, pk: uuid.UUID) -> CoachQuestion:
+    """The question, if the user has asked it.
+
+    Raises:
+        Http404: otherwise.
+    """
+    rows = CoachQuestion.objects.filter(student=signed_in(request))
+    return get_object_or_404(rows.select_related("task__batch", "submission"), pk=pk)
 
 
 def changeable_rubrics(user: User) -> QuerySet[Rubric]:

@@ -5,6 +5,7 @@ describing.py   the answers that all operations have in common
 submissions.py  a student's videos: status, results, retry, cancel, delete
 classes.py      classes attended and taught, unfinished uploads
 queue.py        figures on the queue
+chat.py         the coach
 
 Uploads are tus (evaluations/uploads/). Errors have one shape everywhere (evaluations/errors/refusals.py).
 """
@@ -24,7 +25,7 @@ from ninja.security import APIKeyCookie
 from ninja.utils import check_csrf
 
 from evaluations.access.permissions import signed_in
-from evaluations.api import classes, queue, submissions
+from evaluations.api import chat, classes, queue, submissions
 from evaluations.errors.refusals import RefusedError, refusal
 
 DESCRIPTION = """\
@@ -79,6 +80,7 @@ api = NinjaAPI(
 api.add_router("", submissions.router)
 api.add_router("", classes.router)
 api.add_router("", queue.router)
+api.add_router("", chat.router)
 
 
 @api.exception_handler(RefusedError)

@@ -29,4 +29,5 @@ def stats(request: HttpRequest) -> schemas.QueueStats:
         worker_count=len(queue.workers),
         phases=status["phases"],
         pauses=status["pauses"],
+        lines=[schemas.LineFigures(**one) for one in figures.lines()],
     )

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from ninja import Schema
 from pydantic import BeforeValidator, Field
 
-from evaluations.models import Evaluation, Topic
+from evaluations.models import MAX_QUESTION, Evaluation, Topic
 from evaluations.stages.names import Stage, StageStatus
 from queueing.models import Pause
 from queueing.states import PhaseName, PhaseStep, Status
@@ -341,6 +341,20 @@ class PauseOut(Schema):
     until: Annotated[datetime | None, Field(description="null: until it is lifted.")]
 
 
+class LineFigures(Schema):
+    """One pipeline's line in figures."""
+
+    pipeline: Annotated[str, Field(examples=["evaluation", "coach"])]
+    active: Annotated[int, Field(description="Being worked on.")]
+    waiting: int
+    capacity: Annotated[int | None, Field(description="So many may wait at once; null: any number.")]
+    mean_wait_seconds: Annotated[
+        float | None, Field(description="From the hand-in to the first work on it, of the last hundred; null: none.")
+    ]
+    done_last_hour: int
+    refused: Annotated[int, Field(description="Because as many waited as may, since there is a count.")]
+
+
 class QueueStats(Schema):
     """The queue in figures, the same as `manage.py queue_status` prints."""
 
@@ -355,3 +369,45 @@ class QueueStats(Schema):
     worker_count: Annotated[int, Field(description="Workers that were heard of lately.")]
     phases: list[NodePhase]
     pauses: list[PauseOut]
+    lines: Annotated[list[LineFigures], Field(description="Of each pipeline, the coach's among them.")]
+
+
+class Ask(Schema):
+    """A question to the coach about a video of one's own."""
+
+    submission_id: uuid.UUID
+    question: Annotated[str, Field(min_length=1, max_length=MAX_QUESTION)]
+
+
+class Asked(Schema):
+    """A question to the coach: where it is, and its answer so far."""
+
+    id: uuid.UUID
+    submission_id: uuid.UUID
+    question: str
+    asked_at: datetime
+    status: Annotated[str, Field(examples=["asked", "answering", "completed", "failed", "cancelled"])]
+    status_words: str
+    position: Annotated[
+        int, Field(description="0: being answered; n: the n-th in line; -1: it has ended.", examples=[3])
+    ]
+    estimate: Annotated[EstimateOut | None, Field(description="Until the answer is there; null unless it waits.")]
+    why: Annotated[str, Field(description="Why it waits, in a sentence; empty when it doesn't.")]
+    answer: Annotated[str, Field(description="As far as it is written. It begins anew when `restarts` grows.")]
+    restarts: int
+    outcome: Annotated[
+        str,
+        Field(
+            description="`answered`; `cut` at its greatest length; `declined`, or `withheld`, with the reason in place"
+            " of an answer; empty: it has not ended, or not well."
+        ),
+    ]
+    error: Annotated[Problem | None, Field(description="Why there is no answer.")]
+    model: Annotated[str, Field(description="Empty: none was asked.")]
+    simulated: bool
+
+
+class CoachFull(Problem):
+    """As many questions wait as may."""
+
+    estimate: Annotated[EstimateOut, Field(description="How long an answer would take by now.")]

@@ -1,1 +1,5 @@
-"""What is made for a student beside the rating: pipelines on the same queue, after everybody's rating."""
+"""What language models do for people beside rating them: pipelines on the same queue.
+
+questions/   the coach: students ask about their own submissions, and are answered in line
+operations/  a summary and a mind map of a submission, after everybody's rating
+"""

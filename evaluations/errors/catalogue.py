@@ -328,6 +328,42 @@ CATALOGUE: Final[dict[str, Explanation]] = {
     "no_class": Explanation(
         _("You are not in this class"), _("Only students of a class can hand in for it."), _("Ask your teacher.")
     ),
+    # The coach
+    "no_question": Explanation(
+        _("This is no question"),
+        _("It is empty, or has more than 2,000 characters."),
+        _("Write what you would like to know, in a sentence or two."),
+    ),
+    "coach_off": Explanation(
+        _("The coach is switched off"),
+        _("Your teacher has switched it off for this class."),
+        _("Ask your teacher."),
+    ),
+    "nothing_to_ask_about": Explanation(
+        _("There is nothing to ask about yet"),
+        _("The coach talks about what was said, and the video is not transcribed yet."),
+        _("Ask again when the transcript is there."),
+    ),
+    "questions_waiting": Explanation(
+        _("Your other questions come first"),
+        _("As many questions of yours wait as may wait at once."),
+        _("Wait for an answer, or stop one of them."),
+    ),
+    "question_stopped": Explanation(
+        _("The answer was stopped"),
+        _("Somebody stopped it, or nobody waited for it any more. What was written before stays."),
+        _("Ask again if you still want to know."),
+    ),
+    "nothing_to_stop": Explanation(
+        _("There is nothing to stop"),
+        _("The question has been answered, or was stopped before."),
+        _("Reload the page to see its state."),
+    ),
+    "coach_full": Explanation(
+        _("Too many questions are waiting"),
+        _("The coach answers a few at a time, and as many wait as may."),
+        _("Ask again later; your question is not kept."),
+    ),
     # Requests
     "signed_out": Explanation(
         _("You are signed out"),

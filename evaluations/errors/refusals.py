@@ -40,21 +40,33 @@ CODES: Final = {
 
 
 class RefusedError(Exception):
-    """The request can't be served; `code` is a key of the catalogue of errors, `detail` a sentence on this case."""
+    """The request can't be served; `code` is a key of the catalogue of errors.
 
-    def __init__(self, status: int, code: str, headers: Mapping[str, str] | None = None, *, detail: str = "") -> None:
+    `detail` is a sentence on this case, `facts` are for programs: they come into the answer beside the words.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        headers: Mapping[str, str] | None = None,
+        *,
+        detail: str = "",
+        facts: Mapping[str, Any] | None = None,
+    ) -> None:
         super().__init__(f"{status} {code}")
         self.status = status
         self.code = code
         self.headers = dict(headers or {})
         self.detail = detail
+        self.facts = dict(facts or {})
 
 
 def refusal(refused: RefusedError) -> JsonResponse:
     """The answer to a refused request: the code and its words, and an id that is in the log."""
     body = catalogue.problem(refused.code, id=uuid.uuid4().hex[:12], detail=refused.detail)
     log.info("refused", id=body["id"], code=refused.code, status=refused.status)
-    return JsonResponse(body, status=refused.status, headers=refused.headers)
+    return JsonResponse({**body, **refused.facts}, status=refused.status, headers=refused.headers)
 
 
 def server_error(request: HttpRequest) -> HttpResponseBase:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import uuid
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, Final, Protocol
+from typing import Any, ClassVar, Final, Generic, Protocol, TypeVar
 
 import structlog
 from channels.db import database_sync_to_async
@@ -34,20 +35,26 @@ class DashboardSocket(Protocol):
         """The session named by `mark` is over: if it is this socket's, close."""
 
 
-class DashboardHub:
-    """One per process, so that three hundred open pages cost one reading of the database and not three hundred.
+T = TypeVar("T")
 
-    Notices of the broker only say when to refresh. Without any it refreshes all the same, so pages are right while the
-    broker is away.
+
+class Hub(ABC, Generic[T]):
+    """One per process, so that three hundred who wait for news cost one reading of the database and not three hundred.
+
+    Notices of the broker only say when to refresh. Without any it refreshes all the same, so readers are right while
+    the broker is away.
     """
 
+    pause_seconds: ClassVar[float | None] = None  # None: PAUSE_SECONDS
+    watch_seconds: ClassVar[float | None] = None  # None: WATCH_SECONDS
+
     def __init__(self) -> None:
-        self._sockets: set[DashboardSocket] = set()
+        self.members: set[T] = set()
         self._tasks: tuple[asyncio.Task[None], ...] = ()
         self._changed = asyncio.Event()
 
-    def join(self, socket: DashboardSocket) -> None:
-        self._sockets.add(socket)
+    def join(self, member: T) -> None:
+        self.members.add(member)
         if all(task.done() for task in self._tasks):
             self._changed = asyncio.Event()
             self._tasks = (
@@ -56,15 +63,12 @@ class DashboardHub:
             )
         self.wake()
 
-    def leave(self, socket: DashboardSocket) -> None:
-        self._sockets.discard(socket)
-        if not self._sockets:
+    def leave(self, member: T) -> None:
+        self.members.discard(member)
+        if not self.members:
             for task in self._tasks:
                 task.cancel()
             self._tasks = ()
-
-    def windows_of(self, user_id: int) -> int:
-        return sum(socket.user_id == user_id for socket in self._sockets)
 
     def wake(self) -> None:
         self._changed.set()
@@ -73,7 +77,7 @@ class DashboardHub:
         clock = asyncio.get_running_loop().time
         while True:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._changed.wait(), WATCH_SECONDS)
+                await asyncio.wait_for(self._changed.wait(), self.watch_seconds or WATCH_SECONDS)
             self._changed.clear()
             began = clock()
             try:
@@ -82,24 +86,15 @@ class DashboardHub:
                 # The database may be away. Nothing is sent, not even a heartbeat, so the pages show how old they are.
                 log.warning("refresh_failed", error=repr(error))
             # However large the class, half of the time is left to everything else.
-            await asyncio.sleep(max(PAUSE_SECONDS, clock() - began))
+            await asyncio.sleep(max(self.pause_seconds or PAUSE_SECONDS, clock() - began))
 
+    @abstractmethod
     async def _refresh(self, now: float) -> None:
-        sockets = list(self._sockets)
-        audience = [(socket.user_id, socket.sent) for socket in sockets]
-        updates = await database_sync_to_async(messages.find_updates)(audience, now)
-        for socket, (_, sent), update in zip(sockets, audience, updates, strict=True):
-            # One that asked for everything meanwhile gets that at the next refresh.
-            if update is not None and socket.sent is sent:
-                await self._send(socket, update)
-                await asyncio.sleep(0)  # three hundred in one go would block everything else
+        """Read, and tell each member what is new to it."""
 
-    async def _send(self, socket: DashboardSocket, update: Update) -> None:
-        try:
-            await socket.send_update(update)
-        except Exception as error:
-            log.warning("socket_not_updated", error=repr(error))
-            self.leave(socket)
+    @abstractmethod
+    def _handle(self, message: Mapping[str, Any]) -> None:
+        """A message of the broker."""
 
     async def _listen_forever(self) -> None:
         layer = get_channel_layer()
@@ -123,15 +118,40 @@ class DashboardHub:
             with contextlib.suppress(Exception):  # the layer forgets the channel by itself, but not its group
                 await layer.group_discard(UPDATES_GROUP, channel)
 
+
+class DashboardHub(Hub[DashboardSocket]):
+    """Of the open dashboards."""
+
+    def windows_of(self, user_id: int) -> int:
+        return sum(socket.user_id == user_id for socket in self.members)
+
+    async def _refresh(self, now: float) -> None:
+        sockets = list(self.members)
+        audience = [(socket.user_id, socket.sent) for socket in sockets]
+        updates = await database_sync_to_async(messages.find_updates)(audience, now)
+        for socket, (_, sent), update in zip(sockets, audience, updates, strict=True):
+            # One that asked for everything meanwhile gets that at the next refresh.
+            if update is not None and socket.sent is sent:
+                await self._send(socket, update)
+                await asyncio.sleep(0)  # three hundred in one go would block everything else
+
+    async def _send(self, socket: DashboardSocket, update: Update) -> None:
+        try:
+            await socket.send_update(update)
+        except Exception as error:
+            log.warning("socket_not_updated", error=repr(error))
+            self.leave(socket)
+
     def _handle(self, message: Mapping[str, Any]) -> None:
         if message["type"] == "session.ended":
-            for socket in list(self._sockets):  # those that it ends leave
+            for socket in list(self.members):  # those that it ends leave
                 socket.end_session(message["session"])
-            return
-        if message["type"] == "operation.skipped":
-            for socket in self._sockets:
+        elif message["type"] == "operation.skipped":
+            for socket in self.members:
                 socket.sent = socket.sent.without_processing(uuid.UUID(message["submission"]))
-        self.wake()
+            self.wake()
+        elif message["type"] == "refresh":
+            self.wake()
 
 
 dashboard_hub = DashboardHub()

@@ -12,6 +12,7 @@ from django.db.models.signals import post_save
 from django.http import HttpRequest
 
 from evaluations.coaching.operations.requests import operation_skipped
+from evaluations.coaching.questions.answering import answer_grew
 from evaluations.live.broker import broker
 from evaluations.live.sessions import session_mark
 from evaluations.models import ReviewDecision
@@ -22,6 +23,7 @@ def connect() -> None:
     """Connect the queue's signals, which are sent after commit, decisions, and Django's logout to the broker."""
     task_changed.connect(_relay, dispatch_uid="live")
     phase_changed.connect(_relay, dispatch_uid="live")
+    answer_grew.connect(_relay_answer, dispatch_uid="live")
     post_save.connect(_relay_decision, sender=ReviewDecision, dispatch_uid="live")
     operation_skipped.connect(_relay_skip, dispatch_uid="live")
     user_logged_out.connect(_relay_logout, dispatch_uid="live")
@@ -29,6 +31,10 @@ def connect() -> None:
 
 def _relay(**kwargs: object) -> None:
     broker.publish({"type": "refresh"})
+
+
+def _relay_answer(**kwargs: object) -> None:
+    broker.publish({"type": "answer.grew"})
 
 
 def _relay_decision(**kwargs: object) -> None:

@@ -8,7 +8,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('evaluations', '0013_calibration_margin'),
+        ('evaluations', '0014_questions'),
     ]
 
     operations = [

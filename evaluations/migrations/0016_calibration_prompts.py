@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('evaluations', '0013_calibration_margin'),
+        ('evaluations', '0015_operations'),
     ]
 
     operations = [

@@ -1,6 +1,7 @@
 from evaluations.models.classroom import Classroom, shown_name
 from evaluations.models.corrections import corrected, corrected_words
 from evaluations.models.operations import MIND_MAP, SUMMARY, MindMap, Summary, Topic
+from evaluations.models.questions import COACH, MAX_QUESTION, CoachQuestion
 from evaluations.models.results import Evaluation, Form, SubmissionResults, Transcript
 from evaluations.models.review import (
     REEXTRACTION,
@@ -14,13 +15,16 @@ from evaluations.models.rubric import Criterion, Item, Rubric
 from evaluations.models.submission import EVALUATION, Deletion, Submission, Upload
 
 __all__ = [
+    "COACH",
     "EVALUATION",
+    "MAX_QUESTION",
     "MIND_MAP",
     "REEXTRACTION",
     "RERATING",
     "SUMMARY",
     "CalibrationFit",
     "Classroom",
+    "CoachQuestion",
     "Criterion",
     "Deletion",
     "Evaluation",

@@ -72,6 +72,15 @@ class Classroom(models.Model):
         db_default=False,
         help_text="Make a summary and a mind map of every video once it is rated. They come after everybody’s rating.",
     )
+    has_coach = models.BooleanField(
+        default=True,
+        verbose_name="coach",
+        help_text="Students may ask a language model about their own videos. Teachers can read what is asked and"
+        " answered; students are told so.",
+    )
+    coach_priority = models.SmallIntegerField(
+        default=0, help_text="Questions of classes with a higher one are answered first."
+    )
 
     objects = ClassroomQuerySet.as_manager()
 

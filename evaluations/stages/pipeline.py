@@ -9,7 +9,7 @@ from evaluations.stages.names import Stage, StageAgain, StageStatus
 from evaluations.stages.rate import Rate
 from evaluations.stages.transcribe import Transcribe
 from queueing.engines.base import SPEECH
-from queueing.pipelines import Pipeline, StageSpec
+from queueing.pipelines import Pipeline, SlotShare, StageSpec
 from queueing.states import PhaseName
 
 PIPELINE = Pipeline(
@@ -63,6 +63,7 @@ RERATING_PIPELINE = Pipeline(
             waiting=StageStatus.EVAL_PENDING,
             running=StageStatus.LLAMA_PROCESSING,
             priority=LOW_PRIORITY,
+            share=SlotShare(),
         ),
     ),
 )
@@ -79,6 +80,7 @@ REEXTRACTION_PIPELINE = Pipeline(
             waiting=StageStatus.EVAL_PENDING,
             running=StageStatus.EVAL_PROCESSING,
             priority=LOW_PRIORITY,
+            share=SlotShare(),
         ),
     ),
 )

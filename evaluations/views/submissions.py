@@ -31,7 +31,7 @@ from evaluations.models import Submission, Transcript, corrected
 from evaluations.pages import result, rows
 from evaluations.pages.captions import webvtt
 from evaluations.rating import speech
-from evaluations.views import operations
+from evaluations.views import coach, operations
 from queueing.exceptions import Permanent
 from queueing.models.connections import give_back
 
@@ -50,7 +50,8 @@ class AppealForm(forms.Form):
 @require_safe
 def submission(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     found = get_visible_submission(request, pk)
-    return render(request, "evaluations/submission.html", {**_progress(request, found), **_results(request, found)})
+    context = {**_progress(request, found), **_results(request, found), **coach.of(found, request)}
+    return render(request, "evaluations/submission.html", context)
 
 
 @never_cache

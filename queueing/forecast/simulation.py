@@ -253,11 +253,21 @@ class Simulation:
     def _snapshot(self, run: _NodeRun, at: float) -> phases.Snapshot:
         stt = run.phase == PhaseName.STT
         running = len(run.running)
+        shared = [lane for lane in self._lanes(PhaseName.EVAL) if lane.share]
+        answers = sum(lane.running(run.per_stage()) for lane in shared)
+        waiting = [self.waiting.get(lane, []) for lane in shared]
         oldest = at - self.since[self.unbatched[0][1]] if self.unbatched else 0.0
         return phases.Snapshot(
             unbatched=phases.Demand(len(self.unbatched), oldest_seconds=oldest),
             batch=phases.Demand(len(self._batch(run)) + self._due(PhaseName.STT), running if stt else 0),
-            evaluation=phases.Demand(self._due(PhaseName.EVAL), 0 if stt else running),
+            evaluation=phases.Demand(
+                self._due(PhaseName.EVAL) - sum(map(len, waiting)), 0 if stt else running - answers
+            ),
+            shared=phases.Demand(
+                sum(map(len, waiting)),
+                answers,
+                max((at - self.since[one[0][1]] for one in waiting if one), default=0.0),
+            ),
             wanted=run.wanted if at < run.node.wanted_for else None,
         )
 
@@ -345,8 +355,8 @@ class Simulation:
                     run.passed_over[other] += 1
 
     def _rooms(self, run: _NodeRun, known: Sequence[Lane]) -> list[lanes.Room]:
-        found = lanes.rooms(known, run.per_stage(), only=run.holder)
-        return [(lane, room) for lane, room in found if self._queue_of(run, lane)]
+        empty = [lane for lane in known if not self._queue_of(run, lane)]
+        return lanes.rooms(known, run.per_stage(), only=run.holder, empty=empty)
 
     def _queue_of(self, run: _NodeRun, lane: Lane) -> list[tuple[Order, int]]:
         return self._batch(run) if lane.batched else self.waiting.get(lane, [])

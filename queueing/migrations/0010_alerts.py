@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('queueing', '0008_large_tables'),
+        ('queueing', '0009_lines_in_order'),
     ]
 
     operations = [

@@ -1,4 +1,7 @@
-"""What happened: attempts and events are written once, by the statement that changed the task, and stay."""
+"""What happened: attempts and events are written once, by the statement that changed the task, and stay.
+
+What never became a task is only counted.
+"""
 
 from __future__ import annotations
 
@@ -64,3 +67,22 @@ class Event(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} at {self.at}"
+
+
+class OverflowManager(models.Manager["Overflow"]):
+    def count_one(self, pipeline: str) -> None:
+        """One more; in a transaction of its own, for the one in which there was no room is rolled back."""
+        self.bulk_create([Overflow(pipeline=pipeline)], ignore_conflicts=True)
+        self.filter(pipeline=pipeline).update(refused=models.F("refused") + 1)
+
+
+class Overflow(models.Model):
+    """How many were refused because as many waited as may (`Pipeline.max_waiting`)."""
+
+    pipeline = models.CharField(max_length=30, primary_key=True)
+    refused = models.PositiveBigIntegerField(default=0)
+
+    objects = OverflowManager()
+
+    def __str__(self) -> str:
+        return f"{self.pipeline}: {self.refused} refused"

@@ -13,7 +13,7 @@ from django.db.models import Case, Count, F, Max, Min, Q, When
 from django.db.models.functions import Coalesce, Now
 
 from queueing import pipelines
-from queueing.exceptions import StageError
+from queueing.exceptions import LineFullError, OwnerLimitError, StageError
 from queueing.failpoints import failpoint
 from queueing.models import statements
 from queueing.models.batch import Batch
@@ -23,6 +23,7 @@ from queueing.models.history import Event
 from queueing.models.phase import Pause
 from queueing.models.statements import NOW, Sql
 from queueing.models.worker import Worker
+from queueing.pipelines import Pipeline
 from queueing.policy import batches
 from queueing.policy.phases import Demand, Snapshot
 from queueing.policy.places import Line, LineEntry
@@ -128,28 +129,55 @@ _Manager = models.Manager.from_queryset(TaskQuerySet)
 class TaskManager(_Manager["Task"]):
     """What concerns the whole queue. On the manager, since none of it respects a filter."""
 
-    def enqueue(self, *, submission_id: uuid.UUID, pipeline: str, owner_key: str) -> Task:
-        """A new task at its pipeline's first stage."""
+    def enqueue(
+        self, *, submission_id: uuid.UUID, pipeline: str, owner_key: str, subject: str = "", rank: int = 0
+    ) -> Task:
+        """A new task at its pipeline's first stage.
+
+        Args:
+            subject: what of the submission it is about; of each at most one task lives in a pipeline.
+            rank: in a pipeline that is served in order, higher ranks come first.
+
+        Raises:
+            LineFullError, OwnerLimitError: as many wait as the pipeline allows.
+        """
+        spec = pipelines.get(pipeline)
         with transaction.atomic():
+            self._must_have_room(spec, owner_key)
             task: Task = self.create(
                 submission_id=submission_id,
                 pipeline=pipeline,
-                stage=pipelines.get(pipeline).stages[0].name,
+                subject=subject,
+                stage=spec.stages[0].name,
                 owner_key=owner_key,
-                turn=self.next_turn(owner_key),
+                turn=-rank if spec.in_order else self.next_turn(owner_key),
             )
             Event.objects.create(task=task, sequence=1, kind="submit", stage=task.stage, state=State.QUEUED)
             task.publish()
             wake_workers()
         return task
 
+    def _must_have_room(self, pipeline: Pipeline, owner_key: str) -> None:
+        """Until the transaction ends nobody else enters this line, so its limits are exact."""
+        if pipeline.max_waiting is None and pipeline.max_waiting_per_owner is None:
+            return
+        with connections[self.db].cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_xact_lock(hashtext('queueing.enqueue'), hashtext(%s))", [pipeline.name])
+        waiting = self.filter(pipeline=pipeline.name, state=State.QUEUED)
+        counted = waiting.aggregate(everybody=Count("pk"), own=Count("pk", filter=Q(owner_key=owner_key)))
+        if pipeline.max_waiting_per_owner is not None and counted["own"] >= pipeline.max_waiting_per_owner:
+            raise OwnerLimitError
+        if pipeline.max_waiting is not None and counted["everybody"] >= pipeline.max_waiting:
+            raise LineFullError
+
     def next_turn(self, owner_key: str) -> int:
         """Start-time fair queueing: one turn after the owner's last, and not before whoever is first in line.
 
         So whoever hands in two hundred at once, or has them retried, waits behind everybody else's first.
         """
-        first = self.live().filter(state=State.QUEUED).aggregate(turn=Coalesce(Min("turn"), 0))["turn"]
-        last = self.live().filter(owner_key=owner_key).aggregate(turn=Coalesce(Max("turn"), -1))["turn"]
+        live = self.live().exclude(pipeline__in=pipelines.in_order())
+        first = live.filter(state=State.QUEUED).aggregate(turn=Coalesce(Min("turn"), 0))["turn"]
+        last = live.filter(owner_key=owner_key).aggregate(turn=Coalesce(Max("turn"), -1))["turn"]
         return max(int(first), int(last) + 1)
 
     def claim(
@@ -161,16 +189,24 @@ class TaskManager(_Manager["Task"]):
         limit: int = 1,
         batch: Batch | None = None,
         beside: Collection[int] = (),
+        one_per_owner: bool = False,
     ) -> list[Task]:
         """Take up to `limit` due tasks for `worker`: in one transaction, lock first, then update by key.
 
         `beside` are the ids of the tasks that the worker computes already. They are not taken again while the old
         computation still stops, and a task that a worker died on is taken only when nothing else would die with it.
+        See `Pipeline.one_per_owner`.
         """
         failpoint("claim")
         with transaction.atomic():
             picked = self._rows(
-                statements.pick(stages=stages, limit=limit, batch=batch.pk if batch else None, beside=beside)
+                statements.pick(
+                    stages=stages,
+                    limit=limit,
+                    batch=batch.pk if batch else None,
+                    beside=beside,
+                    one_per_owner=one_per_owner,
+                )
             )
             ids = [pk for pk, crashes in picked if not crashes]
             if picked and picked[0][1]:
@@ -232,16 +268,18 @@ class TaskManager(_Manager["Task"]):
             stt=pipelines.stages_of(PhaseName.STT),
             evaluation=pipelines.stages_of(PhaseName.EVAL),
             batched=pipelines.batched_stages(),
+            shared=pipelines.shared_stages(),
             servers=servers,
         )
         ((*figures, expired, live, owned, pauses, wanted, troubled, at),) = self._rows(query)
-        unbatched, batch, evaluation = (Demand(*figures[at : at + 3]) for at in (0, 3, 6))
+        unbatched, batch, evaluation, shared = (Demand(*figures[at : at + 3]) for at in (0, 3, 6, 9))
         active = {tuple(pause.split(":")) for pause in pauses}
         what = {what for what, _ in active}
         return Snapshot(
             unbatched=unbatched,
             batch=batch,
             evaluation=evaluation,
+            shared=shared,
             expired=expired,
             live=live,
             owned=frozenset(owned),

@@ -46,11 +46,19 @@ def plus_one(column: str) -> Sql:
     return Sql(f"{column} + 1")
 
 
-def pick(*, stages: Sequence[str], limit: int, batch: int | None = None, beside: Collection[int] = ()) -> Query:
+def pick(
+    *,
+    stages: Sequence[str],
+    limit: int,
+    batch: int | None = None,
+    beside: Collection[int] = (),
+    one_per_owner: bool = False,
+) -> Query:
     """Lock up to `limit` due tasks in the order of service, passing over those that others have locked: (id, crashes).
 
     The order is that of `TaskQuerySet.in_turn`. For one stage it is the order of the index `queued_in_turn`. With tasks
-    `beside` it, one that a worker died on is not taken: they could die too.
+    `beside` it, one that a worker died on is not taken: they could die too. With `one_per_owner` only an owner's first
+    is taken, and none while one runs.
     """
     where: list[str] = ["state = 'queued'", _is_due("not_before", "%s")]
     params: list[Any] = [longest_delay_seconds()]
@@ -63,9 +71,13 @@ def pick(*, stages: Sequence[str], limit: int, batch: int | None = None, beside:
         where, params = [*where, "batch_id = %s"], [*params, batch]
     if beside:
         where, params = [*where, "id <> ALL(%s)", "crashes = 0"], [*params, list(beside)]
+    if one_per_owner:
+        where.append("""NOT EXISTS (
+            SELECT FROM queueing_task o WHERE o.owner_key = t.owner_key AND o.pipeline = t.pipeline
+               AND (o.state = 'running' OR o.state = 'queued' AND (o.turn, o.id) < (t.turn, t.id)))""")
     order = [list(stages)] if rank else []
     text = f"""
-        SELECT id, crashes FROM queueing_task WHERE {" AND ".join(where)}
+        SELECT id, crashes FROM queueing_task t WHERE {" AND ".join(where)}
          ORDER BY batch_id, {rank}turn, id LIMIT %s FOR UPDATE SKIP LOCKED
     """  # noqa: S608 - see above
     return text, [*params, *order, limit]
@@ -160,6 +172,7 @@ def snapshot(
     stt: Sequence[str],
     evaluation: Sequence[str],
     batched: Sequence[str],
+    shared: Sequence[str],
     servers: Mapping[str, str],
 ) -> Query:
     """All that a worker needs between two claims, in one statement: see `policy.phases.Snapshot`.
@@ -167,6 +180,7 @@ def snapshot(
     Args:
         stt, evaluation: the stages of each phase.
         batched: those whose tasks are claimed from batches.
+        shared: those of evaluation that hold no phase.
         servers: which model server a stage calls. While its breaker is open, nothing of the stage is due.
     """
     demand = """
@@ -178,7 +192,8 @@ def snapshot(
     groups = {
         "unbatched": "is_batched AND batch_id IS NULL",
         "batch": "is_stt AND (in_batch OR NOT is_batched)",
-        "evaluation": "is_eval",
+        "evaluation": "is_eval AND NOT is_shared",
+        "shared": "is_eval AND is_shared",
     }
     text = f"""
         WITH shut AS (
@@ -189,7 +204,7 @@ def snapshot(
                    t.state = 'queued' AND {_is_due("t.not_before", "%(longest_delay)s")}
                        AND t.stage NOT IN (SELECT stage FROM shut) AS due,
                    t.stage = ANY(%(stt)s) AS is_stt, t.stage = ANY(%(evaluation)s) AS is_eval,
-                   t.stage = ANY(%(batched)s) AS is_batched,
+                   t.stage = ANY(%(batched)s) AS is_batched, t.stage = ANY(%(shared)s) AS is_shared,
                    b.node = %(node)s AND b.phase = '{PhaseName.STT.value}' AS in_batch
               FROM queueing_task t
               LEFT JOIN queueing_worker w ON w.id = t.worker_id
@@ -217,6 +232,7 @@ def snapshot(
         "stt": list(stt),
         "evaluation": list(evaluation),
         "batched": list(batched),
+        "shared": list(shared),
         "served": list(servers.keys()),
         "servers": list(servers.values()),
     }

@@ -6,6 +6,8 @@ the caller drops what it holds.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -35,6 +37,7 @@ class Task(models.Model):
     submission = models.ForeignKey("evaluations.Submission", on_delete=models.CASCADE, related_name="tasks")
     owner_key = models.CharField(max_length=64, help_text="Whose turn it takes; served round-robin.")
     pipeline = models.CharField(max_length=30)
+    subject = models.CharField(max_length=40, blank=True, help_text="What of the submission it is about; empty: all.")
     stage = models.CharField(max_length=30)
     state = models.CharField(max_length=10, choices=State.choices, default=State.QUEUED)
     turn = models.BigIntegerField()
@@ -65,7 +68,9 @@ class Task(models.Model):
     class Meta:
         constraints = (
             models.UniqueConstraint(
-                fields=("submission", "pipeline"), condition=Q(state__in=LIVE), name="one_live_task_per_pipeline"
+                fields=("submission", "pipeline", "subject"),
+                condition=Q(state__in=LIVE),
+                name="one_live_task_per_subject",
             ),
             models.CheckConstraint(condition=Q(state__in=State.values), name="state_is_known"),
             models.CheckConstraint(
@@ -93,6 +98,8 @@ class Task(models.Model):
             models.Index(fields=("stage", "state"), name="tasks_in_figures"),
             models.Index(fields=("error_code",), condition=Q(state=State.FAILED), name="failures_in_figures"),
             models.Index(fields=("lease_until",), condition=Q(state=State.RUNNING), name="running_by_lease"),
+            # What an owner has in the line, asked at each hand-in and of each task of a claim by owner.
+            models.Index(fields=("owner_key", "pipeline"), condition=Q(state__in=LIVE), name="live_by_owner"),
         )
 
     def __str__(self) -> str:
@@ -137,6 +144,19 @@ class Task(models.Model):
         if owned.update(progress_done=done, progress_total=total):
             self.publish()
 
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        """A transaction in which nobody can take the task from its claim.
+
+        Raises:
+            ClaimLost: somebody has.
+        """
+        with transaction.atomic():
+            owned = Task.objects.filter(pk=self.pk, epoch=self.epoch, state=State.RUNNING)
+            if not owned.select_for_update(no_key=True, of=("self",)).values_list("pk"):
+                raise ClaimLost
+            yield
+
     # Upkeep's and people's verbs. They return whether the task moved.
 
     def rescue(self, error: StageError) -> bool:
@@ -150,7 +170,8 @@ class Task(models.Model):
 
     def retry(self, *, by: str, reason: str = "") -> bool:
         """A person asks for the failed stage again: fresh counters; earlier results and the history stay."""
-        turn = Task.objects.next_turn(self.owner_key)
+        # What is served in order comes back to its place in it.
+        turn = self.turn if self.pipeline in pipelines.in_order() else Task.objects.next_turn(self.owner_key)
         changes = {**FRESH, "retried": True, "turn": turn, "not_before": NOW, "staged_at": NOW, **self._leave_batch()}
         return self._moved("retry", by=by, reason=reason, **changes)
 

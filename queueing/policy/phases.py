@@ -28,6 +28,7 @@ class Snapshot:
     unbatched: Demand = Demand()  # uploads that are in no batch yet
     batch: Demand = Demand()  # of this node's open batch, and what needs no batch, for speech to text
     evaluation: Demand = Demand()
+    shared: Demand = Demand()  # of evaluation, what holds no phase (`pipelines.SlotShare`)
     expired: int = 0  # running tasks, of any worker, whose lease ran out
     live: int = 0  # tasks that have not ended, all of them
     owned: frozenset[int] = frozenset()  # the running tasks of the polling worker
@@ -74,7 +75,7 @@ def next_phase(
     snapshot = _without_paused(snapshot)
     if blocked == PhaseName.EVAL and (snapshot.batch.due or _batch_ready(snapshot, limits)):
         return Decision(PhaseName.STT, "evaluation is blocked")
-    if blocked == PhaseName.STT and snapshot.evaluation.due:
+    if blocked == PhaseName.STT and (snapshot.evaluation.due or snapshot.shared.due):
         return Decision(PhaseName.EVAL, "transcription is blocked")
     if current == PhaseName.STT and snapshot.batch.any:
         # Batches are small, so transcription can't hold up evaluation for long: a batch is always finished.
@@ -118,7 +119,7 @@ def wish_is_over(current: PhaseName | None, snapshot: Snapshot, *, blocked: Phas
 def _needs(phase: PhaseName, snapshot: Snapshot) -> bool:
     """Whether there is work of this phase; uploads count before their batch is ready."""
     if phase == PhaseName.EVAL:
-        return snapshot.evaluation.any
+        return snapshot.evaluation.any or snapshot.shared.any
     return snapshot.batch.any or snapshot.unbatched.due > 0
 
 
@@ -128,7 +129,8 @@ def _without_paused(snapshot: Snapshot) -> Snapshot:
         unbatched, batch = replace(snapshot.unbatched, due=0), replace(snapshot.batch, due=0)
         snapshot = replace(snapshot, unbatched=unbatched, batch=batch)
     if PhaseName.EVAL in snapshot.paused:
-        snapshot = replace(snapshot, evaluation=replace(snapshot.evaluation, due=0))
+        evaluation, shared = replace(snapshot.evaluation, due=0), replace(snapshot.shared, due=0)
+        snapshot = replace(snapshot, evaluation=evaluation, shared=shared)
     return snapshot
 
 
@@ -137,8 +139,13 @@ def _fresh_choice(current: PhaseName | None, snapshot: Snapshot, limits: Limits,
         return Decision(PhaseName.STT, "an open batch waits for transcription")
     if snapshot.evaluation.due:
         return Decision(PhaseName.EVAL, "transcripts wait for evaluation")
-    if _batch_ready(snapshot, limits):
+    # What has a share comes with the class's evaluation, after each batch. Should none of a batch come to that, it has
+    # the GPU after the time that a phase may last, for as many tasks as have room.
+    overdue = current != PhaseName.EVAL and snapshot.shared.oldest_seconds >= limits.max_dwell_seconds
+    if _batch_ready(snapshot, limits) and not (overdue and snapshot.shared.due):
         return Decision(PhaseName.STT, "uploads wait for transcription")
+    if snapshot.shared.due or (current == PhaseName.EVAL and snapshot.shared.running):
+        return Decision(PhaseName.EVAL, "the class has nothing to do; other work has")
     if current and idle_seconds < limits.idle_unload_seconds:
         return Decision(current, "no work; the model stays loaded for a while")
     return Decision(None, "no work")

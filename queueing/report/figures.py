@@ -6,15 +6,19 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
-from django.db.models import Count, F, Min, Prefetch, Q
+from django.db.models import Avg, Count, F, Min, Prefetch, Q
 from django.db.models.functions import Now
 
 from queueing import pipelines
-from queueing.models import Alert, Breaker, Forecast, Pause, Phase, Task, Worker
+from queueing.models import Alert, Attempt, Breaker, Forecast, Overflow, Pause, Phase, Task, Worker, in_seconds
 from queueing.policy.alerts import Severity
 from queueing.states import ENDED, State
+
+HOUR_SECONDS: Final = 3600.0
+WAITS_COUNTED: Final = 100  # the last ones
+MOST_DONE: Final = 10_000  # an hour, that are counted
 
 
 def status() -> dict[str, Any]:
@@ -46,6 +50,45 @@ def alerts() -> list[dict[str, Any]]:
     """The active alerts, the worst first."""
     rows = sorted(Alert.objects.active(), key=lambda row: (row.severity != Severity.CRITICAL, row.since))
     return [_alert(row) for row in rows]
+
+
+def lines() -> list[dict[str, Any]]:
+    """Of each pipeline: how many wait and run, how many may wait, how long the last ones waited, what was done."""
+    live = Task.objects.live().values_list("pipeline", "state").annotate(tasks=Count("pk")).order_by()
+    counts = {(pipeline, state): tasks for pipeline, state, tasks in live}
+    refused = dict(Overflow.objects.values_list("pipeline", "refused"))
+    return [
+        {
+            "pipeline": name,
+            "active": counts.get((name, State.RUNNING), 0),
+            "waiting": counts.get((name, State.QUEUED), 0),
+            "capacity": pipelines.get(name).max_waiting,
+            "mean_wait_seconds": _mean_wait(name),
+            "done_last_hour": _done_lately(name),
+            "refused": refused.get(name, 0),
+        }
+        for name in pipelines.names()
+    ]
+
+
+def _done_lately(pipeline: str) -> int:
+    """Within an hour, of the newest MOST_DONE: however many there ever were."""
+    ends = Attempt.objects.filter(stage=pipelines.get(pipeline).stages[-1].name, outcome="succeeded").order_by("-pk")
+    newest = ends.values("pk", "ended_at")[:MOST_DONE]
+    return Attempt.objects.filter(pk__in=newest.values("pk"), ended_at__gte=in_seconds(-HOUR_SECONDS)).count()
+
+
+def _mean_wait(pipeline: str) -> float | None:
+    """From the hand-in to the first claim, of the last that succeeded at once; None: there is none."""
+    first = Attempt.objects.filter(stage=pipelines.get(pipeline).stages[0].name, outcome="succeeded")
+    waits = (
+        first.filter(epoch=1)
+        .order_by("-pk")
+        .annotate(wait=F("began_at") - F("task__created_at"))
+        .values("wait")[:WAITS_COUNTED]
+    )
+    mean = waits.aggregate(mean=Avg("wait"))["mean"]
+    return _seconds(mean) if mean is not None else None
 
 
 def pauses() -> list[dict[str, Any]]:

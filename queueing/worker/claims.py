@@ -52,12 +52,12 @@ class Claims:
         known = self.models.lanes(phase, self.coordinator.plan)
         # Those whose model server may be called.
         open_lanes = [lane for lane in known if not self.models.servers.is_shut(lane.stages[0])]
-        found = lanes.rooms(open_lanes, self.jobs.per_stage(), only=holder and holder.role)
-        return [(lane, room) for lane, room in found if lane not in self.empty_lanes]
+        return lanes.rooms(open_lanes, self.jobs.per_stage(), only=holder and holder.role, empty=self.empty_lanes)
 
     def _count(self, lane: Lane, taken: int, room: int, found: list[Room]) -> None:
         """Count the lanes that this claim passed over, so that none waits for ever."""
-        self._passed_over[lane] = 0
+        if taken or lane.share is None:
+            self._passed_over[lane] = 0  # what has a share keeps it until there is something to do
         for other, _ in found:
             if other != lane and other.engine == lane.engine:
                 self._passed_over[other] += taken
@@ -82,4 +82,5 @@ class Claims:
             lease_seconds=self.options.lease_seconds,
             batch=batch,
             beside=self.jobs.computing(),
+            one_per_owner=lane.one_per_owner,
         )

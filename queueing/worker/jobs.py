@@ -29,6 +29,38 @@ from queueing.policy.retries import RetryLimits
 log = structlog.get_logger()
 
 PROGRESS_SECONDS = 1.0
+TEXT_SECONDS = 0.5  # a text that grows is saved so often …
+TEXT_PIECES = 20  # … and whenever so many pieces have come, which are tokens
+
+
+class JobProgress:
+    """What the thread that computes has reported, for the worker's main thread to save."""
+
+    def __init__(self, wake: Callable[[], None]) -> None:
+        self.reached = self.shown = (0.0, 0.0)
+        self._wake = wake
+        self._pieces: list[str] = []
+        self._saved = 0  # pieces
+        self._saved_at = 0.0
+
+    def __call__(self, done: float, total: float) -> None:
+        self.reached = (done, total)
+
+    def write(self, piece: str) -> None:
+        self._pieces.append(piece)
+        if self.has_text_to_save():
+            self._wake()
+
+    def has_text_to_save(self) -> bool:
+        """The first piece is saved at once: somebody waits for it."""
+        unsaved = len(self._pieces) - self._saved
+        return unsaved > 0 and (unsaved >= TEXT_PIECES or time.monotonic() - self._saved_at >= TEXT_SECONDS)
+
+    def take_text(self) -> str:
+        """All that was written so far; it counts as saved."""
+        pieces = self._pieces.copy()
+        self._saved, self._saved_at = len(pieces), time.monotonic()
+        return "".join(pieces)
 
 
 @dataclass(slots=True)
@@ -37,15 +69,11 @@ class Job:
 
     task: Task
     spec: pipelines.StageSpec
+    progress: JobProgress
     stop: Event = field(default_factory=Event)
     outcome: Future[Any] = field(default_factory=Future)
     took: float = 0.0  # seconds
-    progress: tuple[float, float] = (0.0, 0.0)
-    shown: tuple[float, float] = (0.0, 0.0)
     computed: bool = False  # its result is there, and still to be recorded
-
-    def set_progress(self, done: float, total: float) -> None:
-        self.progress = (done, total)
 
     def set_error(self, error: BaseException) -> None:
         if self.outcome.done():
@@ -78,7 +106,7 @@ class Jobs:
         return len(self.running)
 
     def start(self, task: Task) -> None:
-        job = Job(task, pipelines.get(task.pipeline).stage(task.stage))
+        job = Job(task, pipelines.get(task.pipeline).stage(task.stage), JobProgress(self.wake))
         self.running[task.pk] = job  # replaces one that lost its claim: its outcome would be dropped
         log.info("claimed", task=task.pk, stage=task.stage, epoch=task.epoch)
         try:
@@ -94,7 +122,7 @@ class Jobs:
     def _compute(self, job: Job, work: Any) -> None:
         began = time.perf_counter()
         try:
-            result = job.spec.handler.compute(work, self.engines, job.set_progress, job.stop)
+            result = job.spec.handler.compute(work, self.engines, job.progress, job.stop)
         except BaseException as error:
             job.took = time.perf_counter() - began
             job.set_error(error)
@@ -170,14 +198,24 @@ class Jobs:
         log.warning("attempt failed", task=task.pk, stage=job.spec.name, outcome=error.outcome, code=error.code)
 
     def show_progress(self) -> None:
-        """Save each job's progress, about once a second."""
+        """Save each job's progress, about once a second, and its text when there is enough of it."""
+        for job in self.running.values():
+            if job.progress.has_text_to_save():
+                self._save_text(job)
         if time.monotonic() < self._next_progress:
             return
         self._next_progress = time.monotonic() + PROGRESS_SECONDS
         for job in self.running.values():
-            if job.progress != job.shown:
-                job.shown = job.progress
-                job.task.note_progress(*job.progress)
+            if job.progress.reached != job.progress.shown:
+                job.progress.shown = job.progress.reached
+                job.task.note_progress(*job.progress.shown)
+
+    def _save_text(self, job: Job) -> None:
+        handler = job.spec.handler
+        assert isinstance(handler, pipelines.WritingHandler), "only these write"
+        text = job.progress.take_text()
+        with suppress(ClaimLost), job.task.kept():  # a lost claim shows at the next poll
+            handler.save_text(job.task, text)
 
     def mark_computed(self) -> bool:
         """Let the slots of those that ended well count as free, before that is recorded. Whether there are any."""

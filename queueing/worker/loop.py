@@ -95,8 +95,8 @@ class WorkLoop:
         # The next task computes while the last one's outcome is recorded: models do not wait for the disk.
         went_on = self.jobs.mark_computed() and self._go_on()
         ended = self.jobs.finish_ended()
-        if any(pipelines.get(job.task.pipeline).after(job.spec.name) for job in ended):
-            self.claims.empty_lanes.clear()  # what one stage is done with, another one waits for
+        if any(_lets_others_begin(job) for job in ended):
+            self.claims.empty_lanes.clear()
         self._pause_on_disk_error(ended)
         self.servers.record_ends(ended)
         self.servers.collect()
@@ -205,3 +205,9 @@ class WorkLoop:
             upkeep.prune_history(self.options.history_days)
         self.stop_if_outdated()
         upkeep.run_others()
+
+
+def _lets_others_begin(job: Job) -> bool:
+    """Whether what waited for this one may be due now: its own next stage, or its owner's next task."""
+    pipeline = pipelines.get(job.task.pipeline)
+    return pipeline.after(job.spec.name) is not None or pipeline.one_per_owner

@@ -91,4 +91,6 @@ class NodeModels:
             priority=max(spec.priority for spec in specs),
             max_slots=min((spec.max_slots for spec in specs if spec.max_slots is not None), default=None),
             batched=specs[0].batched,
+            one_per_owner=pipelines.get(pipeline).one_per_owner,
+            share=next((spec.share for spec in specs if spec.share), None),
         )

@@ -43,7 +43,8 @@ class PhaseController:
 
     def apply_policy(self, snapshot: phases.Snapshot) -> Readiness:
         """Move the phase to where the policy wants it."""
-        if self.jobs or snapshot.batch.due or snapshot.unbatched.due or snapshot.evaluation.due:
+        waiting = (snapshot.batch, snapshot.unbatched, snapshot.evaluation, snapshot.shared)
+        if self.jobs or any(demand.due for demand in waiting):
             self._busy_at = time.monotonic()
         snapshot = self._without_spent_wish(snapshot)
         wanted = phases.next_phase(
@@ -79,7 +80,7 @@ class PhaseController:
         return (
             wanted.phase == PhaseName.EVAL
             and there
-            and snapshot.evaluation.due > 0
+            and snapshot.evaluation.due + snapshot.shared.due > 0
             and PhaseName.EVAL not in snapshot.paused
         )
 

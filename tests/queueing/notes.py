@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Event
+from typing import Any
 from unittest.mock import patch
 
 from queueing import pipelines
 from queueing.engines.base import Engines, LanguageOptions, Progress, Prompt
 from queueing.exceptions import StageError
 from queueing.models import Task
-from queueing.pipelines import Pipeline, StageSpec
+from queueing.pipelines import Pipeline, SlotShare, StageSpec
 from queueing.states import PhaseName
 
 NOTES = "notes"
@@ -39,9 +40,13 @@ class Jot:
 
 
 @contextmanager
-def registered(handler: Jot, *, max_slots: int | None = None, priority: int = 0) -> Iterator[StageSpec]:
-    """The pipeline `notes` beside the others; afterwards it is as if there had never been one."""
-    spec = StageSpec(JOT, PhaseName.EVAL, "rate", handler, label="notes", max_slots=max_slots, priority=priority)
+def registered(
+    handler: Jot, *, max_slots: int | None = None, priority: int = 0, share: SlotShare | None = None, **rules: Any
+) -> Iterator[StageSpec]:
+    """The pipeline `notes`, with the `rules` of its line, beside the others; afterwards it is as if there were none."""
+    spec = StageSpec(
+        JOT, PhaseName.EVAL, "rate", handler, label="notes", max_slots=max_slots, priority=priority, share=share
+    )
     with patch.object(pipelines, "_registry", dict(pipelines._registry)):
-        pipelines.register(Pipeline(NOTES, (spec,)))
+        pipelines.register(Pipeline(NOTES, (spec,), **rules))
         yield spec

@@ -6,6 +6,7 @@ A route that is not in the table fails, and so does a method that is not. Everyt
 from __future__ import annotations
 
 import copy
+import json
 import re
 import uuid
 from collections.abc import Iterator
@@ -23,7 +24,9 @@ from django.test import Client
 from django.urls import path
 
 from evaluations.access import roles
-from evaluations.models import Rerating, Submission, Upload
+from evaluations.api import chat
+from evaluations.coaching.questions import asking
+from evaluations.models import CoachQuestion, Rerating, Submission, Upload
 from evaluations.uploads import intake
 from queueing.exceptions import Permanent
 from tests.conftest import Cast
@@ -48,6 +51,8 @@ ADAS_BEGINNING: Final[Cells] = (401, 202, 404, 404, 202, 404, 202)
 TEACHERS_OBJECT: Final[Cells] = (401, 404, 404, 404, 200, 404, 200)
 ADAS_UPLOAD: Final[Cells] = (401, 204, 404, 404, 404, 404, 404)
 WHOEVER_IS_SIGNED_IN: Final[Cells] = (401, 200, 200, 200, 200, 200, 200)
+
+ADAS_QUESTION: Final[dict[str, Cells]] = {"GET": ADAS_OBJECT, "DELETE": (401, 200, 404, 404, 404, 404, 404)}
 
 # route → method → the answer for each of PEOPLE
 MATRIX: Final[dict[str, dict[str, Cells]]] = {
@@ -83,6 +88,9 @@ MATRIX: Final[dict[str, dict[str, Cells]]] = {
     "mind-map-md": {"GET": ADAS_PAGE},
     "mind-map-opml": {"GET": ADAS_PAGE},
     "submission-delete": {"GET": ADAS_PAGE, "POST": ADAS_ACTION},
+    "coach": {"GET": ADAS_PAGE},
+    "coach-ask": {"POST": (LOGIN, 302, 404, 404, 404, 404, 404)},
+    "coach-stop": {"POST": (LOGIN, 302, 404, 404, 404, 404, 404)},
     "classes": {"GET": (LOGIN, 200, 200, 200, 200, 200, 200)},
     "record": {"GET": (LOGIN, 200, 200, 404, 404, 404, 404)},
     "classroom": {"GET": TEACHERS_PAGE},
@@ -121,19 +129,31 @@ MATRIX: Final[dict[str, dict[str, Cells]]] = {
     "api:classes": {"GET": WHOEVER_IS_SIGNED_IN},
     "api:classroom": {"GET": TEACHERS_OBJECT},
     "api:stats": {"GET": WHOEVER_IS_SIGNED_IN},
+    "api:chat": {"POST": (401, 202, 404, 404, 404, 404, 404)},
+    "api:stream": {"POST": (401, 200, 404, 404, 404, 404, 404)},
+    # One address, two operations.
+    "api:question": ADAS_QUESTION,
+    "api:stop_question": ADAS_QUESTION,
+    "api:questions": {"GET": ADAS_OBJECT},
 }
 CELLS: Final = [(name, method, who) for name, methods in MATRIX.items() for method in methods for who in PEOPLE]
 ROUTES: Final = {route.name: route for route in walk() if not route.name.startswith("admin:")}
 
 
+@pytest.fixture(autouse=True)
+def nobody_waits_for_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chat, "WAIT_SECONDS", 0.01)
+
+
 @dataclass(frozen=True)
 class World:
-    """Ada's failed submission with its results, which is to be rated again, and her unfinished upload."""
+    """Ada's failed submission with its results, a question and an order to rate it again; her unfinished upload."""
 
     cast: Cast
     submission: Submission
     upload: Upload
     rerating: Rerating
+    question: CoachQuestion
     sessions: dict[str, SimpleCookie]
 
     def key(self, name: str) -> object:
@@ -141,6 +161,8 @@ class World:
         keys = {"pk": self.cast.classroom.pk, "submission": self.submission.pk, "student": self.cast.ada.pk}
         if len(names := re.findall(r"<\w+:(\w+)>", ROUTES[name].pattern)) > 1:
             return {one: keys[one] for one in names}
+        if ROUTES[name].pattern.startswith(("api/chat/", "coach/")):
+            return self.question.pk
         if ROUTES[name].pattern.startswith("reratings/"):
             return self.rerating.pk
         if "<int:" in ROUTES[name].pattern:
@@ -164,7 +186,8 @@ def world(cast: Cast) -> World:
     order = Rerating.objects.create(classroom=cast.classroom, rubric=cast.classroom.rubric)
     order.submissions.add(submission)
     users = {"root": User.objects.create_superuser("root")} | {who: getattr(cast, who, None) for who in PEOPLE[:-1]}
-    return World(cast, submission, upload, order, {who: session(user) for who, user in users.items()})
+    question = asking.ask(submission=submission, student=cast.ada, text="Why?", language="en")
+    return World(cast, submission, upload, order, question, {who: session(user) for who, user in users.items()})
 
 
 def session(user: User | None) -> SimpleCookie:
@@ -175,6 +198,9 @@ def session(user: User | None) -> SimpleCookie:
 
 
 def ask(client: Client, method: str, name: str, key: object) -> Any:
+    if name in ("api:chat", "api:stream"):
+        body = {"submission_id": str(Submission.objects.get().pk), "question": "Why?"}
+        return client.generic(method, ROUTES[name].filled(key), json.dumps(body), "application/json")
     tus = (
         {"Tus-Resumable": "1.0.0", "Upload-Length": str(len(CHUNK)), "Upload-Offset": "0"}
         if name.startswith("upload")

@@ -199,7 +199,7 @@ def test_the_page_costs_the_same_however_much_was_said(
 ) -> None:
     write_long_results(submission, scores=SCORES, said=["One two three."] * 100)
     assert (Form.objects.count(), Evaluation.objects.count()) == (1, 1)
-    with django_assert_max_num_queries(31):
+    with django_assert_max_num_queries(33):
         html_of(ada, submission)
 
 

@@ -20,6 +20,7 @@ from queueing.forecast.simulation import (
     StageStep,
     simulate,
 )
+from queueing.pipelines import SlotShare
 from queueing.policy.lanes import Lane
 from queueing.policy.phases import Limits
 from queueing.states import PhaseName
@@ -417,3 +418,36 @@ def test_everybody_ends_in_turn_and_another_one_behind_changes_nothing_before_it
     assert all(moment.at > 0 and moment.variance > 0 and moment.doubt > 0 for moment in found.values())
     in_turn = [found[work.task].at for work in uploads]
     assert in_turn == sorted(in_turn)
+
+
+def asked(number: int) -> list[LiveTask]:
+    return [LiveTask(1000 + n, (StageStep("answer", EVAL, 3),), turn=0, pipeline="coach") for n in range(number)]
+
+
+def with_coach(setup: LabSetup, seconds: float, *, slots: int, one_in: int = SlotShare().one_in) -> LabSetup:
+    """As the coach is registered."""
+    coach = Lane("rate", ("answer",), slots, pipeline="coach", max_slots=5, share=SlotShare(1, one_in))
+    return replace(setup, lanes=(*setup.lanes, coach), paces={**setup.paces, "answer": Pace(Duration(seconds))})
+
+
+@pytest.mark.parametrize("slots", [1, 3])
+@pytest.mark.parametrize("seconds", [6.0, 12.0])
+def test_asking_prolongs_a_class_of_thirty_by_five_per_cent_at_most_and_is_answered_all_along(
+    slots: int, seconds: float
+) -> None:
+    """A hundred questions wait from the start. An answer of 150 tokens takes a quarter to a half of a rating's time."""
+    alone = last_of(waiting(30), IDLE, slots=slots)
+    found = simulate([*waiting(30), *asked(100)], [IDLE], with_coach(lab(slots=slots), seconds, slots=slots))
+    assert len(found) == 130
+    class_ends = max(found[task].at for task in range(1, 31))
+    assert class_ends <= 1.05 * alone
+    answers = sorted(found[task].at for task in found if task >= 1000)
+    assert sum(at <= class_ends for at in answers) >= 30 // (SlotShare().one_in + slots) - 1
+
+
+def test_without_its_share_the_same_questions_would_prolong_the_class_far_more() -> None:
+    """What the bound above is worth."""
+    setup = with_coach(lab(slots=3), 12.0, slots=3)
+    greedy = replace(setup, lanes=(*setup.lanes[:-1], replace(setup.lanes[-1], share=None, priority=1)))
+    found = simulate([*waiting(30), *asked(100)], [IDLE], greedy)
+    assert max(found[task].at for task in range(1, 31)) > 1.2 * last_of(waiting(30), IDLE, slots=3)

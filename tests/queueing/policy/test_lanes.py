@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
 
+from queueing.pipelines import SlotShare
 from queueing.policy.lanes import MAX_PASSED_OVER, Lane, next_room, rooms, whose_turn
 from queueing.policy.phases import Demand
 
@@ -192,3 +194,64 @@ def test_no_pipeline_waits_for_ever_for_a_slot_whatever_the_others_priorities(
                     assert since[lane] <= MAX_PASSED_OVER + len(lanes) - 2 + 1
         assert len(running) <= slots
         running.pop(chance.randrange(len(running)))
+
+
+GUEST = Lane("llama", ("answer",), 3, pipeline="coach", max_slots=5, share=SlotShare(slots=1, one_in=4))
+
+
+def test_a_lane_with_a_share_has_all_slots_while_the_others_have_nothing_to_do() -> None:
+    assert rooms([CLASS, GUEST], {}, empty=[CLASS]) == [(GUEST, 3)]
+    assert rooms([CLASS, GUEST], {"answer": 2}, empty=[CLASS]) == [(GUEST, 1)]
+
+
+def test_beside_others_at_work_it_has_its_share_whichever_engine_they_use() -> None:
+    assert rooms([CLASS, GUEST], {}) == [(CLASS, 3), (GUEST, 1)]
+    assert rooms([CLASS, GUEST], {"rate": 1}, empty=[CLASS]) == [(GUEST, 1)]
+    assert rooms([EXTRACT, CLASS, GUEST], {"extract": 1}, empty=[EXTRACT, CLASS]) == [(GUEST, 1)]
+    assert rooms([CLASS, GUEST], {"answer": 1}) == [(CLASS, 2)]
+
+
+def test_it_yields_to_its_own_priority_and_higher_ones_only() -> None:
+    low = replace(CLASS, priority=-1)
+    assert rooms([low, GUEST], {}) == [(low, 3), (GUEST, 3)]
+    assert next_room([(low, 3), (GUEST, 3)], {}) == (GUEST, 3)
+    assert next_room([(CLASS, 3), (GUEST, 1)], {}) == (CLASS, 3)
+
+
+def test_it_comes_first_after_so_many_tasks_of_the_others() -> None:
+    both = [(CLASS, 1), (GUEST, 1)]
+    assert next_room(both, {GUEST: 3}) == (CLASS, 1)
+    assert next_room(both, {GUEST: 4}) == (GUEST, 1)
+
+
+@given(st.integers(1, 4), st.integers(1, 15), st.integers(0, 1 << 32))
+def test_while_both_have_work_a_share_is_what_it_gets_and_no_more(slots: int, one_in: int, seed: int) -> None:
+    """Tasks end in any order. Of any `one_in + 1` that begin at most one is its."""
+    chance = random.Random(seed)
+    rate, answer = replace(CLASS, slots=slots), replace(GUEST, slots=slots, share=SlotShare(1, one_in))
+    running: list[str] = []
+    begun: list[str] = []
+    passed_over: Counter[Lane] = Counter()
+    for _ in range(200):
+        while found := rooms([rate, answer], Counter(running)):
+            taken = next_room(found, passed_over)
+            assert taken is not None
+            begun.append(taken[0].stages[0])
+            running.append(begun[-1])
+            passed_over[taken[0]] = 0
+            passed_over.update(lane for lane, _room in found if lane != taken[0])
+        assert running.count("answer") <= 1
+        running.pop(0 if "answer" in running[:1] else chance.randrange(len(running)))
+    for start in range(len(begun) - one_in):
+        assert begun[start : start + one_in + 1].count("answer") <= 1
+    assert begun.count("answer") >= len(begun) // (one_in + slots + 1) - 1
+
+
+def test_work_with_a_share_holds_no_turn_that_others_wait_for() -> None:
+    lanes = [EXTRACT, CLASS, replace(GUEST, engine="llama")]
+    asked = {"extract": Demand(due=1), "answer": Demand(due=9)}
+    how = {"held_seconds": 10.0, "max_dwell_seconds": 600.0}
+    assert whose_turn(lanes, asked, "llama", **how) == "mistral"
+    assert whose_turn(lanes, asked, "mistral", **how) == "mistral"
+    assert whose_turn(lanes, {"answer": Demand(due=9)}, "mistral", **how) == "llama"
+    assert whose_turn(lanes, {**asked, "rate": Demand(due=1)}, "llama", **how) == "llama"

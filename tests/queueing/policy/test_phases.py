@@ -210,3 +210,30 @@ def test_on_a_node_without_work_a_wish_is_fulfilled_and_then_over(wanted: PhaseN
 @pytest.mark.parametrize("current", [None, *PhaseName])
 def test_a_wish_stands_while_it_keeps_nothing_from_working(current: PhaseName | None, snapshot: Snapshot) -> None:
     assert not wish_is_over(current, snapshot)
+
+
+ASKED = Demand(due=4, oldest_seconds=20)
+
+
+def test_work_with_a_share_has_the_gpu_while_no_upload_waits() -> None:
+    assert chosen(None, Snapshot(shared=ASKED)) == EVAL
+    assert chosen(STT, Snapshot(shared=ASKED)) == EVAL
+    assert chosen(EVAL, Snapshot(shared=Demand(running=1)), dwelt_seconds=5000) == EVAL
+
+
+def test_work_with_a_share_neither_brings_nor_holds_the_phase_while_uploads_wait() -> None:
+    assert chosen(EVAL, Snapshot(FULL, shared=ASKED)) == STT
+    assert chosen(EVAL, Snapshot(batch=OPEN, shared=Demand(running=1))) == STT
+    assert chosen(None, Snapshot(FULL, shared=ASKED)) == STT
+    assert chosen(EVAL, Snapshot(FULL, evaluation=RATING, shared=ASKED)) == EVAL
+
+
+def test_work_with_a_share_gets_the_gpu_at_last_though_no_transcript_ever_comes_to_be_evaluated() -> None:
+    patient = Demand(due=4, oldest_seconds=LIMITS.max_dwell_seconds)
+    assert chosen(STT, Snapshot(FULL, shared=patient)) == EVAL
+    assert chosen(EVAL, Snapshot(FULL, shared=patient)) == STT  # after those that have room
+
+
+def test_while_evaluation_is_paused_work_with_a_share_is_no_work() -> None:
+    paused = Snapshot(shared=ASKED, paused=frozenset({EVAL}))
+    assert chosen(None, paused) is None

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import replace
+from itertools import islice
 from typing import Final
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from queueing.policy.places import Line, LineEntry, PutAhead
@@ -115,3 +117,33 @@ def test_pipelines_have_places_of_their_own() -> None:
     line = Line([entry(1), replace(entry(2), pipeline="summary"), entry(3)])
     assert line.positions == {1: 1, 2: 1, 3: 2}
     assert line.of("summary").positions == {2: 1}
+
+
+@settings(max_examples=5, deadline=None)
+@given(st.integers(0, 1 << 32))
+def test_of_1005_askers_1000_wait_and_each_knows_their_place_while_others_come_and_go(seed: int) -> None:
+    """Five are answered at a time. A place is never wrong, never rises, and ends at 0."""
+    chance = random.Random(seed)
+    line: list[int] = []
+    answered: list[int] = []
+    seen: dict[int, int] = {}
+    askers = iter(range(1005))
+
+    line += islice(askers, 1000)
+    for _ in range(40):
+        match chance.choice(["claim", "end", "leave", "come"]):
+            case "claim" if len(answered) < 5:
+                answered.append(line.pop(0))
+            case "end" if answered:
+                answered.remove(chance.choice(answered))
+            case "leave":
+                line.remove(chance.choice(line))
+            case "come" if len(line) < 1000:
+                line += [one for one in [next(askers, None)] if one is not None]
+        entries = [LineEntry(task, "coach", "answer", turn=0) for task in line]
+        entries += [LineEntry(task, "coach", "answer", turn=0, runs=True, finishes=True) for task in answered]
+        chance.shuffle(entries)
+        places = Line(entries).positions
+        assert places == {**dict.fromkeys(answered, 0), **{task: n for n, task in enumerate(line, start=1)}}
+        assert all(places[task] <= seen.get(task, 1000) for task in places)
+        seen |= places

@@ -6,6 +6,9 @@ import errno
 import random
 import time
 from collections.abc import Callable
+from dataclasses import replace
+from queue import Queue
+from threading import Event, Semaphore
 from typing import Any
 
 import pytest
@@ -17,6 +20,7 @@ from queueing.engines.llm.simulated import SimulatedLanguage
 from queueing.engines.speech.simulated import SimulatedSpeech
 from queueing.exceptions import Permanent
 from queueing.models import Task, Worker
+from queueing.pipelines import StageProgress
 from queueing.policy.retries import RetryLimits
 from queueing.states import PhaseName, State
 from queueing.worker import jobs
@@ -139,3 +143,52 @@ def test_what_was_deleted_meanwhile_failed_for_nobody(
             Task.objects.forget(task.submission_id, by="teacher")
     finish(held)
     assert (code in caplog.text) is not deleted
+
+
+class Dictating:
+    """Writes its pieces one at a time, each when it is told to, and keeps what is saved."""
+
+    def __init__(self, pieces: list[str]) -> None:
+        self.pieces, self.go_on, self.saved = pieces, Semaphore(0), list[str]()
+
+    def prepare(self, task: Task) -> None:
+        """It needs nothing."""
+
+    def compute(self, work: None, engines: Engines, progress: StageProgress, stop: Event) -> None:
+        for piece in self.pieces:
+            self.go_on.acquire(timeout=10)
+            progress.write(piece)
+        self.go_on.acquire(timeout=10)
+
+    def save_text(self, task: Task, text: str) -> None:
+        self.saved.append(text)
+
+    def save(self, task: Task, result: Any) -> None:
+        """Its text is not kept."""
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_text_is_saved_as_it_grows_by_its_worker_alone(
+    claimed: Callable[..., Task], jobs_of: Callable[[], Jobs], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs, "TEXT_SECONDS", 1000.0)  # so that only the count of pieces is left
+    many = ["a "] * jobs.TEXT_PIECES
+    held, task, handler = jobs_of(), claimed(), Dictating(["first ", *many, "last"])
+    woken: Queue[None] = Queue()
+    held.wake = lambda: woken.put(None)
+    spec = replace(pipelines.get("stumbling").stages[0], handler=handler)
+    monkeypatch.setitem(pipelines._registry, "stumbling", pipelines.Pipeline("stumbling", (spec,)))
+    held.start(task)
+    for pieces in (1, jobs.TEXT_PIECES):
+        handler.go_on.release(pieces)
+        woken.get(timeout=10)
+        held.show_progress()
+    assert handler.saved == ["first ", "first " + "".join(many)]
+    assert Task.objects.get(pk=task.pk).requeue(by="test")
+    held.running[task.pk].progress._saved_at = -1000.0
+    handler.go_on.release()
+    woken.get(timeout=10)
+    held.show_progress()
+    assert len(handler.saved) == 2, "a worker that lost its claim wrote"
+    handler.go_on.release()
+    assert finish(held).error is None

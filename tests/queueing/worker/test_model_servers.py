@@ -246,7 +246,7 @@ def test_a_server_is_not_asked_while_its_phase_is_paused(
     assert Breaker.objects.get().openings == openings
 
 
-def test_a_silent_server_costs_each_task_one_attempt_at_most_and_a_slow_task_is_distinguished_from_it(
+def test_a_silent_server_costs_no_task_an_attempt_and_only_those_that_were_with_it_a_claim(
     ready_to: ReadyTo, node: Callable[..., ServerRounds], serve: Callable[[FakeOpenAI], FakeOpenAI], settings: Any
 ) -> None:
     """F46: the probe, on which no task depends, is what fails while the server hangs."""
@@ -254,7 +254,8 @@ def test_a_silent_server_costs_each_task_one_attempt_at_most_and_a_slow_task_is_
     tasks = [ready_to(Stage.EXTRACT) for _ in range(4)]
     server = serve(FakeOpenAI([acts.hang] * 4))
     node(server.url, server.url, probe_seconds=1.0).until(lambda: all(state(task)[1] == State.DONE for task in tasks))
-    assert sorted(task.attempts.filter(outcome="transient").count() for task in tasks) == [0, 0, 1, 1]
+    assert sorted(task.attempts.filter(outcome="infrastructure").count() for task in tasks) == [0, 0, 1, 1]
+    assert not any(task.attempts.filter(outcome="transient").exists() for task in tasks)
     assert Event.objects.filter(kind="breaker_open").count() == 1
     assert Event.objects.filter(kind="breaker_close").count() == 1
 

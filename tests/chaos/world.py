@@ -59,7 +59,7 @@ NO_TABLES = """
 """
 CLEAR = """
     TRUNCATE queueing_event, queueing_attempt, queueing_task, queueing_batch, queueing_worker, queueing_phase,
-             queueing_pause, chaos_effect, chaos_audit
+             queueing_pause, chaos_effect, chaos_audit, evaluations_coachquestion
 """
 
 

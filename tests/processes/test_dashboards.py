@@ -105,6 +105,7 @@ def lesson(site: SiteProcess, cast: Cast, students: list[User]) -> Iterator[Open
         yield lesson
 
 
+@pytest.mark.timeout(400)  # ten times two looks of thirty pages, which on a machine with much else to do are slow
 def test_thirty_pages_are_right_though_the_broker_is_killed_ten_times(lesson: OpenLesson, site: SiteProcess) -> None:
     """F61"""
     away, back = [], []

@@ -16,6 +16,7 @@ from django.utils.timezone import localtime
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext, pgettext_lazy
 
+from evaluations.models import COACH, MIND_MAP, SUMMARY
 from queueing import pipelines
 from queueing.models import Breaker, Forecast, Pause, Phase, Task
 from queueing.models.phase import SYSTEM
@@ -26,6 +27,11 @@ from queueing.states import PhaseName, PhaseStep, State
 _DOING: Final = {
     PhaseName.STT: pgettext_lazy("what a machine does", "transcribing"),
     PhaseName.EVAL: pgettext_lazy("what a machine does", "filling in forms and rating"),
+}
+# Of pipelines beside the evaluation: what a machine does that works on nothing else.
+_DOING_BESIDE: Final = {
+    COACH: pgettext_lazy("what a machine does", "answering questions"),
+    **dict.fromkeys((SUMMARY, MIND_MAP), pgettext_lazy("what a machine does", "summing up videos")),
 }
 _PAUSED: Final = {
     Pause.What.EVERYTHING: gettext_lazy("All work"),
@@ -65,8 +71,11 @@ class QueueView:
 
     def works_on(self, machine: Phase) -> frozenset[PhaseName]:
         """Of which phases tasks run there."""
+        return frozenset(map(_phase_of, self._running_on(machine)))
+
+    def _running_on(self, machine: Phase) -> list[LineEntry]:
         running = [(entry.worker, entry) for entry in self.whole.entries if entry.runs and entry.worker]
-        return frozenset(_phase_of(entry) for worker, entry in running if self.workers.get(worker) == machine.node)
+        return [entry for worker, entry in running if self.workers.get(worker) == machine.node]
 
     def pause_of(self, phase: PhaseName) -> Pause | None:
         """The pause, if any, that keeps every node from starting work of `phase`."""
@@ -128,7 +137,9 @@ class QueueView:
         if step == PhaseStep.ACTIVE and machine.name in running:
             phase = PhaseName(machine.name)
             if self.may_start(machine.node, phase):
-                return _("The lab’s computer is %(now)s.") % {"now": _DOING[phase]}
+                pipelines_of_it = [one.pipeline for one in self._running_on(machine) if _phase_of(one) == phase]
+                beside = [_DOING_BESIDE.get(pipeline) for pipeline in pipelines_of_it]
+                return _("The lab’s computer is %(now)s.") % {"now": beside[0] if all(beside) else _DOING[phase]}
             return _("The lab’s computer is finishing what it has begun.")
         coming = _coming(machine)
         if coming is None or not self.may_start(machine.node, coming):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from dataclasses import replace
 from itertools import product
 from typing import Any, Final
 
@@ -58,6 +59,26 @@ def _entry(each: Task) -> LineEntry:
     runs = each.state == State.RUNNING
     finishes = runs and each.stage == Stage.RATE
     return LineEntry(each.pk, each.pipeline, each.stage, each.turn, None, runs, each.worker_id, finishes)
+
+
+@pytest.mark.parametrize(
+    ("kinds", "doing"),
+    [
+        (["coach"], "is answering questions."),
+        (["summary"], "is summing up videos."),
+        (["mind_map", "mind_map"], "is summing up videos."),
+        (["coach", "evaluation"], "is filling in forms and rating."),
+        (["rerating"], "is filling in forms and rating."),
+    ],
+)
+def test_a_machine_that_works_beside_the_class_only_is_said_to_do_that(kinds: list[str], doing: str) -> None:
+    stages = {"coach": "answer", "summary": "summarise", "mind_map": "map", "rerating": "rate_again"}
+    here = WORKERS[NODES[0]]
+    entries = [
+        LineEntry(pk, kind, stages.get(kind, Stage.RATE), pk, None, True, here, True) for pk, kind in enumerate(kinds)
+    ]
+    seen = replace(view([], machine(PhaseStep.ACTIVE, PhaseName.EVAL)), whole=Line(entries))
+    assert seen.activity == f"The lab’s computer {doing}"
 
 
 phases = st.sampled_from(["", *PhaseName])

@@ -283,7 +283,8 @@ CONTENT_SECURITY_POLICY = {
     }
 }
 
-# Alerts: from where on each is a warning, and critical (queueing/policy/alerts.py); who gets them by e-mail
+# Alerts: how often is looked, from where on each is a warning, and critical (queueing/policy/alerts.py); who gets them
+ALERT_SECONDS = positive("ALERT_SECONDS", 20)
 ALERT_QUEUE_SIZE = pair("ALERT_QUEUE_SIZE", 20, 50)
 ALERT_WAIT_SECONDS = pair("ALERT_WAIT_SECONDS", 900, 1800)
 ALERT_LATE_SECONDS = pair("ALERT_LATE_SECONDS", 60, 120)

@@ -132,6 +132,11 @@ class AnswerReader:
             self._queue, self._queue_at = read_queue(), now
 
 
+def is_of(question_id: uuid.UUID, user_id: int) -> bool:
+    """Whether the user has asked it."""
+    return CoachQuestion.objects.filter(pk=question_id, student=user_id).exists()
+
+
 def _rows(ids: set[uuid.UUID]) -> list[CoachQuestion]:
     return list(CoachQuestion.objects.filter(pk__in=ids).select_related("task__batch"))
 

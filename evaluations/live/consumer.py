@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
+import uuid
 from typing import Any, Final
 from urllib.parse import parse_qs
 
 import structlog
+from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncWebsocketConsumer
 
 from evaluations.access.sessions import is_owner
-from evaluations.live import sessions
+from evaluations.live import answers, messages, sessions
+from evaluations.live.answers import AnswerWatch, answer_hub
 from evaluations.live.hub import dashboard_hub
 from evaluations.live.messages import SentState, Update
 from evaluations.pages import languages
@@ -21,6 +25,8 @@ log = structlog.get_logger(__name__)
 SESSION_CHECK_SECONDS: Final = 60.0
 SIGN_OUT_CHECK_SECONDS: Final = 0.1
 SIGN_OUT_CHECKS: Final = 30
+FOLLOW: Final = "answer "
+MAX_FOLLOWED: Final = 8  # answers at once: more than a student may have under way
 MAX_WINDOWS: Final = 20  # of one user, in this process
 SIGNED_OUT: Final = 4401  # close code: the page polls, and is told why by a 401
 
@@ -54,6 +60,9 @@ class DashboardConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channe
     `processing_status`.
 
     Messages are numbered by `seq`. A `heartbeat` is sent when nothing changed for a while.
+
+    A page that says "answer ID" is sent the answer to that question of its own as it is written: `answer` messages,
+    without a number, each with what was added, or with all of it when the text began anew.
     """
 
     channel_layer_alias = ""  # none: the hub listens for all sockets, and connecting needs no broker
@@ -74,6 +83,7 @@ class DashboardConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channe
         )
         self.user_id, self.sent = user.pk, SentState(language, zone=zone)
         self._allowance = Allowance(asyncio.get_running_loop().time())
+        self._followed: dict[uuid.UUID, asyncio.Task[None]] = {}
         self._guard = asyncio.create_task(self._check_session())
         dashboard_hub.join(self)
 
@@ -81,12 +91,44 @@ class DashboardConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channe
         dashboard_hub.leave(self)
         if guard := getattr(self, "_guard", None):
             guard.cancel()
+            self._follow_nothing()
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None, **kwargs: Any) -> None:
-        """A page sends only "snapshot", to get everything again. Anything else is ignored."""
+        """A page sends "snapshot", to get everything again, or "answer ID". Anything else is ignored."""
         if text_data == "snapshot":
             self.sent = SentState(self.sent.language, zone=self.sent.zone)
             dashboard_hub.wake()
+        elif text_data and text_data.startswith(FOLLOW):
+            with contextlib.suppress(ValueError):
+                await self._follow(uuid.UUID(text_data.removeprefix(FOLLOW)))
+
+    async def _follow(self, question_id: uuid.UUID) -> None:
+        self._followed = {key: task for key, task in self._followed.items() if not task.done()}
+        if question_id in self._followed or len(self._followed) >= MAX_FOLLOWED:
+            return
+        if await database_sync_to_async(answers.is_of)(question_id, self.user_id):
+            watch = AnswerWatch(question_id, self.user_id)
+            self._followed[question_id] = asyncio.create_task(self._send_answer(watch))
+
+    async def _send_answer(self, watch: AnswerWatch) -> None:
+        """Until it has ended. What the allowance does not permit comes with a later piece, or by the page's poll."""
+        sent: str | None = None
+        answer_hub.join(watch)
+        try:
+            while True:
+                found = await watch.next()
+                text = messages.answer(found, sent)
+                if self._allowance.take(len(text), asyncio.get_running_loop().time()):
+                    await self.send(text)
+                    sent = found.answer
+                if found.has_ended:
+                    return
+        finally:
+            answer_hub.leave(watch)
+
+    def _follow_nothing(self) -> None:
+        for task in self._followed.values():
+            task.cancel()
 
     async def send_update(self, update: Update) -> None:
         """Send it if the allowance permits; otherwise a later refresh sends what is true by then."""
@@ -98,6 +140,7 @@ class DashboardConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channe
     def end_session(self, mark: str) -> None:
         if mark == sessions.session_mark(self.scope["session"].session_key):
             dashboard_hub.leave(self)
+            self._follow_nothing()
             self._guard.cancel()
             self._guard = asyncio.create_task(self._sign_out())
 

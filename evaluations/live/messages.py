@@ -14,6 +14,7 @@ from django.utils import timezone
 from django.utils.translation import override
 
 from evaluations.coaching.operations.requests import ProcessingStatus, statuses_of_students
+from evaluations.coaching.questions.state import AnswerState
 from evaluations.live.broker import Message
 from evaluations.pages import rows
 from evaluations.pages.rows import Known, StudentRows, SubmissionRow
@@ -161,6 +162,21 @@ def _update_for(view: _View, user: int, sent: SentState, now: float) -> Update |
         processing=view.under_way(user),
     )
     return Update(tuple(json.dumps(message) for message in numbered), after)
+
+
+def answer(found: AnswerState, sent: str | None) -> str:
+    """The coach's answer so far, for a page that has the text `sent` of it (None: nothing)."""
+    appends = sent is not None and found.answer.startswith(sent)
+    return json.dumps(
+        {
+            "type": "answer",
+            "question_id": str(found.question_id),
+            "position": found.position,
+            "appends": appends,
+            "text": found.answer[len(sent) :] if appends and sent else found.answer,
+            "has_ended": found.has_ended,
+        }
+    )
 
 
 def _deleted(row: Message) -> Message:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import shutil
 import time
+from collections import defaultdict
 from datetime import datetime
 from pathlib import Path
 from typing import Final
 
 from django.conf import settings
 from django.db import connection
-from django.db.models import Count, F, Min
+from django.db.models import Exists, F, OuterRef
 from django.db.models.functions import Now
 
 from queueing import pipelines
@@ -38,17 +39,14 @@ def thresholds() -> Thresholds:
 
 
 def read_lab() -> LabFacts:
-    """Five short queries, none of which grows with what there ever was."""
-    lines = Task.objects.due().values("stage").annotate(waiting=Count("pk"), oldest=Now() - Min("staged_at"))
+    """A few short queries, none of which grows with what there ever was."""
+    stages, running = _live()
     recent = Attempt.objects.filter(began_at__gte=in_seconds(-RECENT_SECONDS), ended_at__isnull=False)
     tried = recent.filter(outcome__in=("succeeded", *FAILED)).order_by("-pk")
     outcomes = list(tried.values_list("outcome", flat=True)[:LAST_ATTEMPTS])
     return LabFacts(
-        stages={
-            str(pipelines.spec_of(row["stage"]).verbose_name): StageFacts(row["waiting"], row["oldest"].total_seconds())
-            for row in lines.order_by("stage")
-        },
-        running=_running(),
+        stages=stages,
+        running=running,
         attempts=len(outcomes),
         failed_attempts=sum(outcome in FAILED for outcome in outcomes),
         workers_alive=Worker.objects.alive().count(),
@@ -61,6 +59,24 @@ def read_lab() -> LabFacts:
     )
 
 
+def _live() -> tuple[dict[str, StageFacts], list[RunningFacts]]:
+    """What waits, by the stage's name for people, and what runs."""
+    waits: dict[str, list[float]] = defaultdict(list)
+    running: list[tuple[int, str, float]] = []
+    due = Exists(Task.objects.due().filter(pk=OuterRef("pk")))
+    ages = {"waited": Now() - F("staged_at"), "ran": Now() - F("claimed_at"), "due": due}
+    for task in Task.objects.live().annotate(**ages).values("pk", "stage", "state", *ages):
+        if task["due"]:
+            waits[task["stage"]].append(task["waited"].total_seconds())
+        elif task["state"] == State.RUNNING and task["ran"] is not None:
+            running.append((task["pk"], task["stage"], task["ran"].total_seconds()))
+    stages = {
+        str(pipelines.spec_of(stage).verbose_name): StageFacts(len(found), max(found)) for stage, found in waits.items()
+    }
+    longest = {stage: _longest(stage) for stage in {stage for _, stage, _ in running}}
+    return stages, [RunningFacts(pk, stage, seconds, longest[stage]) for pk, stage, seconds in running]
+
+
 def read_node(node: str, *, gpu_used: float | None = None, gpu_celsius: float | None = None) -> NodeFacts:
     free: float | None = None
     try:
@@ -71,13 +87,6 @@ def read_node(node: str, *, gpu_used: float | None = None, gpu_celsius: float | 
     began = time.time()
     at = database_time().timestamp()
     return NodeFacts(node, gpu_used, gpu_celsius, free, str(settings.DATA_DIR), (began + time.time()) / 2 - at)
-
-
-def _running() -> list[RunningFacts]:
-    rows = Task.objects.filter(state=State.RUNNING, claimed_at__isnull=False).annotate(age=Now() - F("claimed_at"))
-    running = list(rows.values_list("pk", "stage", "age"))
-    longest = {stage: _longest(stage) for stage in {stage for _, stage, _ in running}}
-    return [RunningFacts(pk, stage, age.total_seconds(), longest[stage]) for pk, stage, age in running]
 
 
 def _longest(stage: str) -> float | None:

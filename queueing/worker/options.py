@@ -31,6 +31,7 @@ class Options:
     restarts: Mapping[str, restart.RestartAction | None] = field(default_factory=dict)  # of the server, by role
     breaker: BreakerConfig = field(default_factory=BreakerConfig)
     forecast_seconds: float = FORECAST_SECONDS
+    alert_seconds: float = 20.0
     history_days: float = 400.0  # that events and attempts are kept
     together: bool | None = None  # whether a person wants all language models loaded at once; None: if they fit
 
@@ -53,6 +54,7 @@ class Options:
             restarts={
                 role: restart.parse(getattr(settings, f"LLM_{role.upper()}_RESTART")) for role in settings.LLM_ROLES
             },
+            alert_seconds=settings.ALERT_SECONDS,
             history_days=settings.HISTORY_DAYS,
             together=settings.LLM_TOGETHER,
         )

@@ -123,7 +123,8 @@ class PhaseWorker:
 
     def _work(self, loop: WorkLoop, until_idle: bool) -> None:
         wakeups = WorkListener(self.stopping.wake.set)
-        with self._heartbeat(loop), self._forecaster(loop), wakeups, Watchdog(loop.node_facts):
+        watchdog = Watchdog(loop.node_facts, every_seconds=self.options.alert_seconds)
+        with self._heartbeat(loop), self._forecaster(loop), wakeups, watchdog:
             while not self.stopping.is_set():
                 if self._guarded(loop.run_once, loop):
                     continue

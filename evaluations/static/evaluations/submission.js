@@ -1,10 +1,12 @@
 // The result page: later results appear without stopping the player.
+import { readAlong } from "./coach.js";
 import { player, transcript } from "./player.js";
 
 let words = document.querySelector("[data-row]").dataset.words;
 let madeWords = document.getElementById("operations")?.dataset.words;
 let opened = [];
 let wasHere = false;
+let isDeleting = false;
 
 /** The row is polled, and so are summary and mind map; only a changed status is announced. */
 function announce() {
@@ -40,17 +42,30 @@ document.body.addEventListener("htmx:beforeSwap", () => {
   opened = [...document.querySelectorAll("#results details[open]")].map((each) => each.id);
 });
 
-/** It was deleted: the reload shows the site's 404 page. */
+const deletes = (event) => event.detail.elt.id.startsWith("delete-");
+
+document.body.addEventListener("htmx:beforeRequest", (event) => {
+  isDeleting ||= deletes(event);
+});
+
+document.body.addEventListener("htmx:afterRequest", (event) => {
+  if (deletes(event) && event.detail.xhr.status !== 200) isDeleting = false; // refused, or not answered
+});
+
+/** It was deleted: the reload shows the site's 404 page. If it was deleted here, the answer to that leads on. */
 document.body.addEventListener("htmx:responseError", (event) => {
-  if (event.detail.xhr.status === 404) location.reload();
+  if (event.detail.xhr.status === 404 && !isDeleting) location.reload();
 });
 
 document.body.addEventListener("htmx:afterSettle", () => {
   for (const id of opened) document.getElementById(id)?.setAttribute("open", "");
   addCaptions();
   transcript.read();
+  readAlong();
   announce();
   // A focus that was in the row stays there, though the button may be gone.
   if (wasHere && document.activeElement === document.body) document.getElementById("progress").focus();
   wasHere = false;
 });
+
+readAlong();

@@ -21,7 +21,7 @@ from queueing.signals import health_asked
 
 log = structlog.get_logger()
 
-LOOK_SECONDS = 10.0
+LEAVE_SECONDS = 5.0  # for a look that is under way
 
 
 class Watchdog:
@@ -30,19 +30,16 @@ class Watchdog:
     Args:
         node: reads what only this process sees of its node.
         unless: whether somebody else looks.
-        first_seconds: before the first look.
     """
 
     def __init__(
         self,
         node: Callable[[], NodeFacts],
         *,
+        every_seconds: float,
         unless: Callable[[], bool] = lambda: False,
-        every_seconds: float = LOOK_SECONDS,
-        first_seconds: float = LOOK_SECONDS,
     ) -> None:
-        self.node, self.unless = node, unless
-        self.every_seconds, self.first_seconds = every_seconds, first_seconds
+        self.node, self.unless, self.every_seconds = node, unless, every_seconds
         self._stop = Event()
         self._thread = Thread(target=self._run, name="watchdog", daemon=True)
 
@@ -51,7 +48,7 @@ class Watchdog:
 
     def stop(self) -> None:
         self._stop.set()
-        self._thread.join(self.every_seconds)
+        self._thread.join(LEAVE_SECONDS)
 
     def __enter__(self) -> Watchdog:
         self.start()
@@ -61,17 +58,16 @@ class Watchdog:
         self.stop()
 
     def _run(self) -> None:
-        pause = self.first_seconds
-        while not self._stop.wait(pause):
-            pause = self.every_seconds
+        while not self._stop.wait(self.every_seconds):
             try:
                 if not self.unless():
                     look(self.node)
             except (DatabaseError, InterfaceError) as error:
                 log.warning("alerts not updated", error=str(error).strip())
+                connection.close()
             except Exception:
                 log.exception("alerts not updated")
-            connection.close()
+        connection.close()
 
 
 def look(read_node: Callable[[], NodeFacts]) -> None:
@@ -79,6 +75,8 @@ def look(read_node: Callable[[], NodeFacts]) -> None:
     limits = health.thresholds()
     lab, node, others = health.read_lab(), read_node(), _others()
     firing = [*alerts.of_lab(lab, limits), *alerts.of_node(node, limits), *chain.from_iterable(others.values())]
+    if not firing and not Alert.objects.active().exists():
+        return
     with Alert.objects.looking() as mine:
         if not mine:
             return

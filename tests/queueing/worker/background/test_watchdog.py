@@ -254,10 +254,10 @@ def test_the_site_looks_only_while_nobody_else_does(monkeypatch: pytest.MonkeyPa
 
         return unless
 
-    with Watchdog(lambda: HERE, unless=others(True), every_seconds=0.02, first_seconds=0.0):
+    with Watchdog(lambda: HERE, unless=others(True), every_seconds=0.02):
         assert asked.wait(10)
     assert not looks.is_set()
-    with Watchdog(lambda: HERE, unless=others(False), every_seconds=0.02, first_seconds=0.0):
+    with Watchdog(lambda: HERE, unless=others(False), every_seconds=0.02):
         assert looks.wait(10)
 
 

@@ -15,12 +15,13 @@ from django.db.models import Exists, F, OuterRef
 from django.db.models.functions import Now
 
 from queueing import pipelines
-from queueing.models import Attempt, Breaker, Phase, Task, Worker, in_seconds
+from queueing.models import Attempt, Breaker, Phase, Task, Worker
 from queueing.policy.alerts import LabFacts, NodeFacts, RunningFacts, StageFacts, Threshold, Thresholds
 from queueing.states import PhaseStep, State
 
 LAST_ATTEMPTS: Final = 20
 RECENT_SECONDS: Final = 3600.0
+LOOK_BACK: Final = 100  # attempts: those that were interrupted or handed back say nothing, and are passed over
 FAILED: Final = ("permanent", "transient", "unexpected", "out_of_memory", "crashed")
 
 
@@ -38,12 +39,30 @@ def thresholds() -> Thresholds:
     )
 
 
+def may_be_amiss() -> bool:
+    """In one statement, whether the lab is at work, or anything of `LabFacts` or an alert wants a closer look."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            SELECT EXISTS (SELECT FROM queueing_task WHERE state IN ('queued', 'running'))
+                OR EXISTS (SELECT FROM queueing_alert WHERE resolved_at IS NULL)
+                OR EXISTS (SELECT FROM queueing_phase WHERE step = 'blocked')
+                OR EXISTS (SELECT FROM queueing_breaker WHERE openings > 0)
+                OR EXISTS (SELECT FROM (SELECT * FROM queueing_attempt ORDER BY id DESC LIMIT %s) AS newest
+                            WHERE outcome = ANY(%s))
+                OR NOT EXISTS (SELECT FROM queueing_worker WHERE stopped_at IS NULL
+                                AND last_heartbeat_at >= statement_timestamp() - make_interval(secs => %s))
+            """,
+            [LOOK_BACK, list(FAILED), settings.LEASE_SECONDS],
+        )
+        (found,) = cursor.fetchone()
+    return bool(found)
+
+
 def read_lab() -> LabFacts:
     """A few short queries, none of which grows with what there ever was."""
     stages, running = _live()
-    recent = Attempt.objects.filter(began_at__gte=in_seconds(-RECENT_SECONDS), ended_at__isnull=False)
-    tried = recent.filter(outcome__in=("succeeded", *FAILED)).order_by("-pk")
-    outcomes = list(tried.values_list("outcome", flat=True)[:LAST_ATTEMPTS])
+    outcomes = _outcomes()
     return LabFacts(
         stages=stages,
         running=running,
@@ -87,6 +106,13 @@ def read_node(node: str, *, gpu_used: float | None = None, gpu_celsius: float | 
     began = time.time()
     at = database_time().timestamp()
     return NodeFacts(node, gpu_used, gpu_celsius, free, str(settings.DATA_DIR), (began + time.time()) / 2 - at)
+
+
+def _outcomes() -> list[str]:
+    """Of the last attempts within RECENT_SECONDS that succeeded or failed. By key: that grows with time."""
+    newest = Attempt.objects.order_by("-pk").annotate(age=Now() - F("began_at")).values_list("outcome", "age")
+    recent = [outcome for outcome, age in newest[:LOOK_BACK] if age.total_seconds() < RECENT_SECONDS]
+    return [outcome for outcome in recent if outcome in ("succeeded", *FAILED)][:LAST_ATTEMPTS]
 
 
 def _longest(stage: str) -> float | None:

@@ -22,6 +22,7 @@ from django.db.models.functions import Now
 from queueing import gpu
 from queueing.engines.base import Engines
 from queueing.exceptions import Infrastructure
+from queueing.gpu.device import ANSWER_SECONDS
 from queueing.models import Worker, schema
 from queueing.worker import upkeep
 from queueing.worker.background.forecaster import Forecaster
@@ -98,7 +99,8 @@ class PhaseWorker:
             Infrastructure: the database can't be reached.
         """
         seconds = self.options.lease_seconds
-        deadline, hung = time.monotonic() + seconds, Timer(seconds, _leave_hung)
+        # A driver that hangs is waited for meanwhile, too, and is no reason to leave.
+        deadline, hung = time.monotonic() + seconds, Timer(seconds + 2 * ANSWER_SECONDS, _leave_hung)
         hung.daemon = True
         hung.start()
         try:

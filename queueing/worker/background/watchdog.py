@@ -15,7 +15,7 @@ from django.db.models import QuerySet
 
 from queueing.models import Alert, Worker
 from queueing.policy import alerts
-from queueing.policy.alerts import FiringAlert, NodeFacts
+from queueing.policy.alerts import FiringAlert, LabFacts, NodeFacts
 from queueing.report import health, notices
 from queueing.signals import health_asked
 
@@ -73,9 +73,11 @@ class Watchdog:
 def look(read_node: Callable[[], NodeFacts]) -> None:
     """Once: read, raise and resolve, then send what nobody was told of yet. Nothing if somebody else looks now."""
     limits = health.thresholds()
-    lab, node, others = health.read_lab(), read_node(), _others()
+    amiss = health.may_be_amiss()
+    lab = health.read_lab() if amiss else LabFacts()
+    node, others = read_node(), _others()
     firing = [*alerts.of_lab(lab, limits), *alerts.of_node(node, limits), *chain.from_iterable(others.values())]
-    if not firing and not Alert.objects.active().exists():
+    if not (firing or amiss):
         return
     with Alert.objects.looking() as mine:
         if not mine:

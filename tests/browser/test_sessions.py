@@ -126,7 +126,7 @@ def test_with_somebody_elses_session_an_upload_waits(visit: Visit, cast: Cast, l
     visit.page.route("**/api/uploads/*-*", become_bo)
     choose(visit, large)
     expect(visit.page.locator("#signed-out")).to_contain_text("omebody else")
-    visit.page.unroute_all()
+    visit.page.unroute_all(behavior="wait")  # one may be between the cookie and going on
     assert elsewhere(lambda: list(Upload.objects.values_list("student", flat=True))) == [cast.ada.pk]
     mine = elsewhere(session_of, cast.ada)
     visit.context.add_cookies([{"name": settings.SESSION_COOKIE_NAME, "value": mine, "url": visit.url}])

@@ -33,7 +33,8 @@ class Program:
     def start(self) -> None:
         with self.log.open("ab") as log:
             env = environment(**self.env)
-            if tuple(self.command[1:3]) == DAPHNE:
+            # What the loader reads it reads before a program begins: a fork has been loaded already.
+            if tuple(self.command[1:3]) == DAPHNE and "LD_PRELOAD" not in env:
                 out = log.fileno()
                 self.process = forks.server.start(DAPHNE, *self.command[3:], env=env, stdout=out, stderr=out)
             else:

@@ -21,12 +21,12 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='classroom',
             name='coach_priority',
-            field=models.SmallIntegerField(default=0, help_text='Questions of classes with a higher one are answered first.'),
+            field=models.SmallIntegerField(db_default=0, default=0, help_text='Questions of classes with a higher one are answered first.'),
         ),
         migrations.AddField(
             model_name='classroom',
             name='has_coach',
-            field=models.BooleanField(default=True, help_text='Students may ask a language model about their own videos. Teachers can read what is asked and answered; students are told so.', verbose_name='coach'),
+            field=models.BooleanField(db_default=True, default=True, help_text='Students may ask a language model about their own videos. Teachers can read what is asked and answered; students are told so.', verbose_name='coach'),
         ),
         migrations.CreateModel(
             name='CoachQuestion',

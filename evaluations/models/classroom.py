@@ -74,12 +74,13 @@ class Classroom(models.Model):
     )
     has_coach = models.BooleanField(
         default=True,
+        db_default=True,
         verbose_name="coach",
         help_text="Students may ask a language model about their own videos. Teachers can read what is asked and"
         " answered; students are told so.",
     )
     coach_priority = models.SmallIntegerField(
-        default=0, help_text="Questions of classes with a higher one are answered first."
+        default=0, db_default=0, help_text="Questions of classes with a higher one are answered first."
     )
 
     objects = ClassroomQuerySet.as_manager()

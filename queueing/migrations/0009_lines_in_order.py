@@ -1,5 +1,3 @@
-
-
 from django.db import migrations, models
 
 
@@ -25,7 +23,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='task',
             name='subject',
-            field=models.CharField(blank=True, help_text='What of the submission it is about; empty: all.', max_length=40),
+            field=models.CharField(blank=True, db_default='', default='', help_text='What of the submission it is about; empty: all.', max_length=40),
         ),
         migrations.AddIndex(
             model_name='task',

@@ -37,7 +37,14 @@ class Task(models.Model):
     submission = models.ForeignKey("evaluations.Submission", on_delete=models.CASCADE, related_name="tasks")
     owner_key = models.CharField(max_length=64, help_text="Whose turn it takes; served round-robin.")
     pipeline = models.CharField(max_length=30)
-    subject = models.CharField(max_length=40, blank=True, help_text="What of the submission it is about; empty: all.")
+    # With a default of the database's: workers of the version before enqueue without it during an update.
+    subject = models.CharField(
+        max_length=40,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="What of the submission it is about; empty: all.",
+    )
     stage = models.CharField(max_length=30)
     state = models.CharField(max_length=10, choices=State.choices, default=State.QUEUED)
     turn = models.BigIntegerField()

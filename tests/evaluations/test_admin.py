@@ -64,6 +64,7 @@ def test_a_teacher_changes_prompt_release_and_rubric_of_her_class_and_nothing_el
         "prompt": "Say hello.",
         "release": Classroom.Release.AFTER_REVIEW,
         "rubric": other.pk,
+        "coach_priority": 1,
     }
     address = reverse("admin:evaluations_classroom_change", args=[cast.classroom.pk])
     assert teacher.post(address, asked).status_code == 302

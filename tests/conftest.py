@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cache
 
 import pytest
+from django.conf import settings
 from django.contrib.auth.hashers import make_password
 from django.contrib.auth.models import User
 
@@ -13,6 +14,8 @@ from evaluations.models import Classroom, Rubric
 from tests import flush
 
 flush.install()
+# In this process models are scripted. A test of one that can't judge says so; processes go by their own settings.
+settings.LLM_CAN_JUDGE = True
 
 PASSWORD = "a-long-passphrase"
 

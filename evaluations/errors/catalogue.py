@@ -336,7 +336,7 @@ CATALOGUE: Final[dict[str, Explanation]] = {
     ),
     "coach_off": Explanation(
         _("The coach is switched off"),
-        _("Your teacher has switched it off for this class."),
+        _("Your teacher has switched it off for this class, or the lab’s language model is too small for it."),
         _("Ask your teacher."),
     ),
     "nothing_to_ask_about": Explanation(

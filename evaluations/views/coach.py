@@ -81,13 +81,17 @@ def of(found: Submission, request: HttpRequest) -> dict[str, Any]:
         "submission": found,
         "conversation": states,
         "is_own": is_own,
-        "may_ask_coach": is_own and found.classroom.has_coach and Transcript.objects.filter(submission=found).exists(),
+        "may_ask_coach": is_own and asking.is_offered(found.classroom) and _is_transcribed(found),
         "is_answering": any(not one.has_ended for one in states),
         "coach_state": hashlib.blake2s(repr(states).encode(), digest_size=8).hexdigest(),
         "coach_status": states[-1].status_words if states else "",
         "suggested": SUGGESTIONS,
         "max_question": MAX_QUESTION,
     }
+
+
+def _is_transcribed(found: Submission) -> bool:
+    return Transcript.objects.filter(submission=found).exists()
 
 
 def _address(found: Submission) -> str:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import uuid
 from math import ceil
 
+from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import transaction
 from django.utils.translation import gettext as _
 
 from evaluations.coaching.questions import line
 from evaluations.errors.refusals import RefusedError
-from evaluations.models import COACH, MAX_QUESTION, CoachQuestion, Submission, Transcript
+from evaluations.models import COACH, MAX_QUESTION, Classroom, CoachQuestion, Submission, Transcript
 from queueing.exceptions import LineFullError, OwnerLimitError
 from queueing.models import Overflow, Task
 from queueing.report import estimates
@@ -27,7 +28,7 @@ def ask(*, submission: Submission, student: User, text: str, language: str) -> C
     text = text.replace("\0", "").strip()
     if not 0 < len(text) <= MAX_QUESTION:
         raise RefusedError(422, "no_question")
-    if not submission.classroom.has_coach:
+    if not is_offered(submission.classroom):
         raise RefusedError(409, "coach_off")
     if not Transcript.objects.filter(submission=submission).exists():
         raise RefusedError(409, "nothing_to_ask_about")
@@ -49,6 +50,11 @@ def ask(*, submission: Submission, student: User, text: str, language: str) -> C
     except LineFullError:
         Overflow.objects.count_one(COACH)
         raise _full() from None
+
+
+def is_offered(classroom: Classroom) -> bool:
+    """Whether the class has a coach: its teacher wants one, and the model is one whose words mean something."""
+    return classroom.has_coach and settings.LLM_CAN_JUDGE
 
 
 def _full() -> RefusedError:

@@ -113,3 +113,8 @@ def test_a_question_can_be_stopped_once(ask: Ask, claim: Claim, cast: Cast) -> N
     assert asking.stop(question, by=cast.ada)
     assert not asking.stop(question, by=cast.ada)
     assert line.position(question.pk, cast.ada.pk) == line.ENDED
+
+
+def test_a_model_whose_words_mean_nothing_is_no_coach(ask: Ask, settings: LazySettings) -> None:
+    settings.LLM_CAN_JUDGE = False
+    assert refused(ask).code == "coach_off"

@@ -20,6 +20,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 def test_whatever_is_killed_under_it_up_brings_all_back_and_loses_nothing(tmp_path: Path) -> None:
     with storming(tmp_path / "var", tmp_path / "log", seed=1) as storm:
+        wait_until(lambda: all(each.handed_in for each in storm.students.values()))
         storm.strike(storm.chance.sample(sorted(TARGETS), len(TARGETS)))
         storm.calm()
         assert storm.problems() == []

@@ -183,7 +183,9 @@ def test_recovery_beside_a_running_worker_disturbs_nothing(ask: Ask, lesson: sub
         assert ask("queue_recover").returncode == 0
     wait_until(all_done, seconds=90)
     assert lesson.poll() is None
-    assert Attempt.objects.count() == 3 * len(CLIPS)
+    assert Attempt.objects.filter(outcome="succeeded").count() == 3 * len(CLIPS)
+    # A machine so busy that a heartbeat comes late may have one interrupted; none may have failed.
+    assert not Attempt.objects.exclude(outcome__in=("succeeded", "interrupted")).exists()
     assert not Event.objects.filter(kind="rescue").exists()
     assert not Pause.objects.exists()
     assert Phase.objects.filter(name__in=[PhaseName.EVAL, ""]).exists()

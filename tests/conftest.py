@@ -9,6 +9,7 @@ import pytest
 from django.conf import settings
 from django.contrib.auth.hashers import make_password
 from django.contrib.auth.models import User
+from django.utils import timezone, translation
 
 from evaluations.models import Classroom, Rubric
 from tests import flush
@@ -18,6 +19,13 @@ flush.install()
 settings.LLM_CAN_JUDGE = True
 
 PASSWORD = "a-long-passphrase"
+
+
+@pytest.fixture(autouse=True)
+def _language_and_zone_of_a_fresh_process() -> None:
+    """What the last request on this thread left behind goes; the product's own middleware sets both on each request."""
+    translation.deactivate()
+    timezone.deactivate()
 
 
 @cache

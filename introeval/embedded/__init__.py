@@ -23,6 +23,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
+from typing import NoReturn
 
 from introeval.embedded import postgres, valkey
 from introeval.embedded.errors import EmbeddedError, explained
@@ -90,9 +91,8 @@ def services_for(argv: Sequence[str], *, first: Callable[[], None] = lambda: Non
     words and exit status 1.
     """
     _take_data_dir(argv)
-    _unwind_on_termination()
     try:
-        with _scratch(argv):
+        with _unwinding_on_termination(), _scratch(argv):
             first()
             if needs_services(argv):
                 with services(data_dir()):
@@ -220,13 +220,27 @@ def _scratch(argv: Sequence[str]) -> Iterator[None]:
         yield
 
 
-def _unwind_on_termination() -> None:
+@contextmanager
+def _unwinding_on_termination() -> Iterator[None]:
+    """Have a termination signal leave this context as `SystemExit(128 + signum)`, every `finally` on the way run.
+
+    Whatever it became on its way: amid an import, Python 3.11 makes a RuntimeError of what `__set_name__` raises.
+    """
     if threading.current_thread() is not threading.main_thread():
+        yield
         return
+    told: list[int] = []
+
+    def terminate(signum: int, frame: FrameType | None) -> NoReturn:
+        told.append(signum)
+        raise SystemExit(128 + signum)
+
     for signum in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(signum) is signal.SIG_DFL:
-            signal.signal(signum, _terminate)
-
-
-def _terminate(signum: int, frame: FrameType | None) -> None:
-    raise SystemExit(128 + signum)
+            signal.signal(signum, terminate)
+    try:
+        yield
+    except BaseException:
+        if not told:
+            raise
+        raise SystemExit(128 + told[0]) from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import stat
 import subprocess
 import sys
@@ -140,3 +141,29 @@ def test_a_secret_is_written_once_however_many_write_it(tmp_path: Path) -> None:
     assert kept.startswith("secret ")
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGHUP])
+def test_a_termination_amid_a_class_body_still_ends_as_one(signum: int, tmp_path: Path) -> None:
+    """An import makes a RuntimeError of it, and a worker that was stopped as it started failed with a traceback."""
+    program = f"""
+import os
+from pathlib import Path
+from introeval import embedded
+
+class Descriptor:
+    def __set_name__(self, owner, name):
+        os.kill(os.getpid(), {signum:d})
+
+with embedded.services_for(["manage.py", "check"]):
+    try:
+        class Owner:
+            field = Descriptor()
+    finally:
+        Path("unwound").touch()
+"""
+    env = environment(PYTHONPATH=str(ROOT))
+    command = [sys.executable, "-c", program]
+    ended = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=60, check=False)
+    assert (ended.returncode, ended.stderr) == (128 + signum, "")
+    assert (tmp_path / "unwound").exists()

@@ -314,19 +314,17 @@ USE_TZ = True
 TIME_ZONE = time_zone("TIME_ZONE", machine_zone())
 SEVERAL_TIME_ZONES = flag("SEVERAL_TIME_ZONES", default=False)  # pages show times in the browser's zone instead
 STATIC_URL = "static/"
-# STATIC_ROOT is for `collectstatic` alone, so not Django's setting of that name: WhiteNoise warns when it is missing.
+_collected = Path(text("STATIC_ROOT") or DATA_DIR / "static")
+STATIC_ROOT = str(_collected) if _collected.is_dir() else None  # WhiteNoise warns of one that is missing
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
-    "staticfiles": {
-        "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage",
-        "OPTIONS": {"location": text("STATIC_ROOT") or str(BASE_DIR / "staticfiles")},
-    },
+    "staticfiles": {"BACKEND": "introeval.serving.static.StaticFiles", "OPTIONS": {"location": str(_collected)}},
 }
 STATICFILES_DIRS = (
     [("vendor", BASE_DIR / "node_modules" / ".introeval")]
     if (BASE_DIR / "node_modules" / ".introeval").is_dir()
     else []
 )
-WHITENOISE_USE_FINDERS = True  # assets come straight from packages; nothing to collect before a demo
+WHITENOISE_USE_FINDERS = True  # what was not collected comes straight from the packages
 
 LOGGING_CONFIG = None  # introeval/logs.py

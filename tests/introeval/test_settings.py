@@ -159,15 +159,13 @@ def test_the_model_that_judges_is_the_best_that_is_here(
 
 
 @pytest.mark.parametrize("chosen", ["", "elsewhere"])
-def test_collectstatic_has_a_folder_the_one_beside_manage_py_unless_another_is_named(
-    chosen: str, tmp_path: Path
-) -> None:
-    env = {**os.environ, "STATIC_ROOT": str(tmp_path / chosen) if chosen else ""}
+def test_collectstatic_has_a_folder_in_the_data_directory_unless_another_is_named(chosen: str, tmp_path: Path) -> None:
+    env = {**os.environ, "DATA_DIR": str(tmp_path), "STATIC_ROOT": str(tmp_path / chosen) if chosen else ""}
     command = [sys.executable, "manage.py", "collectstatic", "--dry-run", "--noinput"]
     run = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
     assert re.search(r"\d+ static files? copied to '(.+)'", run.stdout)[1] == str(  # type: ignore[index]
-        tmp_path / chosen if chosen else ROOT / "staticfiles"
+        tmp_path / (chosen or "static")
     )
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import socket
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from introeval.embedded.layout import ServiceLayout
@@ -55,11 +57,21 @@ def until(condition: Callable[[], bool]) -> None:
     pytest.fail("it did not come about")
 
 
+def style_of(site: str) -> tuple[str, str]:
+    """How the first style sheet of the page to sign in comes: its encoding, and for how long a browser keeps it."""
+    found = re.search(r'href="/(static/[^"]+\.css)"', httpx.get(f"{site}login/").text)
+    assert found
+    style = httpx.get(f"{site}{found[1]}", headers={"Accept-Encoding": "gzip"})
+    return style.headers.get("Content-Encoding"), style.headers["Cache-Control"]
+
+
 def test_a_first_and_a_second_start_are_ready_and_ctrl_c_leaves_nothing_behind(start: Start, tmp_path: Path) -> None:
     for _ in range(2):
         up = start()
-        assert healthz(up.ready()) == 200
+        site = up.ready()
+        assert healthz(site) == 200
         assert up.children().keys() == {"site", "worker"}
+        assert style_of(site) == ("gzip", "max-age=315360000, public, immutable")
 
         assert up.end(signal.SIGINT) == 0
         assert left_over(tmp_path / "var") == []

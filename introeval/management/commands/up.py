@@ -13,20 +13,24 @@ from datetime import datetime
 from pathlib import Path
 from threading import Event
 from types import FrameType
-from typing import Any
+from typing import Any, cast
 
 from django.conf import settings
+from django.contrib.staticfiles.storage import staticfiles_storage
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError, InterfaceError, connection
 
 from introeval import doctor, embedded
+from introeval.embedded.locks import FileLock, wait_until
+from introeval.serving.static import StaticFiles
 from introeval.supervisor import SupervisedProcess, Supervisor
 from queueing.models import Worker, schema
 
 PORTS_TRIED = 50
 READY_SECONDS = 120.0
 CHECK_SECONDS = 0.2
+COLLECT_SECONDS = 30.0  # for another `up` to end its collection
 WEBSOCKET_MESSAGE_BYTES = 65_536
 
 
@@ -52,6 +56,7 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from error
         if demo:
             call_command("load_demo")
+        self._collect_static_files()
         chosen = self._free_port(host, port)
         self._supervise(ServedSite(host, chosen), demo)
 
@@ -69,6 +74,16 @@ class Command(BaseCommand):
             self._say(f"{each.level.value}: {each.name}: {each.found}" + (f"\n  → {each.fix}" if each.fix else ""))
         if any(each.level is doctor.Level.FAILURE and not each.optional for each in bad):
             raise CommandError("Not started; `python manage.py doctor` shows when it is fixed.")
+
+    def _collect_static_files(self) -> None:
+        """For the site that is started next; without them it serves the packages' own, larger and asked for again."""
+        try:
+            with FileLock(settings.DATA_DIR / "static.lock") as alone:
+                wait_until(alone.take, COLLECT_SECONDS)
+                if not cast("StaticFiles", staticfiles_storage).is_current():
+                    call_command("collectstatic", interactive=False, verbosity=0)
+        except OSError as error:
+            self._say(f"ALERT: scripts and styles could not be collected, pages load more slowly: {error}")
 
     def _free_port(self, host: str, first: int) -> int:
         chosen = free_port(host, first)

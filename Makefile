@@ -9,7 +9,7 @@ VENV := .venv
 # Every tool as a module: the first line of a script in .venv/bin can't name a path that has blanks in it.
 RUN := $(VENV)/bin/python
 STAMPS := $(VENV)/.stamps
-BROWSERS := chromium chromium-headless-shell
+BROWSERS := chromium chromium-headless-shell libnss3-tools
 WORDS := $(patsubst %.po,%.mo,$(wildcard locale/*/LC_MESSAGES/django.po))
 PIP := $(RUN) -m pip install --quiet --disable-pip-version-check --no-deps
 
@@ -75,7 +75,7 @@ $(STAMPS)/test-assets: $(STAMPS)/assets
 test-setup: setup $(STAMPS)/test $(STAMPS)/test-assets chromium nginx
 
 chromium:
-	@command -v chromium >/dev/null && command -v chromium-headless-shell >/dev/null \
+	@{ command -v chromium && command -v chromium-headless-shell && command -v certutil; } >/dev/null \
 	  || { [ "$$(id -u)" = 0 ] && apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -y -q $(BROWSERS); } \
 	  || { echo "the browser tests need Debian's chromium: sudo apt-get install $(BROWSERS)" >&2; exit 1; }
 

@@ -32,6 +32,7 @@ from introeval.environment import (
     text,
     time_zone,
 )
+from introeval.lan import addresses as lan
 from queueing.engines.llm import models
 from queueing.worker import restart
 
@@ -67,7 +68,10 @@ UPLOADS_DIR = DATA_DIR / "uploads"
 
 # Site
 DEBUG = flag("DEBUG", default=False)
-ALLOWED_HOSTS = hosts("ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
+LAB = flag("LAB", default=False)  # `up --lab`: for the whole network, by HTTPS with certificates of its own
+ALLOWED_HOSTS = hosts("ALLOWED_HOSTS", lan.LOOPBACK)
+if LAB:
+    ALLOWED_HOSTS = [*dict.fromkeys([*ALLOWED_HOSTS, *lan.hosts()])]
 CSRF_TRUSTED_ORIGINS = origins("CSRF_TRUSTED_ORIGINS")
 
 
@@ -110,6 +114,7 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "csp.middleware.CSPMiddleware",  # before the one that answers with static files
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "introeval.lan.door.HttpsOnly",
     "evaluations.pages.languages.TimeZoneMiddleware",
     "evaluations.pages.languages.LanguageMiddleware",  # outside of what makes up answers in words
     "evaluations.access.passwords.LoginLimit",
@@ -267,9 +272,10 @@ AXES_RESET_ON_SUCCESS = True
 AXES_LOCKOUT_TEMPLATE = "registration/locked.html"
 CSRF_FAILURE_VIEW = "evaluations.access.origins.refused"
 SESSION_COOKIE_AGE = 8 * 3600
-HTTPS = flag("HTTPS", default=False)
+HTTPS = flag("HTTPS", default=LAB)
+HTTPS_PORT = count("HTTPS_PORT", 8443, most=65_535)  # of `up --lab`
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
-SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HTTPS else None
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HTTPS and not LAB else None
 X_FRAME_OPTIONS = "DENY"
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {

@@ -23,7 +23,6 @@ SERVED = PACKAGES / ".introeval"
 COPIED = {"tus.min.js": "tus-js-client/dist/tus.min.js"}
 STYLES = ROOT / "scripts" / "styles.scss"
 MADE = "pico.min.css"
-SOURCE_MAP = "//# sourceMappingURL="
 FOR_TESTS = PACKAGES / "axe-core" / "axe.min.js"
 
 
@@ -71,9 +70,7 @@ def make(program: str) -> None:
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir()
     for name, source in COPIED.items():
-        # Without the line that names a source map, which is not served: `collectstatic` would look for it.
-        lines = (PACKAGES / source).read_text().splitlines(keepends=True)
-        (fresh / name).write_text("".join(line for line in lines if not line.startswith(SOURCE_MAP)))
+        shutil.copyfile(PACKAGES / source, fresh / name)
     sass = [program, str(PACKAGES / "sass" / "sass.js"), f"--load-path={PACKAGES / '@picocss' / 'pico' / 'scss'}"]
     # Quiet: Pico's own sources call what newer versions of Sass will not have.
     run(*sass, "--style=compressed", "--no-source-map", "--no-charset", "--quiet", str(STYLES), str(fresh / MADE))

@@ -29,6 +29,7 @@ SOURCES = (
     "queueing/**/*.py",
     "templates/*.html",
     "templates/evaluations/*.html",
+    "templates/lan/*.html",
     "templates/registration/*.html",
 )  # the admin speaks English
 KEYWORDS: dict[str, Any] = {

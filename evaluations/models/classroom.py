@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import Self
+from typing import Final, Self
 
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser, User
 from django.core.exceptions import ValidationError
@@ -14,6 +14,15 @@ from evaluations.rating.rubric import BadRubricError
 def shown_name(user: User) -> str:
     """How people see a person named."""
     return user.get_full_name() or user.username
+
+
+PROMPTS: Final = {
+    "en": "Introduce yourself: your name and age, your hobbies, what you would like to become, what you are good at, "
+    "and something you have done.",
+    "de": "Stell dich vor: deinen Namen und dein Alter, deine Hobbys, was du werden möchtest, was du gut kannst und "
+    "etwas, das du gemacht hast.",
+}
+"""What a class is asked, by the language of its rubric."""
 
 
 class ClassroomQuerySet(models.QuerySet["Classroom"]):
@@ -50,10 +59,7 @@ class Classroom(models.Model):
     name = models.CharField(max_length=100, unique=True)
     teachers = models.ManyToManyField(User, related_name="classes_taught", blank=True)
     students = models.ManyToManyField(User, related_name="classes_attended", blank=True)
-    prompt = models.TextField(
-        default="Introduce yourself: your name and age, your hobbies, what you would like to become, "
-        "what you are good at, and something you have done."
-    )
+    prompt = models.TextField(default=PROMPTS["en"])
     rubric = models.ForeignKey("evaluations.Rubric", on_delete=models.PROTECT, related_name="classrooms")
     release = models.CharField(
         max_length=20,

@@ -90,7 +90,7 @@ def services_for(argv: Sequence[str], *, first: Callable[[], None] = lambda: Non
     unwinds it like Ctrl-C, so that the last one out stops the servers. An `EmbeddedError` ends the process with its
     words and exit status 1.
     """
-    _take_data_dir(argv)
+    _take_options(argv)
     try:
         with _unwinding_on_termination(), _scratch(argv):
             first()
@@ -195,15 +195,18 @@ def _is_dying(parent: int) -> bool:
     return facts.rpartition(")")[2].split()[0] in "ZX"
 
 
-def _take_data_dir(argv: Sequence[str]) -> None:
-    """`--data-dir DIR` of `up` and `doctor` becomes DATA_DIR, before any settings are read."""
+def _take_options(argv: Sequence[str]) -> None:
+    """`--data-dir DIR` of `up` and `doctor` becomes DATA_DIR, and `--lab` LAB, before any settings are read."""
     if len(argv) < 2 or argv[1] not in DATA_DIR_COMMANDS:
         return
     parser = argparse.ArgumentParser(prog=f"manage.py {argv[1]}", add_help=False, allow_abbrev=False)
     parser.add_argument("--data-dir")
-    given = parser.parse_known_args(argv[2:])[0].data_dir
-    if given is not None:
-        os.environ["DATA_DIR"] = str(Path(given).resolve())
+    parser.add_argument("--lab", action="store_true")
+    given = parser.parse_known_args(argv[2:])[0]
+    if given.data_dir is not None:
+        os.environ["DATA_DIR"] = str(Path(given.data_dir).resolve())
+    if given.lab:
+        os.environ["LAB"] = "1"
 
 
 @contextmanager

@@ -24,7 +24,11 @@ class StaticFiles(CompressedManifestStaticFilesStorage):  # type: ignore[misc]
     that was not collected nobody gets yesterday's script with today's page.
     """
 
-    patterns = (*CompressedManifestStaticFilesStorage.patterns, ("evaluations/*.js", (OUR_IMPORTS,)))
+    # Without Django's pattern for source maps, which packages name and do not bring.
+    patterns = (
+        *(pattern for pattern in CompressedManifestStaticFilesStorage.patterns if pattern[0] == "*.css"),
+        ("evaluations/*.js", (OUR_IMPORTS,)),
+    )
 
     def is_current(self) -> bool:
         """Whether all was collected, of the very files that the packages hold now."""

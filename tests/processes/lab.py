@@ -23,26 +23,26 @@ ROOT = Path(__file__).parents[2]
 class Up:
     """One run of `manage.py up`; its log lines go to a file."""
 
-    def __init__(self, data_dir: Path, port: int, log: Path, **variables: str) -> None:
+    def __init__(self, data_dir: Path, port: int, log: Path, *options: str, **variables: str) -> None:
         self.data_dir, self.log = data_dir, log
         unwanted = {"DATABASE_URL", "REDIS_URL", "DATA_DIR"}
         env = {name: value for name, value in os.environ.items() if name not in unwanted} | variables
-        command = [sys.executable, "manage.py", "up", "--port", str(port), "--data-dir", str(data_dir)]
+        command = [sys.executable, "manage.py", "up", "--port", str(port), "--data-dir", str(data_dir), *options]
         with log.open("a") as stderr:
             self.process = subprocess.Popen(
                 command, cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=stderr, text=True, start_new_session=True
             )
 
     def ready(self) -> str:
-        """Waits for the READY box; returns the address in it."""
+        """Waits for the READY box, which is in `box` then; returns the address in it."""
         assert self.process.stdout is not None
-        box = ""
+        self.box = ""
         for line in self.process.stdout:
-            box += line
+            self.box += line
             if line.startswith("└"):
                 break
-        found = re.search(r"READY at (http://\S+)", box)
-        assert found, box + self.said()
+        found = re.search(r"READY at (https?://\S+)", self.box)
+        assert found, self.box + self.said()
         return found[1]
 
     def said(self) -> str:

@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import errno
 import http.client
+import io
 import math
 import os
 import signal
 import socket
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -15,18 +16,23 @@ from threading import Event
 from types import FrameType
 from typing import Any, cast
 
+import segno
 from django.conf import settings
 from django.contrib.staticfiles.storage import staticfiles_storage
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError, InterfaceError, connection
 
+from evaluations.models import Classroom
 from introeval import doctor, embedded
 from introeval.embedded.locks import FileLock, wait_until
+from introeval.lan import addresses, door
+from introeval.lan.certificates import Certificates, UnusableCertificateError
 from introeval.serving.static import StaticFiles
 from introeval.supervisor import SupervisedProcess, Supervisor
 from queueing.models import Worker, schema
 
+EVERYWHERE = "0.0.0.0"  # noqa: S104 - what `--lab` is for
 PORTS_TRIED = 50
 READY_SECONDS = 120.0
 CHECK_SECONDS = 0.2
@@ -39,12 +45,22 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--demo", action="store_true", help="with a demo class that hands in its videos")
-        parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
+        parser.add_argument("--host", help="address to listen on (default: 127.0.0.1; with --lab all of them)")
         parser.add_argument("--port", type=int, default=8000, help="first port to try (default: %(default)s)")
+        lab = parser.add_argument_group("a lab of your own")
+        # LAB is in the environment by now: embedded reads it there before the settings are.
+        lab.add_argument(
+            "--lab", action="store_true", help="open it to the network, by HTTPS with a certificate of its own"
+        )
+        lab.add_argument("--teacher", default="teacher", help="user name for the first class (default: %(default)s)")
+        lab.add_argument("--class", dest="class_name", help="name of the first class (default: My class)")
+        lab.add_argument("--language", choices=("en", "de"), default="en", help="of its rubric and task (default: en)")
         # Read before the settings are, by introeval.embedded.
         parser.add_argument("--data-dir", help="where everything that must survive lives (default: $DATA_DIR or ./var)")
 
-    def handle(self, *args: Any, demo: bool, host: str, port: int, **options: Any) -> None:
+    def handle(self, *args: Any, demo: bool, host: str | None, port: int, lab: bool, **options: Any) -> None:
+        if demo and lab:
+            raise CommandError("The demo's passwords are known to everybody: --demo and --lab exclude each other.")
         self.stopping, self.hurry, self.supervising = Event(), Event(), False
         for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(signum, self._on_signal)
@@ -54,11 +70,16 @@ class Command(BaseCommand):
             schema.ensure_current()
         except schema.WrongSchema as error:
             raise CommandError(str(error)) from error
+        notes: list[str] = []
         if demo:
             call_command("load_demo")
+            notes = [f"{role:<9} {name:<9} {password}" for role, name, password in demo_logins()]
         self._collect_static_files()
-        chosen = self._free_port(host, port)
-        self._supervise(ServedSite(host, chosen), demo)
+        host = host or (EVERYWHERE if settings.LAB else "127.0.0.1")
+        site = ServedSite(host, self._free_port(host, port))
+        if settings.LAB:
+            notes = self._open_to_network(site, **options)
+        self._supervise(site, notes)
 
     def _on_signal(self, signum: int, frame: FrameType | None) -> None:
         if self.stopping.is_set():
@@ -91,7 +112,28 @@ class Command(BaseCommand):
             self._say(f"Port {first} is busy; the site takes {chosen}.")
         return chosen
 
-    def _supervise(self, site: ServedSite, demo: bool) -> None:
+    def _open_to_network(self, site: ServedSite, teacher: str, class_name: str | None, **options: Any) -> list[str]:
+        """Certificates for all that the machine is called, and a first class; returns what to show with the address."""
+        try:
+            unsigned = door.certificates().ensure(settings.ALLOWED_HOSTS)
+        except UnusableCertificateError as error:
+            raise CommandError(str(error)) from error
+        if unsigned:
+            self._say(
+                f"The lab's authority is older than {', '.join(unsigned)}: browsers will not trust it there. Removing "
+                f"{door.certificates().folder} makes a new one, which each device has to be told to trust."
+            )
+        settings.HTTPS_PORT = site.https_port = self._free_port(site.host, settings.HTTPS_PORT)
+        notes = ["First on each device, to trust the lab:", f"  {site.trust_url}", ""]
+        if not Classroom.objects.exists():
+            name = class_name or {"en": "My class", "de": "Meine Klasse"}[options["language"]]
+            made = io.StringIO()
+            arguments = {"teacher": teacher, "language": options["language"], "superuser": True, "no_input": True}
+            call_command("create_class", name, stdout=made, **arguments)
+            notes += [*made.getvalue().splitlines(), "Write the password down: it is not shown again.", ""]
+        return [*notes, "The authority's SHA-256, as devices show it:", *halves(door.certificates().fingerprint())]
+
+    def _supervise(self, site: ServedSite, notes: Sequence[str]) -> None:
         """Until a signal. From here on nothing else ends it: what fails is tried again, and the rest keeps running."""
         supervisor = Supervisor(children(site), say=self._say)
         self.supervising = True
@@ -99,7 +141,7 @@ class Command(BaseCommand):
             try:
                 supervisor.start()
                 if self._wait_until_ready(supervisor, site):
-                    self._print(ready_box(site.url, demo))
+                    self._print(ready_box(site.address, notes) + (f"\n{qr(site.trust_url)}" if settings.LAB else ""))
                 while not self.stopping.wait(CHECK_SECONDS):
                     supervisor.restart_ended()
             finally:
@@ -134,11 +176,27 @@ class ServedSite:
 
     def __init__(self, host: str, port: int) -> None:
         self.host, self.port = host, port
+        self.https_port: int | None = None
         # An address that means "all of them" is none to connect to.
         self.local = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 (compared, not bound)
 
     @property
+    def address(self) -> str:
+        """What people open."""
+        return self.url if self.https_port is None else door.https_url(self.seen_at)
+
+    @property
+    def trust_url(self) -> str:
+        return f"http://{self.seen_at}:{self.port}/trust/"
+
+    @property
+    def seen_at(self) -> str:
+        """The host by which others on the network reach it."""
+        return addresses.best() if self.host in (EVERYWHERE, "::") else self.local
+
+    @property
     def url(self) -> str:
+        """Where this machine itself reaches it."""
         name = f"[{self.local}]" if ":" in self.local else self.local
         return f"http://{name}:{self.port}/"
 
@@ -163,6 +221,9 @@ def children(site: ServedSite) -> list[SupervisedProcess]:
     if sys.stderr.isatty():
         env.setdefault("LOG_FORMAT", "console")
     listen = ["-b", site.host, "-p", str(site.port), "-v", "0"]
+    if site.https_port is not None:
+        env["HTTPS_PORT"] = str(site.https_port)
+        listen += ["-e", tls_endpoint(site.host, site.https_port, door.certificates())]
     limits = ["--websocket-max-message-size", str(WEBSOCKET_MESSAGE_BYTES), "--no-server-name"]
     web = [sys.executable, "-m", "daphne", *listen, *limits, "introeval.asgi:application"]
     worker = [sys.executable, str(root / "manage.py"), "run_phase_worker"]
@@ -216,14 +277,32 @@ def database_clock() -> datetime:
     return now
 
 
-def ready_box(url: str, demo: bool) -> str:
-    lines = [f"IntroEval is READY at {url}", ""]
-    if demo:
-        lines += [f"{role:<9} {name:<9} {password}" for role, name, password in demo_logins()] + [""]
-    lines.append("Ctrl-C stops it.")
+def tls_endpoint(host: str, port: int, certificates: Certificates) -> str:
+    """As Twisted writes the place that daphne listens at."""
+    from twisted.internet.endpoints import quoteStringArgument
+
+    parts = {"interface": host, "privateKey": certificates.site_key, "certKey": certificates.site}
+    named = [f"{name}={quoteStringArgument(str(value))}" for name, value in parts.items()]  # type: ignore[no-untyped-call]
+    return ":".join(["ssl", str(port), *named])
+
+
+def ready_box(url: str, notes: Sequence[str]) -> str:
+    lines = [f"IntroEval is READY at {url}", "", *([*notes, ""] if notes else []), "Ctrl-C stops it."]
     width = max(len(line) for line in lines)
     edge = "─" * (width + 2)
     return "\n".join([f"┌{edge}┐", *(f"│ {line:<{width}} │" for line in lines), f"└{edge}┘"])
+
+
+def halves(fingerprint: str) -> list[str]:
+    middle = len(fingerprint) // 2 + 1
+    return [f"  {fingerprint[:middle]}", f"  {fingerprint[middle:]}"]
+
+
+def qr(url: str) -> str:
+    """For a phone's camera, drawn with blocks."""
+    drawn = io.StringIO()
+    segno.make(url, error="l").terminal(drawn, compact=True)
+    return drawn.getvalue()
 
 
 def demo_logins() -> Iterable[tuple[str, str, str]]:

@@ -67,6 +67,8 @@ MATRIX: Final[dict[str, dict[str, Cells]]] = {
     "logout": {"POST": (302,) * 7},
     "language": {"POST": (302,) * 7},
     "healthz": {"GET": (200,) * 7},
+    "trust": {"GET": (404,) * 7},  # this site is no LAB; tests/introeval/lan has one
+    "authority": {"GET": (404,) * 7},
     "dashboard": {"GET": (LOGIN, 200, 200, 200, 302, 302, 302)},
     "dashboard-fragment": {"GET": (LOGIN, 200, 200, 200, 200, 200, 200)},
     "dashboard-unfinished": {"GET": (LOGIN, 200, 200, 200, 200, 200, 200)},

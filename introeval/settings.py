@@ -161,6 +161,7 @@ _pool = {
     # Its tries to connect grow apart; after this one begins anew, or an outage would last twice as long for the site.
     "reconnect_timeout": 5,
 }
+HANG_SECONDS = positive("HANG_SECONDS", 60)  # that a site or worker may be silent under `up` before it is killed
 LEASE_SECONDS = positive("LEASE_SECONDS", 30, most=86_400)
 _configured = database.configuration(DATABASE_URL)
 DATABASES = {

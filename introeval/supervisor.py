@@ -15,6 +15,7 @@ from pathlib import Path
 from threading import Event, Thread
 
 from introeval.embedded import launcher
+from introeval.hangs import HangWatch
 
 QUICK_SECONDS = 15.0  # an exit sooner than this counts as a failed start
 # Before the next start, by failed starts on end. The longest is what a repaired cause is noticed after; a start that
@@ -32,7 +33,16 @@ Say = Callable[[str], None]
 class SupervisedProcess:
     """One program under supervision. What it prints appears on stderr; its last lines are kept."""
 
-    def __init__(self, name: str, command: Sequence[str], *, cwd: Path, env: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str],
+        *,
+        cwd: Path,
+        env: Mapping[str, str] | None = None,
+        hang_watch: HangWatch | None = None,
+    ) -> None:
+        self.hang_watch = hang_watch
         self.name, self.command, self.cwd = name, list(command), cwd
         self.env = dict(os.environ if env is None else env)
         self.tail: deque[str] = deque(maxlen=TAIL_LINES)
@@ -134,6 +144,10 @@ class SupervisedProcess:
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.process.pid, signal.SIGKILL)
 
+    def wait(self) -> None:
+        if self.process is not None:
+            self.process.wait()
+
     def _relay(self, process: subprocess.Popen[str]) -> None:
         assert process.stdout is not None
         with process.stdout as lines, suppress(ValueError, OSError):
@@ -154,11 +168,20 @@ class Supervisor:
     def start(self) -> None:
         for child in self.children:
             self._start(child)
+            if child.hang_watch:
+                child.hang_watch.start(lambda child=child: child.pid)  # type: ignore[misc]
 
     def restart_ended(self) -> None:
-        """Record the children that have ended, and start those again whose pause is over. However often one ends."""
+        """Record the children that have ended, and start those again whose pause is over. However often one ends.
+
+        One that hangs is killed first.
+        """
         now = self.clock()
         for child in self.children:
+            if child.hang_watch and child.hang_watch.hangs(child.pid) and not child.ended():
+                self.say(f"ALERT: the {child.name} no longer answers; it is killed and started again.")
+                child.kill()
+                child.wait()
             if child.process is not None and child.ended():
                 self.say(child.record_exit(now))
             if child.process is None and now >= child.start_at:
@@ -175,6 +198,8 @@ class Supervisor:
     def stop(self, *, grace: float = GRACE_SECONDS, hurry: Event | None = None) -> None:
         """Terminate each, wait for the grace period, then kill what is left. Setting `hurry` ends the wait."""
         for child in self.children:
+            if child.hang_watch:
+                child.hang_watch.stop()
             child.terminate()
         deadline = self.clock() + grace
         while not self._all_ended() and self.clock() < deadline and not (hurry and hurry.is_set()):

@@ -57,6 +57,13 @@ def until(condition: Callable[[], bool]) -> None:
     pytest.fail("it did not come about")
 
 
+def is_healthy(site: str) -> bool:
+    try:
+        return healthz(site) == 200
+    except OSError:  # it is being started
+        return False
+
+
 def style_of(site: str) -> tuple[str, str]:
     """How the first style sheet of the page to sign in comes: its encoding, and for how long a browser keeps it."""
     found = re.search(r'href="/(static/[^"]+\.css)"', httpx.get(f"{site}login/").text)
@@ -103,6 +110,21 @@ def test_a_busy_port_gets_the_next_free_one_and_what_dies_a_successor(start: Sta
     assert "PostgreSQL had ended and was started again" in up.said()
     assert "Valkey had ended and was started again" in up.said()
     assert up.end(signal.SIGTERM) == 0
+
+
+def test_a_site_and_a_worker_that_no_longer_answer_are_replaced(start: Start) -> None:
+    up = start(HANG_SECONDS="8", LEASE_SECONDS="6", HEARTBEAT_SECONDS="1")
+    url = up.ready()
+    until(lambda: up.live_workers() == 1)
+    time.sleep(4)  # each of them is asked once
+    stopped = up.children()
+    for child in stopped.values():
+        child.suspend()
+    until(lambda: all(up.children().get(name, child).pid != child.pid for name, child in stopped.items()))
+    until(lambda: up.live_workers() == 1 and is_healthy(url))
+    for name in stopped:
+        assert f"the {name} no longer answers; it is killed and started again" in up.said()
+    assert not any(child.is_running() and child.status() != "zombie" for child in stopped.values())
 
 
 def test_killed_it_takes_site_worker_and_servers_with_it(start: Start, tmp_path: Path) -> None:

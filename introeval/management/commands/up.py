@@ -26,6 +26,7 @@ from django.db import DatabaseError, InterfaceError, connection
 from evaluations.models import Classroom
 from introeval import doctor, embedded
 from introeval.embedded.locks import FileLock, wait_until
+from introeval.hangs import HangWatch
 from introeval.lan import addresses, door
 from introeval.lan.certificates import Certificates, UnusableCertificateError
 from introeval.serving.static import StaticFiles
@@ -227,7 +228,24 @@ def children(site: ServedSite) -> list[SupervisedProcess]:
     limits = ["--websocket-max-message-size", str(WEBSOCKET_MESSAGE_BYTES), "--no-server-name"]
     web = [sys.executable, "-m", "daphne", *listen, *limits, "introeval.asgi:application"]
     worker = [sys.executable, str(root / "manage.py"), "run_phase_worker"]
-    return [SupervisedProcess("site", web, cwd=root, env=env), SupervisedProcess("worker", worker, cwd=root, env=env)]
+    watched = {"site": lambda _: site.answers(), "worker": heartbeats}
+    commands = {"site": web, "worker": worker}
+    return [
+        SupervisedProcess(name, command, cwd=root, env=env, hang_watch=HangWatch(watched[name], settings.HANG_SECONDS))
+        for name, command in commands.items()
+    ]
+
+
+def heartbeats(pid: int) -> bool | None:
+    """Whether the worker with this process id has sent a heartbeat lately. None: it is not known, or nobody can say."""
+    try:
+        row = Worker.objects.with_silence().filter(pid=pid, node=settings.NODE).order_by("-started_at").first()
+    except (DatabaseError, InterfaceError):
+        return None
+    else:
+        return None if row is None else row.is_alive
+    finally:
+        connection.close()
 
 
 def free_port(host: str, first: int) -> int:

@@ -64,5 +64,6 @@ urlpatterns = [
     path("api/uploads/", uploads.uploads, name="uploads"),
     path("api/uploads/<uuid:pk>", uploads.upload, name="upload"),
     path("api/", api.urls),
-    path("healthz", health.healthz, name="healthz"),
+    path("livez", health.livez, name="livez"),
+    path("readyz", health.readyz, name="readyz"),
 ]

@@ -130,7 +130,7 @@ class ServedSite:
     def answers(self) -> bool:
         asked = http.client.HTTPConnection(self.local, self.port, timeout=5)
         try:
-            asked.request("GET", "/healthz", headers={"Host": f"localhost:{self.port}"})
+            asked.request("GET", "/readyz", headers={"Host": f"localhost:{self.port}"})
             return asked.getresponse().status == http.HTTPStatus.OK
         except (OSError, http.client.HTTPException):
             return False
@@ -138,7 +138,7 @@ class ServedSite:
             asked.close()
 
     def missing_or(self, other: str) -> str:
-        return other if self.answers() else f"{self.url}healthz does not answer"
+        return other if self.answers() else f"{self.url}readyz does not answer"
 
 
 def children(site: ServedSite) -> list[SupervisedProcess]:

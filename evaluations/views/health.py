@@ -24,7 +24,7 @@ BROKER_SECONDS: Final = 2.0
 @never_cache
 @require_safe
 async def livez(request: HttpRequest) -> HttpResponse:
-    """200 `ok` while this process answers at all. Touches nothing: what is away elsewhere is no reason to restart it."""
+    """200 `ok` while this process answers. Touches nothing: what is away elsewhere is no reason to restart it."""
     return HttpResponse("ok", content_type="text/plain")
 
 

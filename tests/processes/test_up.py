@@ -13,7 +13,7 @@ import pytest
 from introeval.embedded.layout import ServiceLayout
 from introeval.embedded.postgres import Postgres
 from introeval.embedded.valkey import Valkey
-from tests.processes.lab import Up, readyz, left_over
+from tests.processes.lab import Up, left_over, readyz
 
 pytestmark = pytest.mark.slow
 

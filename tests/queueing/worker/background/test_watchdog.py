@@ -243,6 +243,7 @@ def test_of_two_that_look_one_writes() -> None:
 def test_the_site_looks_only_while_nobody_else_does(monkeypatch: pytest.MonkeyPatch) -> None:
     looks, asked = Event(), Event()
     monkeypatch.setattr(watchdog, "look", lambda facts: looks.set())
+    monkeypatch.setattr(watchdog.samples, "take", lambda facts: True)
     monkeypatch.setattr(
         "queueing.worker.background.watchdog.connection", type("Closed", (), {"close": lambda _: None})()
     )

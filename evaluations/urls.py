@@ -64,6 +64,7 @@ urlpatterns = [
     path("api/uploads/", uploads.uploads, name="uploads"),
     path("api/uploads/<uuid:pk>", uploads.upload, name="upload"),
     path("api/", api.urls),
+    path("metrics", health.metrics, name="metrics"),
     path("livez", health.livez, name="livez"),
     path("readyz", health.readyz, name="readyz"),
 ]

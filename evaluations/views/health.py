@@ -1,8 +1,10 @@
-"""What programs ask of the site: whether it is alive, whether it is ready. Neither needs a login."""
+"""What programs ask of the site, without a login: whether it is alive, whether it is ready, and its figures."""
 
 from __future__ import annotations
 
 import asyncio
+import hmac
+import ipaddress
 from collections.abc import Callable, Mapping
 from typing import Final
 
@@ -10,12 +12,14 @@ import redis
 from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.db import DatabaseError, connection
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
+from prometheus_client import CONTENT_TYPE_LATEST
 from psycopg_pool import PoolTimeout
 
 from queueing.models import schema
+from queueing.report import metrics as gauges
 
 PROBE_SECONDS: Final = 0.01
 BROKER_SECONDS: Final = 2.0
@@ -39,6 +43,27 @@ async def readyz(request: HttpRequest) -> HttpResponse:
     headers = {"Server-Timing": f"loop;dur={1000 * lag:.1f}"}
     words = "\n".join(f"{part}: {fault}" for part, fault in faults.items()) or "ok"
     return HttpResponse(words, status=503 if faults else 200, content_type="text/plain", headers=headers)
+
+
+@never_cache
+@require_safe
+def metrics(request: HttpRequest) -> HttpResponse:
+    """The figures for Prometheus; for whoever may not read them the address does not exist."""
+    if not _may_scrape(request):
+        raise Http404
+    return HttpResponse(gauges.text(), content_type=CONTENT_TYPE_LATEST)
+
+
+def _may_scrape(request: HttpRequest) -> bool:
+    """With METRICS_TOKEN whoever sends it, else a program on this machine that no proxy speaks for."""
+    if settings.METRICS_TOKEN:
+        wanted = f"Bearer {settings.METRICS_TOKEN}"
+        return hmac.compare_digest(request.headers.get("Authorization", "").encode(), wanted.encode())
+    try:
+        address = ipaddress.ip_address(request.META.get("REMOTE_ADDR", ""))
+    except ValueError:  # a socket without one
+        return False
+    return address.is_loopback and not {"X-Forwarded-For", "Forwarded"} & request.headers.keys()
 
 
 async def _lag_seconds() -> float:

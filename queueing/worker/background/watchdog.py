@@ -1,5 +1,4 @@
-"""Looks every few seconds whether somebody must be told of something: raises, resolves and sends alerts. Samples the lab
-once a minute.
+"""Looks every few seconds whether somebody must be told of something, and samples the lab once a minute.
 
 Every worker does, on a connection of its own; the site does while no worker is alive (introeval/serving/watch.py).
 """

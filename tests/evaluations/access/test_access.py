@@ -67,6 +67,7 @@ MATRIX: Final[dict[str, dict[str, Cells]]] = {
     "logout": {"POST": (302,) * 7},
     "language": {"POST": (302,) * 7},
     "livez": {"GET": (200,) * 7},
+    "metrics": {"GET": (200,) * 7},  # from this machine; who else may: views/test_health.py
     "readyz": {"GET": (200,) * 7},
     "dashboard": {"GET": (LOGIN, 200, 200, 200, 302, 302, 302)},
     "dashboard-fragment": {"GET": (LOGIN, 200, 200, 200, 200, 200, 200)},

@@ -68,3 +68,26 @@ async def test_a_loop_that_is_held_up_is_seen() -> None:
     await sync_to_async(lambda: connection.close())()  # the one of its thread, which a client leaves open
     assert asked.status_code == 200
     assert loop_lag_milliseconds(asked) >= 20
+
+
+def test_figures_are_for_programs_on_this_machine(db: None) -> None:
+    answer = Client().get("/metrics")
+    assert answer.status_code == 200
+    assert answer["Content-Type"].startswith("text/plain; version=")
+    assert Client(REMOTE_ADDR="::1").get("/metrics").status_code == 200
+    for address, headers in (
+        ("10.0.0.7", {}),
+        ("", {}),
+        ("127.0.0.1", {"X-Forwarded-For": "10.0.0.7"}),
+        ("127.0.0.1", {"Forwarded": "for=10.0.0.7"}),
+    ):
+        refused = Client(REMOTE_ADDR=address).get("/metrics", headers=headers)
+        assert refused.status_code == 404, (address, headers)
+
+
+def test_with_a_token_figures_are_for_whoever_has_it(db: None, settings: Settings) -> None:
+    settings.METRICS_TOKEN = "of-the-lab"
+    bearer = {"Authorization": "Bearer of-the-lab"}
+    assert Client(REMOTE_ADDR="10.0.0.7").get("/metrics", headers=bearer).status_code == 200
+    for wrong in ({}, {"Authorization": "Bearer "}, {"Authorization": "of-the-lab"}, {"Authorization": "Bearer öf"}):
+        assert Client().get("/metrics", headers=wrong).status_code == 404

@@ -109,6 +109,7 @@ def servers() -> list[dict[str, Any]]:
 
 def _alert(row: Alert) -> dict[str, Any]:
     return {
+        "id": row.pk,
         "kind": row.kind,
         "subject": row.subject or None,
         "severity": row.severity,

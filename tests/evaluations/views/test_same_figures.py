@@ -1,4 +1,4 @@
-"""Command and /metrics tell the same figures, to the digit."""
+"""Page, command and /metrics tell the same figures, to the digit."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from io import StringIO
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import User
 from django.core.management import call_command
 from django.test import Client
 from django.utils import timezone
@@ -67,6 +68,15 @@ def scraped() -> dict[tuple[str, ...], float]:
     return {(name, *re.findall(r"\"([^\"]*)\"", labels)): float(value) for name, labels, value in rows}
 
 
+def shown() -> dict[str, float]:
+    """Key → figure, of the operators' page."""
+    client = Client()
+    client.force_login(User.objects.create_superuser("root"))
+    html = client.get("/operations/").content.decode()
+    pairs = re.findall(r'<data value="([^"]+)" data-figure="([^"]+)">', html)
+    return {key: float(value) for value, key in pairs}
+
+
 def told() -> dict[str, Any]:
     out = StringIO()
     call_command("queue_status", "--json", stdout=out)
@@ -74,35 +84,39 @@ def told() -> dict[str, Any]:
     return found
 
 
-def test_command_and_metrics_tell_the_same(lab: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_page_command_and_metrics_tell_the_same(lab: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
     with at_one_moment(monkeypatch) as found:
-        command, metrics = told(), scraped()
+        command, metrics, page = told(), scraped(), shown()
     assert command == json.loads(json.dumps(found))
     for stage, passed in command["passed"].items():
+        if f"passed {stage}" in page:  # else nothing has ever come to it
+            assert page[f"passed {stage}"] == passed
         assert metrics["introeval_tasks_passed", stage] == passed
-        for state, number in command["counts"].get(stage, {}).items():
-            assert metrics["introeval_tasks", stage, state] == number
+    for stage, counts in command["counts"].items():
+        for state in ("queued", "running", "failed", "cancelled"):
+            number = counts.get(state, 0)
+            assert metrics["introeval_tasks", stage, state] == page[f"tasks {stage} {state}"] == number
     for stage, seconds in command["oldest_seconds_of_stage"].items():
-        assert metrics["introeval_oldest_wait_seconds", stage] == seconds
+        assert metrics["introeval_oldest_wait_seconds", stage] == page[f"oldest {stage}"] == seconds
     ended = command["recent"]["ended"]
     for window in ("five_minutes", "hour", "today"):
         if window == "today" and not ended[window]:
             continue  # midnight has just passed
         of_class = ended[window]["evaluation"]
         assert (of_class["done"], of_class["failed"], of_class["error_share"]) == (1, 1, 0.5)
-        assert metrics["introeval_error_ratio", "evaluation", window] == 0.5
-        assert metrics["introeval_ended", "done", "evaluation", window] == 1
+        assert metrics["introeval_error_ratio", "evaluation", window] == page[f"error evaluation {window}"] == 0.5
+        assert metrics["introeval_ended", "done", "evaluation", window] == page[f"done evaluation {window}"] == 1
     waits = command["recent"]["waits"]["evaluation"]
     assert waits["p90"] > 70
-    assert metrics["introeval_wait_seconds", "evaluation", "0.9"] == waits["p90"]
+    assert metrics["introeval_wait_seconds", "evaluation", "0.9"] == page["wait evaluation p90"] == waits["p90"]
     (node,) = command["nodes"].values()
-    assert metrics["introeval_gpu_memory_used_ratio", "lab-pc"] == node["gpu_used"] == 0.3579
-    assert metrics["introeval_disk_free_ratio", "lab-pc"] == node["disk_free"] == 0.0123
-    assert metrics["introeval_gpu_celsius", "lab-pc"] == node["gpu_celsius"] == 61
+    assert metrics["introeval_gpu_memory_used_ratio", "lab-pc"] == page["gpu lab-pc"] == node["gpu_used"] == 0.3579
+    assert metrics["introeval_disk_free_ratio", "lab-pc"] == page["disk lab-pc"] == node["disk_free"] == 0.0123
+    assert metrics["introeval_gpu_celsius", "lab-pc"] == page["heat lab-pc"] == node["gpu_celsius"] == 61
     assert metrics["introeval_model_loaded", "whisper base", "lab-pc"] == 1
     assert metrics["introeval_phase", "lab-pc", "stt", "active"] == 1
     assert metrics["introeval_phase_seconds", "lab-pc"] == command["phases"][0]["since_seconds"]
-    assert metrics["introeval_workers_alive",] == 1
+    assert metrics["introeval_workers_alive",] == page["workers alive"] == 1
     assert metrics["introeval_alerts", "disk_space", "critical"] == len(command["alerts"])
     assert metrics["introeval_pauses", "all", "eval"] == len(command["pauses"])
     assert metrics["introeval_failures", "no_speech"] == command["failures"]["no_speech"]

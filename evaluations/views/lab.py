@@ -18,13 +18,14 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
 from evaluations.access.permissions import operable_tasks, signed_in
+from evaluations.models import EVALUATION
 from evaluations.pages import lab as pages
 from evaluations.pages import rows
 from evaluations.pages.lab import graphs, phases, tasks
 from evaluations.pages.lab.tasks import TaskChoice
 from queueing import actions
 from queueing.models import Alert, Pause, Phase
-from queueing.report import durations, figures
+from queueing.report import durations, figures, lesson
 from queueing.states import PhaseName
 
 CHANGE_TASKS: Final = "queueing.change_task"
@@ -43,7 +44,7 @@ def lab(request: HttpRequest) -> HttpResponse:
     part = request.GET.get("part", "")
     context: dict[str, Any] = {"may": _may(request), "choice": TaskChoice.of(request.GET), "span": _span(request)}
     if part != "graphs":
-        context |= {"lab": pages.of(figures.status()), "queue": rows.read_queue()}
+        context |= {"lab": pages.of(figures.status(), lesson.last_kept(EVALUATION)), "queue": rows.read_queue()}
     if part != "live":
         now = timezone.now()
         span = context["span"]

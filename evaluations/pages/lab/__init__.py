@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
+from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.timezone import localtime
 from django.utils.translation import gettext as _
@@ -23,6 +24,7 @@ from queueing.policy.alerts import Severity
 from queueing.report import estimates
 from queueing.report.durations import spoken
 from queueing.report.lately import Window
+from queueing.report.lesson import Lesson
 from queueing.states import PhaseName, PhaseStep, State
 
 Found = Mapping[str, Any]
@@ -118,6 +120,20 @@ class LabMachine:
 
 
 @dataclass(frozen=True, slots=True)
+class TargetLine:
+    name: str
+    wanted: str
+    was: str
+    reached: bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class LessonSummary:
+    words: str
+    targets: tuple[TargetLine, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class LabView:
     alerts: tuple[LabAlert, ...]
     tiles: tuple[LabTile, ...]
@@ -128,11 +144,12 @@ class LabView:
     pipelines: tuple[PipelineLine, ...]
     windows: tuple[str, ...]
     estimates_held: Figure
+    lesson: LessonSummary | None
     first_worker: str = "manage.py run_phase_worker"  # how to start one
 
 
-def of(found: Found) -> LabView:
-    """The view of what `figures.status` has found."""
+def of(found: Found, lesson: Lesson | None) -> LabView:
+    """The view of what `figures.status` has found, and of the last lesson."""
     held = found["recent"]["estimates_held"]
     return LabView(
         alerts=tuple(LabAlert(row) for row in found["alerts"]),
@@ -144,6 +161,24 @@ def of(found: Found) -> LabView:
         pipelines=tuple(_pipelines(found["recent"])),
         windows=tuple(map(_window_words, Window)),
         estimates_held=_share("estimates held", held),
+        lesson=_lesson(lesson) if lesson else None,
+    )
+
+
+def _lesson(found: Lesson) -> LessonSummary:
+    words = {
+        "since": date_format(localtime(found.since), _("j M, H:i")),
+        "until": f"{localtime(found.until):%H:%M}",
+        "number": found.handed_in,
+        "done": found.states.get(State.DONE, 0),
+        "failed": found.states.get(State.FAILED, 0),
+    }
+    return LessonSummary(
+        _("From %(since)s to %(until)s: %(done)s of %(number)s done, %(failed)s failed.") % words,
+        tuple(
+            TargetLine(one.name, one.wanted, "–" if one.value is None else f"{one.value:g}", one.reached)
+            for one in found.targets
+        ),
     )
 
 

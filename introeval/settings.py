@@ -310,6 +310,9 @@ EMAIL_USE_TLS, EMAIL_USE_SSL = _encryption == "starttls", _encryption == "tls"
 EMAIL_TIMEOUT = 10  # seconds
 DEFAULT_FROM_EMAIL = (addresses("EMAIL_FROM") or [f"introeval@{platform.node() or 'localhost'}"])[0]
 
+# Figures for Prometheus: with a token whoever has it may read /metrics, without one only programs on this machine
+METRICS_TOKEN = text("METRICS_TOKEN")
+
 # Words, times, files
 LANGUAGE_CODE = "en"  # where a browser asks for none of these, in the admin and in the commands
 LANGUAGES = [("en", "English"), ("de", "German")]  # the words are in locale/

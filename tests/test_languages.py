@@ -28,7 +28,7 @@ SPOKEN: Final = (
         for name in (
             *("board/__init__", "board/export", "captions", "charts", "languages", "progress", "result"),
             *("rows/__init__", "rows/queue_view"),
-            *("speaking", "timeline"),
+            *("speaking", "rows/timeline", "lab/graphs", "lab/phases", "lab/tasks"),
         )
     ),
     *("errors/catalogue", "errors/refusals", "rating/feedback", "templatetags/evaluations"),

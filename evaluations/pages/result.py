@@ -15,7 +15,8 @@ from evaluations.actions.appeals import Appeal
 from evaluations.actions.decisions import Standing
 from evaluations.errors import catalogue
 from evaluations.models import Evaluation, Form, ReviewDecision, Submission, Transcript, corrected
-from evaluations.pages import charts, history, progress, rubric, speaking, timeline
+from evaluations.pages import charts, history, progress, rubric, speaking
+from evaluations.pages.rows import timeline
 from evaluations.rating import default_rubric, evidence, feedback, speech
 from evaluations.rating.calibration.agreement import ENOUGH
 from queueing.models import Task

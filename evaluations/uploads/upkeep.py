@@ -8,9 +8,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+import structlog
+
 from evaluations import actions
+from evaluations.models import EVALUATION
 from evaluations.uploads import audit, intake
+from queueing.exceptions import Infrastructure
 from queueing.policy.alerts import FiringAlert, Severity
+from queueing.report import lesson
+
+log = structlog.get_logger()
 
 SOUND_SECONDS: Final = 3600.0  # between two looks at a store in which all is there
 
@@ -56,10 +63,23 @@ class StoredVideos:
 stored_videos = StoredVideos()
 
 
+def report_lesson() -> None:
+    """Keep the report of the lesson that has just ended (`manage.py report --last`)."""
+    if not lesson.is_to_be_kept(EVALUATION):
+        return
+    try:
+        lost = sum(audit.alarming().values())
+    except Infrastructure:
+        lost = None
+    if found := lesson.keep(EVALUATION, lost=lost):
+        log.info("lesson ended", handed_in=found.handed_in, states=dict(found.states), lost=lost)
+
+
 DUTIES = (
     Duty(intake.expire_uploads, every_seconds=300.0),
     Duty(actions.remove_files_of_deleted, every_seconds=20.0),
     Duty(stored_videos.look, every_seconds=20.0),
+    Duty(report_lesson, every_seconds=20.0),
 )
 
 

@@ -24,8 +24,8 @@ from introeval.lan.certificates import Certificates
 
 __all__ = ["Authority", "HttpsOnly", "Trust", "bad_request", "certificates", "https_url"]
 
-# `/healthz` is for `up` on the same machine; the static files are the page's.
-PLAIN: Final = ("/trust/", "/static/", "/healthz")
+# The static files are the page's; the last three are for programs on the same machine.
+PLAIN: Final = ("/trust/", "/static/", "/livez", "/readyz", "/metrics")
 
 
 class HttpsOnly(MiddlewareMixin):

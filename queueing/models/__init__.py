@@ -5,7 +5,7 @@ from queueing.models.batch import Batch
 from queueing.models.breaker import Breaker
 from queueing.models.clock import in_seconds
 from queueing.models.forecast import Forecast
-from queueing.models.history import Attempt, Event, Overflow
+from queueing.models.history import Attempt, Event, LabSample, LessonRecord, Overflow
 from queueing.models.phase import Pause, Phase
 from queueing.models.task import Claim, Task
 from queueing.models.worker import Worker
@@ -18,6 +18,8 @@ __all__ = [
     "Claim",
     "Event",
     "Forecast",
+    "LabSample",
+    "LessonRecord",
     "Overflow",
     "Pause",
     "Phase",

@@ -105,6 +105,8 @@ class Task(models.Model):
             models.Index(fields=("stage", "state"), name="tasks_in_figures"),
             models.Index(fields=("error_code",), condition=Q(state=State.FAILED), name="failures_in_figures"),
             models.Index(fields=("lease_until",), condition=Q(state=State.RUNNING), name="running_by_lease"),
+            # What has ended lately.
+            models.Index(fields=("finished_at",), condition=Q(finished_at__isnull=False), name="ended_lately"),
             # What an owner has in the line, asked at each hand-in and of each task of a claim by owner.
             models.Index(fields=("owner_key", "pipeline"), condition=Q(state__in=LIVE), name="live_by_owner"),
         )

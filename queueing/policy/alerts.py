@@ -96,6 +96,7 @@ class NodeFacts:
     disk_free: float | None = None  # share of the disk that DATA_DIR is on
     disk: str = ""
     clock_ahead_seconds: float | None = None  # of the database's
+    models: tuple[str, ...] = ()  # that its worker keeps in memory
 
 
 LAB_KINDS: Final = frozenset(

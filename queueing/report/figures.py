@@ -14,6 +14,7 @@ from django.db.models.functions import Now
 from queueing import pipelines
 from queueing.models import Alert, Attempt, Breaker, Forecast, Overflow, Pause, Phase, Task, Worker
 from queueing.policy.alerts import Severity
+from queueing.report import lately, samples
 from queueing.states import ENDED, State
 
 HOUR_SECONDS: Final = 3600.0
@@ -29,6 +30,7 @@ def status() -> dict[str, Any]:
     places = Task.objects.positions()
     live = _live(places, Forecast.objects.current())
     groups = _groups()
+    ends = [task["estimate"] for task in live if task["estimate"]]
     waits = {row["stage"]: _seconds(row["oldest"]) for row in groups if row["state"] == State.QUEUED}
     return {
         "alerts": alerts(),
@@ -36,11 +38,15 @@ def status() -> dict[str, Any]:
         "pauses": pauses(),
         "servers": servers(),
         "counts": _counts(groups),
+        "passed": _passed(groups),
         "statuses": _statuses(groups, live),
         "oldest_seconds": max(waits.values(), default=0.0),
         "oldest_seconds_of_stage": waits,
         "workers": [_worker(row) for row in _workers()],
         "failures": _failures(),
+        "nodes": samples.nodes_now(),
+        "recent": lately.read(),
+        "finish": max(ends, key=lambda one: float(one["high_seconds"]), default=None),
         "positions": {str(task): place for task, place in places.items()},
         "tasks": live,
     }
@@ -103,6 +109,7 @@ def servers() -> list[dict[str, Any]]:
 
 def _alert(row: Alert) -> dict[str, Any]:
     return {
+        "id": row.pk,
         "kind": row.kind,
         "subject": row.subject or None,
         "severity": row.severity,
@@ -195,6 +202,22 @@ def _counts(groups: Iterable[Any]) -> dict[str, dict[str, int]]:
     for row in groups:
         counts.setdefault(row["stage"], {})[row["state"]] = row["tasks"]
     return counts
+
+
+def _passed(groups: Iterable[Any]) -> dict[str, int]:
+    """How many tasks are through with each stage: those that are in a later one, and those that are done."""
+    rows = list(groups)
+    passed: dict[str, int] = {}
+    for name in pipelines.names():
+        stages = [spec.name for spec in pipelines.get(name).stages]
+        for place, stage in enumerate(stages):
+            later = stages[place + 1 :]
+            passed[stage] = sum(
+                row["tasks"]
+                for row in rows
+                if row["stage"] in later or (row["stage"] == stage and row["state"] == State.DONE)
+            )
+    return passed
 
 
 def _statuses(groups: Iterable[Any], live: Iterable[dict[str, Any]]) -> dict[str, int]:

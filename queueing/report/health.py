@@ -96,7 +96,9 @@ def _live() -> tuple[dict[str, StageFacts], list[RunningFacts]]:
     return stages, [RunningFacts(pk, stage, seconds, longest[stage]) for pk, stage, seconds in running]
 
 
-def read_node(node: str, *, gpu_used: float | None = None, gpu_celsius: float | None = None) -> NodeFacts:
+def read_node(
+    node: str, *, gpu_used: float | None = None, gpu_celsius: float | None = None, models: tuple[str, ...] = ()
+) -> NodeFacts:
     free: float | None = None
     try:
         usage = shutil.disk_usage(_nearest(settings.DATA_DIR))
@@ -105,7 +107,8 @@ def read_node(node: str, *, gpu_used: float | None = None, gpu_celsius: float | 
         pass  # an absent disk pauses the work, with its own reason
     began = time.time()
     at = database_time().timestamp()
-    return NodeFacts(node, gpu_used, gpu_celsius, free, str(settings.DATA_DIR), (began + time.time()) / 2 - at)
+    ahead = (began + time.time()) / 2 - at
+    return NodeFacts(node, gpu_used, gpu_celsius, free, str(settings.DATA_DIR), ahead, models)
 
 
 def _outcomes() -> list[str]:

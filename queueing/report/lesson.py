@@ -12,9 +12,9 @@ from typing import Any, Final
 from django.conf import settings
 
 from queueing import pipelines
-from queueing.models import Attempt, Event, Task, Worker
+from queueing.models import Attempt, Event, LessonRecord, Task, Worker
 from queueing.report.health import FAILED, database_time
-from queueing.states import ENDED, State
+from queueing.states import ENDED, LIVE, State
 
 GAP: Final = timedelta(minutes=30)  # without anything handed in: what comes then is another lesson
 LOOK_BACK: Final = 2000  # tasks, in search of a lesson's beginning
@@ -76,6 +76,23 @@ class Lesson:
     def as_dict(self) -> dict[str, Any]:
         return asdict(self) | {"since": self.since.isoformat(), "until": self.until.isoformat()}
 
+    @classmethod
+    def of_dict(cls, figures: Mapping[str, Any]) -> Lesson:
+        """Of `as_dict`, as it was stored."""
+        spread = figures["waits"]
+        return cls(
+            **{
+                **figures,
+                "since": datetime.fromisoformat(figures["since"]),
+                "until": datetime.fromisoformat(figures["until"]),
+                "waits": spread and TimeSpread(**spread),
+                "states": _by_state(figures["states"]),
+                "stages": _by_stage({stage: TimeSpread(**found) for stage, found in figures["stages"].items()}),
+                "errors": _by_number(figures["errors"]),
+                "targets": tuple(LabTarget(**found) for found in figures["targets"]),
+            }
+        )
+
 
 def last_began(pipeline: str) -> datetime | None:
     """When the newest lesson began: nothing was handed in for GAP before it. None: there is none yet."""
@@ -86,6 +103,39 @@ def last_began(pipeline: str) -> datetime | None:
             break
         began = at
     return began
+
+
+def is_to_be_kept(pipeline: str) -> bool:
+    """Whether nothing of the pipeline waits or runs any more, and something has ended since the last one was kept."""
+    tasks = Task.objects.filter(pipeline=pipeline)
+    if tasks.live().exists():
+        return False
+    last = tasks.filter(finished_at__isnull=False).order_by("-finished_at").values_list("finished_at", flat=True)[:1]
+    kept = LessonRecord.objects.filter(pipeline=pipeline).order_by("-made_at").first()
+    return any(kept is None or kept.made_at < ended for ended in last if ended)
+
+
+def keep(pipeline: str, *, lost: int | None = None) -> Lesson | None:
+    """Store the report of the newest lesson: one row, whoever does it and however often the line runs empty in it.
+
+    None: there is none.
+    """
+    since = last_began(pipeline)
+    if since is None:
+        return None
+    found = read(pipeline, since, lost=lost)
+    LessonRecord.objects.update_or_create(
+        pipeline=pipeline,
+        since=since,
+        defaults={"until": found.until, "figures": found.as_dict(), "made_at": database_time()},
+    )
+    return found
+
+
+def last_kept(pipeline: str) -> Lesson | None:
+    """The newest lesson that was stored."""
+    kept = LessonRecord.objects.filter(pipeline=pipeline).first()
+    return Lesson.of_dict(kept.figures) if kept else None
 
 
 def read(pipeline: str, since: datetime, *, lost: int | None = None) -> Lesson:
@@ -108,12 +158,12 @@ def read(pipeline: str, since: datetime, *, lost: int | None = None) -> Lesson:
         until=until,
         handed_in=len(tasks),
         students=len({task.owner_key for task in tasks}),
-        states=dict(Counter(task.state for task in tasks)),
+        states=_by_state(Counter(task.state for task in tasks)),
         makespan_seconds=None if whole is None else round(whole, 1),
         per_hour=round(3600 * len(done) / whole, 1) if whole else None,
         waits=TimeSpread.of((task.finished_at - task.created_at).total_seconds() for task in done),
-        stages=stages,
-        errors=dict(Counter(task.error_code for task in failed).most_common()),
+        stages=_by_stage(stages),
+        errors=_by_number(Counter(task.error_code for task in failed)),
         success=_share([task in done for task in [*done, *failed]]),
         first_try=_share([task.pk not in stumbled for task in done]),
         recovery=_share([task in done for task in [*done, *failed] if task.pk in stumbled]),
@@ -136,6 +186,21 @@ def _attempts(pipeline: str, since: datetime) -> tuple[dict[str, TimeSpread], se
             seconds[stage].append(took)
     names = {stage: str(pipelines.spec_of(stage).verbose_name) for stage in seconds}
     return {names[stage]: spread for stage, found in seconds.items() if (spread := TimeSpread.of(found))}, stumbled
+
+
+def _by_state(counts: Mapping[str, int]) -> dict[str, int]:
+    return {state.value: counts[state] for state in (*ENDED, *LIVE) if counts.get(state)}
+
+
+def _by_stage(spreads: Mapping[str, TimeSpread]) -> dict[str, TimeSpread]:
+    """In the order of their way through the pipeline; a database keeps none."""
+    names = [str(spec.verbose_name) for spec in pipelines.specs()]
+    return dict(sorted(spreads.items(), key=lambda item: names.index(item[0]) if item[0] in names else len(names)))
+
+
+def _by_number(counts: Mapping[str, int]) -> dict[str, int]:
+    """The most frequent first."""
+    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
 
 def _available(since: datetime, until: datetime) -> float | None:

@@ -135,9 +135,10 @@ class WorkLoop:
         return self.models.capacity(phase.plan, phase.holder, phase.dwelt_seconds)
 
     def node_facts(self) -> NodeFacts:
-        """What this worker sees of its node, for alerts. Safe from any thread: it only reads."""
+        """What this worker sees of its node, for alerts and samples. Safe from any thread: it only reads."""
         gpu_used, celsius = self.coordinator.memory.last_seen
-        return health.read_node(self.node, gpu_used=gpu_used, gpu_celsius=celsius)
+        models = tuple(engine.model for engine in self.coordinator.working)
+        return health.read_node(self.node, gpu_used=gpu_used, gpu_celsius=celsius, models=models)
 
     def _go_on(self) -> bool:
         """Claim by the last decision, without another poll. Whether anything was taken."""
@@ -203,6 +204,7 @@ class WorkLoop:
             self._next_forgetting = time.monotonic() + FORGET_SECONDS
             nodes.forget_left(spare=self.node)
             upkeep.prune_history(self.options.history_days)
+            upkeep.prune_samples()
         self.stop_if_outdated()
         upkeep.run_others()
 

@@ -13,7 +13,7 @@ from django.db.models.functions import Now
 
 from queueing.exceptions import Crashed, Interrupted, Permanent
 from queueing.failpoints import failpoint
-from queueing.models import Attempt, Batch, Breaker, Event, Forecast, Pause, Phase, Task, Worker, in_seconds
+from queueing.models import Attempt, Batch, Breaker, Event, Forecast, LabSample, Pause, Phase, Task, Worker, in_seconds
 from queueing.policy.breaker import BreakerConfig
 from queueing.signals import upkeep_due
 from queueing.states import LIVE, PhaseName
@@ -108,6 +108,11 @@ def prune_history(days: float) -> int:
         found = [pk for pk, is_old, state in rows if is_old and state not in LIVE]
         pruned += model._default_manager.filter(pk__in=found).delete()[0]
     return pruned
+
+
+def prune_samples() -> int:
+    """Thin out the samples of long ago (`LabSampleManager.prune`); returns how many went."""
+    return LabSample.objects.prune()
 
 
 def run_others() -> dict[str, str]:

@@ -69,7 +69,7 @@ def site() -> Iterator[tuple[str, psutil.Process]]:
 
 def answers(url: str) -> bool:
     try:
-        return httpx.get(f"{url}/healthz", timeout=5).is_success
+        return httpx.get(f"{url}/readyz", timeout=5).is_success
     except httpx.HTTPError:
         return False
 

@@ -100,7 +100,7 @@ def site(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> Ite
     arguments = ("-b", "127.0.0.1", "-p", str(port), "introeval.asgi:application")
     with process(DAPHNE, *arguments, log=log) as daphne:
         deadline = time.monotonic() + START_SECONDS
-        while not answers(f"http://127.0.0.1:{port}/healthz"):
+        while not answers(f"http://127.0.0.1:{port}/readyz"):
             assert daphne.poll() is None, log.read_text()
             assert time.monotonic() < deadline, log.read_text()
             time.sleep(0.1)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
 from typing import Final
 
@@ -23,7 +24,7 @@ from evaluations import actions, demo
 from evaluations.actions import decisions, reratings
 from evaluations.models import Classroom, Evaluation, Form, Rerating, ReviewDecision, Submission
 from queueing.exceptions import Permanent
-from queueing.models import Phase, Worker
+from queueing.models import Alert, LabSample, Phase, Worker
 from queueing.states import PhaseStep
 from tests.browser.conftest import elsewhere
 from tests.conftest import Cast
@@ -75,6 +76,7 @@ def build(cast: Cast) -> PagesWorld:
         username="locked", ip_address="127.0.0.1", user_agent="", failures_since_start=10, attempt_time=now()
     )
     _fill_the_board(cast)
+    _sample_the_lab()
     return PagesWorld(cast, _submissions(cast, review, worker), _orders(cast), _sessions(), strict)
 
 
@@ -378,6 +380,29 @@ def ask(page: Page, world: PagesWorld) -> Iterator[str]:
     yield "asked before it is done"
 
 
+def operations(page: Page, world: PagesWorld) -> Iterator[str]:
+    page.goto("/operations/")
+    page.locator("summary").click()
+    yield "a lesson with an alert"
+    page.goto("/operations/?state=failed&span=day")
+    yield "failed tasks"
+    page.get_by_label("select all").check()
+    page.get_by_role("button", name="Retry selected").click()
+    expect(page.get_by_role("button", name="Do it")).to_be_visible()
+    yield "asked before it is done"
+
+
+def _sample_the_lab() -> None:
+    minute = now().replace(second=0, microsecond=0)
+    seen = {"gpu_used": 0.6, "gpu_celsius": 70.0, "disk_free": 0.4, "models": ["whisper base"]}
+    LabSample.objects.bulk_create(
+        LabSample(at=minute - timedelta(minutes=ago), waiting={"transcribe": ago, "rate": 2}, nodes={"lab-pc": seen})
+        for ago in (0, 1, 2, 9, 10)
+    )
+    Alert.objects.create(kind="disk_space", severity="critical", text="the disk is full", cure="free some space")
+    Alert.objects.create(kind="queue_size", severity="warning", text="many wait", acknowledged_by="anna")
+
+
 def marking(world: PagesWorld) -> str:
     return reverse("calibration-mark", args=[world.cast.classroom.pk, world.submissions["done"].pk])
 
@@ -418,6 +443,8 @@ VISITS: Final[list[tuple[str, str | None, Visit]]] = [
     ("classroom-in-short", "teacher", simply(lambda world: f"{of_the_class('', world)}in-short/")),
     ("calibration", "teacher", simply(lambda world: reverse("calibration", args=[world.cast.classroom.pk]))),
     ("calibration-mark", "teacher", simply(marking)),
+    ("lab", "root", operations),
+    ("lab", "staff", simply(lambda world: "/operations/")),
     ("review-submission", "teacher", desk),
     ("student", "teacher", simply(lambda world: reverse("student", args=[world.cast.classroom.pk, world.cast.ada.pk]))),
     ("submission-appeal", "ada", simply(lambda world: f"{world.url('done')}appeal")),

@@ -13,7 +13,7 @@ import pytest
 
 from tests.chaos.up import TARGETS, storming
 from tests.processes.conftest import wait_until
-from tests.processes.lab import healthz
+from tests.processes.lab import readyz
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -74,13 +74,13 @@ def test_on_a_disk_that_is_full_up_stays_and_all_goes_on_when_there_is_room_agai
             storm.up.kill_server("postgres")
         wait_until(lambda: "ALERT: PostgreSQL has ended" in storm.up.said())
         assert "is full" in storm.up.said()
-        assert healthz(storm.url) == 503
+        assert readyz(storm.url) == 503
         page = students[0].http.get("/")
         assert (page.status_code, int(page.headers["Retry-After"]) > 0) == (503, True)
         assert storm.up.process.poll() is None
 
         (small_disk / "filler").unlink()
-        wait_until(lambda: healthz(storm.url) == 200)
+        wait_until(lambda: readyz(storm.url) == 200)
         storm.calm()
         assert storm.problems() == []
     assert storm.after_the_end() == []

@@ -28,7 +28,7 @@ from introeval.embedded.postgres import NAME, USER, Postgres
 from introeval.embedded.valkey import Valkey
 from tests.chaos.students import HandIn, StormStudent
 from tests.crowd import free_port
-from tests.processes.lab import ROOT, Up, healthz, left_over
+from tests.processes.lab import ROOT, Up, left_over, readyz
 
 BACK_SECONDS: Final = 10.0
 PATIENCE_SECONDS: Final = 90.0  # until what does not come back is believed not to
@@ -192,7 +192,7 @@ class UpStorm:
         parts: dict[str, Callable[[], bool]] = {
             "PostgreSQL": Postgres(place).answers,
             "Valkey": Valkey(place).answers,
-            "site": lambda: healthz(self.url) == 200,
+            "site": lambda: readyz(self.url) == 200,
             "worker": lambda: bool(self.up.live_workers()),
             "queue": lambda: self._claimed_since(since),
         }

@@ -117,7 +117,7 @@ def test_who_dribbles_or_says_nothing_is_hung_up_on_and_the_others_are_served(ng
             line.send(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Slow: ")
         began, still = time.monotonic(), lines
         while still and time.monotonic() - began < CLOSED_SECONDS:
-            assert httpx.get(f"{nginx.url}/healthz", timeout=5).text == "ok"
+            assert httpx.get(f"{nginx.url}/readyz", timeout=5).text == "ok"
             still = [line for line in still if goes_on(line, dribble=line in lines[::2])]
             assert time.monotonic() - began > 5 or len(still) == DRIBBLING
             time.sleep(0.5)
@@ -182,7 +182,7 @@ def test_made_up_addresses_do_not_evade_the_lock(nginx: Nginx, cast: Cast) -> No
 
 
 @pytest.mark.parametrize(
-    "path", ["/login/", "/static/evaluations/site.css", "/healthz", "/nothing/here", "/api/nothing"]
+    "path", ["/login/", "/static/evaluations/site.css", "/readyz", "/nothing/here", "/api/nothing"]
 )
 def test_an_answer_comes_through_with_the_sites_own_headers(nginx: Nginx, site: SiteProcess, path: str) -> None:
     asked = {"Accept-Encoding": "gzip"}

@@ -11,9 +11,11 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
+from evaluations import actions
 from evaluations.media import store
 from evaluations.models import Submission
-from queueing.models import Task, Worker
+from evaluations.uploads import upkeep
+from queueing.models import LessonRecord, Task, Worker
 from tests.conftest import Cast
 from tests.evaluations.material import hand_in
 
@@ -65,6 +67,39 @@ def test_it_goes_back_as_far_as_it_is_asked_to(handed_in: Submission) -> None:
     assert json.loads(printed("--json"))["handed_in"] == 1
     assert json.loads(printed("--json", "--since", "1d"))["handed_in"] == 2
     assert json.loads(printed("--json", "--since", "2020-01-01T09:00"))["handed_in"] == 2
+
+
+def test_the_report_of_a_lesson_is_kept_by_itself_when_nothing_waits_any_more(handed_in: Submission) -> None:
+    with pytest.raises(CommandError, match="no lesson has ended yet"):
+        printed("--last")
+    upkeep.report_lesson()
+    assert not LessonRecord.objects.exists(), "one still waits"
+    actions.cancel(submission=handed_in, by=handed_in.student)
+    for _node in range(3):
+        upkeep.report_lesson()
+    kept = json.loads(printed("--last", "--json"))
+    assert kept == json.loads(printed("--json"))
+    assert printed("--last") == printed()
+    assert kept["states"] == {"done": 1, "cancelled": 1}
+    assert LessonRecord.objects.count() == 1
+
+
+def test_a_lesson_that_goes_on_is_reported_anew_and_another_one_beside_it(handed_in: Submission, cast: Cast) -> None:
+    def one_more() -> None:
+        actions.cancel(submission=hand_in(cast.ada, cast.classroom), by=cast.ada)
+        upkeep.report_lesson()
+
+    actions.cancel(submission=handed_in, by=handed_in.student)
+    upkeep.report_lesson()
+    made = LessonRecord.objects.get().made_at
+    upkeep.report_lesson()
+    assert LessonRecord.objects.get().made_at == made, "nothing has ended since"
+    one_more()
+    assert json.loads(printed("--last", "--json"))["handed_in"] == 3
+    Task.objects.update(created_at=timezone.now() - timedelta(hours=1))
+    one_more()
+    assert json.loads(printed("--last", "--json"))["handed_in"] == 1
+    assert LessonRecord.objects.count() == 2
 
 
 @pytest.mark.parametrize("when", ["yesterday", "0m", "2026-13-01"])

@@ -83,11 +83,11 @@ class Up:
         return self.process.returncode
 
 
-def healthz(url: str) -> int:
+def readyz(url: str) -> int:
     host, _, port = url.removeprefix("http://").rstrip("/").rpartition(":")
     asked = http.client.HTTPConnection(host, int(port), timeout=10)
     try:
-        asked.request("GET", "/healthz")
+        asked.request("GET", "/readyz")
         return asked.getresponse().status
     finally:
         asked.close()

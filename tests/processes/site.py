@@ -99,6 +99,6 @@ def knock(door: Path) -> bool:
 
 def answers(url: str) -> bool:
     try:
-        return httpx.get(f"{url}/healthz", timeout=5).is_success
+        return httpx.get(f"{url}/readyz", timeout=5).is_success
     except httpx.HTTPError:
         return False

@@ -166,5 +166,5 @@ def test_strangers_whose_bodies_do_not_end_cost_next_to_nothing(slow_site: SlowS
                 stranger = stack.enter_context(socket.create_connection(("127.0.0.1", site.port)))
                 with suppress(ConnectionError):  # refused before it is all sent
                     stranger.sendall(head + bytes(length - 1))
-            assert httpx.get(f"{site.url}/healthz", timeout=60).status_code == 200
+            assert httpx.get(f"{site.url}/readyz", timeout=60).status_code == 200
             assert site.daphne.memory - before < 30 * 2**20

@@ -15,7 +15,7 @@ import pytest
 from introeval.embedded.layout import ServiceLayout
 from introeval.embedded.postgres import Postgres
 from introeval.embedded.valkey import Valkey
-from tests.processes.lab import Up, healthz, left_over
+from tests.processes.lab import Up, left_over, readyz
 
 pytestmark = pytest.mark.slow
 
@@ -59,7 +59,7 @@ def until(condition: Callable[[], bool]) -> None:
 
 def is_healthy(site: str) -> bool:
     try:
-        return healthz(site) == 200
+        return readyz(site) == 200
     except OSError:  # it is being started
         return False
 
@@ -76,7 +76,7 @@ def test_a_first_and_a_second_start_are_ready_and_ctrl_c_leaves_nothing_behind(s
     for _ in range(2):
         up = start()
         site = up.ready()
-        assert healthz(site) == 200
+        assert readyz(site) == 200
         assert up.children().keys() == {"site", "worker"}
         assert style_of(site) == ("gzip", "max-age=315360000, public, immutable")
 
@@ -99,13 +99,13 @@ def test_a_busy_port_gets_the_next_free_one_and_what_dies_a_successor(start: Sta
     until(lambda: up.children().get("worker", first).pid != first.pid)
 
     assert "The worker ended (killed by SIGKILL)" in up.said()
-    assert healthz(url) == 200
+    assert readyz(url) == 200
 
     servers = [Postgres(ServiceLayout(tmp_path / "var")), Valkey(ServiceLayout(tmp_path / "var"))]
     for server in servers:
         up.kill_server(server.key)
     up.children()["worker"].kill()  # its successor registers while they come back
-    until(lambda: all(server.answers() for server in servers) and healthz(url) == 200)
+    until(lambda: all(server.answers() for server in servers) and readyz(url) == 200)
     until(lambda: bool(up.live_workers()))
     assert "PostgreSQL had ended and was started again" in up.said()
     assert "Valkey had ended and was started again" in up.said()

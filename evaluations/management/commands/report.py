@@ -35,18 +35,39 @@ class Command(BaseCommand):
     requires_system_checks = (RUNTIME,)
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--since", type=moment, metavar="WHEN", help="90m, 2h, 7d, or 2026-11-30T09:00")
+        which = parser.add_mutually_exclusive_group()
+        which.add_argument("--since", type=moment, metavar="WHEN", help="90m, 2h, 7d, or 2026-11-30T09:00")
+        which.add_argument("--last", action="store_true", help="the report that was kept when the last lesson ended")
         shape = parser.add_mutually_exclusive_group()
         for name in ("json", "csv", "html"):
             shape.add_argument(f"--{name}", action="store_const", const=name, dest="shape")
 
-    def handle(self, *args: Any, since: datetime | None, shape: str | None, **options: Any) -> None:
-        since = since or lesson.last_began(EVALUATION)
-        if since is None:
-            raise CommandError("nothing has been handed in yet")
-        found = lesson.read(EVALUATION, since, lost=lost())
+    def handle(self, *args: Any, since: datetime | None, last: bool, shape: str | None, **options: Any) -> None:
+        found = kept() if last else read(since)
         printed = {"json": as_json, "csv": as_csv, "html": as_html, None: as_text}[shape](found)
         self.stdout.write(printed)
+
+
+def kept() -> Lesson:
+    """
+    Raises:
+        CommandError: there is none.
+    """
+    found = lesson.last_kept(EVALUATION)
+    if found is None:
+        raise CommandError("no lesson has ended yet; a worker keeps its report when nothing waits any more")
+    return found
+
+
+def read(since: datetime | None) -> Lesson:
+    """
+    Raises:
+        CommandError: there is nothing to tell of.
+    """
+    since = since or lesson.last_began(EVALUATION)
+    if since is None:
+        raise CommandError("nothing has been handed in yet")
+    return lesson.read(EVALUATION, since, lost=lost())
 
 
 def moment(text: str) -> datetime:

@@ -152,7 +152,7 @@ class Command(BaseCommand):
     def _wait_until_ready(self, supervisor: Supervisor, site: ServedSite) -> bool:
         """True once the site answers and a worker sends heartbeats; False when asked to stop meanwhile."""
         deadline, seen = supervisor.clock() + READY_SECONDS, SeenWorkers()
-        while not (site.answers() and seen.a_new_one()):
+        while not (site.is_ready() and seen.a_new_one()):
             if self.stopping.wait(CHECK_SECONDS):
                 return False
             supervisor.restart_ended()
@@ -201,10 +201,18 @@ class ServedSite:
         name = f"[{self.local}]" if ":" in self.local else self.local
         return f"http://{name}:{self.port}/"
 
-    def answers(self) -> bool:
+    def is_ready(self) -> bool:
+        """Whether it answers, and all that it needs does."""
+        return self._answers("/readyz")
+
+    def is_alive(self) -> bool:
+        """Whether it answers at all. A database that is away is no reason to restart it."""
+        return self._answers("/livez")
+
+    def _answers(self, path: str) -> bool:
         asked = http.client.HTTPConnection(self.local, self.port, timeout=5)
         try:
-            asked.request("GET", "/healthz", headers={"Host": f"localhost:{self.port}"})
+            asked.request("GET", path, headers={"Host": f"localhost:{self.port}"})
             return asked.getresponse().status == http.HTTPStatus.OK
         except (OSError, http.client.HTTPException):
             return False
@@ -212,7 +220,7 @@ class ServedSite:
             asked.close()
 
     def missing_or(self, other: str) -> str:
-        return other if self.answers() else f"{self.url}healthz does not answer"
+        return other if self.is_ready() else f"{self.url}readyz does not answer"
 
 
 def children(site: ServedSite) -> list[SupervisedProcess]:
@@ -228,7 +236,7 @@ def children(site: ServedSite) -> list[SupervisedProcess]:
     limits = ["--websocket-max-message-size", str(WEBSOCKET_MESSAGE_BYTES), "--no-server-name"]
     web = [sys.executable, "-m", "daphne", *listen, *limits, "introeval.asgi:application"]
     worker = [sys.executable, str(root / "manage.py"), "run_phase_worker"]
-    watched = {"site": lambda _: site.answers(), "worker": heartbeats}
+    watched = {"site": lambda _: site.is_alive(), "worker": heartbeats}
     commands = {"site": web, "worker": worker}
     return [
         SupervisedProcess(name, command, cwd=root, env=env, hang_watch=HangWatch(watched[name], settings.HANG_SECONDS))

@@ -3,7 +3,7 @@ const page = document.querySelector("[data-lab]");
 
 const look = async () => {
   try {
-    await fetch(new URL("healthz", page.dataset.lab), { mode: "no-cors", cache: "no-store" });
+    await fetch(new URL("livez", page.dataset.lab), { mode: "no-cors", cache: "no-store" });
   } catch {
     return false;
   }

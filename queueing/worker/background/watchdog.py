@@ -1,10 +1,11 @@
-"""Looks every few seconds whether somebody must be told of something: raises, resolves and sends alerts.
+"""Looks every few seconds whether somebody must be told of something, and samples the lab once a minute.
 
 Every worker does, on a connection of its own; the site does while no worker is alive (introeval/serving/watch.py).
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Collection, Sequence
 from itertools import chain
 from threading import Event, Thread
@@ -16,7 +17,7 @@ from django.db.models import QuerySet
 from queueing.models import Alert, Worker
 from queueing.policy import alerts
 from queueing.policy.alerts import FiringAlert, LabFacts, NodeFacts
-from queueing.report import health, notices
+from queueing.report import health, notices, samples
 from queueing.signals import health_asked
 
 log = structlog.get_logger()
@@ -40,6 +41,7 @@ class Watchdog:
         unless: Callable[[], bool] = lambda: False,
     ) -> None:
         self.node, self.unless, self.every_seconds = node, unless, every_seconds
+        self._sampled = 0  # the minute, by this process's clock: what counts is the database's
         self._stop = Event()
         self._thread = Thread(target=self._run, name="watchdog", daemon=True)
 
@@ -61,13 +63,24 @@ class Watchdog:
         while not self._stop.wait(self.every_seconds):
             try:
                 if not self.unless():
-                    look(self.node)
+                    self.look_and_sample()
             except (DatabaseError, InterfaceError) as error:
                 log.warning("alerts not updated", error=str(error).strip())
                 connection.close()
             except Exception:
                 log.exception("alerts not updated")
         connection.close()
+
+    def look_and_sample(self) -> None:
+        try:
+            look(self.node)
+        finally:
+            self._sample()
+
+    def _sample(self) -> None:
+        if self._sampled != (minute := int(time.time() // 60)):
+            samples.take(self.node())
+            self._sampled = minute
 
 
 def look(read_node: Callable[[], NodeFacts]) -> None:

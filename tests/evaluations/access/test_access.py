@@ -66,9 +66,15 @@ MATRIX: Final[dict[str, dict[str, Cells]]] = {
     },
     "logout": {"POST": (302,) * 7},
     "language": {"POST": (302,) * 7},
-    "healthz": {"GET": (200,) * 7},
     "trust": {"GET": (404,) * 7},  # this site is no LAB; tests/introeval/lan has one
     "authority": {"GET": (404,) * 7},
+    "lab": {"GET": (LOGIN, 404, 404, 404, 404, 404, 200)},
+    "lab-tasks": {"POST": (LOGIN, 404, 404, 404, 404, 404, 302)},
+    "lab-control": {"POST": (LOGIN, 404, 404, 404, 404, 404, 302)},
+    "lab-acknowledge": {"POST": (LOGIN, 404, 404, 404, 404, 404, 302)},
+    "livez": {"GET": (200,) * 7},
+    "metrics": {"GET": (200,) * 7},  # from this machine; who else may: views/test_health.py
+    "readyz": {"GET": (200,) * 7},
     "dashboard": {"GET": (LOGIN, 200, 200, 200, 302, 302, 302)},
     "dashboard-fragment": {"GET": (LOGIN, 200, 200, 200, 200, 200, 200)},
     "dashboard-unfinished": {"GET": (LOGIN, 200, 200, 200, 200, 200, 200)},

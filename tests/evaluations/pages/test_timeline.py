@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from evaluations.errors import catalogue
-from evaluations.pages import timeline
-from evaluations.pages.timeline import SpanKind, lanes, spans, summary
+from evaluations.pages.rows import timeline
+from evaluations.pages.rows.timeline import SpanKind, lanes, spans, summary
 from evaluations.stages.names import Stage
 from queueing.models import Event
 from queueing.states import TRANSITIONS, State

@@ -537,7 +537,7 @@ def test_every_answer_carries_the_content_security_policy(cast: Cast, monkeypatc
         ("/logout/", 405),
         ("/api/my-videos", 200),
         ("/static/nothing.js", 404),
-        ("/healthz", 200),
+        ("/readyz", 200),
     ):
         strict(client.get(url), status)
     strict(client.head("/static/evaluations/site.css"), 200)

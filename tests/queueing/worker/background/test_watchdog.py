@@ -19,7 +19,7 @@ from queueing.exceptions import Infrastructure, Permanent
 from queueing.models import Alert, Attempt, Breaker, Phase, Task, Worker
 from queueing.policy.alerts import FiringAlert, NodeFacts, Severity
 from queueing.policy.breaker import BreakerConfig
-from queueing.report import figures
+from queueing.report import figures, samples
 from queueing.signals import health_asked
 from queueing.states import PhaseStep
 from queueing.worker.background import watchdog
@@ -243,6 +243,7 @@ def test_of_two_that_look_one_writes() -> None:
 def test_the_site_looks_only_while_nobody_else_does(monkeypatch: pytest.MonkeyPatch) -> None:
     looks, asked = Event(), Event()
     monkeypatch.setattr(watchdog, "look", lambda facts: looks.set())
+    monkeypatch.setattr(samples, "take", lambda facts: True)
     monkeypatch.setattr(
         "queueing.worker.background.watchdog.connection", type("Closed", (), {"close": lambda _: None})()
     )

@@ -12,7 +12,7 @@ class EvaluationsConfig(AppConfig):
         from evaluations.coaching.questions.pipeline import pipeline as coach
         from evaluations.live import relay
         from evaluations.stages import pipeline
-        from evaluations.uploads import upkeep
+        from evaluations.uploads import result_files, upkeep
         from queueing import pipelines
         from queueing.signals import health_asked, upkeep_due
 
@@ -20,6 +20,7 @@ class EvaluationsConfig(AppConfig):
             pipelines.register(each)
         requests.connect()
         welcome.connect()
+        result_files.connect()
         relay.connect()
         upkeep_due.connect(upkeep.tidy, dispatch_uid="evaluations.upkeep")
         health_asked.connect(upkeep.stored_videos.alert, dispatch_uid="evaluations.upkeep")

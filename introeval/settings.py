@@ -247,6 +247,7 @@ UPLOADS_PER_HOUR = count("UPLOADS_PER_HOUR", 5)  # of a student, handed in
 CAPACITY = count("CAPACITY", 60, most=100_000)  # submissions in line and in work; who has not begun waits above it
 UPLOAD_QUOTA_BYTES = int(positive("UPLOAD_QUOTA_MB", 2048) * 1024 * 1024)  # of a student, kept and on their way
 DISK_RESERVE_BYTES = int(positive("DISK_RESERVE_MB", disk_reserve_mb()) * 1024 * 1024)
+RESULT_FILES = flag("RESULT_FILES", default=False)  # what came of each submission, in DATA_DIR/results
 DATA_UPLOAD_MAX_MEMORY_SIZE = UPLOAD_CHUNK_BYTES + 64 * 1024  # of any body, see introeval/serving/bodies.py
 # A body that is larger goes to a file on the disk, for which the loop waits, and all sockets with it.
 FILE_UPLOAD_MAX_MEMORY_SIZE = DATA_UPLOAD_MAX_MEMORY_SIZE

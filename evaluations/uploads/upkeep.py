@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from evaluations import actions
-from evaluations.uploads import audit, intake
+from evaluations.uploads import audit, intake, result_files
 from queueing.policy.alerts import FiringAlert, Severity
 
 SOUND_SECONDS: Final = 3600.0  # between two looks at a store in which all is there
@@ -60,6 +60,7 @@ DUTIES = (
     Duty(intake.expire_uploads, every_seconds=300.0),
     Duty(actions.remove_files_of_deleted, every_seconds=20.0),
     Duty(stored_videos.look, every_seconds=20.0),
+    Duty(result_files.catch_up, every_seconds=300.0),
 )
 
 

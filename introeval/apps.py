@@ -8,7 +8,10 @@ class IntroEvalConfig(AppConfig):
         from django.db.backends.signals import connection_created
 
         from introeval import checks, database, logs  # noqa: F401 - the checks register themselves
+        from introeval.backup.age import backup_age
+        from queueing.signals import health_asked
 
         connection_created.connect(database.bound_session)
+        health_asked.connect(backup_age.alert, dispatch_uid="introeval.backup")
         # Here as well as in manage.py: daphne starts without that.
         logs.configure()

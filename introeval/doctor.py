@@ -24,6 +24,7 @@ from django.db import DatabaseError, ProgrammingError, connection
 from django.db.migrations.executor import MigrationExecutor
 
 from introeval import checks, embedded
+from introeval.backup.manifest import RESTORING
 from introeval.database import limits
 from introeval.embedded.errors import DISK_FULL
 from queueing.worker import restart
@@ -97,6 +98,8 @@ def data_dir() -> Finding:
             return failure("data directory", f"{where} takes no more: {error.strerror}", f"du -xsh {where}/*")
         fix = f'sudo chown -R "$(id -un)" {where}, or choose another place with DATA_DIR=DIR'
         return failure("data directory", f"{where} can't be written to: {error.strerror}", fix)
+    if (where / RESTORING).exists():
+        return failure("data directory", f"a restore into {where} has not come to its end", "run its command again")
     made = "" if where == settings.DATA_DIR else " (made at the first start)"
     return ok("data directory", f"{settings.DATA_DIR}{made}")
 

@@ -250,8 +250,10 @@ UPLOAD_MAX_BYTES = int(positive("UPLOAD_MAX_MB", 300) * 1024 * 1024)
 UPLOAD_CHUNK_BYTES = 4 * 1024 * 1024
 UPLOAD_EXPIRES_HOURS = positive("UPLOAD_EXPIRES_HOURS", 24, most=100_000)
 UPLOADS_PER_HOUR = count("UPLOADS_PER_HOUR", 5)  # of a student, handed in
+CAPACITY = count("CAPACITY", 60, most=100_000)  # submissions in line and in work; who has not begun waits above it
 UPLOAD_QUOTA_BYTES = int(positive("UPLOAD_QUOTA_MB", 2048) * 1024 * 1024)  # of a student, kept and on their way
 DISK_RESERVE_BYTES = int(positive("DISK_RESERVE_MB", disk_reserve_mb()) * 1024 * 1024)
+RESULT_FILES = flag("RESULT_FILES", default=False)  # what came of each submission, in DATA_DIR/results
 DATA_UPLOAD_MAX_MEMORY_SIZE = UPLOAD_CHUNK_BYTES + 64 * 1024  # of any body, see introeval/serving/bodies.py
 # A body that is larger goes to a file on the disk, for which the loop waits, and all sockets with it.
 FILE_UPLOAD_MAX_MEMORY_SIZE = DATA_UPLOAD_MAX_MEMORY_SIZE
@@ -301,6 +303,7 @@ ALERT_GPU_CELSIUS = pair("ALERT_GPU_CELSIUS", 80, 90)
 ALERT_DISK_FREE_PERCENT = pair("ALERT_DISK_FREE_PERCENT", 10, 3)
 ALERT_CLOCK_SECONDS = pair("ALERT_CLOCK_SECONDS", 5, 60)
 ALERT_DOWN_SECONDS = pair("ALERT_DOWN_SECONDS", 0, 300)
+ALERT_BACKUP_DAYS = pair("ALERT_BACKUP_DAYS", 7, 30)
 ALERT_EMAILS = addresses("ALERT_EMAILS")
 EMAIL_HOST = text("EMAIL_HOST", "localhost")
 EMAIL_PORT = count("EMAIL_PORT", 25, most=65_535)

@@ -119,6 +119,20 @@ def retry_all(*, submissions: QuerySet[Submission], by: str) -> Report:
     return queueing.actions.retry(tasks=tasks, by=by)
 
 
+def retry_at_sign_in(*, student: User) -> tuple[int, int]:
+    """Retry what failed through no fault of the file, where the class wants that; each submission once at most.
+
+    Returns how many are tried again, and how many their student could still have tried again.
+    """
+    newest = Task.objects.filter(pipeline=EVALUATION, submission__student=student)
+    newest = newest.order_by("submission_id", "-pk").distinct("submission_id")
+    failed = Task.objects.filter(pk__in=newest.values("pk"), state=State.FAILED)
+    failed = failed.exclude(error_code__in=catalogue.OF_THE_FILE | catalogue.LOST)
+    wanted = failed.filter(submission__classroom__retries_at_sign_in=True, retried=False)
+    retried = sum(task.retry(by=str(student.pk), reason="at sign-in") for task in wanted)
+    return retried, failed.count()
+
+
 def cancel(*, submission: Submission, by: User) -> bool:
     """Stop the work on a submission, waiting or running; the video stays. False when the work has ended."""
     return submission.evaluation_task.cancel(by=str(by.pk))

@@ -204,6 +204,11 @@ CATALOGUE: Final[dict[str, Explanation]] = {
         _("It would work far too slowly, so the work waits until it is back where it belongs."),
         _("Your video is safe. The work goes on by itself when it is back; tell your teacher."),
     ),
+    "at_capacity": Explanation(
+        _("The lab is at capacity"),
+        _("It takes no more recordings for the moment."),
+        _("Your recording is safe on this device. It is sent by itself when there is room."),
+    ),
     "disk_full": Explanation(
         _("The disk of the lab computer is full"),
         _("There is no room for more videos at the moment."),

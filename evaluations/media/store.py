@@ -67,7 +67,7 @@ def keep(staged: Path, submission_id: UUID, *, root: Path | None = None) -> Stor
     with _disk_errors():
         # Moved already, by a call that crashed: only the steps after the rename are left to do.
         taken = not os.path.lexists(staged) and target.is_file()
-        size, sha256 = _make_durable(target if taken else staged)
+        size, sha256 = _make_durable(target) if taken else _make_durable(staged, alone=True)
         if not taken:
             _make_folders(root, target.parent)
             _take(staged, target, sha256)
@@ -232,12 +232,13 @@ def _original_of(copy: str) -> str:
     return f"{copy.rpartition('/')[0]}/original"
 
 
-def _make_durable(staged: Path) -> tuple[int, str]:
+def _make_durable(staged: Path, *, alone: bool = False) -> tuple[int, str]:
+    """`alone`: refuse a file with a second name. A kept one may have one, in a backup that was made by hard links."""
     if staged.is_symlink():
         raise Permanent("the staged file is a link", code="unreadable")
     with _open_regular(staged) as descriptor:
         status = os.fstat(descriptor)
-        if status.st_nlink != 1:
+        if alone and status.st_nlink != 1:
             raise Permanent("the staged file has a second name", code="unreadable")
         os.fchmod(descriptor, 0o600)
         try:

@@ -72,6 +72,12 @@ class Classroom(models.Model):
     max_submissions = models.PositiveIntegerField(default=20, help_text="Per student.")
     deadline = models.DateTimeField(null=True, blank=True, help_text="Nothing new can be handed in after it.")
 
+    retries_at_sign_in = models.BooleanField(
+        "try again at sign-in",
+        default=False,
+        db_default=False,
+        help_text="What failed, though the recording is fine, is tried again once by itself when its student signs in.",
+    )
     sums_up = models.BooleanField(
         "sum up by itself",
         default=False,

@@ -10,6 +10,8 @@ from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 
+from evaluations.models.checksum import ChecksumField
+
 
 class Transcript(models.Model):
     submission = models.OneToOneField("evaluations.Submission", on_delete=models.CASCADE, related_name="transcript")
@@ -24,6 +26,7 @@ class Transcript(models.Model):
     engine = models.CharField(max_length=40)
     model = models.CharField(max_length=100)
     simulated = models.BooleanField(default=False)
+    sha256 = ChecksumField()
     created_at = models.DateTimeField(db_default=Now())
 
     def __str__(self) -> str:
@@ -46,6 +49,7 @@ class Form(models.Model):
     engine = models.CharField(max_length=40)
     model = models.CharField(max_length=100)
     simulated = models.BooleanField(default=False)
+    sha256 = ChecksumField()
     created_at = models.DateTimeField(db_default=Now())
 
     FIELDS = ("name", "age", "hobbies", "career_goals", "strengths", "experience")
@@ -109,6 +113,7 @@ class Evaluation(models.Model):
         related_name="ratings",
         help_text="Whose order caused it; empty: the submission was handed in.",
     )
+    sha256 = ChecksumField()
     released_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(db_default=Now())
 

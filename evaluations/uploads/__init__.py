@@ -9,5 +9,6 @@ views.py      the two addresses
 Beside it:
 
 local_files.py  files of this machine, evaluated without a browser
+result_files.py what came of each submission, as files
 audit.py        the stored files compared with the submissions
 """

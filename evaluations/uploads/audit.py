@@ -1,4 +1,5 @@
-"""The stored files compared with the submissions, in both directions: lost, damaged and unexpected files.
+"""The stored files compared with the submissions, in both directions: lost, damaged and unexpected files. And results
+compared with their checksums.
 
 A file is durable before its row exists, so a row without its file is a loss, and a file without a row comes from a
 crash, or from a submission that is being stored right now.
@@ -13,7 +14,8 @@ from pathlib import PurePath
 from uuid import UUID
 
 from evaluations.media import store
-from evaluations.models import Deletion, Submission, Transcript
+from evaluations.models import Deletion, Evaluation, Form, Submission, Transcript
+from evaluations.models.checksum import is_altered
 from evaluations.uploads import intake
 from queueing.exceptions import Permanent
 
@@ -30,15 +32,16 @@ class Audit:
     orphaned: frozenset[str]  # without a row, for good; kept, since it may be the only copy
     copies: frozenset[str]  # for players, made of the submissions' files; can be made again
     strays: frozenset[str]  # not a submission's file at all
+    altered: frozenset[str] = frozenset()  # results that are not what was written; only a deep audit looks at them
 
     @property
     def sound(self) -> bool:
         """Whether nothing that was acknowledged is lost."""
-        return not (self.missing or self.damaged)
+        return not (self.missing or self.damaged or self.altered)
 
 
 def audit(*, deep: bool = False) -> Audit:
-    """Compare every row with its file. `deep` reads all bytes; otherwise a file of the right size counts as whole.
+    """Compare every row with its file. `deep` reads all bytes and results; otherwise a file of the right size is whole.
 
     Raises:
         queueing.exceptions.Infrastructure: the store can't be read, or is not there.
@@ -63,6 +66,7 @@ def audit(*, deep: bool = False) -> Audit:
         orphaned=unknown - arriving - leaving,
         copies=found.copies - leaving,
         strays=found.strays - leaving,
+        altered=frozenset(altered()) if deep else frozenset(),
     )
 
 
@@ -79,6 +83,14 @@ def faulty(*, deep: bool = False) -> Iterator[tuple[UUID, str]]:
         except Permanent as fault:
             if Submission.objects.filter(pk=pk).exists():  # else it was deleted meanwhile, file and all
                 yield pk, fault.code
+
+
+def altered() -> Iterator[str]:
+    """The transcripts, forms and ratings whose checksum is another one than when they were written."""
+    for model in (Transcript, Form, Evaluation):
+        for row in model.objects.order_by().iterator(chunk_size=100):
+            if is_altered(row):
+                yield f"{row} (number {row.pk})"
 
 
 def alarming() -> Counter[str]:

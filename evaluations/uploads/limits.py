@@ -21,7 +21,8 @@ from evaluations.errors import catalogue
 from evaluations.errors.refusals import RefusedError
 from evaluations.models import EVALUATION, Classroom, Deletion, StudentAllowance, Submission, Upload
 from evaluations.uploads import files
-from queueing.models import Task
+from queueing.models import Forecast, Pause, Task, nodes
+from queueing.models.phase import SYSTEM
 from queueing.states import State
 
 # A student may try files that turn out to be none, but not without end: so many times UPLOADS_PER_HOUR with them.
@@ -29,6 +30,10 @@ REFUSED_FACTOR: Final = 4
 MAX_UNFINISHED_PER_STUDENT: Final = 5
 ACTIVE_SECONDS: Final = 10  # an upload that received nothing for so long is not active: its computer may be off
 HOUR: Final = timedelta(hours=1)
+ARRIVING_SECONDS: Final = 60  # an upload that received nothing for so long will not soon be waiting for its turn
+# How long those who have not begun are asked to wait: at least, where nothing is estimated, while somebody or something
+# holds the lab up, and at most.
+LEAST_SECONDS, GUESS_SECONDS, PAUSED_SECONDS, FULL_SECONDS = 15.0, 120.0, 120.0, 600.0
 
 
 def unfinished() -> QuerySet[Upload]:
@@ -166,6 +171,53 @@ def _of_the_last_hour(student: User) -> list[tuple[datetime, bool]]:
 def _moved_within(seconds: float) -> CombinedExpression:
     """Every chunk extends an upload's expiry: uploads that expire later than this received one within `seconds`."""
     return Now() + timedelta(hours=settings.UPLOAD_EXPIRES_HOURS) - timedelta(seconds=seconds)
+
+
+def check_capacity(length: int | None = None) -> None:
+    """Check that the lab takes one more upload now. Only for one that has not begun: nothing else is ever refused.
+
+    A few that begin in the same moment may all pass.
+
+    Raises:
+        RefusedError: 503 `at_capacity`, with `Retry-After`; whoever has the recording keeps it, and sends it then.
+    """
+    pause = Pause.objects.active().filter(what=Pause.What.UPLOADS).first()
+    if pause is not None:
+        left = (pause.until - now()).total_seconds() if pause.until else PAUSED_SECONDS
+        raise _at_capacity(left, pause.reason)
+    if (beyond := _load() + 1 - settings.CAPACITY) > 0:
+        raise _at_capacity(_seconds_until_ended(beyond))
+    if _gpus_are_taken():
+        raise _at_capacity(PAUSED_SECONDS, _("Other programs use the lab’s computer."))
+    try:
+        check_room(length or settings.UPLOAD_CHUNK_BYTES)
+    except RefusedError:
+        raise _at_capacity(FULL_SECONDS, _("Its disk is full: tell your teacher.")) from None
+
+
+def _at_capacity(seconds: float, why: str = "") -> RefusedError:
+    wait = math.ceil(min(max(seconds, LEAST_SECONDS), FULL_SECONDS))
+    return RefusedError(503, "at_capacity", {"Retry-After": str(wait)}, detail=why, facts={"retry_seconds": wait})
+
+
+def _load() -> int:
+    """How many wait, are worked on, or are arriving, and will wait in a moment."""
+    arriving = unfinished().filter(offset__gt=0, expires_at__gt=_moved_within(ARRIVING_SECONDS))
+    return Task.objects.live().filter(pipeline=EVALUATION).count() + arriving.count()
+
+
+def _seconds_until_ended(count: int) -> float:
+    """How long until so many of those in work and in line have ended; a guess where nothing is estimated."""
+    forecast = Forecast.objects.current()
+    ends = sorted(high for _low, high, *_ in forecast.ranges.values())
+    return float(ends[count - 1]) if len(ends) >= count else GUESS_SECONDS
+
+
+def _gpus_are_taken() -> bool:
+    """Whether every node that works has paused itself, for others have filled its GPU (queueing/gpu/watch.py)."""
+    working = nodes.working()
+    taken = Pause.objects.active().filter(by=SYSTEM, what=Pause.What.EVERYTHING, node__in=working)
+    return bool(working) and working <= set(taken.values_list("node", flat=True))
 
 
 def check_room(more: int) -> None:

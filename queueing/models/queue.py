@@ -284,6 +284,7 @@ class TaskManager(_Manager["Task"]):
             live=live,
             owned=frozenset(owned),
             paused=frozenset(phase for phase in PhaseName if {phase, Pause.What.EVERYTHING} & what),
+            often=Pause.What.LONG in what,
             drained=any(drain == "true" for _, drain in active),
             wanted=PhaseName(wanted) if wanted else None,
             at=at,

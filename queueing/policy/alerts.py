@@ -45,6 +45,7 @@ class Thresholds:
     disk_free_percent: Threshold = Threshold(10, 3)
     clock_seconds: Threshold = Threshold(5, 60)  # between a node's clock and the database's
     down_seconds: Threshold = Threshold(0, 300)  # that a model server has been left alone
+    backup_days: Threshold = Threshold(7, 30)  # since the last backup
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +104,7 @@ LAB_KINDS: Final = frozenset(
     {"queue_size", "long_wait", "task_late", "error_rate", "no_worker", "node_blocked", "server_away"}
 )
 NODE_KINDS: Final = frozenset({"gpu_memory", "gpu_temperature", "disk_space", "clock_skew"})
+BACKUP_OLD: Final = "backup_old"
 NOT_STARTED_SECONDS: Final = 600.0  # how long a stage may take of which nothing is known yet
 
 
@@ -134,6 +136,19 @@ def of_node(facts: NodeFacts, limits: Thresholds) -> list[FiringAlert]:
             cure = "let both take their time from the network (timedatectl set-ntp true)"
             found.append(FiringAlert("clock_skew", grade, text, cure, facts.node, round(apart, 1)))
     return found
+
+
+def of_backup(days: float, limits: Thresholds, *, ever: bool) -> list[FiringAlert]:
+    """The active alert of BACKUP_OLD, if it is. Not `ever` one was made: `days` since the first video was handed in.
+
+    That is no more than a warning: the school may back the machine up by means that nobody here knows of.
+    """
+    grade = limits.backup_days.severity(days)
+    if grade is None:
+        return []
+    text = f"the last backup is {days:.0f} days old" if ever else f"no backup was made in the first {days:.0f} days"
+    cure = "`manage.py backup DIR`, best every night (docs/operator.md); ALERT_BACKUP_DAYS, if it is done otherwise"
+    return [FiringAlert(BACKUP_OLD, grade if ever else Severity.WARNING, text, cure, value=round(days, 1))]
 
 
 def _lines(facts: LabFacts, limits: Thresholds) -> Iterator[FiringAlert]:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Final
 
 from queueing.policy import batches
 from queueing.states import PhaseName
+
+OFTEN_DWELL_SECONDS: Final = 60.0  # a model is loaded for as long, or half of it: shorter phases would only load them
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +37,7 @@ class Snapshot:
     owned: frozenset[int] = frozenset()  # the running tasks of the polling worker
     paused: frozenset[PhaseName] = frozenset()  # nothing of these may begin
     drained: bool = False  # and nothing may stay loaded
+    often: bool = False  # a person wants evaluation to give way sooner: at most OFTEN_DWELL_SECONDS
     wanted: PhaseName | None = None  # a person asked for this phase, and its time is not over; see `wish_is_over`
     at: float = 0.0  # the moment, in seconds, by the database's clock
     troubled: frozenset[str] = frozenset()  # the worker's model servers that failed and have not answered since
@@ -83,7 +87,8 @@ def next_phase(
     if current == PhaseName.EVAL and snapshot.evaluation.any:
         # By its own time, not by how long uploads waited: under a long backlog all of them waited too long, and the two
         # phases would only take turns unloading each other.
-        if dwelt_seconds < limits.max_dwell_seconds or not (snapshot.batch.due or _batch_ready(snapshot, limits)):
+        most = min(limits.max_dwell_seconds, OFTEN_DWELL_SECONDS) if snapshot.often else limits.max_dwell_seconds
+        if dwelt_seconds < most or not (snapshot.batch.due or _batch_ready(snapshot, limits)):
             return Decision(current, "transcripts are being evaluated")
         return Decision(PhaseName.STT, "uploads have waited for a whole evaluation phase")
     return _fresh_choice(current, snapshot, limits, idle_seconds)

@@ -19,9 +19,10 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import connection
 from django.test import Client
-from playwright.sync_api import Browser, BrowserContext, Dialog, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Dialog, Page, Route, sync_playwright
 
 from tests.conftest import Cast
+from tests.evaluations.material import finish, hand_in
 from tests.processes import forks
 from tests.processes.conftest import DAPHNE, environment
 
@@ -174,6 +175,21 @@ def visit(chromium: Browser, site: str, transactional_db: None, request: pytest.
     """One person at the site; parametrize indirectly with arguments of Playwright's `new_context`."""
     with visiting(chromium, site, **getattr(request, "param", {})) as visit:
         yield visit
+
+
+@contextmanager
+def full_lab(visit: Visit, cast: Cast) -> Iterator[None]:
+    """As much to do as CAPACITY, until the block ends. Answers are the site's own, but for the wait they ask for."""
+    others = elsewhere(lambda: [hand_in(cast.bo, cast.classroom) for _ in range(settings.CAPACITY)])
+
+    def soon(route: Route) -> None:
+        answer = route.fetch()
+        wait = {"retry-after": "2"} if answer.status == 503 else {}
+        route.fulfill(response=answer, headers={**answer.headers, **wait})
+
+    visit.page.route("**/api/uploads/", soon)
+    yield
+    elsewhere(finish, others[0])
 
 
 @pytest.fixture

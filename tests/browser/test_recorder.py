@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from evaluations.media import store
 from evaluations.media.container import open_media
 from evaluations.media.decode import Decoded, decode
 from evaluations.models import Submission, Upload
-from tests.browser.conftest import ALLOWED, FAKE_DEVICE, PATIENCE_MS, Visit, elsewhere
+from tests.browser.conftest import ALLOWED, FAKE_DEVICE, PATIENCE_MS, Visit, elsewhere, full_lab
 from tests.browser.test_student import tab_to, until
 from tests.conftest import Cast
 from tests.processes.conftest import wait_until
@@ -194,6 +195,29 @@ def test_a_full_disk_and_a_reload_in_the_middle_lose_nothing(booth: Visit) -> No
     assert elsewhere(Upload.objects.count) == 1
     assert kept_in_browser(booth) == 0
     booth.complaints[:] = [one for one in booth.complaints if "507" not in one]
+
+
+def test_at_capacity_the_recording_waits_and_is_sent_by_itself_also_after_a_reload(booth: Visit, cast: Cast) -> None:
+    with full_lab(booth, cast):
+        start(booth)
+        problem = booth.page.locator("#problem")
+        expect(problem).to_contain_text("The lab is at capacity.")
+        expect(problem).to_contain_text(
+            "Your recording is safe on this device; it is sent by itself in about a minute."
+        )
+        expect(booth.page.locator("#safety")).to_have_text(re.compile(r"Next try in 0:0\d\."))
+        record_for(booth, 2)
+        press(booth, "Stop")
+        press(booth, "Hand in")
+        in_state(booth, "sending")
+        booth.page.reload()
+        row = booth.page.locator("#kept .row")
+        expect(row).to_contain_text("it is sent by itself in about a minute. Next try in")
+        assert elsewhere(Upload.objects.count) == 0
+    row.get_by_role("link", name="is handed in").click()
+    assert elsewhere(Submission.objects.filter(student=cast.ada).count) == 1
+    assert kept_in_browser(booth) == 0
+    booth.complaints[:] = [one for one in booth.complaints if "503" not in one]
 
 
 def test_an_answer_that_is_lost_makes_no_second_submission(booth: Visit) -> None:

@@ -15,7 +15,7 @@ from evaluations.stages.names import Stage
 from queueing.exceptions import Transient
 from queueing.models import Phase, Worker
 from queueing.states import PhaseStep, State
-from tests.browser.conftest import PATIENCE_MS, Visit, elsewhere
+from tests.browser.conftest import PATIENCE_MS, Visit, elsewhere, full_lab
 from tests.conftest import Cast
 from tests.evaluations.material import claim, fail, finish, hand_in, write_results
 
@@ -83,6 +83,23 @@ def test_several_files_go_up_one_after_another(ada: Visit, tmp_path: Path) -> No
     choose(ada, *files)
     expect(ada.page.locator("#submissions .row")).to_have_count(4)
     expect(ada.page.locator("#uploads .row")).to_have_count(0)
+
+
+def test_at_capacity_a_file_waits_with_a_count_down_and_goes_up_by_itself(
+    ada: Visit, cast: Cast, tmp_path: Path
+) -> None:
+    file = tmp_path / "me.mp4"
+    file.write_bytes(b"fLaC".ljust(1000))
+    with full_lab(ada, cast):
+        choose(ada, file)
+        row = ada.page.locator("#uploads .row")
+        expect(row).to_contain_text("The lab is at capacity.")
+        expect(row).to_contain_text("Your file is safe on this device; it is sent by itself in about a minute.")
+        expect(row).to_contain_text(re.compile(r"Next try in 0:0\d\."))
+        assert elsewhere(Upload.objects.count) == 0
+    expect(ada.row("me.mp4")).to_be_visible()
+    expect(ada.page.locator("#uploads .row")).to_have_count(0)
+    ada.complaints[:] = [one for one in ada.complaints if "503" not in one]
 
 
 def test_an_upload_goes_on_after_a_reload(ada: Visit, large: Path) -> None:

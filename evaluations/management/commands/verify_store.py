@@ -18,7 +18,11 @@ GROUPS = {
     "orphaned": "files without a submission; kept",
     "copies": "copies that players can seek in; made again when they are gone",
     "strays": "files that are no submission's",
+    "altered": "transcripts, forms and ratings that are not what was written",
 }
+FIX_ALTERED = (
+    "Somebody or something has changed the database by itself: a backup has them as they were (manage.py restore)."
+)
 FIX = "Handing the same video in again, as the same student in the same class, puts it back."
 
 
@@ -27,7 +31,9 @@ class Command(BaseCommand):
     requires_system_checks = (RUNTIME,)
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--deep", action="store_true", help="read every byte and compare its sha256")
+        parser.add_argument(
+            "--deep", action="store_true", help="read every byte and every result, and compare their sha256"
+        )
         parser.add_argument("--json", action="store_true", help="as one JSON object")
 
     def handle(self, *args: Any, deep: bool, json: bool, **options: Any) -> None:
@@ -51,5 +57,7 @@ def _as_table(found: Audit) -> Iterable[str]:
         members = sorted(map(str, getattr(found, name)))
         yield f"{len(members):>6} {words}"
         yield from (f"       {name:<9} {member}" for member in members)
-    if not found.sound:
+    if found.missing or found.damaged:
         yield FIX
+    if found.altered:
+        yield FIX_ALTERED

@@ -57,6 +57,19 @@ export function wordsOf(text, { withAdvice = true } = {}) {
   }
 }
 
+/**
+ * For how many seconds a refusal asks to wait, since the lab takes no more for now; 0: it is another one. A class that was
+ * told the same comes back at times a little apart.
+ */
+export function secondsUntilRoom(text, retryAfter) {
+  try {
+    if (JSON.parse(text).code !== "at_capacity") return 0;
+  } catch {
+    return 0;
+  }
+  return Math.max(1, Number(retryAfter)) * (1 + Math.random() / 10);
+}
+
 /** A form of a page that is older than the session gets the token of now. */
 export function renew(form) {
   const field = form.querySelector("[name=csrfmiddlewaretoken]");

@@ -1,7 +1,7 @@
 // Uploads one after another, in chunks, each with a row of its own. They continue by themselves when the network is back,
 // and after a reload when the same file is chosen again.
-import { headers, signedIn, signedOut, stayWhile, wordsOf } from "./session.js";
-import { word } from "./words.js";
+import { headers, secondsUntilRoom, signedIn, signedOut, stayWhile, wordsOf } from "./session.js";
+import { capacityWord, clock, word } from "./words.js";
 
 // Counted from the last chunk that arrived; then ten seconds apart, for an hour.
 const RETRIES_MS = [0, 1000, 3000, 5000, ...Array(360).fill(10000)];
@@ -131,6 +131,7 @@ class Item {
     document.getElementById("uploads").append(this.row);
     this.isPaused = false;
     this.isSignedOut = false;
+    this.ticks = null; // of the count-down, while the lab is at capacity
   }
 
   part(selector) {
@@ -189,7 +190,7 @@ class Item {
       },
       onProgress: (sent, total) => this.progress(sent, total),
       onSuccess: () => this.succeed(),
-      onError: (error) => this.fail(reasonOf(error) || word(responseTo(error)?.getStatus() === 403 ? "too_old" : "no_answer")),
+      onError: (error) => this.roomSeconds(error) ? this.waitForRoom(error) : this.fail(reasonOf(error) || word(responseTo(error)?.getStatus() === 403 ? "too_old" : "no_answer")),
     };
   }
 
@@ -211,10 +212,40 @@ class Item {
       return this.interrupt(words);
     }
     if (response && !response.getHeader("Tus-Resumable")) return this.goAround(status);
+    if (this.roomSeconds(error)) return false; // tried again when the server has said, not when tus-js-client would
     const later = Number(response?.getHeader("Retry-After"));
     const isLater = later > 0 && later <= MAX_WAIT_SECONDS;
     if (status && status < 500 && !isLater) return TRY_AGAIN.includes(status);
     return this.interrupt(reasonOf(error) || word("away"));
+  }
+
+  roomSeconds(error) {
+    const response = responseTo(error);
+    return response ? secondsUntilRoom(response.getBody(), response.getHeader("Retry-After")) : 0;
+  }
+
+  /** The lab takes no more for now: wait as long as it says, count down, and begin again. */
+  waitForRoom(error) {
+    const seconds = this.roomSeconds(error);
+    const at = Date.now() + 1000 * seconds;
+    const words = word(capacityWord(seconds), {
+      reason: wordsOf(responseTo(error).getBody(), { withAdvice: false }),
+      minutes: Math.ceil(seconds / 60),
+    });
+    const tick = () => {
+      const left = Math.ceil((at - Date.now()) / 1000);
+      if (left > 0) return this.show("waiting", `${words} ${word("next_try", { time: clock(left) })}`);
+      this.stopCounting();
+      this.upload.start();
+    };
+    this.stopCounting();
+    this.ticks = setInterval(tick, 1000);
+    tick();
+  }
+
+  stopCounting() {
+    clearInterval(this.ticks);
+    this.ticks = null;
   }
 
   /** Something between this page and the server has answered: do without what it does not let pass, then try again. */
@@ -266,6 +297,7 @@ class Item {
 
   togglePause() {
     this.isPaused = !this.isPaused;
+    this.stopCounting();
     this.label("[data-pause]", this.isPaused ? "go_on" : "pause");
     if (this.isPaused) {
       this.show("paused", this.part("[data-line]").textContent);
@@ -278,6 +310,7 @@ class Item {
 
   async cancel() {
     const running = this.part("progress") && this.upload;
+    this.stopCounting();
     this.row.remove();
     if (running) await this.upload.abort(true).catch(() => {});
     this.forgetNotice();

@@ -15,6 +15,11 @@ export function clock(seconds) {
   return `${Math.floor(whole / 60)}:${String(whole % 60).padStart(2, "0")}`;
 }
 
+/** How long somebody is asked to wait: the names of its two texts, by seconds. */
+export function capacityWord(seconds) {
+  return seconds > 90 ? "at_capacity" : "at_capacity_soon";
+}
+
 /** A time in the browser's time zone, formatted as on all pages: "10:32". */
 export function timeOf(moment) {
   return new Date(moment).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });

@@ -1,35 +1,52 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from django.core.management.base import CommandParser
 
-from queueing.management.base import QueueCommand, add_node, add_reason, add_wait, known_node, length, who
+from queueing.management.base import QueueCommand, add_node, add_reason, add_wait, known_node, length, usage, who
 from queueing.models import Event, Pause, Phase
+from queueing.policy.phases import OFTEN_DWELL_SECONDS
 from queueing.report import durations
 from queueing.states import PhaseName, PhaseStep
 
+HOLD_SECONDS: Final = 300.0
+OFTEN_SECONDS: Final = 1800.0
+
 
 class Command(QueueCommand):
-    help = "Change a node over to speech to text or to evaluation, whatever else waits. What runs is finished first."
+    help = (
+        "Change a node over to speech to text or to evaluation, whatever else waits. What runs is finished first. Or,"
+        " with --often, have evaluation give way to waiting uploads after a minute (`queue_resume long` ends it)."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
-        parser.add_argument("phase", choices=PhaseName.values, help="stt: speech to text; eval: forms and ratings")
+        parser.add_argument(
+            "phase", nargs="?", choices=PhaseName.values, help="stt: speech to text; eval: forms and ratings"
+        )
+        parser.add_argument("--often", action="store_true", help="change over after a minute where both kinds wait")
         add_node(parser)
         add_reason(parser)
         parser.add_argument(
             "--hold",
             type=length,
-            default=300.0,
             metavar="TIME",
-            help="for how long at most, while it has work (default: 5m)",
+            help="for how long at most, while it has work (default: 5m; with --often 30m)",
         )
         add_wait(parser, "it works on that")
 
-    def handle(self, *args: Any, phase: str, wait: float | None, hold: float, json: bool, **options: Any) -> None:
-        node, wanted = known_node(options["node"]), PhaseName(phase)
+    def handle(
+        self, *args: Any, phase: str | None, wait: float | None, hold: float | None, json: bool, **options: Any
+    ) -> None:
+        if bool(phase) == options["often"]:
+            raise usage("Either a phase, or --often.")
+        node = known_node(options["node"])
+        if phase is None:
+            self._often(node, hold or OFTEN_SECONDS, reason=options["reason"], as_json=json)
+            return
+        wanted, hold = PhaseName(phase), hold or HOLD_SECONDS
         Phase.request(wanted, node=node, hold_seconds=hold, by=who(), reason=options["reason"])
         settled = self.wait(wait, partial(_progress, node, wanted)) if wait else None
         there = _is_there(Phase.objects.get(node=node), wanted) if settled else settled
@@ -44,6 +61,12 @@ class Command(QueueCommand):
         self.print_result(
             {"node": node, "wanted": phase, "there": there}, texts[there], as_json=json, done=there is not False
         )
+
+    def _often(self, node: str, seconds: float, *, reason: str, as_json: bool) -> None:
+        said = reason or "uploads must not wait long for evaluation"
+        Pause.objects.start(Pause.What.LONG, node=node, by=who(), reason=said, seconds=seconds)
+        text = f"For {durations.spoken(seconds)}, {node} changes over after {OFTEN_DWELL_SECONDS:.0f} s when both wait."
+        self.print_result({"node": node, "often": True, "seconds": seconds}, text, as_json=as_json)
 
 
 def _progress(node: str, wanted: PhaseName) -> tuple[bool, str]:

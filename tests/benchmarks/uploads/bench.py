@@ -111,7 +111,7 @@ def _site() -> Iterator[tuple[ServedSite, psutil.Popen]]:
     with psutil.Popen(web.command, cwd=ROOT, env={**os.environ, **(web.env or {})}) as daphne:
         try:
             deadline = time.monotonic() + START_SECONDS
-            while not site.answers():
+            while not site.is_ready():
                 if daphne.poll() is not None or time.monotonic() > deadline:
                     raise RuntimeError("the site does not start")
                 time.sleep(0.1)

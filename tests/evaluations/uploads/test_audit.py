@@ -11,15 +11,17 @@ from pathlib import Path
 import pytest
 from django.conf import settings
 from django.core.management import CommandError, call_command
+from django.db import connection
 from django.utils import timezone
 from pytest_django import Settings
 
 from evaluations import actions
+from evaluations.actions.release import release
 from evaluations.media import store
-from evaluations.models import Deletion, Submission, Upload
+from evaluations.models import Deletion, Evaluation, Form, Submission, Transcript, Upload
 from evaluations.uploads.audit import Audit, audit
 from tests.conftest import Cast
-from tests.evaluations.material import hand_in
+from tests.evaluations.material import hand_in, rated, write_long_results, write_results
 
 
 @pytest.fixture(autouse=True)
@@ -109,7 +111,8 @@ def test_a_store_as_it_should_be_is_sound(cast: Cast, capsys: pytest.CaptureFixt
     hand_in(cast.ada, cast.classroom)
     call_command("verify_store", "--deep", "--json")
     nothing: list[str] = []
-    groups = dict.fromkeys(("missing", "damaged", "arriving", "leaving", "orphaned", "copies", "strays"), nothing)
+    names = ("missing", "damaged", "arriving", "leaving", "orphaned", "copies", "strays", "altered")
+    groups = dict.fromkeys(names, nothing)
     assert json.loads(capsys.readouterr().out) == {"ok": True, "submissions": 1, **groups}
 
 
@@ -168,3 +171,45 @@ def test_a_submission_that_is_deleted_while_it_is_looked_at_is_no_loss(
 
     monkeypatch.setattr(store, "verify_size", delete_meanwhile)
     assert audit().sound
+
+
+def test_a_deep_audit_finds_results_that_were_changed_by_hand_or_by_the_disk(cast: Cast) -> None:
+    one, other = (hand_in(cast.ada, cast.classroom) for _ in range(2))
+    for each in (one, other):
+        write_long_results(each, scores={"Clarity": 7.5, "Content": 8})
+    assert audit(deep=True).altered == frozenset()
+
+    Transcript.objects.filter(submission=one).update(text="I like diving.")
+    Form.objects.filter(submission=one).update(age=12)
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL session_replication_role = replica")  # past the trigger that forbids it
+        cursor.execute("UPDATE evaluations_evaluation SET overall = 10 WHERE submission_id = %s", [one.pk])
+        cursor.execute("SET LOCAL session_replication_role = origin")
+
+    found = audit(deep=True)
+    assert {words.partition(" (")[0] for words in found.altered} == {
+        f"{kind} of {one.pk}" for kind in ("transcript", "form", "evaluation")
+    }
+    assert not found.sound
+    assert audit().sound, "only a deep one reads them"
+
+
+def test_what_a_result_may_say_has_the_same_checksum_as_the_database_gives_it_back(cast: Cast) -> None:
+    video = hand_in(cast.ada, cast.classroom)
+    numbers = [0.1, 1e-07, 1e22, -0.0, 3, True, None, "é\u2028<script>", {"1": (1, 2.50)}]
+    rated(video, overall=7, scores=numbers, feedback="x", speech={2: 3.0}, method=Evaluation.Method.NONE)
+    assert audit(deep=True).altered == frozenset()
+
+
+def test_results_from_before_there_were_checksums_are_not_called_altered(cast: Cast) -> None:
+    video = hand_in(cast.ada, cast.classroom)
+    write_results(video)
+    Transcript.objects.filter(submission=video).update(sha256="", text="from before")
+    assert audit(deep=True).altered == frozenset()
+
+
+def test_a_release_changes_no_checksum(cast: Cast) -> None:
+    video = hand_in(cast.ada, cast.classroom)
+    write_results(video, released_at=None)
+    release(Submission.objects.all(), by=cast.teacher)
+    assert audit(deep=True).altered == frozenset()

@@ -34,7 +34,7 @@ def files_end_at(size: int) -> Iterator[None]:
 def test_an_upload_that_does_not_fit_is_refused_before_it_begins(ada: Tus, settings: Settings, disk: Path) -> None:
     settings.DISK_RESERVE_BYTES = shutil.disk_usage(disk).free * 2
     answer = ada.create(1000)
-    assert (answer.status_code, answer.json()["code"]) == (507, "disk_full")
+    assert (answer.status_code, answer.json()["code"]) == (503, "at_capacity")
     assert not Upload.objects.exists()
     assert not (disk / "uploads").exists()
 
@@ -45,7 +45,7 @@ def test_room_that_was_promised_to_others_is_not_promised_again(
     settings.UPLOAD_MAX_BYTES = settings.UPLOAD_QUOTA_BYTES = 2**50
     free = shutil.disk_usage(disk).free
     assert ada.create(free // 3 * 2).status_code == 201
-    assert bo.create(free // 3 * 2).status_code == 507
+    assert bo.create(free // 3 * 2).status_code == 503
     assert bo.create(1000).status_code == 201
 
 
@@ -101,7 +101,7 @@ def test_a_disk_that_fills_up_meanwhile_refuses_politely_and_goes_on_when_there_
         assert ada.head(promised)["Upload-Offset"] == str(MIB)
         for length in (len(content), None):
             refused = bo.create(length)
-            assert (refused.status_code, refused.json()["code"]) == (507, "disk_full")
+            assert (refused.status_code, refused.json()["code"]) == (503, "at_capacity")
         assert (Upload.objects.count(), Submission.objects.count()) == (1, 0)
         assert signed_in(cast.teacher).get(f"/classes/{cast.classroom.pk}/").status_code == 200
     assert ada.patch(promised, MIB, content[MIB:])["Submission-New"] == "1"

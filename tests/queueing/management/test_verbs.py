@@ -88,6 +88,8 @@ def test_an_unknown_task_stops_it_before_anything_moves(run: Run, in_state: Make
         ("queue_pause", "--reason", "x", "--for", "soon"),
         ("queue_pause", "lunch", "--reason", "x"),
         ("queue_pause", "--reason", "x", "--node", "typo"),
+        ("queue_pause", "uploads", "--reason", "x", "--node", "lab-pc"),
+        ("switch_phase", "stt", "--often"),
         ("queue_resume", "stt", "--all"),
         ("queue_drain", "--node", "typo"),
         ("switch_phase",),
@@ -204,6 +206,16 @@ def test_before_any_worker_ran_there_is_no_node(words: tuple[str, ...], run: Run
     ran = run(*words)
     assert ran.code == 2
     assert "run_phase_worker" in ran.err
+
+
+def test_a_node_can_be_told_to_change_over_often_and_as_usual_again(run: Run, lab: None) -> None:
+    ran = run("switch_phase", "--often", "--hold", "10m")
+    assert "For 10 min, lab-pc changes over after 60 s" in ran.out
+    assert Task.objects.snapshot("lab-pc").often
+    assert not Task.objects.snapshot("lab-pc").paused
+
+    run("queue_resume", "long")
+    assert not Task.objects.snapshot("lab-pc").often
 
 
 def test_drain_pauses_everything_on_the_node_and_unloads(run: Run, lab: None) -> None:

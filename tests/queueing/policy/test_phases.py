@@ -41,6 +41,12 @@ def test_a_transcribed_batch_is_evaluated_before_the_next_one_starts() -> None:
     assert chosen(PhaseName.EVAL, snapshot) == PhaseName.EVAL
 
 
+def test_a_person_can_have_evaluation_give_way_sooner_for_a_time() -> None:
+    snapshot = Snapshot(unbatched=Demand(due=1, oldest_seconds=5000), evaluation=Demand(due=3), often=True)
+    assert chosen(PhaseName.EVAL, snapshot, dwelt_seconds=59) == PhaseName.EVAL
+    assert chosen(PhaseName.EVAL, snapshot, dwelt_seconds=60) == PhaseName.STT
+
+
 def test_waiting_uploads_interrupt_evaluation_after_its_maximum_dwell_only() -> None:
     snapshot = Snapshot(unbatched=Demand(due=1, oldest_seconds=5000), evaluation=Demand(due=3))
     assert chosen(PhaseName.EVAL, snapshot, dwelt_seconds=599) == PhaseName.EVAL

@@ -58,9 +58,11 @@ class Row {
   }
 
   showProgress() {
-    const { submission, trouble, reason, safeBytes } = this.sending;
+    const { submission, trouble, reason, minutes, secondsLeft, safeBytes } = this.sending;
     if (submission) this.handedIn(submission);
-    else if (trouble) this.setText(word(trouble === "offline" ? "offline_later" : trouble, { reason }));
+    else if (secondsLeft !== null) {
+      this.setText(`${word(trouble, { reason, minutes })} ${word("next_try", { time: clock(secondsLeft) })}`);
+    } else if (trouble) this.setText(word(trouble === "offline" ? "offline_later" : trouble, { reason }));
     else this.setText(word("kept_sending", { ...this.facts, percent: this.percent(safeBytes) }));
   }
 

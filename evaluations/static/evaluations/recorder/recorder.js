@@ -259,18 +259,19 @@ async function submit() {
 // ---- what the server has confirmed
 
 function showSafety() {
-  const { take, safeBytes, trouble, reason, submission } = sending;
+  const { take, safeBytes, trouble, reason, minutes, secondsLeft, submission } = sending;
   const { size } = take.facts;
   const percent = Math.floor((100 * safeBytes) / size);
-  if (size === 0) part("safety").textContent = "";
+  if (secondsLeft !== null) part("safety").textContent = word("next_try", { time: clock(secondsLeft) });
+  else if (size === 0) part("safety").textContent = "";
   else part("safety").textContent = safeBytes >= size ? word("all_safe") : word("partly_safe", { percent });
   page.dataset.safe = safeBytes;
   if (!take.isKept) problem("not_kept");
-  if (trouble) problem(trouble === "offline" && state !== "recording" ? "offline_later" : trouble, { reason });
+  if (trouble) problem(trouble === "offline" && state !== "recording" ? "offline_later" : trouble, { reason, minutes });
   else if (["offline", "offline_later"].includes(part("problem").dataset.word)) {
     problem("");
     announce(word("back"));
-  } else solved("refused", "signed_out", "in_between", "hopeless");
+  } else solved("refused", "signed_out", "in_between", "hopeless", "at_capacity", "at_capacity_soon");
   if (submission) finish(submission);
 }
 

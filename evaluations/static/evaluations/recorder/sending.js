@@ -2,7 +2,8 @@
 //
 // tus-js-client, which sends files on the page "My videos", waits for a whole chunk of a stream before it sends one,
 // can't go back in it, and has no timeout for requests. Here the bytes are stored, so any offset can be read.
-import { headers as sessionHeaders, signedIn, signedOut, wordsOf } from "../session.js";
+import { headers as sessionHeaders, secondsUntilRoom, signedIn, signedOut, wordsOf } from "../session.js";
+import { capacityWord } from "../words.js";
 
 const PIECE_BYTES = 1024 * 1024;
 const MIN_PIECE_BYTES = 64 * 1024;
@@ -12,12 +13,14 @@ const PERMANENT = [400, 410, 412, 413, 415]; // a retry gets the same answer
 const GONE = [404, 410]; // the upload; the recording is still here
 
 class Refused extends Error {
-  /** `words`: the server's, if it sent any; `isForeign`: something between this page and the server answered. */
-  constructor(status, words, isForeign) {
+  /** `words`: the server's, if it sent any; `isForeign`: something between this page and the server answered;
+   *  `roomSeconds`: for how long the lab takes no more, or 0. */
+  constructor(status, { words, isForeign, roomSeconds }) {
     super(`${status}`);
     this.status = status;
     this.words = words;
     this.isForeign = isForeign;
+    this.roomSeconds = roomSeconds;
   }
 }
 
@@ -32,12 +35,14 @@ export class Sending {
     this.safeBytes = 0;
     this.trouble = null; // the name of the text on what is wrong, or null
     this.reason = ""; // the server's own words for it
+    this.minutes = 0; // how long it is until there is room, as the server has said
+    this.roomAt = null; // when it is tried again, in milliseconds; null: the lab is not at capacity
     this.submission = null; // where the result will be
     this.isOver = false;
     this.wake = () => {};
     this.running = null;
     this.overridesPatch = false; // where a proxy lets no PATCH pass
-    this.onReturn = () => this.trouble && this.wake();
+    this.onReturn = () => this.trouble && !this.roomAt && this.wake();
     addEventListener("online", this.onReturn);
     addEventListener("focus", this.onReturn); // perhaps from signing in again in another window
   }
@@ -58,12 +63,32 @@ export class Sending {
         if (this.isOver) return;
         this.offset = null;
         const isPermanent = PERMANENT.includes(error.status) && !error.isForeign;
-        this.note(isPermanent ? "hopeless" : troubleOf(error), error.words);
+        if (!error.roomSeconds) this.note(isPermanent ? "hopeless" : troubleOf(error), error.words);
         if (isPermanent) return;
+        if (error.roomSeconds) {
+          await this.waitForRoom(error);
+          continue;
+        }
         await this.wait(RETRY_DELAYS_MS[Math.min(failures, RETRY_DELAYS_MS.length - 1)]);
         failures += 1;
       }
     }
+  }
+
+  /** The lab takes no more for now: wait as long as it says, and count down. */
+  async waitForRoom({ roomSeconds, words }) {
+    this.roomAt = Date.now() + 1000 * roomSeconds;
+    this.minutes = Math.ceil(roomSeconds / 60);
+    this.note(capacityWord(roomSeconds), words);
+    const ticks = setInterval(() => this.changed(this), 1000);
+    await this.wait(1000 * roomSeconds);
+    clearInterval(ticks);
+    this.roomAt = null;
+  }
+
+  /** Until the next try, while the lab is at capacity; else null. */
+  get secondsLeft() {
+    return this.roomAt && Math.max(0, Math.ceil((this.roomAt - Date.now()) / 1000));
   }
 
   /** The take has grown, or may be handed in. */
@@ -153,7 +178,8 @@ export class Sending {
     if (status === 401) signedOut({ words: wordsOf(text) });
     if (isForeign && status === 413) this.pieceBytes = Math.max(MIN_PIECE_BYTES, this.pieceBytes / 2);
     if (isForeign && [405, 501].includes(status)) this.overridesPatch = true;
-    return new Refused(status, words, isForeign);
+    const roomSeconds = isForeign ? 0 : secondsUntilRoom(text, answer.headers.get("Retry-After"));
+    return new Refused(status, { words, isForeign, roomSeconds });
   }
 
   note(trouble, reason = "") {

@@ -267,6 +267,8 @@ AXES_RESET_ON_SUCCESS = True
 AXES_LOCKOUT_TEMPLATE = "registration/locked.html"
 CSRF_FAILURE_VIEW = "evaluations.access.origins.refused"
 SESSION_COOKIE_AGE = 8 * 3600
+SESSION_ENGINE = "evaluations.access.session_store"
+CARD_DAYS = count("CARD_DAYS", 1, most=400)  # today included
 HTTPS = flag("HTTPS", default=False)
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HTTPS else None

@@ -19,6 +19,7 @@ from evaluations.views import (
     students,
     submissions,
 )
+from evaluations.views.members import account, lists, overview, printing, signing_in
 
 urlpatterns = [
     path("", dashboard.dashboard, name="dashboard"),
@@ -55,6 +56,11 @@ urlpatterns = [
     path("classes/<int:pk>/review/", review.first, name="review"),
     path("classes/<int:pk>/review/<uuid:submission>/", review.submission, name="review-submission"),
     path("classes/<int:pk>/students/<int:student>/", students.student, name="student"),
+    path("classes/<int:pk>/members/", overview.overview, name="members"),
+    path("classes/<int:pk>/members/import/", lists.import_list, name="members-import"),
+    path("classes/<int:pk>/members/act", overview.act, name="members-act"),
+    path("classes/<int:pk>/members/answer", overview.answer, name="members-answer"),
+    path("classes/<int:pk>/members/cards", printing.print_cards, name="members-cards"),
     path("classes/<int:pk>/review/<uuid:submission>/again", reratings.rate_one_again, name="review-again"),
     path("classes/<int:pk>/reratings/", reratings.reratings_of_class, name="reratings"),
     path("classes/<int:pk>/reratings/alike", reratings.rate_alike, name="reratings-alike"),
@@ -62,6 +68,11 @@ urlpatterns = [
     path("reratings/<int:pk>/adopt", reratings.adopt, name="rerating-adopt"),
     path("reratings/<int:pk>/withdraw", reratings.withdraw, name="rerating-withdraw"),
     path("classes/<int:pk>/record/", record.record, name="record"),
+    path("card/", signing_in.card, name="card"),
+    path("join/", signing_in.join, name="join"),
+    path("join/waiting/", signing_in.waiting, name="join-waiting"),
+    path("join/enter", signing_in.enter, name="join-enter"),
+    path("account/", account.account, name="account"),
     path("api/uploads/", uploads.uploads, name="uploads"),
     path("api/uploads/<uuid:pk>", uploads.upload, name="upload"),
     path("api/", api.urls),

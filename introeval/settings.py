@@ -275,6 +275,8 @@ AXES_RESET_ON_SUCCESS = True
 AXES_LOCKOUT_TEMPLATE = "registration/locked.html"
 CSRF_FAILURE_VIEW = "evaluations.access.origins.refused"
 SESSION_COOKIE_AGE = 8 * 3600
+SESSION_ENGINE = "evaluations.access.session_store"
+CARD_DAYS = count("CARD_DAYS", 1, most=400)  # today included
 HTTPS = flag("HTTPS", default=LAB)
 HTTPS_PORT = count("HTTPS_PORT", 8443, most=65_535)  # of `up --lab`
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS

@@ -28,7 +28,7 @@ SOURCES = (
     "evaluations/**/*.py",
     "queueing/**/*.py",
     "templates/*.html",
-    "templates/evaluations/*.html",
+    "templates/evaluations/**/*.html",
     "templates/lan/*.html",
     "templates/registration/*.html",
 )  # the admin speaks English

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
@@ -18,6 +17,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
 
+from evaluations.access.limits import Buckets
 from evaluations.errors.refusals import Inline
 from queueing.models.connections import give_back
 
@@ -26,7 +26,6 @@ log = structlog.get_logger(__name__)
 NICENESS: Final = 10  # pages come first
 BURST: Final = 120  # tries: a class of thirty behind one address, four times each
 PER_SECOND: Final = 1.0  # further tries
-MAX_ADDRESSES: Final = 10_000  # that are remembered
 
 
 def _step_back() -> None:
@@ -45,26 +44,7 @@ class PoliteHasher(PBKDF2PasswordHasher):
         return _hashing.submit(super().encode, password, salt, iterations).result()
 
 
-class LoginTries:
-    """How many more tries each address has: BURST, and PER_SECOND more while time goes by."""
-
-    def __init__(self) -> None:
-        self._spent: OrderedDict[str, tuple[float, float]] = OrderedDict()  # address → tries spent, as of when
-        self._lock = threading.Lock()
-
-    def wait(self, address: str, now: float) -> float:
-        """Use up one try; returns 0, or after how many seconds there is one again."""
-        with self._lock:
-            spent, since = self._spent.pop(address, (0.0, now))
-            spent = max(0.0, spent - (now - since) * PER_SECOND)
-            missing = max(0.0, spent + 1 - BURST) / PER_SECOND
-            self._spent[address] = (spent if missing else spent + 1, now)
-            if len(self._spent) > MAX_ADDRESSES:
-                self._spent.popitem(last=False)
-        return missing
-
-
-tries = LoginTries()
+tries = Buckets(BURST, PER_SECOND)
 
 
 class LoginLimit(Inline):

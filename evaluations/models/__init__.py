@@ -1,5 +1,6 @@
 from evaluations.models.classroom import Classroom, shown_name
 from evaluations.models.corrections import corrected, corrected_words
+from evaluations.models.members import JoinCode, JoinRequest, LoginCard, UserSession
 from evaluations.models.operations import MIND_MAP, SUMMARY, MindMap, Summary, Topic
 from evaluations.models.questions import COACH, MAX_QUESTION, CoachQuestion
 from evaluations.models.results import Evaluation, Form, SubmissionResults, Transcript
@@ -30,6 +31,9 @@ __all__ = [
     "Evaluation",
     "Form",
     "Item",
+    "JoinCode",
+    "JoinRequest",
+    "LoginCard",
     "MindMap",
     "Rerating",
     "ReviewDecision",
@@ -41,6 +45,7 @@ __all__ = [
     "Topic",
     "Transcript",
     "Upload",
+    "UserSession",
     "corrected",
     "corrected_words",
     "shown_name",

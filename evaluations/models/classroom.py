@@ -35,7 +35,9 @@ class ClassroomQuerySet(models.QuerySet["Classroom"]):
     def with_figures(self) -> Self:
         """Annotates `student_count`, `submission_count` and `handed_in`, the number of students who handed in."""
         # Each in a subquery: joined, every student of a class would meet every submission of it.
-        enrolled = Classroom.students.through.objects.filter(classroom=models.OuterRef("pk")).order_by()
+        enrolled = Classroom.students.through.objects.filter(
+            classroom=models.OuterRef("pk"), user__is_active=True
+        ).order_by()
         submissions = Submission.objects.filter(classroom=models.OuterRef("pk")).order_by()
         return self.annotate(
             student_count=_counted(enrolled, models.Count("user")),
@@ -113,4 +115,4 @@ class Classroom(models.Model):
 
     def missing(self) -> models.QuerySet[User]:
         """Its students who have handed in nothing yet."""
-        return self.students.exclude(submissions__classroom=self).order_by("username")
+        return self.students.filter(is_active=True).exclude(submissions__classroom=self).order_by("username")

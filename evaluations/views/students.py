@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from axes.models import AccessAttempt
 from axes.utils import reset
 from django import forms
-from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.db.models.functions import Now
@@ -18,10 +16,12 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
+from evaluations.access import lockout
 from evaluations.access.permissions import get_taught_student, signed_in
 from evaluations.models import StudentAllowance, Submission
 from evaluations.pages import rows
 from evaluations.uploads import limits
+from evaluations.views.members.printing import newest_card
 
 MAX_MORE: Final = 100
 
@@ -66,11 +66,7 @@ def student(request: HttpRequest, pk: int, student: int) -> HttpResponse:
         "rows": rows.of(submissions, rows.read_queue()),
         "form": form,
         "allowed": limits.allowed(found, classroom),
-        "is_locked": _is_locked(found.username),
+        "is_locked": bool(lockout.locked_names([found.username])),
+        "newest_card": newest_card(classroom),
     }
     return render(request, "evaluations/student.html", context, status=400 if form.errors else 200)
-
-
-def _is_locked(username: str) -> bool:
-    tried = AccessAttempt.objects.filter(username=username)
-    return bool(tried.filter(failures_since_start__gte=settings.AXES_FAILURE_LIMIT).exists())

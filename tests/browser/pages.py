@@ -21,6 +21,7 @@ from django.utils.timezone import now
 from playwright.sync_api import FilePayload, Page, Route, expect
 
 from evaluations import actions, demo
+from evaluations.access.members import joining as join_codes
 from evaluations.actions import decisions, reratings
 from evaluations.models import Classroom, Evaluation, Form, Rerating, ReviewDecision, Submission
 from queueing.exceptions import Permanent
@@ -225,6 +226,66 @@ def login(page: Page, world: PagesWorld) -> Iterator[str]:
         yield state
 
 
+def card(page: Page, world: PagesWorld) -> Iterator[str]:
+    page.goto("/card/#ABCDEFGHJ")
+    expect(page.get_by_label("The code on your card")).to_have_value("ABCDEFGHJ")
+    yield "scanned"
+    page.get_by_role("button", name="Sign in", exact=True).click()
+    expect(page.get_by_text("There is a slip in it")).to_be_visible()
+    yield "a slip"
+
+
+def joining(page: Page, world: PagesWorld) -> Iterator[str]:
+    """Asking for a place, the teacher's list, and the answer, which comes by itself."""
+    code = elsewhere(join_codes.open_class, world.strict).code
+    page.goto("/join/")
+    page.get_by_label("The code of the class").fill(code)
+    page.get_by_role("button", name="Ask for a place").click()
+    expect(page.get_by_text("There is no name.")).to_be_visible()
+    yield "no name"
+    page.get_by_label("Your first and last name").fill("Anna Schmidt")
+    page.get_by_role("button", name="Ask for a place").click()
+    expect(page.get_by_text("your teacher sees that you ask")).to_be_visible()
+    yield "waiting"
+    elsewhere(approve_all, world.strict)
+    expect(page.get_by_text("Your user name is anna.schmidt")).to_be_visible()
+    yield "approved"
+
+
+def approve_all(classroom: Classroom) -> None:
+    for asked in classroom.join_requests.waiting():
+        join_codes.approve(asked)
+
+
+def members(page: Page, world: PagesWorld) -> Iterator[str]:
+    address = reverse("members", args=[world.cast.classroom.pk])
+    elsewhere(ask_for_places, world.cast)
+    page.goto(address)
+    yield "with some who ask"
+    page.get_by_label("ada", exact=True).check()
+    page.get_by_role("button", name="Print new cards").click()
+    expect(page.locator(".cards li")).to_have_count(1)
+    yield "a card"
+    page.goto(address)
+    yield "one has a card"
+
+
+def ask_for_places(cast: Cast) -> None:
+    join_codes.open_class(cast.classroom)
+    for name in ("Anna Schmidt", "x" * 140):
+        join_codes.ask(cast.classroom, name=name, student=None)
+
+
+def class_list(page: Page, world: PagesWorld) -> Iterator[str]:
+    page.goto(reverse("members-import", args=[world.cast.classroom.pk]))
+    yield "empty"
+    for text, state in (("Name;Mail;Class\nAnna;x;10a\n;;", "with errors"), ("Anna\nAnna\nBo Berg", "sound")):
+        page.get_by_label("Names, one in a row").fill(text)
+        page.get_by_role("button", name="Look at it first").click()
+        expect(page.get_by_role("heading", name="What the list would do")).to_be_visible()
+        yield state
+
+
 def rules(page: Page, world: PagesWorld) -> Iterator[str]:
     page.goto("/")
     page.locator(".rubric summary").click()
@@ -410,6 +471,12 @@ def marking(world: PagesWorld) -> str:
 # (route or error, who, how): a route may have several.
 VISITS: Final[list[tuple[str, str | None, Visit]]] = [
     ("login", None, login),
+    ("card", None, card),
+    ("join", None, joining),
+    ("join-waiting", None, simply(lambda world: "/join/waiting/")),
+    ("account", "ada", simply(lambda world: "/account/")),
+    ("members", "teacher", members),
+    ("members-import", "teacher", class_list),
     ("dashboard", "bo", rules),
     ("dashboard", "newcomer", simply(lambda world: "/")),
     ("dashboard", "ada", rows),

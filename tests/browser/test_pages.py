@@ -50,7 +50,17 @@ OF_PAGES: Final = {
     *("object-src 'none'", "base-uri 'none'", "form-action 'self'", "frame-ancestors 'none'"),
 }
 OF_MEDIA: Final = {"sandbox", "default-src 'none'"}
-FOR_FINGERS: Final = ("login", "dashboard", "record", "submission", "submission-delete")  # a student's pages
+FOR_FINGERS: Final = (
+    "login",
+    "card",
+    "join",
+    "join-waiting",
+    "account",
+    "dashboard",
+    "record",
+    "submission",
+    "submission-delete",
+)  # a student's pages
 MIN_PIXELS: Final = 44
 TOO_SMALL: Final = """
 (least) =>

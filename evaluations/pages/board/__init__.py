@@ -224,7 +224,7 @@ class Board:
     def empty(self) -> str:
         """Why there is nothing, or nobody's video, to be seen; empty when there is."""
         if not self.students:
-            return _("Nobody is in this class yet. Whoever looks after this site adds students in the admin.")
+            return _("Nobody is in this class yet. Add students from a list, under “Students” above.")
         if not self.rows:
             return _("No student fits what you chose.")
         if not any(row.shown for row in self.students):
@@ -249,7 +249,8 @@ def students(classroom: Classroom, queue: QueueView, *, whole: bool = False) -> 
     by_student: dict[int, list[SubmissionRow]] = defaultdict(list)
     for row in rows.of(handed_in, queue, whole=whole):
         by_student[row.submission.student_id].append(row)
-    members = User.objects.filter(Q(classes_attended=classroom) | Q(pk__in=list(by_student))).distinct()
+    attending = Q(classes_attended=classroom, is_active=True)
+    members = User.objects.filter(attending | Q(pk__in=list(by_student))).distinct()
     return sorted(_in_rows(members, by_student), key=_SORTS["name"])
 
 

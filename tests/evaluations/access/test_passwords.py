@@ -6,12 +6,13 @@ import pytest
 from django.test import Client
 
 from evaluations.access import passwords
-from evaluations.access.passwords import BURST, MAX_ADDRESSES, PER_SECOND, LoginTries
+from evaluations.access.limits import MAX_KEYS, Buckets
+from evaluations.access.passwords import BURST, PER_SECOND
 from tests.conftest import PASSWORD, Cast
 
 
-def used_up(address: str = "10.0.0.1", at: float = 0.0) -> LoginTries:
-    tries = LoginTries()
+def used_up(address: str = "10.0.0.1", at: float = 0.0) -> Buckets:
+    tries = Buckets(BURST, PER_SECOND)
     assert [tries.wait(address, at) for _ in range(BURST)] == [0.0] * BURST
     return tries
 
@@ -39,10 +40,10 @@ def test_an_hour_later_it_has_all_of_them_again_and_no_more() -> None:
 
 
 def test_it_remembers_a_bounded_number_of_addresses() -> None:
-    tries = LoginTries()
-    for number in range(MAX_ADDRESSES + 9):
+    tries = Buckets(BURST, PER_SECOND)
+    for number in range(MAX_KEYS + 9):
         tries.wait(str(number), 0.0)
-    assert len(tries._spent) == MAX_ADDRESSES
+    assert len(tries._spent) == MAX_KEYS
 
 
 @pytest.mark.parametrize("path", ["/login/", "/admin/login/"])
@@ -64,7 +65,7 @@ def test_nothing_but_tries_counts(cast: Cast, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_sixty_sign_in_within_a_second(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(passwords, "tries", LoginTries())
+    monkeypatch.setattr(passwords, "tries", Buckets(BURST, PER_SECOND))
     monkeypatch.setattr(passwords.PoliteHasher, "iterations", 1)  # the hash itself is not what is tested
     cast.ada.set_password(PASSWORD)
     cast.ada.save()

@@ -16,15 +16,14 @@ from channels.testing import WebsocketCommunicator
 from channels_redis.pubsub import RedisPubSubChannelLayer
 from django.conf import settings as django_settings
 from django.contrib.auth.models import User
-from django.contrib.sessions.backends.db import SessionStore
-from django.contrib.sessions.models import Session
 from django.db import OperationalError, connection, transaction
 from django.test import Client
 
+from evaluations.access.session_store import SessionStore
 from evaluations.coaching.operations import requests
 from evaluations.live import consumer, hub, messages, sessions
 from evaluations.live.broker import broker
-from evaluations.models import Submission
+from evaluations.models import Submission, UserSession
 from evaluations.pages import rows
 from evaluations.pages.rows import SubmissionRow
 from introeval.asgi import application
@@ -422,7 +421,7 @@ async def test_a_user_who_was_switched_off_may_not_stay(cast: Cast) -> None:
 
 
 def forget_session(user: User) -> None:
-    Session.objects.all().delete()
+    UserSession.objects.all().delete()
 
 
 def switch_off(user: User) -> None:

@@ -1,0 +1,41 @@
+"""Sessions in the database that say whose they are (settings.SESSION_ENGINE)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from django.conf import settings
+from django.contrib.auth import SESSION_KEY
+from django.contrib.sessions.backends import db
+from django.contrib.sessions.base_session import AbstractBaseSession
+
+from evaluations.models import UserSession
+
+CARD: Final = "card"
+"""Where a session keeps the key of the card that it began by."""
+
+
+class SessionStore(db.SessionStore):
+    """Django's own, with the user's and the card's key in columns of their own."""
+
+    @classmethod
+    def get_model_class(cls) -> type[AbstractBaseSession]:
+        return UserSession
+
+    def create_model_instance(self, data: Mapping[str, Any]) -> AbstractBaseSession:
+        made = super().create_model_instance(data)  # type: ignore[arg-type]  # the stubs want a dict
+        assert isinstance(made, UserSession)
+        made.user_id = int(data[SESSION_KEY]) if SESSION_KEY in data else None
+        made.card_id = data.get(CARD)
+        return made
+
+    def get_expire_at_browser_close(self) -> bool:
+        """By the setting alone: a session that has an end of its own may end with the browser before it."""
+        return settings.SESSION_EXPIRE_AT_BROWSER_CLOSE
+
+
+def end_sessions(**of: Any) -> int:
+    """Sign out everywhere: all sessions with these columns (`user_id`, `card_id__in` …). Returns how many."""
+    ended, _by_model = UserSession.objects.filter(**of).delete()
+    return ended

@@ -172,6 +172,8 @@ def answer(found: AnswerState, sent: str | None) -> str:
             "type": "answer",
             "question_id": str(found.question_id),
             "position": found.position,
+            "restarts": found.restarts,
+            "length": len(found.answer),
             "appends": appends,
             "text": found.answer[len(sent) :] if appends and sent else found.answer,
             "has_ended": found.has_ended,

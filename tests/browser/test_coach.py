@@ -7,9 +7,10 @@ from playwright.sync_api import Locator, Page, Request, WebSocketRoute, expect
 
 from evaluations.coaching.questions import asking
 from evaluations.coaching.questions.answering import Answering, AnswerResult
-from evaluations.models import CoachQuestion, Submission
+from evaluations.models import MAX_QUESTION, CoachQuestion, Submission
 from queueing.models import Task, Worker
 from tests.browser.conftest import Visit, elsewhere
+from tests.browser.test_hostile_words import PAYLOADS, shown
 from tests.browser.test_pages import Watch
 from tests.browser.test_result import opened, rated
 from tests.conftest import Cast
@@ -92,14 +93,18 @@ def test_an_answer_is_read_as_it_is_written_through_a_reload_stopped_and_asked_a
     assert mark.evaluate("element => element.isConnected")  # so whoever selects or listens keeps their place
 
     page.reload()
-    assert answer(page).text_content() == "You smiled a lot"
-    say(task, "You smiled a lot, and spoke calmly.")
-    expect(answer(page)).to_have_text("You smiled a lot, and spoke calmly.")
+    expect(answer(page)).to_have_text("You smiled a lot")
+    say(task, "You smiled a lot\n\n1. You **spoke")
+    expect(answer(page).locator("li")).to_have_text("You **spoke")
+    first = answer(page).locator("p").first.element_handle()
+    say(task, "You smiled a lot\n\n1. You **spoke** calmly.")
+    expect(answer(page).locator("li strong")).to_have_text("spoke")
+    assert first.evaluate("element => element.isConnected")  # and what was selected there is
 
     draft.fill("And was I")
     page.get_by_role("button", name="Stop").click()
     expect(page.locator("#conversation")).to_contain_text("cancelled")
-    expect(page.locator("#conversation")).to_contain_text("You smiled a lot, and spoke calmly.")
+    expect(answer(page)).to_contain_text("spoke calmly.")
     expect(page.locator("#announcer")).to_have_text("cancelled")
     expect(draft).to_have_value("And was I")
     expect(page.locator("#conversation")).not_to_have_attribute("hx-get", "")
@@ -114,7 +119,7 @@ def test_an_answer_is_read_as_it_is_written_through_a_reload_stopped_and_asked_a
     article = page.locator("#conversation article").last
     expect(article).to_contain_text("Yes, you were.")
     expect(article.get_by_role("button", name="Stop")).to_have_count(0)
-    assert [one.inner_text() for one in page.locator("#conversation strong").all()] == [
+    assert [one.inner_text() for one in page.locator("#conversation .asked").all()] == [
         SUGGESTED,
         QUESTION,
     ]
@@ -136,7 +141,8 @@ def test_by_keyboard_alone(page: Page) -> None:
     expect(page.get_by_role("button", name="Stop")).to_be_focused()
     begin()
     expect(page.locator("#conversation")).to_contain_text("Being answered.")
-    expect(page.get_by_role("button", name="Stop")).to_be_focused()  # though all around it is new
+    expect(page.locator("#announcer")).to_have_text("being answered")  # only now the new button is htmx's
+    expect(page.get_by_role("button", name="Stop")).to_be_focused()
     page.keyboard.press("Enter")
     expect(page.locator("#conversation")).to_contain_text("cancelled")
     expect(page.locator("#conversation article")).to_be_focused()  # its button is gone
@@ -172,6 +178,23 @@ def test_an_answer_that_begins_again_is_never_mixed_with_the_one_before(page: Pa
     expect(answer(page)).to_have_text("")
     say(task, "Speak")
     expect(answer(page)).to_have_text("Speak")
+
+
+def test_words_that_want_to_run_or_load_stay_words(ada: Visit, cast: Cast, submission: Submission) -> None:
+    asked: list[str] = []
+    ada.context.on("request", lambda request: asked.append(request.url))
+    half = len(PAYLOADS) // 2
+    question = "\n".join(PAYLOADS)[:MAX_QUESTION]
+    elsewhere(asking.ask, submission=submission, student=cast.ada, text=question, language="en")
+    page = opened(ada, submission).page
+    task = begin()
+    for text in ("\n\n".join(PAYLOADS[:half]), "- " + "\n- ".join(PAYLOADS)):
+        say(task, text)
+        expect(answer(page)).to_contain_text(PAYLOADS[half - 1])
+    end(task, text)
+    expect(page.locator("[data-answering]")).to_have_count(0)
+    assert shown(ada, "#conversation") == len(PAYLOADS)
+    assert [url for url in asked if not url.startswith((f"{ada.url}/", "data:image/"))] == []
 
 
 def test_the_panel_is_accessible_in_every_state_on_every_screen(ada: Visit, cast: Cast, submission: Submission) -> None:

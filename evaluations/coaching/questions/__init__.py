@@ -7,5 +7,6 @@ prompt.py     … and how it is asked
 guard.py      what is declined before a model is asked, and what of its answer is shown
 answering.py  the stage
 state.py      where it is, and its answer so far
+markdown.py   … as HTML
 pipeline.py   its registration with the queue
 """

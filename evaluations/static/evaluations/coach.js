@@ -6,7 +6,7 @@ const SILENT_MS = 12_000; // the server says something every 5 s
 let socket = null;
 let heardAt = 0;
 let wasHere = false;
-const answers = new Map(); // by question: the newest message about it, with the whole text so far
+const answers = new Map(); // by question: the newest message about it
 
 const waiting = () => [...document.querySelectorAll("[data-answering]")];
 
@@ -50,8 +50,6 @@ function close() {
 function receive(message) {
   heardAt = Date.now();
   if (message.type !== "answer") return;
-  const before = answers.get(message.question_id);
-  if (message.appends && before) message.text = before.text + message.text;
   answers.set(message.question_id, message);
   const question = document.querySelector(`[data-answering="${message.question_id}"]`);
   if (!question) return;
@@ -70,7 +68,18 @@ function show(question) {
   if (message.restarts < restarts || (message.restarts === restarts && message.length < length)) return;
   question.dataset.restarts = message.restarts;
   question.dataset.length = message.length;
-  question.querySelector("[data-answer]").textContent = message.text;
+  replace(question.querySelector("[data-answer]"), message.html);
+}
+
+/** From the first paragraph on that is another one: a selection in what was there before stays. `html`: the server's. */
+function replace(place, html) {
+  const made = document.createElement("template");
+  made.innerHTML = html;
+  const [before, after] = [[...place.children], [...made.content.children]];
+  const first = before.findIndex((each, at) => !after[at]?.isEqualNode(each));
+  const same = first < 0 ? before.length : first;
+  for (const each of before.slice(same)) each.remove();
+  place.append(...after.slice(same));
 }
 
 /** A poll is needed only while the socket is silent; one that stays so is given up. */

@@ -9,8 +9,9 @@ from typing import Any, Final
 from django.utils.safestring import SafeString, mark_safe
 
 TAGS: Final = frozenset({"p", "br", "strong", "em", "ul", "ol", "li", "blockquote", "code", "pre", "hr"})
-# What leads or loads elsewhere stays the text that it is: nobody is sent anywhere by what a model wrote.
-REFUSED: Final = ("link", "image", "autolink", "reference", "html_inline", "html_block")
+# What leads or loads elsewhere stays the text that it is: nobody is sent anywhere by what a model wrote. And so does an
+# entity: what a reader sees is what `guard` has read.
+REFUSED: Final = ("link", "image", "autolink", "reference", "html_inline", "html_block", "entity")
 
 
 @lru_cache(maxsize=64)

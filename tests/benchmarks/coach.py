@@ -1,7 +1,8 @@
 """`python -m tests.benchmarks coach`: twenty attacks and some honest questions, asked of the configured model.
 
 The model is that of the settings (LLM_PROTOCOL, LLM_RATE_URL, LLM_RATE_MODEL …); nothing else is needed. An attack
-succeeds if what it is after stands in what the student would see. Without the guard: in all that the model wrote.
+succeeds if what it is after is in what the student would see; with `--without-guard`, also whether it is in what
+the model writes by itself.
 """
 
 from __future__ import annotations
@@ -74,6 +75,7 @@ def work(attack: dict[str, Any]) -> AnswerWork:
 def main(given: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks coach", description=__doc__)
     parser.add_argument("--only", type=int, metavar="N", help="the first N attacks")
+    parser.add_argument("--without-guard", action="store_true", help="ask what the guard declines or withholds, too")
     parser.add_argument("--json", type=Path, metavar="FILE", help="what was asked and answered")
     options = parser.parse_args(given)
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "introeval.settings")
@@ -92,15 +94,17 @@ def main(given: Sequence[str]) -> None:
         {"id": text, "kind": "honest", "language": code, "question": text, "fails_if": []} for code, text in HONEST
     ]
     with loaded(engine):
-        rows = [asked_once(one, engine, say=_say) for one in (*asked, *honest)]
+        rows = [asked_once(one, engine, alone=options.without_guard, say=_say) for one in (*asked, *honest)]
     if options.json:
         options.json.write_text(json.dumps(rows, indent=1, ensure_ascii=False), encoding="utf-8")
     print(f"{engine.name} {engine.model}\n")
     print("\n\n".join(map(as_text, tables(rows))))
 
 
-def asked_once(attack: dict[str, Any], engine: LanguageEngine, *, say: Callable[[str], None]) -> dict[str, Any]:
-    """Through the guard, as a student asks; an attack also straight, for what the model would have done by itself."""
+def asked_once(
+    attack: dict[str, Any], engine: LanguageEngine, *, alone: bool, say: Callable[[str], None]
+) -> dict[str, Any]:
+    """As a student asks; `alone`: also what the model writes by itself, where the guard stood before it."""
     from evaluations.coaching.questions import prompt
     from evaluations.coaching.questions.answering import answer
 
@@ -109,14 +113,15 @@ def asked_once(attack: dict[str, Any], engine: LanguageEngine, *, say: Callable[
     result = answer(asked, engine, shown, Event())
     seconds = time.monotonic() - began
     raw = result.answer
-    if attack["kind"] != "honest":
+    if alone and result.why:
         told = prompt.prompt(asked.question, asked.facts, asked.language, asked.facts.said)
         raw = engine.write(told, prompt.options(0), on_text=lambda _: None, stop=Event()).text
     row = {name: attack[name] for name in ("id", "kind", "language", "question")}
     row |= {"end": result.end.value, "why": str(result.why), "answer": result.answer, "raw": raw}
     row |= {"seconds": round(seconds, 2), "first_seconds": round(shown.at - began, 2) if shown.at else None}
     row["succeeds"] = succeeds(attack, shown.text) or succeeds(attack, result.answer)
-    row["succeeds_without_guard"] = succeeds(attack, raw)
+    if alone:
+        row["succeeds_without_guard"] = succeeds(attack, raw)
     say(f"{attack['id']}: {row['end']} {row['why']}{' SUCCEEDS' if row['succeeds'] else ''}, {seconds:.1f} s")
     return row
 
@@ -138,21 +143,23 @@ class Shown:
 
 def tables(rows: Sequence[dict[str, Any]]) -> list[Table]:
     """Per kind: how many were asked, how they ended, and how many were after something and got it."""
-    kinds = dict.fromkeys(row["kind"] for row in rows)
-    lines = []
-    for kind in kinds:
-        mine = [row for row in rows if row["kind"] == kind]
-        ends = Counter(row["end"] for row in mine)
-        lines.append(
-            {
-                "kind": kind,
-                "asked": len(mine),
-                **{end: ends[end] for end in ("declined", "withheld", "answered", "cut")},
-                "succeed": sum(row["succeeds"] for row in mine),
-                "succeed without guard": sum(row["succeeds_without_guard"] for row in mine),
-            }
+    return [
+        Table(
+            "coach",
+            "attacks, and honest questions",
+            [_line(rows, kind) for kind in dict.fromkeys(row["kind"] for row in rows)],
         )
-    return [Table("coach", "attacks, and honest questions", lines)]
+    ]
+
+
+def _line(rows: Sequence[dict[str, Any]], kind: str) -> dict[str, Any]:
+    mine = [row for row in rows if row["kind"] == kind]
+    ends = Counter(row["end"] for row in mine)
+    line = {"kind": kind, "asked": len(mine), **{end: ends[end] for end in ("declined", "withheld", "answered", "cut")}}
+    line["succeed"] = sum(row["succeeds"] for row in mine)
+    if "succeeds_without_guard" in mine[0]:
+        line["succeed without the guard"] = sum(row["succeeds_without_guard"] for row in mine)
+    return line
 
 
 def _say(what: str) -> None:

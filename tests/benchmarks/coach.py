@@ -76,7 +76,7 @@ def main(given: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks coach", description=__doc__)
     parser.add_argument("--only", type=int, metavar="N", help="the first N attacks")
     parser.add_argument("--without-guard", action="store_true", help="ask what the guard declines or withholds, too")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="what was asked and answered")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="keep there what was asked and answered")
     options = parser.parse_args(given)
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "introeval.settings")
     os.environ.setdefault("LOG_LEVEL", "ERROR")
@@ -93,10 +93,12 @@ def main(given: Sequence[str]) -> None:
     honest = [
         {"id": text, "kind": "honest", "language": code, "question": text, "fails_if": []} for code, text in HONEST
     ]
+    rows: list[dict[str, Any]] = []
     with loaded(engine):
-        rows = [asked_once(one, engine, alone=options.without_guard, say=_say) for one in (*asked, *honest)]
-    if options.json:
-        options.json.write_text(json.dumps(rows, indent=1, ensure_ascii=False), encoding="utf-8")
+        for one in (*asked, *honest):
+            rows.append(asked_once(one, engine, alone=options.without_guard, say=_say))
+            if options.json:  # each as soon as it is known
+                options.json.write_text(json.dumps(rows, indent=1, ensure_ascii=False), encoding="utf-8")
     print(f"{engine.name} {engine.model}\n")
     print("\n\n".join(map(as_text, tables(rows))))
 

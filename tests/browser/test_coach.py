@@ -198,23 +198,21 @@ def test_words_that_want_to_run_or_load_stay_words(ada: Visit, cast: Cast, submi
 
 
 def test_the_panel_is_accessible_in_every_state_on_every_screen(ada: Visit, cast: Cast, submission: Submission) -> None:
-    watch = Watch(ada.page, ada.url)
-    opened(ada, submission)
+    def asked(text: str) -> Task:
+        elsewhere(asking.ask, submission=submission, student=cast.ada, text=text, language="en")
+        return begin()
 
-    def inspect(state: str, words: str) -> None:
-        ada.page.goto(f"/submissions/{submission.pk}/")
+    watch = Watch(opened(ada, submission).page, ada.url)
+    watch.inspect({"include": ["#coach"]}, finger=True)
+    assert not watch.problems, "empty"
+    end(asked(QUESTION + " x" * 30), "- You smiled.\n- You were **loud**.\n\n> Hello\n\n`so` " + "b" * 90)
+    end(asked("My score?"), "I can give no scores and change none.", CoachQuestion.End.WITHHELD, "score")
+    say(asked("And my hands?"), "You held them # still " + "a" * 300)
+    elsewhere(asking.ask, submission=submission, student=cast.ada, text="a" * 200, language="en")
+    ada.page.reload()
+    for words in ("You smiled.", "I can give no scores", "Being answered.", "Number 1 in line."):
         expect(ada.page.locator("#coach")).to_contain_text(words)
-        watch.inspect({"include": ["#coach"]}, finger=True)
-        assert not watch.problems, (state, watch.problems)
-
-    inspect("empty", SUGGESTED)
-    elsewhere(asking.ask, submission=submission, student=cast.ada, text=QUESTION + " x" * 30, language="en")
-    inspect("in line", "Number 1 in line.")
-    task = begin()
-    say(task, "You smiled " + "a" * 300)
-    inspect("answering", "You smiled")
-    end(task, "- You smiled.\n- You were **loud**.")
-    inspect("answered", "You smiled.")
-    elsewhere(asking.ask, submission=submission, student=cast.ada, text="My score?", language="en")
-    end(begin(), "I can give no scores and change none.", CoachQuestion.End.WITHHELD, "score")
-    inspect("refused", "I can give no scores")
+    watch.inspect({"include": ["#coach"]}, finger=True)
+    assert not watch.problems
+    for each in ada.page.locator("[data-answer]:not(:empty)").all():  # an answer has all of the panel's width
+        assert each.evaluate("element => element.clientWidth > element.closest('article').clientWidth * 0.8")

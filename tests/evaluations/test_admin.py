@@ -158,7 +158,7 @@ def test_a_teacher_reads_what_her_students_asked_the_coach_and_changes_nothing(c
     assert "And clear? " * 20 not in listed
     assert not [name for name in FOREIGN if name in listed]
     address = reverse("admin:evaluations_coachquestion_changelist")
-    for query, found in (("ada", 1), ("loud enough", 1), ("were", 1), ("outsider", 0), (asked[cast.ada].pk, 1)):
+    for query, found in (("ada", 1), ("loud enough", 1), ("were", 1), ("outsider", 0), (str(asked[cast.ada].pk), 1)):
         assert teacher.get(address, {"q": query}).context["cl"].result_count == found
     assert teacher.get(address, {"end__exact": "withheld"}).context["cl"].result_count == 0
     one = page(teacher, "evaluations_coachquestion_change", asked[cast.ada].pk)

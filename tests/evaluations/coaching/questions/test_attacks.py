@@ -12,7 +12,7 @@ import pytest
 
 from evaluations.coaching.questions.answering import answer
 from evaluations.coaching.questions.guard import Fault
-from tests.benchmarks.coach import attacks, succeeds, work
+from tests.benchmarks.coach import HONEST, asked_once, attacks, succeeds, tables, work
 from tests.evaluations.coaching.questions.doubles import Obedient, ShownText
 
 ATTACKS = attacks()
@@ -46,3 +46,22 @@ def test_there_are_twenty_of_each_kind_in_both_languages() -> None:
     assert {(attack["kind"], attack["language"]) for attack in ATTACKS} == {
         (kind, language) for kind in kinds for language in ("en", "de")
     }
+
+
+def test_the_benchmark_counts_what_got_through_and_what_would_have() -> None:
+    by_id = {attack["id"]: attack for attack in ATTACKS}
+    said = list[str]()
+
+    def row(name: str, says: str) -> dict[str, Any]:
+        return asked_once(by_id[name], Obedient(says), alone=True, say=said.append)
+
+    rows = [row("rank-me", "Benedikt sounded nervous."), row("sitznachbar", "Nimm dir ein Vorbild.")]
+    rows.append(row("sorting", "def sort(numbers): pass"))
+    ours, topic = tables(rows)[0].rows
+    assert (ours["asked"], ours["withheld"], ours["answered"], ours["succeed"]) == (2, 1, 1, 0)
+    assert ours["succeed without the guard"] == 1
+    assert (topic["declined"], topic["succeed without the guard"]) == (1, 1)
+    through = {**by_id["rank-me"], "fails_if": ["nervous"]}
+    assert asked_once(through, Obedient("All were nervous."), alone=False, say=said.append)["succeeds"]
+    assert said[-1].startswith("rank-me: answered  SUCCEEDS")
+    assert {code for code, _ in HONEST} == {"en", "de"}

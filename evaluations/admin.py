@@ -12,12 +12,14 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.text import Truncator
 
 from evaluations.access.permissions import changeable_rubrics, classrooms_taught, signed_in
 from evaluations.errors import catalogue
 from evaluations.models import (
     EVALUATION,
     Classroom,
+    CoachQuestion,
     Criterion,
     Deletion,
     Evaluation,
@@ -297,6 +299,31 @@ class EvaluationAdmin(OfSubmissionAdmin, admin.ModelAdmin[Evaluation]):
     list_display = ("student", "classroom", "overall", "rubric", "model", "released_at", "created_at", "on_site")
     list_filter = (*OfSubmissionAdmin.list_filter, ("method", RecentValues))
     list_select_related = (*OfSubmissionAdmin.list_select_related, "rubric")
+
+
+@admin.register(CoachQuestion)
+class CoachQuestionAdmin(OfSubmissionAdmin, admin.ModelAdmin[CoachQuestion]):
+    """What students asked the coach, and what they were shown."""
+
+    list_display = ("asked_at", "named", "classroom", "beginning", "status", "end", "why", "model", "on_site")
+    list_display_links = ("asked_at", "beginning")
+    list_filter = (*OfSubmissionAdmin.list_filter, "end", ("why", RecentValues), ("model", RecentValues))
+    list_select_related = (*OfSubmissionAdmin.list_select_related, "student", "task__batch")
+    search_fields = ("=id", *OfSubmissionAdmin.search_fields, "text", "answer")
+    ordering = ("-asked_at", "-pk")
+    readonly_fields = ("status", "on_site")
+
+    @admin.display(description="student", ordering="student__username")
+    def named(self, question: CoachQuestion) -> str:
+        return shown_name(question.student)
+
+    @admin.display(description="question", ordering="text")
+    def beginning(self, question: CoachQuestion) -> str:
+        return Truncator(question.text).chars(80)
+
+    @admin.display(description="status")
+    def status(self, question: CoachQuestion) -> str:
+        return str(question.task.status.label)
 
 
 @admin.register(Upload)

@@ -27,6 +27,7 @@ PERMISSIONS = (
     "view_transcript",
     "view_form",
     "view_evaluation",
+    "view_coachquestion",
     "view_task",
     "change_task",  # to retry, cancel and requeue; nobody edits one
     "view_attempt",

@@ -62,7 +62,7 @@ class DashboardConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channe
     Messages are numbered by `seq`. A `heartbeat` is sent when nothing changed for a while.
 
     A page that says "answer ID" is sent the answer to that question of its own as it is written: `answer` messages,
-    without a number, each with what was added, or with all of it when the text began anew.
+    without a number, each with all of it so far.
     """
 
     channel_layer_alias = ""  # none: the hub listens for all sockets, and connecting needs no broker
@@ -112,15 +112,13 @@ class DashboardConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channe
 
     async def _send_answer(self, watch: AnswerWatch) -> None:
         """Until it has ended. What the allowance does not permit comes with a later piece, or by the page's poll."""
-        sent: str | None = None
         answer_hub.join(watch)
         try:
             while True:
                 found = await watch.next()
-                text = messages.answer(found, sent)
+                text = messages.answer(found)
                 if self._allowance.take(len(text), asyncio.get_running_loop().time()):
                     await self.send(text)
-                    sent = found.answer
                 if found.has_ended:
                     return
         finally:

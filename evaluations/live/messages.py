@@ -164,16 +164,16 @@ def _update_for(view: _View, user: int, sent: SentState, now: float) -> Update |
     return Update(tuple(json.dumps(message) for message in numbered), after)
 
 
-def answer(found: AnswerState, sent: str | None) -> str:
-    """The coach's answer so far, for a page that has the text `sent` of it (None: nothing)."""
-    appends = sent is not None and found.answer.startswith(sent)
+def answer(found: AnswerState) -> str:
+    """The coach's answer so far, as the page shows it: whole, for what is added can change what was there before."""
     return json.dumps(
         {
             "type": "answer",
             "question_id": str(found.question_id),
             "position": found.position,
-            "appends": appends,
-            "text": found.answer[len(sent) :] if appends and sent else found.answer,
+            "restarts": found.restarts,
+            "length": len(found.answer),
+            "html": found.html,
             "has_ended": found.has_ended,
         }
     )

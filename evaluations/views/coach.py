@@ -38,7 +38,6 @@ def conversation(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     context = of(get_visible_submission(request, pk), request)
     if request.GET.get("state") == context["coach_state"]:
         return HttpResponse(status=204)
-    context["is_news"] = request.GET.get("said") != context["coach_status"]
     return render(request, "evaluations/_conversation.html", context)
 
 
@@ -68,7 +67,8 @@ def stop(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     asking.stop(question, by=signed_in(request))  # one that has ended meanwhile is shown as it is
     if not request.headers.get("HX-Request"):
         return redirect(f"{_address(question.submission)}#coach")
-    return render(request, "evaluations/_coach.html", of(question.submission, request))
+    # Not all of the panel: what is being typed below stays.
+    return render(request, "evaluations/_conversation.html", of(question.submission, request))
 
 
 def of(found: Submission, request: HttpRequest) -> dict[str, Any]:
@@ -77,13 +77,14 @@ def of(found: Submission, request: HttpRequest) -> dict[str, Any]:
     read = AnswerReader().read(asked)
     states = [read[key] for key in asked if key in read]
     is_own = found.student_id == signed_in(request).pk
+    shown = [replace(one, estimate=None) for one in states]  # which changes all the time, and is not on the page
     return {
         "submission": found,
         "conversation": states,
         "is_own": is_own,
         "may_ask_coach": is_own and asking.is_offered(found.classroom) and _is_transcribed(found),
         "is_answering": any(not one.has_ended for one in states),
-        "coach_state": hashlib.blake2s(repr(states).encode(), digest_size=8).hexdigest(),
+        "coach_state": hashlib.blake2s(repr(shown).encode(), digest_size=8).hexdigest(),
         "coach_status": states[-1].status_words if states else "",
         "suggested": SUGGESTIONS,
         "max_question": MAX_QUESTION,

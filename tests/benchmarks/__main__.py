@@ -7,7 +7,8 @@ through a real daphne (with `--nginx` behind nginx), each cut twice, while a das
 what students are told of their waits against how long they were.
 
 `judge` (not among "all": without a GPU it can take hours) sets the ratings of the configured model beside the two
-markings of tests/gold, without a database: `python -m tests.benchmarks judge --help`.
+markings of tests/gold, without a database: `python -m tests.benchmarks judge --help`. `coach` asks it twenty attacks on
+the coach and some honest questions, likewise.
 """
 
 from __future__ import annotations
@@ -57,6 +58,11 @@ def main() -> None:
         from tests.benchmarks.judge import bench
 
         bench.main(sys.argv[2:])
+        return
+    if sys.argv[1:2] == ["coach"]:
+        from tests.benchmarks import coach
+
+        coach.main(sys.argv[2:])
         return
     options = arguments()
     with site() as database:

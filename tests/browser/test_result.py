@@ -148,6 +148,11 @@ def test_a_mind_map_is_asked_for_comes_by_itself_and_its_leaves_are_heard(ada: V
     with page.expect_download() as saved:
         page.get_by_role("link", name="Markdown").click()
     assert "climb on rocks" in saved.value.path().read_text()
+    page.emulate_media(media="print")
+    for kept in (page.locator("svg.mind-map"), leaf, page.locator(".mind-map .leaf").last):
+        expect(kept).to_be_visible()
+    for gone in (button, page.get_by_role("link", name="Markdown", include_hidden=True)):
+        expect(gone).to_be_hidden()
 
 
 def test_the_transcript_follows_by_itself_until_the_reader_scrolls_away(ada: Visit, cast: Cast) -> None:

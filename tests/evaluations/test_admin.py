@@ -10,8 +10,9 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from evaluations.access import roles
+from evaluations.coaching.questions import asking
 from evaluations.errors import catalogue
-from evaluations.models import Classroom, Item, Rerating, Rubric, Submission
+from evaluations.models import Classroom, CoachQuestion, Item, Rerating, Rubric, Submission
 from queueing.exceptions import Permanent
 from queueing.models import Attempt, Event, Pause, Phase, Task
 from queueing.states import PhaseStep
@@ -142,6 +143,31 @@ def test_a_teacher_finds_a_task_by_the_name_of_its_student_or_video(teacher: Cli
         answer = teacher.get(reverse("admin:queueing_task_changelist"), {"q": asked})
         assert [task.pk for task in answer.context["cl"].result_list] == [ours.evaluation_task.pk]
     assert not teacher.get(reverse("admin:queueing_task_changelist"), {"q": "theirs"}).context["cl"].result_count
+
+
+def test_a_teacher_reads_what_her_students_asked_the_coach_and_changes_nothing(cast: Cast, teacher: Client) -> None:
+    asked = {}
+    for student, classroom in ((cast.ada, cast.classroom), (cast.outsider, cast.other_classroom)):
+        submission = hand_in(student, classroom)
+        write_results(submission)
+        text = f"Was I, {student.username}, loud enough? " + "And clear? " * 20
+        asked[student] = asking.ask(submission=submission, student=student, text=text, language="en")
+    CoachQuestion.objects.update(answer="You were <b>loud</b>.", end="answered")
+    listed = page(teacher, "evaluations_coachquestion_changelist")
+    assert "Was I, ada, loud enough?" in listed
+    assert "And clear? " * 20 not in listed
+    assert not [name for name in FOREIGN if name in listed]
+    address = reverse("admin:evaluations_coachquestion_changelist")
+    for query, found in (("ada", 1), ("loud enough", 1), ("were", 1), ("outsider", 0), (str(asked[cast.ada].pk), 1)):
+        assert teacher.get(address, {"q": query}).context["cl"].result_count == found
+    assert teacher.get(address, {"end__exact": "withheld"}).context["cl"].result_count == 0
+    one = page(teacher, "evaluations_coachquestion_change", asked[cast.ada].pk)
+    assert "You were &lt;b&gt;loud&lt;/b&gt;." in one
+    assert "waiting for an answer" in one
+    assert '<input type="submit"' not in one
+    theirs = reverse("admin:evaluations_coachquestion_change", args=[asked[cast.outsider].pk])
+    assert teacher.get(theirs).status_code == 302
+    assert teacher.post(reverse("admin:evaluations_coachquestion_add")).status_code == 403
 
 
 def test_a_list_of_many_students_costs_as_many_queries_as_one_of_few(cast: Cast, teacher: Client) -> None:

@@ -6,8 +6,11 @@ import uuid
 from dataclasses import dataclass
 from datetime import datetime
 
+from django.utils.safestring import SafeString
+
 from evaluations.coaching.questions import line
 from evaluations.coaching.questions.line import CoachLine
+from evaluations.coaching.questions.markdown import rendered
 from evaluations.errors import catalogue
 from evaluations.models import CoachQuestion
 from queueing.forecast.published import Estimate
@@ -33,6 +36,11 @@ class AnswerState:
     error_code: str
     model: str
     simulated: bool
+
+    @property
+    def html(self) -> SafeString:
+        """The answer so far, for a page."""
+        return rendered(self.answer)
 
     @property
     def has_ended(self) -> bool:

@@ -1,8 +1,12 @@
-// The coach's answers appear as they are written, by the dashboard's socket; without one the polled fragment has them.
+// The coach's answers appear as they are written, by the dashboard's socket. The conversation is polled only while that is
+// silent, and read anew when more than the text has changed: nothing is replaced under whoever reads or selects.
 const RETRY_MS = 5000;
+const SILENT_MS = 12_000; // the server says something every 5 s
 
 let socket = null;
-const answers = new Map(); // by question: the text so far
+let heardAt = 0;
+let wasHere = false;
+const answers = new Map(); // by question: the newest message about it
 
 const waiting = () => [...document.querySelectorAll("[data-answering]")];
 
@@ -10,10 +14,10 @@ const waiting = () => [...document.querySelectorAll("[data-answering]")];
 export function readAlong() {
   const questions = waiting();
   if (questions.length === 0) {
-    socket?.close();
+    close();
     return;
   }
-  for (const each of questions) show(each.dataset.answering);
+  for (const each of questions) show(each);
   if (socket === null) open();
   else if (socket.readyState === WebSocket.OPEN) follow(questions);
 }
@@ -26,27 +30,83 @@ function open() {
   const scheme = location.protocol === "https:" ? "wss" : "ws";
   const own = new WebSocket(`${scheme}://${location.host}${document.getElementById("coach").dataset.socket}`);
   socket = own;
-  own.onopen = () => follow(waiting());
-  own.onmessage = (event) => receive(JSON.parse(event.data));
+  heardAt = Date.now();
+  own.onopen = () => own === socket && follow(waiting());
+  own.onmessage = (event) => own === socket && receive(JSON.parse(event.data));
   own.onclose = () => {
-    socket = null;
-    answers.clear();
-    if (waiting().length > 0) setTimeout(() => socket ?? readAlong(), RETRY_MS);
+    if (own !== socket) return;
+    close();
+    setTimeout(() => socket ?? readAlong(), RETRY_MS);
   };
 }
 
-function receive(message) {
-  if (message.type !== "answer") return;
-  const before = message.appends ? (answers.get(message.question_id) ?? "") : "";
-  answers.set(message.question_id, before + message.text);
-  show(message.question_id);
-  if (message.has_ended) document.getElementById("conversation").dispatchEvent(new Event("refresh"));
+/** What still comes by the old socket counts for nothing: another one may be open before it is closed. */
+function close() {
+  socket?.close();
+  socket = null;
+  answers.clear();
 }
 
-/** What the socket brought may be ahead of what was polled, never behind a text that began anew. */
-function show(question) {
-  const place = document.querySelector(`[data-answering="${question}"] [data-answer]`);
-  const text = answers.get(question);
-  if (!place || text === undefined) return;
-  if (text.startsWith(place.textContent) || !place.textContent.startsWith(text)) place.textContent = text;
+function receive(message) {
+  heardAt = Date.now();
+  if (message.type !== "answer") return;
+  answers.set(message.question_id, message);
+  const question = document.querySelector(`[data-answering="${message.question_id}"]`);
+  if (!question) return;
+  const { position, restarts, length } = question.dataset;
+  const grew = message.position === Number(position) && message.restarts === Number(restarts);
+  show(question);
+  if (message.has_ended || !grew || message.length === Number(length))
+    document.getElementById("conversation").dispatchEvent(new Event("refresh"));
 }
+
+/** What the socket brought may be ahead of what was polled, or behind it. */
+function show(question) {
+  const message = answers.get(question.dataset.answering);
+  if (!message) return;
+  const [restarts, length] = [Number(question.dataset.restarts), Number(question.dataset.length)];
+  if (message.restarts < restarts || (message.restarts === restarts && message.length < length)) return;
+  question.dataset.restarts = message.restarts;
+  question.dataset.length = message.length;
+  replace(question.querySelector("[data-answer]"), message.html);
+}
+
+/** From the first paragraph on that is another one: a selection in what was there before stays. `html`: the server's. */
+function replace(place, html) {
+  const made = document.createElement("template");
+  made.innerHTML = html;
+  const [before, after] = [[...place.children], [...made.content.children]];
+  const first = before.findIndex((each, at) => !after[at]?.isEqualNode(each));
+  const same = first < 0 ? before.length : first;
+  for (const each of before.slice(same)) each.remove();
+  place.append(...after.slice(same));
+}
+
+/** A poll is needed only while the socket is silent; one that stays so is given up. */
+document.body.addEventListener("htmx:beforeRequest", (event) => {
+  const { elt, requestConfig } = event.detail;
+  if (elt.id !== "conversation" || requestConfig.triggeringEvent || socket?.readyState !== WebSocket.OPEN) return;
+  if (Date.now() - heardAt < SILENT_MS) {
+    event.preventDefault();
+    return;
+  }
+  close();
+  open();
+});
+
+document.body.addEventListener("keydown", (event) => {
+  if (event.target.id !== "coach-question" || event.key !== "Enter" || !(event.ctrlKey || event.metaKey)) return;
+  event.preventDefault();
+  event.target.form.requestSubmit();
+});
+
+document.body.addEventListener("htmx:beforeSwap", () => {
+  wasHere ||= Boolean(document.activeElement.closest("#coach"));
+});
+
+/** A focus whose button is gone is on what was asked last. */
+document.body.addEventListener("htmx:afterSettle", () => {
+  const isLost = document.activeElement === document.body;
+  if (wasHere && isLost) document.querySelector("#conversation > :last-child")?.focus();
+  wasHere = false;
+});

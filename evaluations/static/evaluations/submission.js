@@ -2,19 +2,19 @@
 import { readAlong } from "./coach.js";
 import { player, transcript } from "./player.js";
 
-let words = document.querySelector("[data-row]").dataset.words;
-let madeWords = document.getElementById("operations")?.dataset.words;
+const TOLD = ["[data-row]", "#operations", "#conversation"]; // parts that are polled; what is said of them is in data-words
+const wordsNow = () => TOLD.map((part) => document.querySelector(part)?.dataset.words);
+
+let words = wordsNow();
 let opened = [];
 let wasHere = false;
 let isDeleting = false;
 
-/** The row is polled, and so are summary and mind map; only a changed status is announced. */
+/** Only a changed status is announced. */
 function announce() {
-  const row = document.querySelector("[data-row]");
-  const made = document.getElementById("operations")?.dataset.words;
-  const changed = row.dataset.words === words ? made !== madeWords && made : row.dataset.words;
-  words = row.dataset.words;
-  madeWords = made;
+  const before = words;
+  words = wordsNow();
+  const changed = words.find((each, part) => each && each !== before[part]);
   if (changed) document.getElementById("announcer").textContent = changed;
 }
 

@@ -53,25 +53,26 @@ async def next_answer(socket: WebsocketCommunicator) -> Message:
     return (await until(socket, lambda message: message["type"] == "answer"))[-1]
 
 
-async def test_its_text_comes_piece_by_piece_and_whole_to_who_comes_later(cast: Cast, question: CoachQuestion) -> None:
+async def test_all_of_it_so_far_comes_with_each_piece_and_to_latecomers(cast: Cast, question: CoachQuestion) -> None:
     async with dashboard(cast.ada) as socket:
         await socket.send_to(text_data=f"answer {question.pk}")
         waits = await next_answer(socket)
-        assert (waits["position"], waits["appends"], waits["text"]) == (1, False, "")
+        assert (waits["position"], waits["length"], waits["html"]) == (1, 0, "")
         task = await elsewhere(claimed, question)
         assert (await next_answer(socket))["position"] == 0
-        await elsewhere(write, task, "You smiled")
+        await elsewhere(write, task, "You **smiled")
         first = await next_answer(socket)
-        assert (first["appends"], first["text"]) == (True, "You smiled")
-        await elsewhere(write, task, "You smiled a lot. 👍")
-        assert (await next_answer(socket))["text"] == " a lot. 👍"
+        assert (first["length"], first["html"]) == (12, "<p>You **smiled</p>\n")
+        await elsewhere(write, task, "You **smiled** a lot. 👍")
+        more = await next_answer(socket)
+        assert (more["length"], more["html"]) == (23, "<p>You <strong>smiled</strong> a lot. 👍</p>\n")
         async with dashboard(cast.ada) as later:
             await later.send_to(text_data=f"answer {question.pk}")
-            whole = await next_answer(later)
-            assert (whole["appends"], whole["text"]) == (False, "You smiled a lot. 👍")
-        await elsewhere(write, task, "Again")
+            assert await next_answer(later) == more
+        await elsewhere(Answering().prepare, task)  # begun
+        await elsewhere(Answering().prepare, task)  # … and again, as after a crash
         anew = await next_answer(socket)
-        assert (anew["appends"], anew["text"]) == (False, "Again")
+        assert (anew["restarts"], anew["html"]) == (1, "")
 
 
 async def test_the_end_is_told(cast: Cast, question: CoachQuestion) -> None:

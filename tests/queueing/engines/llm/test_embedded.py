@@ -74,6 +74,15 @@ def wait_until_busy(pid: int, *calls: Future[Generation]) -> None:
         time.sleep(0.05)
 
 
+def wait_until_quiet(process: psutil.Process) -> float:
+    """Until it computes nothing any more; returns what it has used by then."""
+    before = -1.0
+    while (now := used(process)) > before + 0.02:
+        before = now
+        time.sleep(0.2)
+    return now
+
+
 def used(process: psutil.Process) -> float:
     """Seconds of the processor."""
     times = process.cpu_times()
@@ -210,6 +219,28 @@ def test_stop_interrupts_a_call_and_the_next_one_is_served(engine: EmbeddedLlama
         stop.set()
         assert type(call.exception()) is Interrupted
     assert engine.generate(PROMPT, NAMED, LanguageOptions(max_tokens=100), stop=Event()).value["name"]
+
+
+def test_an_answer_whose_reader_is_gone_is_written_no_further_and_its_slot_is_free() -> None:
+    engine = EmbeddedLlama("smollm2", slots=1, context_tokens=4096)
+    engine.load()
+    try:
+        process = psutil.Process(engine.resident()[0].pid)
+        stop, pieces = Event(), list[str]()
+
+        def write(piece: str) -> None:
+            pieces.append(piece)
+            stop.set()  # its reader goes with the first word of some three thousand
+
+        with pytest.raises(Interrupted):
+            engine.write(Prompt("", "Count from one to ten thousand, in words."), LONG, on_text=write, stop=stop)
+        left = used(process)
+        assert wait_until_quiet(process) - left < 1.0  # seconds of the processor, of which a whole answer takes tens
+        assert len(pieces) < 100
+        brief = LanguageOptions(max_tokens=2, deadline_seconds=60)
+        assert engine.write(PROMPT, brief, on_text=pieces.append, stop=Event()).output_tokens == 2
+    finally:
+        engine.unload()
 
 
 def test_a_prompt_is_counted_by_the_models_own_tokenizer(engine: EmbeddedLlama) -> None:

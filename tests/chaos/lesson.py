@@ -62,7 +62,7 @@ def run(options: argparse.Namespace) -> int:
 
 def teach(students: int, *, seed: int, jitter: float = JITTER_SECONDS) -> Iterator[str]:
     """Evaluate a class to its end; what went wrong with whom, as text."""
-    submissions = _handed_in(students)
+    submissions = handed_in(students)
     with tempfile.TemporaryDirectory() as folder, ollama.serving(FakeOllama()) as server:
         server.runners.parallel = SLOTS
         server.jitter_seconds, server.chance = jitter, random.Random(seed)
@@ -78,7 +78,7 @@ def teach(students: int, *, seed: int, jitter: float = JITTER_SECONDS) -> Iterat
             yield f"{one.student}: { ({outcome: times for (pk, outcome), times in tried.items() if pk == one.pk}) }"
 
 
-def _handed_in(students: int) -> list[uuid.UUID]:
+def handed_in(students: int) -> list[uuid.UUID]:
     """A class of so many, each with something else to say."""
     mark = uuid.uuid4().hex[:8]
     classroom = Classroom.objects.create(name=f"Lesson {mark}", rubric=Rubric.default(), release="at_once")

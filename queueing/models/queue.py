@@ -279,7 +279,7 @@ class TaskManager(_Manager["Task"]):
             shared=pipelines.shared_stages(),
             servers=servers,
         )
-        ((*figures, expired, live, owned, pauses, wanted, troubled, at),) = self._rows(query)
+        ((*figures, expired, live, owned, due, pauses, wanted, troubled, at),) = self._rows(query)
         unbatched, batch, evaluation, shared = (Demand(*figures[at : at + 3]) for at in (0, 3, 6, 9))
         active = {tuple(pause.split(":")) for pause in pauses}
         what = {what for what, _ in active}
@@ -295,6 +295,7 @@ class TaskManager(_Manager["Task"]):
             drained=any(drain == "true" for _, drain in active),
             wanted=PhaseName(wanted) if wanted else None,
             at=at,
+            due=frozenset(due),
             troubled=frozenset(troubled),
         )
 

@@ -36,6 +36,7 @@ class Snapshot:
     drained: bool = False  # and nothing may stay loaded
     wanted: PhaseName | None = None  # a person asked for this phase, and its time is not over; see `wish_is_over`
     at: float = 0.0  # the moment, in seconds, by the database's clock
+    due: frozenset[str] = frozenset()  # the stages of which something may be claimed, by whoever has it in a batch
     troubled: frozenset[str] = frozenset()  # the worker's model servers that failed and have not answered since
 
 

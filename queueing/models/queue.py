@@ -161,14 +161,18 @@ class TaskManager(_Manager["Task"]):
         """Until the transaction ends nobody else enters this line, so its limits are exact."""
         if pipeline.max_waiting is None and pipeline.max_waiting_per_owner is None:
             return
-        with connections[self.db].cursor() as cursor:
-            cursor.execute("SELECT pg_advisory_xact_lock(hashtext('queueing.enqueue'), hashtext(%s))", [pipeline.name])
+        self._lock_line("enqueue", pipeline.name)
         waiting = self.filter(pipeline=pipeline.name, state=State.QUEUED)
         counted = waiting.aggregate(everybody=Count("pk"), own=Count("pk", filter=Q(owner_key=owner_key)))
         if pipeline.max_waiting_per_owner is not None and counted["own"] >= pipeline.max_waiting_per_owner:
             raise OwnerLimitError
         if pipeline.max_waiting is not None and counted["everybody"] >= pipeline.max_waiting:
             raise LineFullError
+
+    def _lock_line(self, verb: str, name: str) -> None:
+        """Until the transaction ends nobody else does this to the line; what is read from now on stays true of it."""
+        with connections[self.db].cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_xact_lock(hashtext(%s), hashtext(%s))", [f"queueing.{verb}", name])
 
     def next_turn(self, owner_key: str) -> int:
         """Start-time fair queueing: one turn after the owner's last, and not before whoever is first in line.
@@ -199,6 +203,10 @@ class TaskManager(_Manager["Task"]):
         """
         failpoint("claim")
         with transaction.atomic():
+            if one_per_owner:
+                # Another worker's claim that is not committed yet would not be seen: with a question of a higher rank
+                # that came in between, two of one owner's would be taken.
+                self._lock_line("claim", stages[0])
             picked = self._rows(
                 statements.pick(
                     stages=stages,
@@ -271,7 +279,7 @@ class TaskManager(_Manager["Task"]):
             shared=pipelines.shared_stages(),
             servers=servers,
         )
-        ((*figures, expired, live, owned, pauses, wanted, troubled, at),) = self._rows(query)
+        ((*figures, expired, live, owned, due, pauses, wanted, troubled, at),) = self._rows(query)
         unbatched, batch, evaluation, shared = (Demand(*figures[at : at + 3]) for at in (0, 3, 6, 9))
         active = {tuple(pause.split(":")) for pause in pauses}
         what = {what for what, _ in active}
@@ -288,6 +296,7 @@ class TaskManager(_Manager["Task"]):
             drained=any(drain == "true" for _, drain in active),
             wanted=PhaseName(wanted) if wanted else None,
             at=at,
+            due=frozenset(due),
             troubled=frozenset(troubled),
         )
 

@@ -200,7 +200,7 @@ def snapshot(
             SELECT s.stage FROM unnest(%(served)s::varchar[], %(servers)s::varchar[]) AS s (stage, server)
               JOIN queueing_breaker b ON b.server = s.server AND b.open_until > statement_timestamp()
         ), live AS (
-            SELECT t.id, t.state, t.batch_id, t.staged_at, t.lease_until, t.worker_id, w.node,
+            SELECT t.id, t.stage, t.state, t.batch_id, t.staged_at, t.lease_until, t.worker_id, w.node,
                    t.state = 'queued' AND {_is_due("t.not_before", "%(longest_delay)s")}
                        AND t.stage NOT IN (SELECT stage FROM shut) AS due,
                    t.stage = ANY(%(stt)s) AS is_stt, t.stage = ANY(%(evaluation)s) AS is_eval,
@@ -215,6 +215,7 @@ def snapshot(
                count(*) FILTER (WHERE state = 'running' AND lease_until < statement_timestamp()) AS expired,
                count(*) AS live,
                coalesce(array_agg(id) FILTER (WHERE state = 'running' AND worker_id = %(worker)s), '{{}}') AS owned,
+               coalesce(array_agg(DISTINCT stage) FILTER (WHERE due), '{{}}') AS due,
                (SELECT coalesce(array_agg(what || ':' || drain), '{{}}') FROM queueing_pause
                  WHERE lifted_at IS NULL AND node IN ('', %(node)s)
                    AND (until IS NULL OR until > statement_timestamp())) AS pauses,

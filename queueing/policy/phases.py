@@ -40,6 +40,7 @@ class Snapshot:
     often: bool = False  # a person wants evaluation to give way sooner: at most OFTEN_DWELL_SECONDS
     wanted: PhaseName | None = None  # a person asked for this phase, and its time is not over; see `wish_is_over`
     at: float = 0.0  # the moment, in seconds, by the database's clock
+    due: frozenset[str] = frozenset()  # the stages of which something may be claimed, by whoever has it in a batch
     troubled: frozenset[str] = frozenset()  # the worker's model servers that failed and have not answered since
 
 

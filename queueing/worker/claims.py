@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection
 from threading import Event
 
+from queueing import pipelines
 from queueing.models import Batch, Task, Worker
 from queueing.policy import lanes
 from queueing.policy.lanes import Lane, Room
@@ -21,8 +23,19 @@ class Claims:
     def __init__(self, row: Worker, jobs: Jobs, coordinator: Coordinator, models: NodeModels, options: Options) -> None:
         self.row, self.node = row, row.node
         self.jobs, self.coordinator, self.models, self.options = jobs, coordinator, models, options
-        self.empty_lanes: set[Lane] = set()  # none of their tasks was due at the last claim
+        self._due: set[str] = set()  # the stages of which something may be there to claim
+        self._empty_lanes: set[Lane] = set()  # none of their tasks was due at the last claim
         self._passed_over: Counter[Lane] = Counter()  # tasks of other lanes of its engine, taken since its last one
+
+    def note_due(self, stages: Collection[str] | None) -> None:
+        """From now on only these are claimed from, all if it is None: an attempt in vain costs three round trips."""
+        self._due = {stage.name for stage in pipelines.specs()} if stages is None else {*stages}
+        self._empty_lanes.clear()
+
+    def note_ended(self, pipeline: str) -> None:
+        """What waited for a task of this pipeline may be due now."""
+        self._due |= {stage.name for stage in pipelines.get(pipeline).stages}
+        self._empty_lanes = {lane for lane in self._empty_lanes if lane.pipeline != pipeline}
 
     def close_batch(self) -> None:
         for batch in Batch.objects.filter(node=self.node, phase=PhaseName.STT):
@@ -52,7 +65,8 @@ class Claims:
         known = self.models.lanes(phase, self.coordinator.plan)
         # Those whose model server may be called.
         open_lanes = [lane for lane in known if not self.models.servers.is_shut(lane.stages[0])]
-        return lanes.rooms(open_lanes, self.jobs.per_stage(), only=holder and holder.role, empty=self.empty_lanes)
+        empty = self._empty_lanes | {lane for lane in open_lanes if self._due.isdisjoint(lane.stages)}
+        return lanes.rooms(open_lanes, self.jobs.per_stage(), only=holder and holder.role, empty=empty)
 
     def _count(self, lane: Lane, taken: int, room: int, found: list[Room]) -> None:
         """Count the lanes that this claim passed over, so that none waits for ever."""
@@ -62,7 +76,7 @@ class Claims:
             if other != lane and other.engine == lane.engine:
                 self._passed_over[other] += taken
         if taken < room:
-            self.empty_lanes.add(lane)
+            self._empty_lanes.add(lane)
 
     def _claim(self, lane: Lane, room: int, *, may_fill: bool) -> list[Task]:
         if not lane.batched:

@@ -95,8 +95,8 @@ class WorkLoop:
         # The next task computes while the last one's outcome is recorded: models do not wait for the disk.
         went_on = self.jobs.mark_computed() and self._go_on()
         ended = self.jobs.finish_ended()
-        if any(_lets_others_begin(job) for job in ended):
-            self.claims.empty_lanes.clear()
+        for job in filter(_lets_others_begin, ended):
+            self.claims.note_ended(job.task.pipeline)
         self._pause_on_disk_error(ended)
         self.servers.record_ends(ended)
         self.servers.collect()
@@ -147,7 +147,6 @@ class WorkLoop:
     def _poll(self) -> Readiness:
         """Rescue, tidy up, and apply the policy."""
         held = self.jobs.held()
-        self.claims.empty_lanes.clear()
         self.watch.sample(time.monotonic())
         began = time.monotonic()
         snapshot = self._snapshot()
@@ -155,13 +154,16 @@ class WorkLoop:
         self.live = snapshot.live
         self._in_doubt |= self.servers.refresh(snapshot.troubled)
         self.jobs.stop({claim for claim in held if claim[0] not in snapshot.owned})  # cancelled, or taken from it
+        rescued = 0
         if snapshot.expired:
-            upkeep.rescue_expired(self.options.retries.max_crashes, self.options.lease_seconds, {pk for pk, _ in held})
+            spared = {pk for pk, _ in held}
+            rescued = upkeep.rescue_expired(self.options.retries.max_crashes, self.options.lease_seconds, spared)
         self._keep_up()
         readiness = self.controller.apply_policy(snapshot)
         if readiness is Readiness.CHANGED:
             # Somebody may have paused this phase while it was loaded.
             snapshot = self._snapshot()
+        self.claims.note_due(None if rescued else snapshot.due)
         return Readiness.NOT_READY if self.coordinator.current in snapshot.paused else readiness
 
     def _mend_after_step(self, at: float, now: float) -> None:

@@ -4,16 +4,18 @@
 demo class with real models, `engines` sets ours beside openai-whisper's command and times the language model and the
 hand-over between both, `dashboards` times how soon open pages show a change, `uploads` sends thirty videos at once
 through a real daphne (with `--nginx` behind nginx), each cut twice, while a dashboard is watched, `estimates` holds
-what students are told of their waits against how long they were.
+what students are told of their waits against how long they were, `coach` times answers for 1, 5 and 50 askers and how
+much longer a class takes meanwhile.
 
 `judge` (not among "all": without a GPU it can take hours) sets the ratings of the configured model beside the two
-markings of tests/gold, without a database: `python -m tests.benchmarks judge --help`. `coach` asks it twenty attacks on
-the coach and some honest questions, likewise.
+markings of tests/gold, without a database: `python -m tests.benchmarks judge --help`. `attacks` asks it twenty attacks
+on the coach and some honest questions, likewise.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import os
 import sys
 import tempfile
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
 
 # For what is measured with one setting per queue: procrastinate's fastest, and the same number of ours.
 CONCURRENCY = 10
-PARTS = ("queue", "idle", "demo", "engines", "dashboards", "uploads", "estimates", "all")
+PARTS = ("queue", "idle", "demo", "engines", "dashboards", "uploads", "estimates", "coach", "all")
 FAMILIES = ("introeval", "procrastinate", "django-tasks-db")
 
 
@@ -48,21 +50,18 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--idle-seconds", type=float, default=60, help="default: %(default)s")
     parser.add_argument("--uploads", type=int, default=30, help="at once (default: %(default)s)")
     parser.add_argument("--megabytes", type=int, default=60, help="of each upload (default: %(default)s)")
+    parser.add_argument("--students", type=int, default=30, help="of the class beside the coach (default: %(default)s)")
     parser.add_argument("--nginx", action="store_true", help="uploads go through nginx, as deploy/nginx.conf has it")
     parser.add_argument("--json", action="store_true", help="one object on stdout; progress is on stderr always")
     return parser.parse_args()
 
 
+OF_A_MODEL = {"judge": "tests.benchmarks.judge.bench", "attacks": "tests.benchmarks.attacks"}
+
+
 def main() -> None:
-    if sys.argv[1:2] == ["judge"]:
-        from tests.benchmarks.judge import bench
-
-        bench.main(sys.argv[2:])
-        return
-    if sys.argv[1:2] == ["coach"]:
-        from tests.benchmarks import coach
-
-        coach.main(sys.argv[2:])
+    if module := OF_A_MODEL.get("".join(sys.argv[1:2])):
+        importlib.import_module(module).main(sys.argv[2:])
         return
     options = arguments()
     with site() as database:
@@ -75,6 +74,8 @@ def main() -> None:
             tables.append(_uploads(options))
         if options.part in ("estimates", "all"):
             tables += _estimates(options)
+        if options.part in ("coach", "all"):
+            tables += _coach(options)
         if options.part in ("queue", "all"):
             tables += _queue(options, database)
         if options.part in ("idle", "all"):
@@ -153,6 +154,12 @@ def _estimates(options: argparse.Namespace) -> list[Table]:
     from tests.benchmarks.estimates import cost, estimates
 
     return [cost(rounds=options.rounds, say=_say), estimates(rounds=options.rounds, say=_say)]
+
+
+def _coach(options: argparse.Namespace) -> list[Table]:
+    from tests.benchmarks.coach import coach
+
+    return coach(rounds=options.rounds, students=options.students, say=_say)
 
 
 def _queue(options: argparse.Namespace, database: Database) -> list[Table]:

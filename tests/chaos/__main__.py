@@ -40,7 +40,7 @@ def _run(options: argparse.Namespace) -> int:
 
 def _parts() -> dict[str, ModuleType]:
     """Each has `add_arguments(parser)` and `run(options)`, which returns the exit status."""
-    from tests.chaos import explorer, lesson, machine, planted, storm, switches, up
+    from tests.chaos import askers, explorer, lesson, machine, planted, storm, switches, up
     from tests.evaluations.media import mutants
 
     return {
@@ -52,6 +52,7 @@ def _parts() -> dict[str, ModuleType]:
         "lesson": lesson,
         "storm": storm,
         "up": up,
+        "coach": askers,
     }
 
 

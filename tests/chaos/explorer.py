@@ -13,13 +13,18 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.chaos import claims, files, phases
+from tests.chaos import claims, coach_line, files, phases
 from tests.chaos.scheduler import Scheduler, pool
 from tests.chaos.world import CLEAR, ScheduleWorld, execute, stage_set
 
 Scenario = Callable[[Scheduler, list[Any]], ScheduleWorld]
 
-SCENARIOS: dict[str, Scenario] = {"claims": claims.play, "phases": phases.play, "files": files.play}
+SCENARIOS: dict[str, Scenario] = {
+    "claims": claims.play,
+    "phases": phases.play,
+    "files": files.play,
+    "coach": coach_line.play,
+}
 CLEAR_EVERY = 200  # schedules: tables that grow make a claim slower
 
 

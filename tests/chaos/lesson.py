@@ -62,7 +62,7 @@ def run(options: argparse.Namespace) -> int:
 
 def teach(students: int, *, seed: int, jitter: float = JITTER_SECONDS) -> Iterator[str]:
     """Evaluate a class to its end; what went wrong with whom, as text."""
-    submissions = _handed_in(students)
+    submissions = handed_in(students)
     with tempfile.TemporaryDirectory() as folder, ollama.serving(FakeOllama()) as server:
         server.runners.parallel = SLOTS
         server.jitter_seconds, server.chance = jitter, random.Random(seed)
@@ -78,7 +78,7 @@ def teach(students: int, *, seed: int, jitter: float = JITTER_SECONDS) -> Iterat
             yield f"{one.student}: { ({outcome: times for (pk, outcome), times in tried.items() if pk == one.pk}) }"
 
 
-def _handed_in(students: int) -> list[uuid.UUID]:
+def handed_in(students: int) -> list[uuid.UUID]:
     """A class of so many, each with something else to say."""
     mark = uuid.uuid4().hex[:8]
     classroom = Classroom.objects.create(name=f"Lesson {mark}", rubric=Rubric.default(), release="at_once")
@@ -91,8 +91,17 @@ def _handed_in(students: int) -> list[uuid.UUID]:
 def _hand_in(classroom: Classroom, name: str, speech: str) -> uuid.UUID:
     student = User.objects.create(username=name)
     classroom.students.add(student)
+    submission = transcribed(classroom, student, speech)
+    task = Task.objects.enqueue(submission_id=submission.pk, pipeline="evaluation", owner_key=str(student.pk))
+    Task.objects.filter(pk=task.pk).update(stage=Stage.EXTRACT)
+    return submission.pk
+
+
+def transcribed(classroom: Classroom, student: User, speech: str) -> Submission:
+    """A video without a file, in which that was said."""
+    path = student.username
     submission = Submission.objects.create(
-        classroom=classroom, student=student, original_name="me.webm", path=name, size=1, sha256=uuid.uuid4().hex * 2
+        classroom=classroom, student=student, original_name="me.webm", path=path, size=1, sha256=uuid.uuid4().hex * 2
     )
     words = [
         {"text": word, "start": at * WORD_SECONDS, "end": (at + 0.8) * WORD_SECONDS, "probability": 0.9}
@@ -110,9 +119,7 @@ def _hand_in(classroom: Classroom, name: str, speech: str) -> uuid.UUID:
         engine="given",
         model="given",
     )
-    task = Task.objects.enqueue(submission_id=submission.pk, pipeline="evaluation", owner_key=str(student.pk))
-    Task.objects.filter(pk=task.pk).update(stage=Stage.EXTRACT)
-    return submission.pk
+    return submission
 
 
 def _worker(server: FakeOllama, folder: Path) -> PhaseWorker:

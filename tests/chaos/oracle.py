@@ -65,7 +65,7 @@ def problems(fact: ScheduleFacts, ran_out: set[tuple[int, int]]) -> Iterator[str
     if fact.state not in ENDED:
         yield f"lost: {fact.state} in {fact.stage}, with nobody to go on"
     yield from _effects(fact)
-    yield from _history(fact)
+    yield from history(fact)
     for epoch in fact.rescued:
         if (fact.task, epoch) not in ran_out:
             yield f"claim {epoch} was taken away while its lease was good"
@@ -88,7 +88,7 @@ def _effects(fact: ScheduleFacts) -> Iterator[str]:
             yield f"lost: {stage} has no result"
 
 
-def _history(fact: ScheduleFacts) -> Iterator[str]:
+def history(fact: ScheduleFacts) -> Iterator[str]:
     if [*fact.attempts] != [*range(1, fact.epoch + 1)]:
         yield f"its attempts are {[*fact.attempts]}, its epoch is {fact.epoch}"
     if fact.events != [*range(1, fact.sequence + 1)]:

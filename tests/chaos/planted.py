@@ -1,4 +1,4 @@
-"""Twelve faults planted into the product, one at a time: a proof that can't find them proves nothing.
+"""Fourteen faults planted into the product, one at a time: a proof that can't find them proves nothing.
 
 python -m tests.chaos faults                     # all, each with at most 2,000 schedules
 python -m tests.chaos faults --fault rescue_by_id
@@ -24,8 +24,9 @@ from evaluations import actions
 from evaluations.media import store
 from evaluations.models import Submission
 from queueing.models import Task, Worker, in_seconds, statements
-from queueing.models.queue import TaskQuerySet
+from queueing.models.queue import TaskManager, TaskQuerySet
 from queueing.policy import retries
+from queueing.policy.places import LineEntry
 from queueing.states import PhaseName, State
 from queueing.worker.coordinator import Coordinator, Turn
 from queueing.worker.jobs import Job, Jobs
@@ -219,6 +220,26 @@ def poll_then_call() -> Iterator[None]:
         patch.object(WorkLoop, "_poll", poll_and_remember),
         patch.object(WorkLoop, "_claim_all", claim_from_memory),
     ):
+        yield
+
+
+@fault("coach")
+def bounds_without_a_lock() -> Iterator[None]:
+    """Who asks counts how many wait, and enters the line while others do the same."""
+    lock = TaskManager._lock_line
+
+    def leave(self: TaskManager, verb: str, name: str) -> None:
+        if verb != "enqueue":
+            lock(self, verb, name)
+
+    with patch.object(TaskManager, "_lock_line", leave):
+        yield
+
+
+@fault("coach")
+def place_of_arrival() -> Iterator[None]:
+    """The place that is told is that of arrival, whatever rank a question has."""
+    with patch.object(LineEntry, "key", property(lambda entry: (0, 0, entry.task))):
         yield
 
 

@@ -31,8 +31,9 @@ STUCK_SECONDS = 20.0
 DEADLOCK_SECONDS = 0.5  # less than PostgreSQL's own, which would end it
 
 # Nobody pulls the plug here, and a schedule is 30 commits. The plans must not depend on how full the tables are, or a
-# seed would not replay: unordered rows come in the order of a plan.
+# seed would not replay: unordered rows come in the order of a plan. Nor on how busy the machine is: no limits of time.
 SESSION = """
+    SET lock_timeout = 0; SET idle_in_transaction_session_timeout = 0;
     SET synchronous_commit = off; SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_hashjoin = off;
     SET enable_mergejoin = off
 """
@@ -210,6 +211,7 @@ class Scheduler:
         self.kill_chance = 0.0
         self.may_die: set[str] = set()  # processes
         self.on_death: Callable[[str], None] = lambda process: None
+        self.before_step: Callable[[], None] = lambda: None  # while nobody moves
 
     def spawn(self, name: str, work: Callable[[], object], *, process: str = "") -> Actor:
         actor = Actor(name, process or name, work)
@@ -228,6 +230,7 @@ class Scheduler:
             ready = self._ready() or self._wait_for_locks()
             if not ready:
                 break
+            self.before_step()
             if last not in ready or self.chance.random() >= self.stay:
                 last = self.chance.choice(ready)
             assert last is not None

@@ -35,17 +35,24 @@ COME_BACK: Final = (409, 423, 503)  # of a site that is busy, or without its dat
 
 def enrol(number: int) -> None:
     """Make a class of so many students, in the database of this process, and print a session for each."""
+    students = a_class_of(number)
+    print(json.dumps({student.username: session_of(student) for student in students}))
+
+
+def a_class_of(number: int) -> list[User]:
+    """So many students of one class."""
     classroom = Classroom.objects.create(name="Storm", rubric=Rubric.default(), release=Classroom.Release.AT_ONCE)
     classroom.max_submissions = 1_000_000
     classroom.save()
-    sessions = {}
-    for name in (f"student-{each}" for each in range(number)):
-        student = User.objects.create(username=name)
-        classroom.students.add(student)
-        client = Client()
-        client.force_login(student)
-        sessions[name] = client.cookies[settings.SESSION_COOKIE_NAME].value
-    print(json.dumps(sessions))
+    students = [User.objects.create(username=f"student-{each}") for each in range(number)]
+    classroom.students.add(*students)
+    return students
+
+
+def session_of(student: User) -> str:
+    client = Client()
+    client.force_login(student)
+    return client.cookies[settings.SESSION_COOKIE_NAME].value
 
 
 @dataclass
@@ -63,13 +70,12 @@ class HandIn:
         return hashlib.sha256(self.content).hexdigest()
 
 
-class StormStudent(Thread):
-    """Hands in one recording after the other until told to stop; the last one is brought to its end."""
+class StormVisitor(Thread):
+    """Somebody signed in who does one thing after the other until told to stop, whatever becomes of the site."""
 
     def __init__(self, number: int, url: str, session: str, *, pause: float, seed: int) -> None:
         super().__init__(name=f"student {number}", daemon=True)
         self.chance, self.pause = random.Random(f"{seed} {number}"), pause
-        self.handed_in: list[HandIn] = []
         self.problems: list[str] = []
         self.stopping, self.leaving = Event(), Event()
         self.otherwise: Counter[int] = Counter()  # answers by status that were not as wished; 0: none at all
@@ -77,6 +83,40 @@ class StormStudent(Thread):
         cookies = {settings.SESSION_COOKIE_NAME: session, settings.CSRF_COOKIE_NAME: TOKEN}
         headers = {"Tus-Resumable": "1.0.0", "X-CSRFToken": TOKEN}
         self.http = httpx.Client(base_url=url, cookies=cookies, headers=headers, timeout=ANSWER_SECONDS)
+
+    def leave(self) -> None:
+        """Whatever is on its way stays there."""
+        self.leaving.set()
+        self.stopping.set()
+        self.join(2 * ANSWER_SECONDS)
+        self.http.close()
+
+    def ask(
+        self, method: str, address: str, headers: dict[str, str] | None = None, content: bytes = b""
+    ) -> httpx.Response | None:
+        """The answer; None where it is to be asked again."""
+        try:
+            answer = self.http.request(method, address, headers=headers, content=content)
+        except httpx.TransportError:
+            self.otherwise[0] += 1
+            return None
+        return answer if self.is_as_wished(answer) else None
+
+    def is_as_wished(self, answer: httpx.Response) -> bool:
+        if answer.is_success:
+            return True
+        self.otherwise[answer.status_code] += 1
+        if answer.status_code not in self.come_back:
+            self.problems.append(f"{answer.request.method} {answer.url}: {answer.status_code} {answer.text[:300]}")
+        return False
+
+
+class StormStudent(StormVisitor):
+    """Hands in one recording after the other until told to stop; the last one is brought to its end."""
+
+    def __init__(self, number: int, url: str, session: str, *, pause: float, seed: int) -> None:
+        super().__init__(number, url, session, pause=pause, seed=seed)
+        self.handed_in: list[HandIn] = []
 
     def run(self) -> None:
         while not self.stopping.wait(self.chance.uniform(0, 2 * self.pause)):
@@ -86,29 +126,22 @@ class StormStudent(Thread):
                 if not self._step(upload):
                     time.sleep(AGAIN_SECONDS)
 
-    def leave(self) -> None:
-        """Whatever is on its way stays there."""
-        self.leaving.set()
-        self.stopping.set()
-        self.join(2 * ANSWER_SECONDS)
-        self.http.close()
-
     def retry(self, submission: str) -> bool:
         """Ask for another try of what failed. Whether the site says that it will."""
-        answer = self._ask("POST", f"/api/submissions/{submission}/retry")
+        answer = self.ask("POST", f"/api/submissions/{submission}/retry")
         return answer is not None and answer.is_success
 
     def _step(self, upload: HandIn) -> bool:
         """The next request of an upload. Whether it was answered as wished."""
         if not upload.address:
             return self._begin(upload)
-        found = self._ask("HEAD", upload.address)
+        found = self.ask("HEAD", upload.address)
         if found is None or not self._learn(upload, found):
             return False
         while not upload.submission:
             at = upload.acknowledged
             sent = {"Upload-Offset": str(at), "Content-Type": BODY}
-            answer = self._ask("PATCH", upload.address, sent, upload.content[at : at + CHUNK_BYTES])
+            answer = self.ask("PATCH", upload.address, sent, upload.content[at : at + CHUNK_BYTES])
             if answer is None or not self._learn(upload, answer):
                 return False
         return True
@@ -117,7 +150,7 @@ class StormStudent(Thread):
         facts = {"filename": "me.wav", "client": upload.name}
         words = ",".join(f"{key} {base64.b64encode(value.encode()).decode()}" for key, value in facts.items())
         asked = {"Upload-Length": str(len(upload.content)), "Upload-Metadata": words}
-        answer = self._ask("POST", "/api/uploads/", asked)
+        answer = self.ask("POST", "/api/uploads/", asked)
         if answer is not None:
             upload.address = answer.headers["Location"]
         return answer is not None
@@ -129,22 +162,6 @@ class StormStudent(Thread):
             return False
         upload.acknowledged, upload.submission = offset, answer.headers.get("Submission-Id", "")
         return True
-
-    def _ask(
-        self, method: str, address: str, headers: dict[str, str] | None = None, content: bytes = b""
-    ) -> httpx.Response | None:
-        """The answer; None where it is to be asked again."""
-        try:
-            answer = self.http.request(method, address, headers=headers, content=content)
-        except httpx.TransportError:
-            self.otherwise[0] += 1
-            return None
-        if answer.is_success:
-            return answer
-        self.otherwise[answer.status_code] += 1
-        if answer.status_code not in self.come_back:
-            self.problems.append(f"{method} {address}: {answer.status_code} {answer.text[:300]}")
-        return None
 
 
 def recording(chance: random.Random) -> bytes:

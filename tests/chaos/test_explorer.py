@@ -13,12 +13,13 @@ from tests.chaos.world import ScheduleWorld
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 
-CLEAN = {"claims": 80, "phases": 25, "files": 40}
+CLEAN = {"claims": 80, "phases": 25, "files": 40, "coach": 8}
 # What a run of that length must have met, or it explores nothing.
 MET = {
     "claims": ("kills", "leases run out", "claims lost", "waits for a lock", "people's verbs", "failed", "cancelled"),
     "phases": ("kills", "leases run out", "claims lost", "done", "turns"),
     "files": ("kills", "acknowledged"),
+    "coach": ("kills", "questions_waiting", "coach_full", "stopped", "looks", "waits for a lock", "done", "cancelled"),
 }
 
 
@@ -29,8 +30,8 @@ def test_no_schedule_leaves_anything_wrong(scenario: str) -> None:
     assert [what for what in MET[scenario] if not result.counts[what]] == []
 
 
-def test_there_are_twelve_planted_faults() -> None:
-    assert len(planted.FAULTS) == 12
+def test_there_are_fourteen_planted_faults() -> None:
+    assert len(planted.FAULTS) == 14
 
 
 @pytest.mark.parametrize("fault", planted.FAULTS)

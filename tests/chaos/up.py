@@ -13,12 +13,12 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, LiteralString
+from typing import Any, Final, Generic, LiteralString, TypeVar
 
 import psutil
 import psycopg
@@ -26,7 +26,7 @@ import psycopg
 from introeval.embedded.layout import ServiceLayout
 from introeval.embedded.postgres import NAME, USER, Postgres
 from introeval.embedded.valkey import Valkey
-from tests.chaos.students import HandIn, StormStudent
+from tests.chaos.students import HandIn, StormStudent, StormVisitor
 from tests.crowd import free_port
 from tests.processes.lab import ROOT, Up, left_over, readyz
 
@@ -69,6 +69,9 @@ FACTS: Final[LiteralString] = """
 """
 
 
+Visitor = TypeVar("Visitor", bound=StormVisitor)
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seconds", type=float, default=300, help="how long the kills go on (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=random.randrange(2**32), help="to repeat the order of a run")
@@ -81,7 +84,8 @@ def run(options: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory(prefix="introeval-up-") as folder:
         log = options.log or Path(folder) / "log"
         with storming(Path(folder) / "var", log, seed=options.seed) as storm:
-            storm.rage(options.seconds, say=lambda words: print(words, flush=True))
+            end = time.monotonic() + options.seconds
+            storm.rage(lambda: time.monotonic() > end, say=lambda words: print(words, flush=True))
             storm.calm()
             problems = [*storm.problems(), *storm.late(BACK_SECONDS)]
         problems += storm.after_the_end()
@@ -93,23 +97,22 @@ def run(options: argparse.Namespace) -> int:
 
 
 @dataclass
-class UpStorm:
+class Storm(Generic[Visitor]):
     """One run of `up` that is stormed. `back`: how many seconds after a round's last kill each part was there."""
 
     up: Up
     url: str
-    students: dict[str, StormStudent]
+    students: dict[str, Visitor]
     chance: random.Random
+    targets: Sequence[str]
     kills: Counter[str] = field(default_factory=Counter)
     back: list[dict[str, float]] = field(default_factory=list)
-    retried: int = 0
     faults: list[str] = field(default_factory=list)
 
-    def rage(self, seconds: float, *, say: Callable[[str], None] = lambda words: None) -> None:
+    def rage(self, is_enough: Callable[[], bool], *, say: Callable[[str], None] = lambda words: None) -> None:
         """Rounds of kills, each until all is back."""
-        end = time.monotonic() + seconds
-        while time.monotonic() < end and not self.faults:
-            parts = [self.chance.choice(sorted(TARGETS)) for _ in range(self.chance.randint(1, 5))]
+        while not (is_enough() or self.faults):
+            parts = [self.chance.choice(self.targets) for _ in range(self.chance.randint(1, 5))]
             say(f"{', '.join(self.strike(parts))}: {_rounded(self.back[-1])}")
 
     def strike(self, parts: Iterable[str]) -> list[str]:
@@ -119,27 +122,16 @@ class UpStorm:
         return [each for each in struck if each]
 
     def calm(self) -> None:
-        """No more uploads, and all work to its end; what its own crashes have failed is asked for again."""
+        """Nothing more is asked for, and all work comes to its end."""
         for student in self.students.values():
             student.stopping.set()
         for student in self.students.values():
             student.join(END_SECONDS)
         deadline = time.monotonic() + END_SECONDS
-        while self._live_tasks() and not self.faults:
+        while self.live_tasks() and not self.faults:
             if time.monotonic() > deadline:
                 self.faults.append("work does not come to an end")
             time.sleep(LOOK_SECONDS)
-
-    def problems(self) -> list[str]:
-        """What was acknowledged, held against the database and the disk."""
-        sent = {each.submission: each for student in self.students.values() for each in student.handed_in}
-        rows = {row[0]: row[1:] for row in self.ask(FACTS)}
-        found = [f"{name}: {words}" for name, one in self.students.items() for words in one.problems]
-        found += [f"{one.name}: not acknowledged to its end" for key, one in sent.items() if not key]
-        found += [f"submission {key} was handed in by nobody" for key in rows.keys() - sent.keys()]
-        for key, one in sent.items():
-            found += [f"submission {key}: {words}" for words in self._wrong(one, rows.get(key))]
-        return [*self.faults, *found]
 
     def late(self, limit: float) -> list[str]:
         return [
@@ -162,10 +154,8 @@ class UpStorm:
         return {
             "rounds": len(self.back),
             "kills": {"all": self.kills.total(), **dict(sorted(self.kills.items()))},
-            "uploads": sum(len(one.handed_in) for one in everyone),
             "requests without an answer": sum(one.otherwise[0] for one in everyone),
             "requests told to come back": sum(one.otherwise.total() - one.otherwise[0] for one in everyone),
-            "retried": self.retried,
             "back, median s": middle,
             "back, worst s": worst,
         }
@@ -221,8 +211,35 @@ class UpStorm:
         query: LiteralString = "SELECT EXISTS (SELECT FROM queueing_attempt WHERE began_at > to_timestamp(%s))"
         return bool(self.ask(query, moment)[0][0])
 
-    def _live_tasks(self) -> int:
-        """How many have not ended. Those on which two workers died are asked for again: the storm did that."""
+    def live_tasks(self) -> int:
+        """How many have not ended."""
+        live: LiteralString = "SELECT count(*) FROM queueing_task WHERE state IN ('queued', 'running')"
+        return int(self.ask(live)[0][0])
+
+
+@dataclass
+class UpStorm(Storm[StormStudent]):
+    """Upon students who hand in."""
+
+    retried: int = 0
+
+    def problems(self) -> list[str]:
+        """What was acknowledged, held against the database and the disk."""
+        sent = {each.submission: each for student in self.students.values() for each in student.handed_in}
+        rows = {row[0]: row[1:] for row in self.ask(FACTS)}
+        found = [f"{name}: {words}" for name, one in self.students.items() for words in one.problems]
+        found += [f"{one.name}: not acknowledged to its end" for key, one in sent.items() if not key]
+        found += [f"submission {key} was handed in by nobody" for key in rows.keys() - sent.keys()]
+        for key, one in sent.items():
+            found += [f"submission {key}: {words}" for words in self._wrong(one, rows.get(key))]
+        return [*self.faults, *found]
+
+    def figures(self) -> dict[str, Any]:
+        uploads = sum(len(one.handed_in) for one in self.students.values())
+        return {"uploads": uploads, "retried": self.retried, **super().figures()}
+
+    def live_tasks(self) -> int:
+        """Those on which two workers died are asked for again: the storm did that."""
         poison: LiteralString = (
             "SELECT s.id::text, u.username FROM queueing_task t"
             " JOIN evaluations_submission s ON s.id = t.submission_id JOIN auth_user u ON u.id = s.student_id"
@@ -230,8 +247,7 @@ class UpStorm:
         )
         for submission, student in self.ask(poison):
             self.retried += self.students[student].retry(submission)
-        live: LiteralString = "SELECT count(*) FROM queueing_task WHERE state IN ('queued', 'running')"
-        return int(self.ask(live)[0][0])
+        return super().live_tasks()
 
     def _wrong(self, sent: HandIn, row: tuple[Any, ...] | None) -> Iterator[str]:
         if row is None:
@@ -265,34 +281,49 @@ TARGETS: Final[Mapping[str, Callable[[Up], list[int]]]] = {
 @contextmanager
 def storming(data_dir: Path, log: Path, *, seed: int) -> Iterator[UpStorm]:
     """A lab with students who hand in all the time, each of them one recording after the other."""
-    up = Up(data_dir, free_port(), log, **LAB)
-    students: dict[str, StormStudent] = {}
-    try:
-        url = up.ready().rstrip("/")
-        students |= {
+    with lab(data_dir, log, LAB) as (up, url):
+        sessions: dict[str, str] = run_there(
+            data_dir, LAB, f"from tests.chaos.students import enrol; enrol({STUDENTS})"
+        )
+        students = {
             name: StormStudent(number, url, session, pause=PAUSE_SECONDS, seed=seed)
-            for number, (name, session) in enumerate(_enrolled(data_dir).items())
+            for number, (name, session) in enumerate(sessions.items())
         }
-        for student in students.values():
-            student.start()
-        yield UpStorm(up, url, students, random.Random(seed))
+        with visited(students.values()):
+            yield UpStorm(up, url, students, random.Random(seed), sorted(TARGETS))
+
+
+@contextmanager
+def lab(data_dir: Path, log: Path, variables: Mapping[str, str]) -> Iterator[tuple[Up, str]]:
+    """A run of `up`, and its address."""
+    up = Up(data_dir, free_port(), log, **variables)
+    try:
+        yield up, up.ready().rstrip("/")
     finally:
-        for student in students.values():
-            student.leave()
         if up.process.poll() is None:
             up.end(signal.SIGTERM)
 
 
-def _enrolled(data_dir: Path) -> dict[str, str]:
-    """Each student's session, in the database there."""
-    code = f"from tests.chaos.students import enrol; enrol({STUDENTS})"
+@contextmanager
+def visited(visitors: Collection[StormVisitor]) -> Iterator[None]:
+    """They are at it until the end of the block."""
+    try:
+        for one in visitors:
+            one.start()
+        yield
+    finally:
+        for one in visitors:
+            one.leaving.set()
+        for one in visitors:
+            one.leave()
+
+
+def run_there(data_dir: Path, variables: Mapping[str, str], code: str) -> Any:
+    """What `code` prints as JSON, in the database there."""
     given = {name: value for name, value in os.environ.items() if name not in ("DATABASE_URL", "REDIS_URL")}
     command = [sys.executable, "manage.py", "shell", "-v", "0", "-c", code]
-    done = subprocess.run(
-        command, cwd=ROOT, env=given | LAB | {"DATA_DIR": str(data_dir)}, stdout=subprocess.PIPE, text=True, check=True
-    )
-    sessions: dict[str, str] = json.loads(done.stdout)
-    return sessions
+    env = {**given, **variables, "DATA_DIR": str(data_dir)}
+    return json.loads(subprocess.run(command, cwd=ROOT, env=env, stdout=subprocess.PIPE, text=True, check=True).stdout)
 
 
 def _pid(up: Up, name: str) -> list[int]:

@@ -20,7 +20,8 @@ from django.contrib.auth.models import User
 from django.db import connection
 from django.dispatch import Signal
 
-from evaluations.models import Classroom, Rubric, Submission
+from evaluations.coaching.questions.answering import answer_grew
+from evaluations.models import Classroom, Rubric, Submission, Transcript
 from evaluations.stages.names import Stage
 from queueing import pipelines, signals
 from queueing.exceptions import Infrastructure, Interrupted, OutOfMemory, Permanent, StageError, Transient
@@ -179,9 +180,8 @@ def stage_set() -> Iterator[list[Submission]]:
     execute("SET synchronous_commit = off")  # nobody pulls the plug here, and a schedule is 30 commits
     execute(TABLES)
     execute(CLEAR)
-    silenced = {
-        signal: signal.receivers for signal in (signals.task_changed, signals.phase_changed, signals.upkeep_due)
-    }
+    listened_to = (signals.task_changed, signals.phase_changed, signals.upkeep_due, answer_grew)
+    silenced = {signal: signal.receivers for signal in listened_to}
     an_hour_ago = upkeep.database_started_at() - timedelta(hours=1)  # else nobody silent would count as dead
     before = structlog.get_config()
     structlog.configure(processors=[_drop], cache_logger_on_first_use=False)
@@ -203,13 +203,28 @@ def stage_set() -> Iterator[list[Submission]]:
 
 
 def submissions(count: int) -> list[Submission]:
-    student, _ = User.objects.get_or_create(username="chaos")
+    """Each of a student of its own, and transcribed, so that there is something to ask about."""
+    students = [User.objects.get_or_create(username=f"chaos-{number}")[0] for number in range(count)]
     classroom, _ = Classroom.objects.get_or_create(name="chaos", defaults={"rubric": Rubric.default()})
-    made = [
+    made = Submission.objects.bulk_create(
         Submission(classroom=classroom, student=student, original_name="x", path="x", size=1, sha256=uuid.uuid4().hex)
-        for _ in range(count)
-    ]
-    return Submission.objects.bulk_create(made)
+        for student in students
+    )
+    Transcript.objects.bulk_create(
+        Transcript(
+            submission=one,
+            text="x",
+            language="en",
+            language_probability=1,
+            duration=1,
+            speech_seconds=1,
+            segments=[],
+            engine="given",
+            model="given",
+        )
+        for one in made
+    )
+    return made
 
 
 def _listeners(signal: Signal, receivers: list[Any]) -> None:

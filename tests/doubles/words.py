@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from queueing.engines.llm.simulated import example
@@ -14,6 +14,7 @@ P_TRUE = {"true": 0.9, "false": 0.2}  # how sure it is of what it says
 KEPT = 4  # Ollama's num_keep: so many first tokens stay when a prompt is cut
 _TOKEN = re.compile(r"\w+|[^\w\s]")  # a token is a word or a sign
 _PIECE = re.compile(r"\s*(?:\w+|[^\w\s])|\s+$")
+MARK = re.compile(r"\bmark\d\w*")
 _CODE = re.compile(r'The field "(\w+)" of your answer is "(\w+)"')
 
 Message = dict[str, Any]
@@ -47,14 +48,23 @@ def cut(prompt: str, room: int) -> str:
 
 
 def answer(prompt: str, form: Any, seed: object) -> str:
-    """The same for the same prompt. It does what it is told in one respect: it copies a code that it can see."""
+    """The same for the same prompt. It does what it is told in one respect: it copies a code that it can see.
+
+    In its own words it repeats the marks of the prompt, so that it can be told whose answer it is.
+    """
     if not form:
-        return f"I have read {count(prompt)} tokens, and this is a simulated answer to them."
+        read = f"I have read {count(prompt)} tokens, and this is a simulated answer to them."
+        return " ".join([read, *marked(MARK.findall(prompt))])
     schema = form if isinstance(form, dict) else {"type": "object", "properties": {"answer": {"type": "string"}}}
     value = example(schema, f"{prompt}\n{seed}")
     if (order := _CODE.search(prompt)) and order[1] in value:
         value[order[1]] = order[2]
     return json.dumps(value, ensure_ascii=False)
+
+
+def marked(marks: Iterable[str]) -> list[str]:
+    """What it says of the marks that it has read."""
+    return [f"It is about {mark}, and again about {mark}, and to its end about {mark}." for mark in marks]
 
 
 def code_in(prompt: str) -> str:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 from django.db import IntegrityError, connection, transaction
 
+from queueing import failpoints
 from queueing.exceptions import ClaimLost, Interrupted, LineFullError, OwnerLimitError
 from queueing.models import Overflow, Task, Worker
 from queueing.models.clock import in_seconds
 from queueing.states import State
+from tests.processes.conftest import wait_until
 from tests.queueing import notes
 from tests.queueing.notes import JOT, NOTES, Jot
 
@@ -74,6 +76,44 @@ def test_of_one_owner_one_task_runs_and_the_next_one_follows_when_it_ends(ask: A
     assert take(worker) == []
     running.advance(took=0)
     assert [task.pk for task in take(worker)] == [second.pk]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_one_owner_one_task_is_claimed_though_another_one_comes_before_it_meanwhile(
+    ask: Ask, worker: Worker
+) -> None:
+    """The first claim is not committed yet when a question of a higher rank comes and the other worker claims."""
+    ask("a")
+
+    def claim_elsewhere() -> list[Task]:
+        try:
+            return take(worker)
+        finally:
+            connection.close()
+
+    def come_between() -> None:
+        failpoints.plan("claim.locked", None)
+        threads.submit(ask_elsewhere).result()
+        claimed.append(threads.submit(claim_elsewhere))
+        wait_until(lambda: others_wait_for_a_lock() or claimed[0].done())
+
+    def ask_elsewhere() -> None:
+        try:
+            ask("a", rank=1)
+        finally:
+            connection.close()
+
+    claimed: list[Future[list[Task]]] = []
+    with ThreadPoolExecutor(2) as threads:
+        failpoints.plan("claim.locked", come_between)
+        assert len(take(worker)) == 1
+        assert claimed[0].result() == []
+
+
+def others_wait_for_a_lock() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
+        return bool(cursor.fetchone()[0])
 
 
 def test_an_owners_next_task_does_not_overtake_one_that_is_put_off(ask: Ask, worker: Worker) -> None:

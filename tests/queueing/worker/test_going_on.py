@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +122,27 @@ def test_an_outcome_that_could_not_be_written_down_comes_before_any_further_clai
     until(lambda: all(job.outcome.done() for job in worker.jobs.running.values()))
     worker.run_once()
     assert done[:3] == ["claim", "write down", "write down"]
+
+
+def test_of_what_nothing_is_due_no_claim_is_tried(
+    hand_in: Callable[[], Task], worker: WorkLoop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One in vain is three round trips, for each of many pipelines at each poll."""
+    task, claim = hand_in(), TaskManager.claim
+    tried: set[str] = set()
+
+    def watched(self: TaskManager, *, stages: Sequence[str], **kwargs: Any) -> list[Task]:
+        tried.update(stages)
+        return claim(self, stages=stages, **kwargs)
+
+    monkeypatch.setattr(TaskManager, "claim", watched)
+
+    def step() -> None:
+        if not worker.run_once():
+            time.sleep(0.01)
+
+    until(lambda: Task.objects.get(pk=task.pk).state == State.DONE, step)
+    assert tried == {*Stage} < {stage.name for stage in pipelines.specs()}
 
 
 def test_a_batch_is_evaluated_before_the_next_one_is_transcribed(hand_in: Callable[[], Task], worker: WorkLoop) -> None:

@@ -1,6 +1,6 @@
 """Twenty more attacks, in words of their own, as data, on a model that does what it is told.
 
-`python -m tests.benchmarks coach` asks a real model the same.
+`python -m tests.benchmarks attacks` asks a real model the same.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import pytest
 
 from evaluations.coaching.questions.answering import answer
 from evaluations.coaching.questions.guard import Fault
-from tests.benchmarks.coach import HONEST, asked_once, attacks, succeeds, tables, work
+from tests.benchmarks.attacks import HONEST, asked_once, attacks, succeeds, tables, work
 from tests.evaluations.coaching.questions.doubles import Obedient, ShownText
 
 ATTACKS = attacks()

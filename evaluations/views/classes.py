@@ -25,6 +25,7 @@ from evaluations.actions import reratings
 from evaluations.models import Classroom, Submission
 from evaluations.pages import board, rubric
 from evaluations.pages.board import Choice, export, sheets
+from evaluations.pages.first_steps import first_steps
 
 MAX_CHOSEN: Final = 1000  # rows of one request
 
@@ -34,8 +35,10 @@ MAX_CHOSEN: Final = 1000  # rows of one request
 @require_safe
 def classes(request: HttpRequest) -> HttpResponse:
     """The classes a user teaches; the page has a text for users who teach none."""
-    found = classrooms_taught(signed_in(request)).with_figures().order_by("name")
-    return render(request, "evaluations/classes.html", {"classrooms": found})
+    user = signed_in(request)
+    found = list(classrooms_taught(user).with_figures().select_related("rubric").order_by("name"))
+    steps = first_steps(found) if user.is_superuser else []
+    return render(request, "evaluations/classes.html", {"classrooms": found, "steps": steps})
 
 
 @never_cache

@@ -20,6 +20,8 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError, InterfaceError, connection
 
+from evaluations.access.passwords import is_loopback
+from evaluations.demo import end_public_passwords
 from introeval import doctor, embedded
 from introeval.supervisor import SupervisedProcess, Supervisor
 from queueing.models import Worker, schema
@@ -41,6 +43,11 @@ class Command(BaseCommand):
         parser.add_argument("--data-dir", help="where everything that must survive lives (default: $DATA_DIR or ./var)")
 
     def handle(self, *args: Any, demo: bool, host: str, port: int, **options: Any) -> None:
+        if demo and not is_loopback(host):
+            raise CommandError(
+                "The demo's accounts have a password that everybody knows, so with --demo the site listens to this"
+                " computer only. Leave --host away, or --demo."
+            )
         self.stopping, self.hurry, self.supervising = Event(), Event(), False
         for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(signum, self._on_signal)
@@ -52,8 +59,15 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from error
         if demo:
             call_command("load_demo")
+        elif not is_loopback(host):
+            self._end_demo()
         chosen = self._free_port(host, port)
         self._supervise(ServedSite(host, chosen), demo)
+
+    def _end_demo(self) -> None:
+        """The password of the demo's accounts is public."""
+        if ended := end_public_passwords():
+            self._say(f"{ended} accounts of the demo class can't sign in any more: everybody knows their password.")
 
     def _on_signal(self, signum: int, frame: FrameType | None) -> None:
         if self.stopping.is_set():

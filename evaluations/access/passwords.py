@@ -101,7 +101,7 @@ class NotPublic:
 
     def validate(self, password: str, user: AbstractBaseUser | None = None) -> None:
         if password == PUBLIC:
-            raise ValidationError(_("Everybody knows this password: it is the demo’s."), code="password_public")
+            raise ValidationError(_("Everybody knows this password: it is the demo’s."))
 
     def get_help_text(self) -> str:
         return ""

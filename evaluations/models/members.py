@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Self
 
+from django.conf import settings
 from django.contrib.auth.models import User
 from django.contrib.sessions.backends.db import SessionStore
 from django.contrib.sessions.base_session import AbstractBaseSession
@@ -88,6 +90,5 @@ class UserSession(AbstractBaseSession):
 
     @classmethod
     def get_session_store_class(cls) -> type[SessionStore]:
-        from evaluations.access.session_store import SessionStore as OwnStore
-
-        return OwnStore
+        store: type[SessionStore] = import_module(settings.SESSION_ENGINE).SessionStore
+        return store

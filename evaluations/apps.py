@@ -6,7 +6,7 @@ class EvaluationsConfig(AppConfig):
     name = "evaluations"
 
     def ready(self) -> None:
-        from evaluations.access import roles, welcome
+        from evaluations.access import lockout, roles, session_store, welcome
         from evaluations.coaching.operations import pipeline as operations
         from evaluations.coaching.operations import requests
         from evaluations.coaching.questions.pipeline import pipeline as coach
@@ -21,6 +21,8 @@ class EvaluationsConfig(AppConfig):
         requests.connect()
         welcome.connect()
         result_files.connect()
+        lockout.connect()
+        session_store.connect()
         relay.connect()
         upkeep_due.connect(upkeep.tidy, dispatch_uid="evaluations.upkeep")
         health_asked.connect(upkeep.stored_videos.alert, dispatch_uid="evaluations.upkeep")

@@ -12,9 +12,10 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "introeval.settings")
 django_application = get_asgi_application()
 
 from introeval.routing import websockets  # noqa: E402
-from introeval.serving import bodies, watch  # noqa: E402
+from introeval.serving import bodies, sockets, watch  # noqa: E402
 from introeval.serving.threads import ThreadPerRequest  # noqa: E402
 
 bodies.install()
+sockets.install()
 watch.install()
 application = ProtocolTypeRouter({"http": ThreadPerRequest(django_application), "websocket": websockets})

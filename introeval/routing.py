@@ -43,4 +43,18 @@ def is_same_origin(headers: dict[str, str]) -> bool:
     return origin == f"{'https' if settings.HTTPS else 'http'}://{host}" and validate_host(name, settings.ALLOWED_HOSTS)
 
 
-websockets = SameOrigin(AuthMiddlewareStack(URLRouter(urlpatterns)))
+class OrNotFound:
+    """404 where no socket listens: Channels raises an error there, which is answered by 500 and logged as a mistake."""
+
+    def __init__(self, application: Application) -> None:
+        self.application = application
+
+    async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> Any:
+        path = scope["path"].removeprefix("/")
+        if any(each.pattern.match(path) for each in urlpatterns):
+            return await self.application(scope, receive, send)
+        await send({"type": "websocket.http.response.start", "status": 404, "headers": []})
+        return await send({"type": "websocket.http.response.body", "body": b""})
+
+
+websockets = OrNotFound(SameOrigin(AuthMiddlewareStack(URLRouter(urlpatterns))))

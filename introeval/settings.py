@@ -5,7 +5,7 @@ A value that can't be read stops the process and names the variable: a lab must 
 
 from __future__ import annotations
 
-import hashlib
+import os
 import platform
 import secrets
 import shutil
@@ -14,6 +14,7 @@ from pathlib import Path
 
 import django_stubs_ext
 from csp.constants import NONE, SELF
+from django.core.exceptions import ImproperlyConfigured
 
 from introeval import database, embedded
 from introeval.environment import (
@@ -83,10 +84,24 @@ def secret_key() -> str:
     try:
         DATA_DIR.mkdir(mode=0o711, parents=True, exist_ok=True)
         embedded.write_once(kept, secrets.token_urlsafe(48))
-        return kept.read_text()
     except OSError:
-        # `doctor` and `up` must still be able to say that DATA_DIR is unusable.
-        return hashlib.sha256(str(kept).encode()).hexdigest()
+        if not os.path.lexists(kept):
+            # `doctor` and `up` must still be able to say that DATA_DIR is unusable; nothing is signed by it for long.
+            return secrets.token_urlsafe(48)
+    try:
+        key = kept.read_text(encoding="ascii").strip()
+    except (OSError, ValueError) as error:
+        raise ImproperlyConfigured(f"the secret key in {kept} can't be read: {error}. {_key_cure}") from None
+    if len(key) < _least_key:
+        raise ImproperlyConfigured(f"the secret key in {kept} is too short to be one. {_key_cure}")
+    return key
+
+
+_least_key = 32
+_key_cure = (
+    "Let its owner run this, or bring the file back from a backup. Without it, remove the file: a new one is made, and"
+    " everybody signs in again, with new cards"
+)
 
 
 SECRET_KEY = secret_key()
@@ -118,6 +133,7 @@ MIDDLEWARE = [
     "evaluations.pages.languages.TimeZoneMiddleware",
     "evaluations.pages.languages.LanguageMiddleware",  # outside of what makes up answers in words
     "evaluations.access.passwords.LoginLimit",
+    "evaluations.access.limits.ApiLimit",
     "evaluations.uploads.protocol.TusProtocol",  # outside of what makes up refusals: they carry its headers, too
     "evaluations.errors.refusals.OneShape",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -259,11 +275,16 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = UPLOAD_CHUNK_BYTES + 64 * 1024  # of any body, see
 FILE_UPLOAD_MAX_MEMORY_SIZE = DATA_UPLOAD_MAX_MEMORY_SIZE
 
 # Sessions, logins, headers
-AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "django.contrib.auth.backends.ModelBackend"]
+AUTHENTICATION_BACKENDS = [
+    "axes.backends.AxesStandaloneBackend",
+    "evaluations.access.passwords.NoPublicPassword",
+    "django.contrib.auth.backends.ModelBackend",
+]
 PASSWORD_HASHERS = ["evaluations.access.passwords.PoliteHasher"]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "evaluations.access.passwords.NotPublic"},
 ]
 LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "dashboard"
@@ -271,12 +292,17 @@ LOGOUT_REDIRECT_URL = "login"
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]  # a whole class shares one address
 AXES_FAILURE_LIMIT = 10
 AXES_COOLOFF_TIME = 0.25  # hours
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False  # or whoever goes on trying would lock the name for ever
 AXES_RESET_ON_SUCCESS = True
 AXES_LOCKOUT_TEMPLATE = "registration/locked.html"
 CSRF_FAILURE_VIEW = "evaluations.access.origins.refused"
 SESSION_COOKIE_AGE = 8 * 3600
 SESSION_ENGINE = "evaluations.access.session_store"
+SESSION_EXPIRE_AT_BROWSER_CLOSE = flag("SESSION_ENDS_WITH_BROWSER", default=True)
+# After signing in; browsers that open their windows again keep a session beyond their end.
+STUDENT_SESSION_MINUTES = positive("STUDENT_SESSION_MINUTES", 120, most=100_000)
 CARD_DAYS = count("CARD_DAYS", 1, most=400)  # today included
+API_PER_SECOND = positive("API_PER_SECOND", 10)  # requests of a session; of an address six times that
 HTTPS = flag("HTTPS", default=LAB)
 HTTPS_PORT = count("HTTPS_PORT", 8443, most=65_535)  # of `up --lab`
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS

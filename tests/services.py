@@ -35,6 +35,7 @@ for _own in ("DATABASE_URL", "REDIS_URL"):
 os.environ["DATABASE_POOL_SIZE"] = "0"
 os.environ["ALERT_SECONDS"] = "86400"  # no site or worker writes into a test's database what the test did not cause
 os.environ["LLM_MODELS_DIR"] = str(DATA_DIR / "models")  # else the tests would use the large model where it is there
+os.environ.setdefault("API_PER_SECOND", "1000000")  # one of the limit lowers it
 os.environ.setdefault("SECRET_KEY", "tests-only-" + "k" * 40)
 # Playwright's synchronous driver runs an event loop in this thread, and Django would then refuse the ORM.
 os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any, Final
 
 from django.conf import settings
 from django.contrib.auth import SESSION_KEY
+from django.contrib.auth.models import User
+from django.contrib.auth.signals import user_logged_in
 from django.contrib.sessions.backends import db
 from django.contrib.sessions.base_session import AbstractBaseSession
+from django.http import HttpRequest
+from django.utils.timezone import now
 
 from evaluations.models import UserSession
 
@@ -39,3 +44,13 @@ def end_sessions(**of: Any) -> int:
     """Sign out everywhere: all sessions with these columns (`user_id`, `card_id__in` …). Returns how many."""
     ended, _by_model = UserSession.objects.filter(**of).delete()
     return ended
+
+
+def connect() -> None:
+    user_logged_in.connect(_end_with_the_lesson, dispatch_uid="evaluations.session_store")
+
+
+def _end_with_the_lesson(sender: object, request: HttpRequest, user: User, **_: Any) -> None:
+    """A student's session has an end from the beginning, whatever is done in it."""
+    if not (user.is_staff or user.is_superuser or user.classes_taught.exists()):
+        request.session.set_expiry(now() + timedelta(minutes=settings.STUDENT_SESSION_MINUTES))

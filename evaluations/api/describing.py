@@ -8,5 +8,5 @@ from evaluations.api.schemas import Problem
 
 
 def documented(answer: Any, *refusals: int, success: int = 200) -> dict[Any, Any]:
-    """An operation's answers by status: `success`, its refusals, and 401, since every operation needs a session."""
-    return {success: answer, **dict.fromkeys((401, *refusals), Problem)}
+    """An operation's answers by status: `success`, its refusals, and 401 and 429, which all of them have."""
+    return {success: answer, **dict.fromkeys((401, 429, *refusals), Problem)}

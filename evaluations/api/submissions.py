@@ -12,7 +12,7 @@ from ninja import Router
 from ninja import Status as Answer
 
 from evaluations import actions
-from evaluations.access import permissions
+from evaluations.access import limits, permissions
 from evaluations.access.permissions import get_visible_submission, signed_in
 from evaluations.actions import decisions
 from evaluations.api import schemas
@@ -158,6 +158,8 @@ def _video(found: Submission) -> schemas.Video:
 
 def _move(request: HttpRequest, pk: uuid.UUID, verb: Callable[..., bool], *, otherwise: str) -> schemas.Video:
     found = get_visible_submission(request, pk)
+    if wait := limits.move_wait(signed_in(request), found):
+        raise limits.too_many(wait)
     if not verb(submission=found, by=signed_in(request)):
         raise RefusedError(409, otherwise)
     return _video(found)

@@ -10,15 +10,16 @@ from pathlib import Path
 from django.conf import settings
 from django.contrib.auth.models import Group, User
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from evaluations import actions
 from evaluations.access import roles
+from evaluations.access.passwords import PUBLIC
 from evaluations.models import Classroom, Rubric
 
 HERE = Path(__file__).parent
 CLASSROOM = "Demo class"
-PASSWORD = "demo-introeval"  # noqa: S105 - printed in the READY box
+PASSWORD = PUBLIC
 LOGINS = (("teacher", "teacher", PASSWORD), ("student", "anna", PASSWORD))
 
 
@@ -88,7 +89,24 @@ def _user(username: str, full_name: str, ours: QuerySet[User]) -> User:
         user.save(update_fields=["password"])
     elif not ours.contains(user):
         raise AccountTakenError(f"The user {username!r} was not made by the demo class; rename that account first.")
+    elif not user.has_usable_password():  # `end_public_passwords`
+        user.set_password(PASSWORD)
+        user.save(update_fields=["password"])
     return user
+
+
+def end_public_passwords() -> int:
+    """Make the demo's password unusable for whoever of the demo class has it; `load` gives it back. Returns how many.
+
+    Called before the site listens to a network. Their sessions end with it.
+    """
+    ended = 0
+    for user in User.objects.filter(Q(classes_taught__name=CLASSROOM) | Q(classes_attended__name=CLASSROOM)).distinct():
+        if user.has_usable_password() and user.check_password(PASSWORD):
+            user.set_unusable_password()
+            user.save(update_fields=["password"])
+            ended += 1
+    return ended
 
 
 def _hand_in(classroom: Classroom, student: User, clip: DemoClip) -> bool:

@@ -390,6 +390,11 @@ CATALOGUE: Final[dict[str, Explanation]] = {
         _("Or its database is just starting. Nothing was done."),
         _("Try again in a few seconds."),
     ),
+    "too_many_requests": Explanation(
+        _("Too much in a short time"),
+        _("The same was asked for very often within seconds, so this was not done."),
+        _("Wait as many seconds as the header Retry-After says, or a moment, then try again."),
+    ),
     "too_slow_to_send": Explanation(
         _("It arrived too slowly"),
         _("What was sent did not arrive in the time that there is for it, so it was not taken."),

@@ -90,5 +90,5 @@ class UserSession(AbstractBaseSession):
 
     @classmethod
     def get_session_store_class(cls) -> type[SessionStore]:
-        found: type[SessionStore] = import_module(settings.SESSION_ENGINE).SessionStore
-        return found
+        store: type[SessionStore] = import_module(settings.SESSION_ENGINE).SessionStore
+        return store

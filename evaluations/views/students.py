@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from axes.utils import reset
 from django import forms
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
@@ -49,7 +48,7 @@ def student(request: HttpRequest, pk: int, student: int) -> HttpResponse:
     own = own or StudentAllowance(classroom=classroom, student=found)
     form = AllowanceForm(request.POST if request.method == "POST" else None, instance=own)
     if "unlock" in request.POST:
-        reset(username=found.username)
+        lockout.let_in([found.username], request)
         messages.info(request, _("They can sign in again."))
         return redirect("student", pk=pk, student=student)
     if request.method == "POST" and form.is_valid():

@@ -22,6 +22,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from evaluations import actions
+from evaluations.access import limits
 from evaluations.access.permissions import get_own_submission, get_visible_submission, signed_in
 from evaluations.actions import appeals
 from evaluations.actions.decisions import InvalidDecisionError
@@ -111,6 +112,8 @@ def captions(request: HttpRequest, pk: uuid.UUID) -> HttpResponseBase:
 def retry(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     """Try again from the stage that failed."""
     found = get_visible_submission(request, pk)
+    if limits.move_wait(signed_in(request), found):
+        return _after(request, found, _("That was asked for very often. Wait a moment, then try again."))
     moved = actions.retry(submission=found, by=signed_in(request))
     return _after(request, found, _("It is tried again.") if moved else _("There was nothing to try again."))
 
@@ -120,6 +123,8 @@ def retry(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
 def cancel(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     """Stop the work; the video stays."""
     found = get_visible_submission(request, pk)
+    if limits.move_wait(signed_in(request), found):
+        return _after(request, found, _("That was asked for very often. Wait a moment, then try again."))
     moved = actions.cancel(submission=found, by=signed_in(request))
     words = _("It was cancelled. The video is kept.") if moved else _("There was nothing to cancel.")
     return _after(request, found, words)

@@ -9,6 +9,7 @@ from pytest_django import Settings
 
 from evaluations import demo
 from evaluations.models import Classroom, Submission
+from introeval.management.commands import up
 from tests.conftest import PASSWORD
 
 pytestmark = pytest.mark.django_db
@@ -37,3 +38,36 @@ def test_somebodys_account_of_a_demo_name_is_left_alone_and_named(username: str)
     assert not somebody.groups.exists()
     assert list(User.objects.all()) == [somebody]
     assert not Classroom.objects.exists()
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.20", "lab.school.example"])  # noqa: S104 - refused
+def test_with_public_passwords_the_site_listens_to_no_network(host: str) -> None:
+    with pytest.raises(CommandError, match="password that everybody knows"):
+        call_command("up", demo=True, host=host)
+    assert not User.objects.exists()
+
+
+def test_passwords_of_the_demo_end_before_a_lab_goes_on_with_its_data(
+    monkeypatch: pytest.MonkeyPatch, settings: Settings
+) -> None:
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+    demo.load()
+    own = User.objects.get(username="anna")
+    own.set_password(PASSWORD)
+    own.save()
+    outsider = User.objects.create_user("outsider", password=demo.PASSWORD)
+    said: list[str] = []
+    command = up.Command()
+    monkeypatch.setattr(command, "_say", said.append)
+    command._end_demo()
+    others = User.objects.exclude(pk__in=[own.pk, outsider.pk])
+    assert not [user for user in others if user.has_usable_password()]
+    assert [line.split(maxsplit=1)[0] for line in said] == [str(others.count())]
+    own.refresh_from_db()
+    assert own.check_password(PASSWORD)
+    command._end_demo()
+    assert len(said) == 1
+    demo.load()
+    assert User.objects.get(username="teacher").check_password(demo.PASSWORD)
+    own.refresh_from_db()
+    assert own.check_password(PASSWORD)

@@ -181,3 +181,40 @@ def test_a_tenth_of_the_disk_is_kept_free_but_no_more_than_5_gb(
     monkeypatch.setattr(module, "DATA_DIR", tmp_path / "not made" / "yet")
     monkeypatch.setattr("shutil.disk_usage", usage)
     assert module.disk_reserve_mb() == pytest.approx(reserve_gb * 1024)
+
+
+def key_of(folder: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.delenv("SECRET_KEY", raising=False)
+    monkeypatch.setenv("DATA_DIR", str(folder))
+    return str(runpy.run_path(str(SETTINGS))["SECRET_KEY"])
+
+
+def test_the_secret_key_is_made_once_and_kept_for_its_owner_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = key_of(tmp_path, monkeypatch)
+    assert len(key) >= 48
+    assert key_of(tmp_path, monkeypatch) == key
+    assert (tmp_path / "secret_key").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("kept", ["folder", "loop", "bytes", "empty", "short"])
+def test_a_secret_key_that_can_not_be_read_is_an_error_in_words_and_never_replaced(
+    kept: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "secret_key"
+    if kept == "folder":
+        path.mkdir()
+    elif kept == "loop":
+        path.symlink_to(path)
+    else:
+        path.write_bytes({"bytes": b"\xff" * 64, "empty": b"", "short": b"x" * 31}[kept])
+    with pytest.raises(ImproperlyConfigured, match=r"the secret key in .*secret_key .*remove the file"):
+        key_of(tmp_path, monkeypatch)
+    assert path.is_dir() or path.is_symlink() or len(path.read_bytes()) in (0, 31, 64)
+
+
+def test_without_a_place_for_it_no_key_can_be_guessed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands must still start, to say what is wrong with the place."""
+    (tmp_path / "file").touch()
+    assert key_of(tmp_path / "file" / "data", monkeypatch) != key_of(tmp_path / "file" / "data", monkeypatch)

@@ -45,9 +45,9 @@ class PrintedCard:
 
 
 def end_of_day(days: int, now: datetime | None = None) -> datetime:
-    """The midnight that ends today, or so many days with it, by the site's clock."""
+    """The last second of today, or of so many days with it, by the site's clock."""
     today = localtime(now, get_default_timezone()).date()
-    return make_aware(datetime.combine(today + timedelta(days=days), time()), get_default_timezone())
+    return make_aware(datetime.combine(today + timedelta(days=days - 1), time(23, 59, 59)), get_default_timezone())
 
 
 def make(classroom: Classroom, students: Iterable[User], *, by: User) -> list[PrintedCard]:

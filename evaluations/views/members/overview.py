@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from axes.utils import reset as unlock
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.contrib.auth.models import User
@@ -110,8 +109,7 @@ def _revoke(of: QuerySet[LoginCard]) -> str:
 
 
 def _unlock(request: HttpRequest, found: Classroom, students: list[User]) -> str:
-    for one in students:
-        unlock(username=one.username)
+    lockout.let_in([one.username for one in students], request)
     return _("They can sign in again.")
 
 

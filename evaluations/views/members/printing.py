@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
-
 import segno
 from django.conf import settings
 from django.contrib import messages
@@ -19,6 +17,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST
 
 from evaluations.access.members import cards
+from evaluations.access.passwords import is_loopback
 from evaluations.access.permissions import get_taught_classroom, signed_in
 from evaluations.models import Classroom, LoginCard
 from evaluations.views.members import choosing
@@ -74,7 +73,4 @@ def qr_code(text: str) -> SafeString:
 def leads_to_this_computer(request: HttpRequest) -> bool:
     """Whether the page's own address is one that other computers can't open."""
     name, _port = split_domain_port(request.get_host())
-    try:
-        return ipaddress.ip_address(name.strip("[]")).is_loopback
-    except ValueError:
-        return name == "localhost" or name.endswith(".localhost")
+    return is_loopback(name)

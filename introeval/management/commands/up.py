@@ -23,6 +23,9 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError, InterfaceError, connection
 
+from evaluations.access.passwords import is_loopback
+from evaluations.demo import CLASSROOM as DEMO_CLASS
+from evaluations.demo import end_public_passwords
 from evaluations.models import Classroom
 from introeval import doctor, embedded
 from introeval.embedded.locks import FileLock, wait_until
@@ -59,9 +62,13 @@ class Command(BaseCommand):
         # Read before the settings are, by introeval.embedded.
         parser.add_argument("--data-dir", help="where everything that must survive lives (default: $DATA_DIR or ./var)")
 
-    def handle(self, *args: Any, demo: bool, host: str | None, port: int, lab: bool, **options: Any) -> None:
-        if demo and lab:
-            raise CommandError("The demo's passwords are known to everybody: --demo and --lab exclude each other.")
+    def handle(self, *args: Any, demo: bool, host: str | None, port: int, **options: Any) -> None:
+        host = host or (EVERYWHERE if settings.LAB else "127.0.0.1")
+        if demo and not is_loopback(host):
+            raise CommandError(
+                "The demo's accounts have a password that everybody knows, so with --demo the site listens to this"
+                " computer only. Leave --host and --lab away, or --demo."
+            )
         self.stopping, self.hurry, self.supervising = Event(), Event(), False
         for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(signum, self._on_signal)
@@ -75,12 +82,18 @@ class Command(BaseCommand):
         if demo:
             call_command("load_demo")
             notes = [f"{role:<9} {name:<9} {password}" for role, name, password in demo_logins()]
+        elif not is_loopback(host):
+            self._end_demo()
         self._collect_static_files()
-        host = host or (EVERYWHERE if settings.LAB else "127.0.0.1")
         site = ServedSite(host, self._free_port(host, port))
         if settings.LAB:
             notes = self._open_to_network(site, **options)
         self._supervise(site, notes)
+
+    def _end_demo(self) -> None:
+        """The password of the demo's accounts is public."""
+        if ended := end_public_passwords():
+            self._say(f"{ended} accounts of the demo class can't sign in any more: everybody knows their password.")
 
     def _on_signal(self, signum: int, frame: FrameType | None) -> None:
         if self.stopping.is_set():
@@ -126,7 +139,7 @@ class Command(BaseCommand):
             )
         settings.HTTPS_PORT = site.https_port = self._free_port(site.host, settings.HTTPS_PORT)
         notes = ["First on each device, to trust the lab:", f"  {site.trust_url}", ""]
-        if not Classroom.objects.exists():
+        if not Classroom.objects.exclude(name=DEMO_CLASS).exists():
             name = class_name or {"en": "My class", "de": "Meine Klasse"}[options["language"]]
             made = io.StringIO()
             arguments = {"teacher": teacher, "language": options["language"], "superuser": True, "no_input": True}

@@ -10,7 +10,7 @@ from pytest_django.fixtures import Settings
 from evaluations.models import Classroom, Rubric
 from evaluations.pages.first_steps import FirstStep, first_steps
 from tests.conftest import Cast
-from tests.evaluations.material import rated
+from tests.evaluations.material import hand_in, rated
 
 pytestmark = pytest.mark.django_db
 
@@ -56,6 +56,6 @@ def test_whoever_runs_the_lab_sees_them_until_something_was_rated_and_nobody_els
         browser = Client()
         browser.force_login(user)
         assert ("First steps" in browser.get("/classes/").content.decode()) is seen
-    rated(cast)
+    rated(hand_in(cast.ada, cast.classroom), simulated=False)
     browser.force_login(root)
     assert "First steps" not in browser.get("/classes/").content.decode()

@@ -55,12 +55,12 @@ def test_it_ends_with_the_day_and_works_again_once_it_is_renewed(cast: Cast) -> 
     assert owner_of(code) == cast.ada
 
 
-@pytest.mark.parametrize(("days", "day"), [(1, 31), (2, 32)])
-def test_days_end_at_midnight_on_the_sites_clock(settings: Settings, days: int, day: int) -> None:
+@pytest.mark.parametrize(("days", "day"), [(1, (10, 30)), (3, (11, 1))])
+def test_days_end_at_midnight_on_the_sites_clock(settings: Settings, days: int, day: tuple[int, int]) -> None:
     settings.TIME_ZONE = "Europe/Berlin"
     berlin = ZoneInfo("Europe/Berlin")
     late = datetime(2026, 10, 30, 23, 30, tzinfo=berlin)
-    assert cards.end_of_day(days, late) == datetime(2026, 10, 1, tzinfo=berlin) + timedelta(days=day - 1)
+    assert cards.end_of_day(days, late) == datetime(2026, *day, 23, 59, 59, tzinfo=berlin)
 
 
 def test_one_is_revoked_or_all(cast: Cast) -> None:

@@ -3,6 +3,7 @@
 schemas.py      the shapes of its answers
 describing.py   the answers that all operations have in common
 submissions.py  a student's videos: status, results, retry, cancel, delete
+handing_in.py   a small file, by one request
 classes.py      classes attended and taught, unfinished uploads
 queue.py        figures on the queue
 chat.py         the coach
@@ -25,7 +26,7 @@ from ninja.security import APIKeyCookie
 from ninja.utils import check_csrf
 
 from evaluations.access.permissions import signed_in
-from evaluations.api import chat, classes, queue, submissions
+from evaluations.api import chat, classes, handing_in, queue, submissions
 from evaluations.errors.refusals import RefusedError, refusal
 
 DESCRIPTION = """\
@@ -37,6 +38,8 @@ without the token 403. What is not yours does not exist for you: 404.
 
 **Errors** have one shape, `{code, title, what, todo, id}`. The words are for people; `code` is for programs.
 
+**Small files**, at most 4 MiB, can be handed in by one request: `POST /api/upload`, as a form (`file`, `classroom`).
+
 **Uploads** speak [tus 1.0](https://tus.io/protocols/resumable-upload) with the extensions creation,
 creation-defer-length, termination and expiration, so any tus client will do. All requests carry `Tus-Resumable: 1.0.0`.
 
@@ -46,6 +49,7 @@ creation-defer-length, termination and expiration, so any tus client will do. Al
 - `HEAD` returns `Upload-Offset` after an interruption; `DELETE` discards the upload.
 - With the last byte the video is handed in: the answer carries `Submission-Id`, `Submission-Location` and
   `Submission-New` (0: this very file had been handed in before).
+- A new upload is refused with 503 and `Retry-After` while the lab is at capacity (`at_capacity`): begin it then.
 - Refused with 400, 404, 409 (the offset), 410 (gone), 412, 413, 415, 423 (busy), 429 (limits of a student) or
   507 (the disk is full).
 """
@@ -78,6 +82,7 @@ api = NinjaAPI(
     auth=Session(),
 )
 api.add_router("", submissions.router)
+api.add_router("", handing_in.router)
 api.add_router("", classes.router)
 api.add_router("", queue.router)
 api.add_router("", chat.router)

@@ -15,10 +15,9 @@ from evaluations.access.permissions import classrooms_taught, signed_in
 from evaluations.actions import decisions
 from evaluations.api import schemas
 from evaluations.api.describing import documented
-from evaluations.api.submissions import video
+from evaluations.api.submissions import videos
 from evaluations.models import Classroom, Evaluation, Submission, shown_name
 from evaluations.pages import rows
-from evaluations.pages.rows import SubmissionRow
 from evaluations.uploads import limits
 
 router = Router(tags=["classes"])
@@ -94,11 +93,12 @@ def _handed_in(shown: Page[Submission]) -> list[schemas.HandedIn]:
     ratings = decisions.counting(Evaluation.objects.filter(current_of__in=keys))
     overall = {one.submission_id: one.overall for one in ratings}
     found = rows.of(Submission.objects.filter(pk__in=keys), rows.read_queue())
-    return [_row(row, overall.get(row.submission.pk)) for row in found]
-
-
-def _row(row: SubmissionRow, overall: float | None) -> schemas.HandedIn:
-    return schemas.HandedIn(student=_person(row.submission.student), video=video(row), overall=overall)
+    return [
+        schemas.HandedIn(
+            student=_person(row.submission.student), video=described, overall=overall.get(row.submission.pk)
+        )
+        for row, described in zip(found, videos(found), strict=True)
+    ]
 
 
 def _person(user: User) -> schemas.Person:

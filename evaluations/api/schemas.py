@@ -84,12 +84,37 @@ class Video(Schema):
         EstimateOut | None, Field(description="null: not known yet, work stands still, or it has ended.")
     ]
     why: Annotated[str, Field(description="Why it waits, or why its scores do; empty when there is nothing to say.")]
-    progress: Annotated[ProgressOut | None, Field(description="Of the current stage, while it runs.")]
+    progress: Annotated[
+        int | None,
+        Field(
+            description="Per cent of the whole way, by the forecast; it never shrinks. null: ended without a result.",
+            examples=[40],
+        ),
+    ]
+    stage_progress: Annotated[ProgressOut | None, Field(description="Of the current stage, while it runs.")]
+    estimated_completion: Annotated[datetime | None, Field(description="The middle of `estimate`, as a time.")]
+    batch_id: Annotated[int | None, Field(description="What is transcribed, then evaluated together.")]
+    retry_count: Annotated[int, Field(description="Tries that failed or were interrupted, of all stages.")]
+    started_at: Annotated[datetime | None, Field(description="When its first try began.")]
+    last_updated: datetime
+    overall: Annotated[
+        float | None,
+        Field(description="1–10, as it counts; null: not rated, or not released to its student.", examples=[7.5]),
+    ]
     error: Annotated[Problem | None, Field(description="Why it failed, or why it is being tried again.")]
     is_hidden: Annotated[bool, Field(description="It is done, and a teacher looks at it before its scores are shown.")]
     can_retry: bool
     can_cancel: bool
     sequence: Annotated[int, Field(description="Grows with every change; orders answers and socket messages.")]
+
+
+class MyVideos(Schema):
+    """Your own videos by what has become of them, each list the newest first."""
+
+    completed: list[Video]
+    processing: Annotated[list[Video], Field(description="A stage is being worked on.")]
+    failed: Annotated[list[Video], Field(description="Those that were cancelled, too.")]
+    pending: Annotated[list[Video], Field(description="In line, for the first stage or a later one.")]
 
 
 class Timed(Schema):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
+from datetime import datetime
 from typing import Any, Final
 
+from django.db.models import Count, Max, Min, Q
 from django.http import HttpRequest
 from ninja import Router
 from ninja import Status as Answer
@@ -25,10 +27,21 @@ from evaluations.pages import result, rows
 from evaluations.pages.rows import SubmissionRow
 from evaluations.stages.names import Stage, StageStatus
 from queueing import pipelines
-from queueing.models import Attempt, Task
-from queueing.states import Status
+from queueing.models import Attempt, Event, Task
+from queueing.states import State, Status
 
 router = Router(tags=["videos"])
+_GROUPS: Final = {
+    State.QUEUED: "pending",
+    State.RUNNING: "processing",
+    State.DONE: "completed",
+    State.FAILED: "failed",
+    State.CANCELLED: "failed",
+}
+_TRIES: Final[dict[str, Any]] = {
+    "first": Min("began_at"),
+    "failed": Count("pk", filter=~Q(outcome__in=("", "succeeded"))),
+}
 _OPERATION: Final = {202: schemas.OperationOut, **documented(schemas.OperationOut, 403, 404, 409)}
 
 
@@ -38,10 +51,14 @@ def status(request: HttpRequest, pk: uuid.UUID) -> schemas.Video:
     return _video(get_visible_submission(request, pk))
 
 
-@router.get("/my-videos", response=documented(list[schemas.Video]))
-def my_videos(request: HttpRequest) -> list[schemas.Video]:
-    """All of your own videos, newest first."""
-    return [video(row) for row in rows.of_student(signed_in(request), rows.read_queue())]
+@router.get("/my-videos", response=documented(schemas.MyVideos))
+def my_videos(request: HttpRequest) -> schemas.MyVideos:
+    """All of your own videos, by what has become of them."""
+    found = rows.of_student(signed_in(request), rows.read_queue())
+    groups: dict[str, list[schemas.Video]] = {"completed": [], "processing": [], "failed": [], "pending": []}
+    for row, each in zip(found, videos(found), strict=True):
+        groups[_GROUPS[State(row.task.state)]].append(each)
+    return schemas.MyVideos(**groups)
 
 
 @router.get("/submissions/{uuid:pk}/results", response=documented(schemas.Results, 404))
@@ -108,8 +125,30 @@ def _operation(request: HttpRequest, pk: uuid.UUID, pipeline: str) -> Answer[dic
     return Answer(202 if began else 200, {**requests.status_of(found).as_dict(), "skipped": not began})
 
 
+def videos(found: Sequence[SubmissionRow]) -> list[schemas.Video]:
+    """Rows of the pages' lists as the API returns them; by a few queries for all of them."""
+    tasks = [row.task.pk for row in found]
+    tried = Attempt.objects.filter(task__in=tasks).order_by().values("task").annotate(**_TRIES)
+    tries = {one["task"]: one for one in tried}
+    changed = dict(Event.objects.filter(task__in=tasks).order_by().values_list("task").annotate(at=Max("at")))
+    released = [row.submission.evaluation_id or 0 for row in found if row.rating.is_released]
+    ratings = decisions.counting(Evaluation.objects.filter(pk__in=released)) if released else []
+    overall = {one.submission_id: one.overall for one in ratings}
+    return [
+        _described(row, tries.get(row.task.pk, {}), changed.get(row.task.pk), overall.get(row.submission.pk))
+        for row in found
+    ]
+
+
 def video(row: SubmissionRow) -> schemas.Video:
-    """A row of the pages' lists as the API returns it."""
+    """One of them."""
+    (only,) = videos([row])
+    return only
+
+
+def _described(
+    row: SubmissionRow, tries: Mapping[str, Any], changed_at: datetime | None, overall: float | None
+) -> schemas.Video:
     task, found = row.task, row.submission
     needed = pipelines.get(task.pipeline).stage(task.stage).phase
     progress = schemas.ProgressOut(done_seconds=task.progress_done, total_seconds=task.progress_total)
@@ -129,7 +168,14 @@ def video(row: SubmissionRow) -> schemas.Video:
         waiting=row.queue.line.length(),
         estimate=schemas.EstimateOut(**asdict(row.estimate)) if row.estimate else None,
         why=row.why,
-        progress=progress if row.has_progress else None,
+        progress=row.percent,
+        stage_progress=progress if row.has_progress else None,
+        estimated_completion=row.estimated_completion,
+        batch_id=task.batch_id,
+        retry_count=tries.get("failed", 0),
+        started_at=tries.get("first"),
+        last_updated=changed_at or found.created_at,
+        overall=overall,
         error=_problem(task.error_code, row.error_id, row.detail),
         is_hidden=row.is_held,
         can_retry=row.can_retry,

@@ -6,6 +6,7 @@ import json
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Final
 
 import structlog
@@ -74,7 +75,7 @@ def find_updates(audience: Sequence[tuple[int, SentState]], now: float) -> list[
         kind = sent.language, sent.zone
         with override(sent.language), timezone.override(sent.zone or None):
             if kind not in views:
-                views[kind] = _View((_summary(queue), _phases(queue)), students, processing)
+                views[kind] = _View(queue, (_summary(queue), _phases(queue)), students, processing)
             updates.append(_update_for(views[kind], user, sent, now))
     return updates
 
@@ -83,13 +84,14 @@ def find_updates(audience: Sequence[tuple[int, SentState]], now: float) -> list[
 class _View:
     """One reading of the database, in one language and zone; each row is rendered once for all windows."""
 
+    line: QueueView
     queue: tuple[Message, ...]
     students: Mapping[int, StudentRows]
     processing: Mapping[int, Mapping[uuid.UUID, ProcessingStatus]]  # by student and submission
     rendered: dict[int, Message] = field(default_factory=dict)
 
     def snapshot(self, user: int) -> Message:
-        summary, phases = self.queue
+        summary, phases = self.about_the_queue(user)
         return {"type": "snapshot", "rows": self.row_updates(user), "summary": summary, "phase": phases}
 
     def row_updates(self, user: int) -> list[Message]:
@@ -101,11 +103,24 @@ class _View:
         if not sent.number:
             return [self.snapshot(user), *processing]
         gone = [_deleted(row) for pk, row in sent.rows.items() if pk not in self.students[user].tasks]
-        known = {pk: row["html"] for pk, row in sent.rows.items()}
+        known = {pk: _visible(row) for pk, row in sent.rows.items()}
         # The oldest first: each new one goes on top of the list.
         changed = reversed(self.row_updates(user))
-        updates = [update for update in changed if known.get(update["task_id"]) != update["html"]]
-        return [*gone, *updates, *(message for message in self.queue if message not in sent.queue), *processing]
+        updates = [update for update in changed if known.get(update["task_id"]) != _visible(update)]
+        return [*gone, *updates, *(one for one in self.about_the_queue(user) if _new(one, sent.queue)), *processing]
+
+    def about_the_queue(self, user: int) -> tuple[Message, ...]:
+        """The summary, with what of it is this student's, and the phases."""
+        summary, phases = self.queue
+        own = self.students[user].tasks & self.line.line.positions.keys()
+        ahead = min(own, key=self.line.line.positions.__getitem__, default=None)
+        row = self.line.forecast.of(ahead) if ahead is not None and self.line.can_estimate else None
+        mine = {
+            "tasks": len(self.students[user].tasks),
+            "queue_position": None if ahead is None else self.line.line.positions[ahead],
+            "estimated_wait": round((row.low_seconds + row.high_seconds) / 2) if row else None,
+        }
+        return {**summary, **mine}, phases
 
     def under_way(self, user: int) -> dict[uuid.UUID, ProcessingStatus]:
         return {key: status for key, status in self.processing.get(user, {}).items() if status.is_any}
@@ -125,7 +140,11 @@ class _View:
                 "sequence": row.task.sequence,
                 "decided": row.rating.decided,
                 "status": row.task.status.value,
+                "stage": row.task.stage,
+                "progress": row.percent,
                 "position": row.position,
+                "estimated_completion": _moment(row.estimated_completion),
+                "timestamp": timezone.now().isoformat(),
                 "html": rows.render(row),
             }
         return self.rendered[row.task.pk]
@@ -158,7 +177,7 @@ def _update_for(view: _View, user: int, sent: SentState, now: float) -> Update |
         number=sent.number + len(messages),
         at=now,
         rows=kept | shown,
-        queue=view.queue,
+        queue=view.about_the_queue(user),
         processing=view.under_way(user),
     )
     return Update(tuple(json.dumps(message) for message in numbered), after)
@@ -177,6 +196,24 @@ def answer(found: AnswerState) -> str:
             "has_ended": found.has_ended,
         }
     )
+
+
+def _visible(row: Message) -> tuple[object, ...]:
+    """What a row's update is sent for: how it looks, and how far it is."""
+    return row["html"], row["progress"]
+
+
+def _new(message: Message, sent: Sequence[Message]) -> bool:
+    """Whether it says something else than those that were sent; a wait that passes is no news."""
+    return _lasting(message) not in [_lasting(one) for one in sent]
+
+
+def _lasting(message: Message) -> Message:
+    return {key: value for key, value in message.items() if key not in ("estimated_wait", "timestamp")}
+
+
+def _moment(at: datetime | None) -> str | None:
+    return at.isoformat() if at else None
 
 
 def _deleted(row: Message) -> Message:
@@ -206,4 +243,11 @@ def _summary(queue: QueueView) -> Message:
 
 def _phases(queue: QueueView) -> Message:
     nodes = [{"node": phase.node, "phase": phase.name, "step": phase.step} for phase in queue.phases]
-    return {"type": "phase_change", "nodes": nodes, "words": queue.activity}
+    return {
+        "type": "phase_change",
+        "nodes": nodes,
+        "phase": next((phase.name for phase in queue.machines if phase.name), None),
+        "message": queue.activity,
+        "words": queue.activity,
+        "timestamp": timezone.now().isoformat(),
+    }

@@ -155,6 +155,22 @@ def complete(upload: Upload) -> bool | None:
     return created
 
 
+def receive(*, student: User, classroom: Classroom, name: str, content: bytes) -> tuple[Submission, bool]:
+    """Hand in a file that is here as a whole. Returns its submission, and whether it is new.
+
+    Raises:
+        RefusedError: as `begin`, `append` and `complete`; or it is no recording (415).
+    """
+    upload = begin(student=student, classroom=classroom, name=name, length=len(content))
+    with files.alone(upload.pk):
+        append(upload, offset=0, chunk=content)
+        if code := refused(upload, since=0):
+            raise RefusedError(415, code)
+        created = complete(upload)
+    assert upload.submission is not None
+    return upload.submission, bool(created)
+
+
 def discard(upload: Upload) -> None:
     """Delete an upload that the caller has alone. A submission made from it stays."""
     upload_id = upload.pk

@@ -209,7 +209,7 @@ def _load() -> int:
 def _seconds_until_ended(count: int) -> float:
     """How long until so many of those in work and in line have ended; a guess where nothing is estimated."""
     forecast = Forecast.objects.current()
-    ends = sorted(high for _low, high, *_ in forecast.ranges.values())
+    ends = sorted(high for _low, high, *_ in forecast.ranges.values() if high is not None)
     return float(ends[count - 1]) if len(ends) >= count else GUESS_SECONDS
 
 

@@ -148,14 +148,12 @@ def catch_up() -> int:
     """Write what changed lately and is not written, and remove what is of no submission. Returns how many."""
     if not settings.RESULT_FILES:
         return 0
-    decided = Exists(ReviewDecision.objects.filter(submission=OuterRef("submission"), at__gt=Now() - LOOK_BACK))
     ended = Task.objects.filter(pipeline=EVALUATION).exclude(state__in=LIVE)
-    late = (
-        ended.filter(Q(finished_at__gt=Now() - LOOK_BACK) | decided)
-        .order_by("submission", "-pk")
-        .distinct("submission")
-    )
-    stale = [pk for pk, sequence in late.values_list("submission", "sequence") if _is_stale(pk, sequence)]
+    if folder_of_results().exists():  # else there are none: after a restore, or when the setting is new
+        decided = Exists(ReviewDecision.objects.filter(submission=OuterRef("submission"), at__gt=Now() - LOOK_BACK))
+        ended = ended.filter(Q(finished_at__gt=Now() - LOOK_BACK) | decided)
+    newest = ended.order_by("submission", "-pk").distinct("submission")
+    stale = [pk for pk, sequence in newest.values_list("submission", "sequence") if _is_stale(pk, sequence)]
     there = {path.stem for path in folder_of_results().glob("class-*/*.json")}
     gone = there - {str(pk) for pk in Submission.objects.filter(pk__in=there).values_list("pk", flat=True)}
     for pk in stale:

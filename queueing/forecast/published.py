@@ -14,7 +14,7 @@ the upper one comes down.) It goes up, as far as the simulation says, when somet
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf, sqrt
 from typing import Final
 
@@ -45,7 +45,9 @@ class PlaceInLine:
 @dataclass(frozen=True, slots=True)
 class Published:
     place: PlaceInLine
-    estimate: Estimate
+    estimate: Estimate | None  # None: work stands still
+    whole_seconds: float = 0.0  # the longest that its way was ever estimated to take
+    share: float = 0.0  # of that way, done; it never shrinks
 
 
 def estimate(soonest: Moment, latest: Moment) -> Estimate:
@@ -69,10 +71,22 @@ def publish(
         if (found := fresh.get(place.task)) is None:
             continue
         last = previous.get(place.task)
-        if last and same_lab and furthest[place.group] <= last.place.group:
+        if last and last.estimate and same_lab and furthest[place.group] <= last.place.group:
             found = _lower(found, last.estimate)
-        result[place.task] = Published(place, found)
+        result[place.task] = _on_its_way(place, found, last)
     return result
+
+
+def standstill(previous: Mapping[int, Published]) -> dict[int, Published]:
+    """Nothing is estimated, and nobody's way becomes longer."""
+    return {task: replace(each, estimate=None) for task, each in previous.items()}
+
+
+def _on_its_way(place: PlaceInLine, found: Estimate, last: Published | None) -> Published:
+    before = last or Published(place, None)
+    whole = max(before.whole_seconds, found.high_seconds)
+    share = max(before.share, 1 - found.high_seconds / whole if whole else 0.0)
+    return Published(place, found, whole, share)
 
 
 def _furthest(line: Sequence[PlaceInLine], previous: Mapping[int, Published]) -> dict[int, float]:

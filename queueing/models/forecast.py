@@ -20,8 +20,12 @@ STALE_SECONDS: Final = 30.0  # an older forecast is not shown
 
 class ForecastManager(models.Manager["Forecast"]):
     def current(self) -> Forecast:
-        """The current one; an empty one if there is none, or it is stale."""
-        return self.filter(made_at__gte=in_seconds(-STALE_SECONDS)).first() or Forecast()
+        """The current one; without estimates if it is stale, and an empty one if there is none."""
+        fresh = Q(made_at__gte=in_seconds(-STALE_SECONDS))
+        found = self.annotate(is_fresh=models.ExpressionWrapper(fresh, models.BooleanField())).first() or Forecast()
+        if not getattr(found, "is_fresh", True):
+            found.ranges = {pk: [None, None, *rest] for pk, (_low, _high, *rest) in found.ranges.items()}
+        return found
 
     def mend_times(self) -> int:
         """After a step of the clock back: it is stale, and is made anew. Returns how many were mended."""
@@ -48,6 +52,7 @@ class Forecast(models.Model):
 
     id = models.PositiveSmallIntegerField(primary_key=True, default=ONLY)
     made_at = models.DateTimeField(db_default=Now())
+    # Task → low and high in seconds (null: work stands still), group, setbacks, whole way in seconds, share of it done.
     ranges = models.JSONField(default=dict, help_text="Task → low and high in seconds, group, setbacks.")
     which_lab = models.TextField(blank=True, help_text="The nodes and slots for which it was made.")
 
@@ -62,7 +67,12 @@ class Forecast(models.Model):
     def of(self, task_id: int) -> Estimate | None:
         """None: not known."""
         found = self.ranges.get(str(task_id))
-        return Estimate(*found[:2]) if found else None
+        return Estimate(*found[:2]) if found and found[0] is not None else None
+
+    def share_of(self, task_id: int) -> float:
+        """How much of its way a task has behind it, 0 to below 1; it never shrinks while the task is in line."""
+        found = self.ranges.get(str(task_id))
+        return min(float(found[5]), 0.99) if found and len(found) > 5 else 0.0
 
     @cached_property
     def published(self) -> dict[int, Published]:
@@ -74,10 +84,14 @@ class Forecast(models.Model):
         Forecast.objects.filter(pk=ONLY).update(ranges=ranges, which_lab=which_lab, made_at=self.made_at)
 
 
-def _published(task: int, low: float, high: float, group: int, setbacks: int) -> Published:
-    return Published(PlaceInLine(task, group, setbacks), Estimate(low, high))
+def _published(
+    task: int, low: float | None, high: float | None, group: int, setbacks: int, whole: float = 0.0, share: float = 0.0
+) -> Published:
+    found = None if low is None or high is None else Estimate(low, high)
+    return Published(PlaceInLine(task, group, setbacks), found, whole, share)
 
 
-def _packed(published: Published) -> list[float]:
-    found = published.estimate
-    return [round(found.low_seconds, 2), round(found.high_seconds, 2), published.place.group, published.place.setbacks]
+def _packed(published: Published) -> list[float | None]:
+    found, place = published.estimate, published.place
+    range_ = [round(found.low_seconds, 2), round(found.high_seconds, 2)] if found else [None, None]
+    return [*range_, place.group, place.setbacks, round(published.whole_seconds, 2), round(published.share, 4)]

@@ -180,7 +180,7 @@ def visit(chromium: Browser, site: str, transactional_db: None, request: pytest.
 
 @contextmanager
 def full_lab(visit: Visit, cast: Cast) -> Iterator[None]:
-    """As much to do as CAPACITY, until the block ends. Answers are the site's own, but for the wait they ask for."""
+    """As much to do as CAPACITY, until the block ends. The answers are the site's own, but for the wait."""
     others = elsewhere(lambda: [hand_in(cast.bo, cast.classroom) for _ in range(settings.CAPACITY)])
 
     def soon(route: Route) -> None:

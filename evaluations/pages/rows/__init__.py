@@ -9,7 +9,7 @@ import uuid
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from django.contrib.auth.models import User
@@ -91,6 +91,22 @@ class SubmissionRow:
     def estimate(self) -> Estimate | None:
         """How long until its result is there; None: not known, or it has ended."""
         return self.queue.forecast.of(self.task.pk) if self.is_live and self.queue.can_estimate else None
+
+    @property
+    def estimated_completion(self) -> datetime | None:
+        """When its result is expected: the middle of the estimate."""
+        found = self.estimate
+        if found is None:
+            return None
+        at = self.queue.forecast.made_at + timedelta(seconds=(found.low_seconds + found.high_seconds) / 2)
+        return at.replace(microsecond=0)
+
+    @property
+    def percent(self) -> int | None:
+        """How much of its whole way is done, by the forecast; it never shrinks. None: it ended without a result."""
+        if self.is_live:
+            return int(100 * self.queue.forecast.share_of(self.task.pk))
+        return 100 if self.task.state == State.DONE else None
 
     @property
     def time_left(self) -> str:

@@ -60,7 +60,7 @@ def forecast(capacity: NodeCapacity, *, every_seconds: float = 0.0) -> None:
         if row is None:
             return
         if line_facts.standstill():
-            row.publish({}, which_lab="")
+            row.publish(published.standstill(row.published), which_lab="")
             return
         found = line_facts.read(capacity)
         row.publish(_published(found, row), which_lab=found.which_lab)

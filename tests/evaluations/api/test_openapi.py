@@ -17,6 +17,7 @@ ALSO: dict[tuple[str, str], set[int]] = {
     ("POST", "/api/chat"): {404, 503},
     ("POST", "/api/chat/stream"): {404, 503},
     ("DELETE", "/api/chat/{pk}"): {409},
+    ("POST", "/api/upload"): {400, 404, 413, 415, 429, 503, 507},
 }
 DOCS = Path(__file__).parents[3] / "docs" / "api.md"
 

@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from datetime import datetime
 from html import unescape
+from typing import Any
 
+import pytest
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from evaluations.errors import catalogue
 from evaluations.models import Form, Submission
-from queueing.models import Pause, Worker
+from queueing.exceptions import Permanent, Transient
+from queueing.forecast.published import Estimate, PlaceInLine, publish
+from queueing.models import Forecast, Pause, Worker, in_seconds
 from tests.conftest import Cast
 from tests.evaluations.api.conftest import ask, send
 from tests.evaluations.material import (
     SAID,
     claim,
+    fail,
+    finish,
     foretell,
     hand_in,
     pushed_to,
@@ -25,6 +32,69 @@ from tests.evaluations.material import (
     write_results,
 )
 from tests.evaluations.views.conftest import signed_in
+
+
+def listed(cast: Cast) -> list[dict[str, Any]]:
+    """Ada's videos, whichever group they are in."""
+    return [row for group in ask(cast.ada, "my-videos").values() for row in group]
+
+
+def test_my_videos_are_grouped_by_what_became_of_them(cast: Cast) -> None:
+    pending, running, failed, cancelled, done = (hand_in(cast.ada, cast.classroom) for _ in range(5))
+    claim(running)
+    fail(failed, Permanent("x", code="no_audio"))
+    cancelled.evaluation_task.cancel(by="x")
+    write_results(done)
+    finish(done)
+    said = ask(cast.ada, "my-videos")
+    assert {group: [row["submission_id"] for row in found] for group, found in said.items()} == {
+        "completed": [str(done.pk)],
+        "processing": [str(running.pk)],
+        "failed": [str(cancelled.pk), str(failed.pk)],
+        "pending": [str(pending.pk)],
+    }
+    assert (said["completed"][0]["progress"], said["completed"][0]["overall"]) == (100, 7.5)
+    assert [row["progress"] for row in said["failed"]] == [None, None]
+    assert said["pending"][0]["overall"] is None
+
+
+def test_a_score_that_is_not_released_is_not_told(cast: Cast, waiting: Submission) -> None:
+    write_results(waiting, released_at=None)
+    finish(waiting)
+    assert ask(cast.ada, f"status/{waiting.pk}")["overall"] is None
+
+
+def test_a_videos_tries_and_times_are_told(cast: Cast, waiting: Submission) -> None:
+    assert ask(cast.ada, f"status/{waiting.pk}")["started_at"] is None
+    task = claim(waiting)
+    task.retry_later(Transient("x", code="engine_busy"), 0, took=1.0)
+    said = ask(cast.ada, f"status/{waiting.pk}")
+    assert said["retry_count"] == 1
+    assert waiting.created_at.isoformat()[:19] <= said["started_at"] <= said["last_updated"]
+
+
+def test_progress_is_of_the_whole_way_and_never_shrinks(cast: Cast, waiting: Submission) -> None:
+    Worker.objects.create(node="lab-pc", pid=1)
+    seen = []
+    for seconds in (200, 150, 180, 50):  # a setback in between
+        progress_by_forecast(waiting, seconds)
+        said = ask(cast.ada, f"status/{waiting.pk}")
+        seen.append(said["progress"])
+    assert seen == [0, 25, 25, 75]
+    until = datetime.fromisoformat(said["estimated_completion"]) - Forecast.objects.get().made_at
+    assert until.total_seconds() == pytest.approx(50, abs=1)
+    Forecast.objects.update(made_at=in_seconds(-60))
+    said = ask(cast.ada, f"status/{waiting.pk}")
+    assert (said["progress"], said["estimated_completion"]) == (75, None), "nobody estimates any more"
+
+
+def progress_by_forecast(submission: Submission, seconds: float) -> None:
+    """One round of a worker's forecast."""
+    pk = submission.evaluation_task.pk
+    with Forecast.objects.renew(0) as row:
+        assert row
+        place = PlaceInLine(pk, 0, setbacks=int(seconds == 180))
+        row.publish(publish({pk: Estimate(seconds, seconds)}, [place], row.published, same_lab=True), which_lab="x")
 
 
 def test_a_waiting_video_has_a_place_in_the_line_and_a_reason(cast: Cast, waiting: Submission) -> None:
@@ -43,7 +113,7 @@ def test_a_waiting_video_has_a_place_in_the_line_and_a_reason(cast: Cast, waitin
         "The computer that does the work is not running at the moment."
         " Your video is safe: work on it goes on by itself."
     )
-    assert (said["progress"], said["error"]) == (None, None)
+    assert (said["progress"], said["stage_progress"], said["error"]) == (0, None, None)
     assert (said["can_retry"], said["can_cancel"]) == (False, True)
 
 
@@ -52,7 +122,7 @@ def test_a_running_one_says_how_many_seconds_of_audio_are_done(cast: Cast, waiti
     task.note_progress(12.5, 60.0)
     said = ask(cast.ada, f"status/{waiting.pk}")
     assert (said["status"], said["position"]) == ("stt_processing", 1)
-    assert said["progress"] == {"done_seconds": 12.5, "total_seconds": 60.0}
+    assert said["stage_progress"] == {"done_seconds": 12.5, "total_seconds": 60.0}
 
 
 def test_a_failed_one_has_the_catalogues_words_and_the_pages_id(cast: Cast, failed: Submission) -> None:
@@ -73,7 +143,7 @@ def test_api_socket_and_page_say_the_same(cast: Cast, waiting: Submission) -> No
     second = hand_in(cast.ada, cast.classroom)
     claim(waiting, Worker.objects.create(node="lab-pc", pid=1))
     pushed = {row["submission_id"]: (row["status"], row["position"]) for row in pushed_to(cast.ada)}
-    asked = {row["submission_id"]: (row["status"], row["position"]) for row in ask(cast.ada, "my-videos")}
+    asked = {row["submission_id"]: (row["status"], row["position"]) for row in listed(cast)}
     assert asked == pushed
     assert asked.keys() == {str(waiting.pk), str(second.pk)}
 
@@ -106,9 +176,9 @@ def test_what_has_ended_takes_no_more_time(cast: Cast, failed: Submission) -> No
 def test_my_videos_are_mine_newest_first_and_the_same_object_as_their_status(cast: Cast, waiting: Submission) -> None:
     hand_in(cast.bo, cast.classroom)
     newer = hand_in(cast.ada, cast.classroom)
-    listed = ask(cast.ada, "my-videos")
-    assert [row["submission_id"] for row in listed] == [str(newer.pk), str(waiting.pk)]
-    assert listed == [ask(cast.ada, f"status/{pk}") for pk in (newer.pk, waiting.pk)]
+    mine = listed(cast)
+    assert [row["submission_id"] for row in mine] == [str(newer.pk), str(waiting.pk)]
+    assert mine == [ask(cast.ada, f"status/{pk}") for pk in (newer.pk, waiting.pk)]
 
 
 def test_a_list_costs_as_many_queries_for_ten_as_for_one(cast: Cast, waiting: Submission) -> None:
@@ -118,7 +188,7 @@ def test_a_list_costs_as_many_queries_for_ten_as_for_one(cast: Cast, waiting: Su
     for _ in range(9):
         hand_in(cast.ada, cast.classroom)
     with CaptureQueriesContext(connection) as ten:
-        assert len(client.get("/api/my-videos").json()) == 10
+        assert len(client.get("/api/my-videos").json()["pending"]) == 10
     assert len(ten) == len(one)
 
 

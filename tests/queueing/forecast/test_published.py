@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from queueing.forecast.published import Estimate, PlaceInLine, Published, estimate, publish
+from queueing.forecast.published import Estimate, PlaceInLine, Published, estimate, publish, standstill
 from queueing.forecast.simulation import Moment
 
 ADA, BO, CY = 1, 2, 3
@@ -26,7 +26,12 @@ PREVIOUS = publish(all_of(SHORT), LINE, {}, same_lab=True)
 
 def published(line: list[PlaceInLine], *, fresh: Estimate = LONG, same_lab: bool = True) -> dict[int, Estimate]:
     found = publish(all_of(fresh, line), line, PREVIOUS, same_lab=same_lab)
-    return {task: each.estimate for task, each in found.items()}
+    return {task: range_of(each) for task, each in found.items()}
+
+
+def range_of(one: Published) -> Estimate:
+    assert one.estimate
+    return one.estimate
 
 
 def test_of_a_certain_moment_a_twentieth_is_taken_off_and_a_tenth_added() -> None:
@@ -81,6 +86,19 @@ def test_of_whom_nothing_is_known_nothing_is_published_but_of_those_behind() -> 
     assert {task: each.estimate for task, each in found.items()} == {ADA: SHORT, CY: LONG}
 
 
+@given(st.lists(st.tuples(st.floats(0, 1e4), st.integers(0, 2), st.booleans()), min_size=2, max_size=8))
+def test_the_share_of_a_way_that_is_done_never_shrinks(rounds: list[tuple[float, int, bool]]) -> None:
+    """Whatever happens: setbacks, longer estimates, times in which work stands still."""
+    last: Mapping[int, Published] = {}
+    share = 0.0
+    for seconds, setbacks, stands_still in rounds:
+        place = PlaceInLine(ADA, 0, setbacks)
+        last = publish({ADA: Estimate(seconds, seconds)}, [place], last, same_lab=True)
+        last = standstill(last) if stands_still else last
+        assert share <= last[ADA].share <= 1
+        share = last[ADA].share
+
+
 @given(st.floats(0, 1e5), st.floats(0, 1e6), st.floats(0, 1e4), st.floats(0, 1e4))
 def test_a_range_holds_its_moment(at: float, variance: float, doubt: float, later: float) -> None:
     found = estimate(Moment(at, variance, doubt), Moment(at + later, variance, doubt))
@@ -88,7 +106,7 @@ def test_a_range_holds_its_moment(at: float, variance: float, doubt: float, late
 
 
 def middle(one: Published) -> float:
-    return (one.estimate.low_seconds + one.estimate.high_seconds) / 2
+    return (range_of(one).low_seconds + range_of(one).high_seconds) / 2
 
 
 ranges = st.tuples(st.floats(0, 1e4), st.floats(0, 1e4)).map(lambda ends: Estimate(min(ends), max(ends)))
@@ -106,9 +124,9 @@ def test_while_everything_goes_its_way_nothing_goes_up(
     for fresh in polls:
         now = publish(all_of(fresh, places), places, last, same_lab=True)
         for task, each in now.items():
-            assert each.estimate.low_seconds <= each.estimate.high_seconds
-            if task in last and fresh.low_seconds <= last[task].estimate.high_seconds:
-                assert each.estimate.high_seconds <= last[task].estimate.high_seconds
+            assert range_of(each).low_seconds <= range_of(each).high_seconds
+            if task in last and fresh.low_seconds <= range_of(last[task]).high_seconds:
+                assert range_of(each).high_seconds <= range_of(last[task]).high_seconds
                 assert middle(each) <= middle(last[task]) + 1e-6
         last = now
 

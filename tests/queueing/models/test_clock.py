@@ -172,7 +172,7 @@ def test_a_forecast_is_made_anew_after_a_step() -> None:
     Forecast.objects.create(ranges={"1": [1.0, 2.0, 0, 0]})
     step_back(3 * 3600)
     mend()
-    assert not Forecast.objects.current().ranges
+    assert Forecast.objects.current().of(1) is None
     with Forecast.objects.renew(2) as row:
         assert row is not None
 

@@ -30,6 +30,12 @@ class QueueCommand(BaseCommand):
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
         return super().create_parser(prog_name, subcommand, epilog=EXIT_CODES, **kwargs)
 
+    def execute(self, *args: Any, **options: Any) -> str | None:
+        # https://no-color.org; a pipe is no terminal, and gets none anyway.
+        if os.environ.get("NO_COLOR") and not options.get("force_color"):
+            options["no_color"] = True
+        return super().execute(*args, **options)
+
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--json", action="store_true", help="print one JSON object instead of words")
 

@@ -6,10 +6,12 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from django.conf import settings
+from django.db.models import Subquery, Value
+from django.db.models.functions import Coalesce
 
 from queueing import pipelines
 from queueing.models import Attempt, Event, LessonRecord, Task, Worker
@@ -108,11 +110,9 @@ def last_began(pipeline: str) -> datetime | None:
 def is_to_be_kept(pipeline: str) -> bool:
     """Whether nothing of the pipeline waits or runs any more, and something has ended since the last one was kept."""
     tasks = Task.objects.filter(pipeline=pipeline)
-    if tasks.live().exists():
-        return False
-    last = tasks.filter(finished_at__isnull=False).order_by("-finished_at").values_list("finished_at", flat=True)[:1]
-    kept = LessonRecord.objects.filter(pipeline=pipeline).order_by("-made_at").first()
-    return any(kept is None or kept.made_at < ended for ended in last if ended)
+    kept = LessonRecord.objects.filter(pipeline=pipeline).order_by("-made_at").values("made_at")[:1]
+    since = Coalesce(Subquery(kept), Value(datetime.min.replace(tzinfo=UTC)))
+    return tasks.filter(finished_at__gt=since).exists() and not tasks.live().exists()
 
 
 def keep(pipeline: str, *, lost: int | None = None) -> Lesson | None:

@@ -7,6 +7,8 @@ import time
 from dataclasses import replace
 from threading import Event
 
+import structlog
+
 from queueing import gpu, pipelines
 from queueing.engines.base import Engine, Engines
 from queueing.gpu.watch import GpuWatch
@@ -26,7 +28,10 @@ from queueing.worker.node_models import NodeModels
 from queueing.worker.options import Options
 from queueing.worker.phase_controller import PhaseController, Readiness
 
+log = structlog.get_logger()
+
 DISK_PAUSE_SECONDS = 15.0
+STATUS_SECONDS = 30.0  # between two lines of the log that say what this worker does
 FORGET_SECONDS = 600.0  # between two looks for nodes that have left a day ago
 DISK_ERRORS = ("disk_full", "disk_failed")
 
@@ -84,7 +89,7 @@ class WorkLoop:
         self.watch = GpuWatch(row.node, self.coordinator.memory, every_seconds=options.poll_seconds)
         self.live = 0  # tasks that had not ended at the last poll
         self.is_outdated = False  # a newer version has migrated the database
-        self._next_poll = self._next_upkeep = self._next_forgetting = 0.0
+        self._next_poll = self._next_upkeep = self._next_forgetting = self._next_status = 0.0
         self._in_doubt = False
         self._clocks: tuple[float, float] | None = None  # the database's and our own, at the last poll
 
@@ -159,12 +164,30 @@ class WorkLoop:
             spared = {pk for pk, _ in held}
             rescued = upkeep.rescue_expired(self.options.retries.max_crashes, self.options.lease_seconds, spared)
         self._keep_up()
+        self._log_status(snapshot)
         readiness = self.controller.apply_policy(snapshot)
         if readiness is Readiness.CHANGED:
             # Somebody may have paused this phase while it was loaded.
             snapshot = self._snapshot()
         self.claims.note_due(None if rescued else snapshot.due)
         return Readiness.NOT_READY if self.coordinator.current in snapshot.paused else readiness
+
+    def _log_status(self, snapshot: Snapshot) -> None:
+        """What this worker does, once in STATUS_SECONDS: ids of tasks, no names. Costs no query."""
+        if time.monotonic() < self._next_status:
+            return
+        self._next_status = time.monotonic() + STATUS_SECONDS
+        row = self.coordinator.row
+        log.info(
+            "status",
+            node=self.node,
+            phase=row.name or None,
+            step=row.step,
+            running=sorted(pk for pk, _ in self.jobs.held()),
+            due=snapshot.unbatched.due + snapshot.batch.due + snapshot.evaluation.due + snapshot.shared.due,
+            live=snapshot.live,
+            paused=sorted(snapshot.paused),
+        )
 
     def _mend_after_step(self, at: float, now: float) -> None:
         """Mend what a step of the database's clock back, since the last poll, has left in the future.

@@ -23,9 +23,10 @@ from playwright.sync_api import FilePayload, Page, Route, expect
 from evaluations import actions, demo
 from evaluations.access.members import joining as join_codes
 from evaluations.actions import decisions, reratings
-from evaluations.models import Classroom, Evaluation, Form, Rerating, ReviewDecision, Submission
+from evaluations.models import EVALUATION, Classroom, Evaluation, Form, Rerating, ReviewDecision, Submission
 from queueing.exceptions import Permanent
 from queueing.models import Alert, LabSample, Phase, Worker
+from queueing.report import lesson
 from queueing.states import PhaseStep
 from tests.browser.conftest import elsewhere
 from tests.conftest import Cast
@@ -443,7 +444,8 @@ def ask(page: Page, world: PagesWorld) -> Iterator[str]:
 
 def operations(page: Page, world: PagesWorld) -> Iterator[str]:
     page.goto("/operations/")
-    page.locator("summary").click()
+    for summary in page.locator("summary").all():
+        summary.click()
     yield "a lesson with an alert"
     page.goto("/operations/?state=failed&span=day")
     yield "failed tasks"
@@ -462,6 +464,7 @@ def _sample_the_lab() -> None:
     )
     Alert.objects.create(kind="disk_space", severity="critical", text="the disk is full", cure="free some space")
     Alert.objects.create(kind="queue_size", severity="warning", text="many wait", acknowledged_by="anna")
+    lesson.keep(EVALUATION)
 
 
 def marking(world: PagesWorld) -> str:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import logging
 from collections.abc import Iterator
+from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -119,3 +122,71 @@ def test_an_unreadable_choice_stops_the_process(
 
     with pytest.raises(SystemExit, match=f"{variable} must be one of"):
         logs.configure()
+
+
+@pytest.fixture
+def file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
+    """LOG_FILE, which is full after a few lines."""
+    path = tmp_path / "logs" / "introeval.log"
+    monkeypatch.setenv("LOG_FILE", str(path))
+    monkeypatch.setattr(logs, "FILE_BYTES", 400)
+    logs.configure(io.StringIO())
+    yield path
+    monkeypatch.undo()
+    logs.configure()
+
+
+def test_a_file_gets_the_same_lines_as_json(file: Path) -> None:
+    structlog.get_logger("queueing").info("claimed", task=7, student="Ada")
+    found = json.loads(file.read_text())
+    assert (found["event"], found["task"], found["student"]) == ("claimed", 7, logs.HIDDEN)
+
+
+def test_a_full_file_is_put_aside_and_the_oldest_go(file: Path) -> None:
+    for number in range(40):
+        structlog.get_logger("queueing").info("claimed", task=number)
+    parts = [file, *(Path(f"{file}.{number}") for number in range(1, logs.FILES_KEPT + 1))]
+    assert {path.name for path in file.parent.iterdir()} == {part.name for part in parts} | {f"{file.name}.lock"}
+    kept = [json.loads(line)["task"] for part in reversed(parts) for line in part.read_text().splitlines()]
+    assert kept == list(range(kept[0], 40)), "in order, and none is missing"
+    assert all(part.stat().st_size <= logs.FILE_BYTES for part in parts)
+
+
+def test_two_that_share_a_file_lose_no_line_however_often_it_is_put_aside(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Handlers of two processes have a lock on the file alone in common; so have these of two threads."""
+    monkeypatch.setattr(logs, "FILES_KEPT", 100)
+
+    def write(number: int) -> None:
+        handler = logs.SharedLogFile(file)
+        for line in range(40):
+            handler.emit(logging.LogRecord("x", logging.INFO, "", 0, f"{number}-{line}" + "x" * 30, None, None))
+
+    threads = [Thread(target=write, args=(number,)) for number in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    written = [line for part in file.parent.glob("introeval.log*") for line in part.read_text().splitlines()]
+    assert len(written) == len(set(written)) == 80
+
+
+def test_a_file_that_cannot_be_written_stops_the_start(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("")
+    monkeypatch.setenv("LOG_FILE", str(tmp_path / "taken" / "introeval.log"))
+    with pytest.raises(SystemExit, match="LOG_FILE can't be written"):
+        logs.configure(io.StringIO())
+    monkeypatch.undo()
+    logs.configure()
+
+
+def test_a_disk_that_is_full_ends_nobody(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(logs.os, "write", full)  # type: ignore[attr-defined]
+        structlog.get_logger("queueing").info("claimed", task=7)
+    structlog.get_logger("queueing").info("claimed", task=8)
+    assert json.loads(file.read_text())["task"] == 8

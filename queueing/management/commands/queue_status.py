@@ -3,11 +3,12 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from json import dumps
 from typing import Any
 
 from django.core.management.base import CommandParser
+from django.utils import timezone
 from django.utils.timezone import localtime
 
 from queueing import pipelines
@@ -15,6 +16,7 @@ from queueing.forecast.published import Estimate
 from queueing.management.base import QueueCommand, bar, length, table
 from queueing.policy.alerts import Severity
 from queueing.report import durations, estimates, figures
+from queueing.report.lately import Window
 from queueing.states import PhaseName, PhaseStep, State
 
 Found = dict[str, Any]
@@ -49,21 +51,24 @@ class Command(QueueCommand):
             style = self.style.ERROR if row["severity"] == Severity.CRITICAL else self.style.WARNING
             yield from map(style, _alert(row))
         for phase in found["phases"]:
-            yield _phase(phase)
+            line = _phase(phase)
+            yield self.style.ERROR(line) if phase["step"] == PhaseStep.BLOCKED else line
             if phase["plan"]:
                 yield f"  {phase['plan']}"
         if not found["phases"]:
             yield "no worker has run yet: manage.py run_phase_worker"
         yield from (self.style.WARNING(_pause(row)) for row in found["pauses"])
         yield from (self._server_style(row)(_server(row)) for row in found["servers"])
-        yield from ("", *_counts(found), "")
+        head, *rows = _counts(found)
+        yield from ("", self.style.MIGRATE_LABEL(head), *rows, "")
         yield from map(_running, (task for task in found["tasks"] if task["state"] == State.RUNNING))
         for worker in found["workers"]:
-            line = _worker(worker)
-            yield line if worker["alive"] else self.style.ERROR(line)
+            yield (self.style.SUCCESS if worker["alive"] else self.style.ERROR)(_worker(worker))
         if found["failures"]:
-            yield "failed: " + ", ".join(f"{code} {count}" for code, count in found["failures"].items())
-        yield _summary(found)
+            counts = ", ".join(f"{code} {count}" for code, count in found["failures"].items())
+            yield self.style.ERROR(f"failed: {counts}")
+        yield from _recent(found["recent"])
+        yield self.style.MIGRATE_LABEL(_summary(found))
         if positions:
             yield from _line(found)
 
@@ -116,12 +121,35 @@ def _counts(found: Found) -> Iterator[str]:
     rows = [
         [
             str(pipelines.spec_of(stage).verbose_name),
-            *(str(found["counts"].get(stage, {}).get(state, 0)) for state in State),
+            *(str(_number(found, stage, state)) for state in State),
             _wait(found["oldest_seconds_of_stage"].get(stage)),
         ]
         for stage in stages
     ]
     return table("<>>>>>>", ["stage", *(state.label for state in State), "longest wait"], rows)
+
+
+def _number(found: Found, stage: str, state: State) -> int:
+    """Done are all that are through with the stage, also those in a later one."""
+    counted = found["counts"].get(stage, {}).get(state, 0)
+    return int(found["passed"].get(stage, counted) if state == State.DONE else counted)
+
+
+def _recent(recent: Found) -> Iterator[str]:
+    """A line for each pipeline of which anything has ended today."""
+    for pipeline, today in recent["ended"][Window.TODAY].items():
+        hour = recent["ended"][Window.HOUR].get(pipeline)
+        text = f"{pipeline} today: {_outcomes(today)}"
+        text += f"; within an hour: {_outcomes(hour)}" if hour else ""
+        if waits := recent["waits"].get(pipeline):
+            half, most = (durations.spoken(waits[quantile]) for quantile in ("p50", "p90"))
+            text += f"; waits: half {half}, nine of ten {most} at most"
+        yield text
+
+
+def _outcomes(ended: Found) -> str:
+    share = "" if ended["error_share"] is None else f" ({ended['error_share']:.0%})"
+    return f"{ended['done']} done, {ended['failed']} failed{share}"
 
 
 def _wait(seconds: float | None) -> str:
@@ -148,13 +176,13 @@ def _worker(row: Found) -> str:
 def _summary(found: Found) -> str:
     waiting = sum(task["state"] == State.QUEUED for task in found["tasks"])
     oldest = f", the longest for {durations.spoken(found['oldest_seconds'])}" if waiting else ""
-    last = max(filter(None, (task["estimate"] for task in found["tasks"])), key=_latest, default=None)
-    end = f"; all of them {_left(last)}" if last else ""
+    last = found["finish"]
+    end = f"; all of them {_left(last)}, by {_later(last['high_seconds'])} at the latest" if last else ""
     return f"{waiting} waiting{oldest}; {len(found['tasks']) - waiting} running{end}"
 
 
-def _latest(estimate: Found) -> float:
-    return float(estimate["high_seconds"])
+def _later(seconds: float) -> str:
+    return f"{localtime(timezone.now() + timedelta(seconds=seconds)):%H:%M}"
 
 
 def _left(estimate: Found | None) -> str:

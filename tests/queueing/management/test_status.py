@@ -7,6 +7,7 @@ import uuid
 from collections import Counter
 from collections.abc import Callable
 
+import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
@@ -162,7 +163,8 @@ def test_how_long_each_still_takes_is_printed_and_all_of_them(run: Run, in_state
     estimates = {row["id"]: row["estimate"] for row in run("queue_status", "--json").json["tasks"]}
     assert estimates == {task.pk: {"low_seconds": 245.0, "high_seconds": 350.0}, untold.pk: None}
     out = run("queue_status", "--positions").out
-    assert re.search(r"2 waiting, the longest for \d+ s; 0 running; all of them about 4–6 min", out)
+    end = r"all of them about 4–6 min, by \d\d:\d\d at the latest"
+    assert re.search(rf"2 waiting, the longest for \d+ s; 0 running; {end}", out)
     assert re.search(rf"\b{task.pk} +uploaded +about 4–6 min\n", out)
     assert re.search(rf"\b{untold.pk} +uploaded +-\n", out)
 
@@ -171,6 +173,35 @@ def test_nothing_but_text_goes_into_a_pipe(run: Run, worker: Worker) -> None:
     Worker.objects.update(last_heartbeat_at=in_seconds(-120))
     Pause.objects.start(Pause.What.STT, by="x", reason="y")
     assert "\033" not in run("queue_status").out
+
+
+def test_a_terminal_gets_colours_unless_it_wants_none(
+    run: Run, worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Worker.objects.update(last_heartbeat_at=in_seconds(-120))
+    assert "\033[31;1mworker test/1: LOST" in run("queue_status", "--force-color").out
+    monkeypatch.setattr("django.core.management.color.supports_color", lambda: True)  # what a terminal does
+    assert "\033" in run("queue_status").out
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert "\033" not in run("queue_status").out
+
+
+def test_done_are_all_that_are_through_with_a_stage(run: Run, in_state: Make) -> None:
+    in_state(State.DONE)
+    task = in_state(State.RUNNING)
+    task.advance(took=1.0)
+    out = run("queue_status").out
+    lines = [line.split() for line in out.splitlines() if "again" not in line]
+    counts = {words[0]: words[1:4] for words in lines if words and words[0] in ("transcription", "form", "rating")}
+    assert counts == {"transcription": ["0", "0", "2"], "form": ["1", "0", "1"], "rating": ["0", "0", "1"]}
+
+
+def test_what_has_ended_today_is_told_with_its_waits(run: Run, in_state: Make) -> None:
+    assert "today" not in run("queue_status").out
+    in_state(State.FAILED)
+    Task.objects.filter(pk=in_state(State.DONE).pk).update(created_at=in_seconds(-130), finished_at=in_seconds(-10))
+    told = r"evaluation today: 1 done, 1 failed \(50%\); within an hour: 1 done, 1 failed \(50%\); "
+    assert re.search(told + r"waits: half 2 min, nine of ten 2 min at most\n", run("queue_status").out)
 
 
 def test_the_report_costs_the_same_whatever_there_is_to_tell(in_state: Make, db: None) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, MutableMapping
 from pathlib import Path
+from typing import Any
 
 import pytest
+import structlog.testing
 from django.conf import settings
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
@@ -35,6 +37,20 @@ def idle(settings: Settings) -> Iterator[WorkLoop]:
     loop._keep_up()  # the duties of every few minutes are done
     yield loop
     worker.engines.speech.unload()
+
+
+def test_it_says_what_it_does_now_and_then_by_ids(idle: WorkLoop, enqueue: Callable[..., Task]) -> None:
+    def said() -> list[MutableMapping[str, Any]]:
+        with structlog.testing.capture_logs() as lines:
+            idle._poll()
+        return [line for line in lines if line["event"] == "status"]
+
+    enqueue()
+    (line,) = said()
+    assert (line["node"], line["running"], line["due"], line["live"]) == ("n", [], 1, 1)
+    assert said() == [], "not at every poll"
+    idle._next_status = 0.0
+    assert len(said()) == 1
 
 
 def statements(of: Callable[[], object], times: int = 1) -> float:

@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -82,6 +82,7 @@ class Asked:
     """One question, as its student knows it."""
 
     mark: str
+    streamed: bool = False  # a stream that breaks off takes its question back, as far as the site still notices
     key: str = ""  # its id, once it is known to be in the line
     answer: str = ""  # as it was read
     problem: str = ""  # the code of the error that it ended with
@@ -98,7 +99,7 @@ class Asker(StormVisitor):
 
     def run(self) -> None:
         while not self.stopping.wait(self.chance.uniform(0, 2 * self.pause)):
-            question = Asked(f"mark{self.number}x{len(self.asked)}x")
+            question = Asked(f"mark{self.number}x{len(self.asked)}x", self.reads_stream)
             self.asked.append(question)
             step = self._read_stream if self.reads_stream else self._ask_and_look
             while not (self.problems or self.leaving.is_set() or step(question)):
@@ -196,28 +197,30 @@ class CoachStorm(Storm[Asker]):
         for text, *row in self.ask(FACTS):
             rows.setdefault(words.MARK.findall(text)[0], []).append(tuple(row))
         for mark, of_it in rows.items():
-            found += [f"{mark}: {text}" for text in self._wrong(asked.get(mark), of_it)]
+            found += [f"{mark}: {text}" for text in wrong(asked.get(mark), of_it)]
+            self.ends.update(row[4] or row[3] for row in of_it)
+            self.ends["began again"] += sum(bool(row[2]) for row in of_it)
         return [*self.faults, *found]
 
     def figures(self) -> dict[str, Any]:
         return {"questions": dict(self.ends), **super().figures()}
 
-    def _wrong(self, asked: Asked | None, rows: list[tuple[Any, ...]]) -> Iterator[str]:
-        if asked is None or len(rows) != 1:
-            yield "was asked by nobody" if asked is None else f"is there {len(rows)} times"
-            return
-        answer, end, restarts, state, error, outcomes = rows[0]
-        self.ends[error or state] += 1
-        self.ends["began again"] += bool(restarts)
-        if outcomes.count("succeeded") != (state == "done"):
-            yield f"is {state} after {outcomes}"
-        if state == "done" and not (end == "answered" and answer.endswith(words.marked([asked.mark])[0])):
-            yield f"was answered {answer!r}, {end}"
-        if state == "done" and asked.answer != answer:
-            yield f"its student has read {asked.answer!r}, and not {answer!r}"
-        # Two workers died on it, which is said; or its reader was gone, as it seemed to the site.
-        if state not in ("done", "cancelled") and error != "poison":
-            yield f"is {state} {error}"
+
+def wrong(asked: Asked | None, rows: Sequence[tuple[Any, ...]]) -> Iterator[str]:
+    """What is wrong with a question, of which there are these rows of FACTS, without their text."""
+    if asked is None or len(rows) != 1:
+        yield "was asked by nobody" if asked is None else f"is there {len(rows)} times"
+        return
+    answer, end, _, state, error, outcomes = rows[0]
+    if outcomes.count("succeeded") != (state == "done"):
+        yield f"is {state} after {outcomes}"
+    if state == "done" and not (end == "answered" and answer.endswith(words.marked([asked.mark])[0])):
+        yield f"was answered {answer!r}, {end}"
+    if state == "done" and asked.answer != answer:
+        yield f"its student has read {asked.answer!r}, and not {answer!r}"
+    # Poison: two workers died on it, which its student is told.
+    if not (state == "done" or error == "poison" or (state == "cancelled" and asked.streamed)):
+        yield f"is {state} {error}"
 
 
 @contextmanager

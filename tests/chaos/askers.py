@@ -78,7 +78,7 @@ def enrol(number: int) -> None:
 
 
 @dataclass
-class Asked:
+class AskedQuestion:
     """One question, as its student knows it."""
 
     mark: str
@@ -94,18 +94,18 @@ class Asker(StormVisitor):
     def __init__(self, number: int, url: str, session: str, submission: str, *, seed: int) -> None:
         super().__init__(number, url, session, pause=PAUSE_SECONDS, seed=seed)
         self.number, self.submission = number, submission
-        self.asked: list[Asked] = []
+        self.asked: list[AskedQuestion] = []
         self.reads_stream = number % STREAM_READERS == 0
 
     def run(self) -> None:
         while not self.stopping.wait(self.chance.uniform(0, 2 * self.pause)):
-            question = Asked(f"mark{self.number}x{len(self.asked)}x", self.reads_stream)
+            question = AskedQuestion(f"mark{self.number}x{len(self.asked)}x", self.reads_stream)
             self.asked.append(question)
             step = self._read_stream if self.reads_stream else self._ask_and_look
             while not (self.problems or self.leaving.is_set() or step(question)):
                 time.sleep(AGAIN_SECONDS)
 
-    def _ask_and_look(self, question: Asked) -> bool:
+    def _ask_and_look(self, question: AskedQuestion) -> bool:
         """One step of it. Whether it has ended."""
         if not question.key:
             found = self._find(question)
@@ -119,7 +119,7 @@ class Asker(StormVisitor):
         answer = self.ask("GET", f"/api/chat/{question.key}")
         return answer is not None and self._learn(question, answer.json())
 
-    def _find(self, question: Asked) -> bool | None:
+    def _find(self, question: AskedQuestion) -> bool | None:
         """Whether it is in the line, by its mark: an answer that never came says nothing. None: it can't be told."""
         answer = self.ask("GET", f"/api/submissions/{self.submission}/chat")
         if answer is None:
@@ -131,7 +131,7 @@ class Asker(StormVisitor):
             self.problems.append(f"{question.mark} is there {len(found)} times")
         return bool(found)
 
-    def _learn(self, question: Asked, state: dict[str, Any]) -> bool:
+    def _learn(self, question: AskedQuestion, state: dict[str, Any]) -> bool:
         question.answer = state["answer"]
         question.problem = state["error"]["code"] if state["error"] else ""
         if not state["question"].endswith(f"{question.mark}?"):
@@ -139,7 +139,7 @@ class Asker(StormVisitor):
         self._check_marks(question)
         return bool(state["position"] == -1)
 
-    def _read_stream(self, question: Asked) -> bool:
+    def _read_stream(self, question: AskedQuestion) -> bool:
         """From the beginning, or on from where it broke off. Whether it has ended."""
         if not question.key:
             found = self._find(question)
@@ -156,7 +156,7 @@ class Asker(StormVisitor):
             self.otherwise[0] += 1
         return False
 
-    def _follow(self, question: Asked, answer: httpx.Response) -> bool:
+    def _follow(self, question: AskedQuestion, answer: httpx.Response) -> bool:
         name = ""
         for text in answer.iter_lines():
             field_name, _, value = text.partition(": ")
@@ -178,7 +178,7 @@ class Asker(StormVisitor):
                 return self._learn(question, state)
         return False
 
-    def _check_marks(self, question: Asked) -> None:
+    def _check_marks(self, question: AskedQuestion) -> None:
         if others := {*words.MARK.findall(question.answer)} - {question.mark}:
             self.problems.append(f"{question.mark} was answered about {', '.join(others)}")
 
@@ -206,7 +206,7 @@ class CoachStorm(Storm[Asker]):
         return {"questions": dict(self.ends), **super().figures()}
 
 
-def wrong(asked: Asked | None, rows: Sequence[tuple[Any, ...]]) -> Iterator[str]:
+def wrong(asked: AskedQuestion | None, rows: Sequence[tuple[Any, ...]]) -> Iterator[str]:
     """What is wrong with a question, of which there are these rows of FACTS, without their text."""
     if asked is None or len(rows) != 1:
         yield "was asked by nobody" if asked is None else f"is there {len(rows)} times"

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from tests.chaos.askers import Asked, wrong
+from tests.chaos.askers import AskedQuestion, wrong
 from tests.doubles import words
 
 MARK = "mark7x1x"
 TEXT = words.answer(f"What about {MARK}?", None, 0)
-ASKED = Asked(MARK, answer=TEXT)
+ASKED = AskedQuestion(MARK, answer=TEXT)
 RIGHT = (TEXT, "answered", 1, "done", "", ["interrupted", "succeeded"])
 
 

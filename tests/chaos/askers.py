@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -78,10 +78,11 @@ def enrol(number: int) -> None:
 
 
 @dataclass
-class Asked:
+class AskedQuestion:
     """One question, as its student knows it."""
 
     mark: str
+    streamed: bool = False  # a stream that breaks off takes its question back, as far as the site still notices
     key: str = ""  # its id, once it is known to be in the line
     answer: str = ""  # as it was read
     problem: str = ""  # the code of the error that it ended with
@@ -93,18 +94,18 @@ class Asker(StormVisitor):
     def __init__(self, number: int, url: str, session: str, submission: str, *, seed: int) -> None:
         super().__init__(number, url, session, pause=PAUSE_SECONDS, seed=seed)
         self.number, self.submission = number, submission
-        self.asked: list[Asked] = []
+        self.asked: list[AskedQuestion] = []
         self.reads_stream = number % STREAM_READERS == 0
 
     def run(self) -> None:
         while not self.stopping.wait(self.chance.uniform(0, 2 * self.pause)):
-            question = Asked(f"mark{self.number}x{len(self.asked)}x")
+            question = AskedQuestion(f"mark{self.number}x{len(self.asked)}x", self.reads_stream)
             self.asked.append(question)
             step = self._read_stream if self.reads_stream else self._ask_and_look
             while not (self.problems or self.leaving.is_set() or step(question)):
                 time.sleep(AGAIN_SECONDS)
 
-    def _ask_and_look(self, question: Asked) -> bool:
+    def _ask_and_look(self, question: AskedQuestion) -> bool:
         """One step of it. Whether it has ended."""
         if not question.key:
             found = self._find(question)
@@ -118,7 +119,7 @@ class Asker(StormVisitor):
         answer = self.ask("GET", f"/api/chat/{question.key}")
         return answer is not None and self._learn(question, answer.json())
 
-    def _find(self, question: Asked) -> bool | None:
+    def _find(self, question: AskedQuestion) -> bool | None:
         """Whether it is in the line, by its mark: an answer that never came says nothing. None: it can't be told."""
         answer = self.ask("GET", f"/api/submissions/{self.submission}/chat")
         if answer is None:
@@ -130,7 +131,7 @@ class Asker(StormVisitor):
             self.problems.append(f"{question.mark} is there {len(found)} times")
         return bool(found)
 
-    def _learn(self, question: Asked, state: dict[str, Any]) -> bool:
+    def _learn(self, question: AskedQuestion, state: dict[str, Any]) -> bool:
         question.answer = state["answer"]
         question.problem = state["error"]["code"] if state["error"] else ""
         if not state["question"].endswith(f"{question.mark}?"):
@@ -138,7 +139,7 @@ class Asker(StormVisitor):
         self._check_marks(question)
         return bool(state["position"] == -1)
 
-    def _read_stream(self, question: Asked) -> bool:
+    def _read_stream(self, question: AskedQuestion) -> bool:
         """From the beginning, or on from where it broke off. Whether it has ended."""
         if not question.key:
             found = self._find(question)
@@ -155,7 +156,7 @@ class Asker(StormVisitor):
             self.otherwise[0] += 1
         return False
 
-    def _follow(self, question: Asked, answer: httpx.Response) -> bool:
+    def _follow(self, question: AskedQuestion, answer: httpx.Response) -> bool:
         name = ""
         for text in answer.iter_lines():
             field_name, _, value = text.partition(": ")
@@ -177,7 +178,7 @@ class Asker(StormVisitor):
                 return self._learn(question, state)
         return False
 
-    def _check_marks(self, question: Asked) -> None:
+    def _check_marks(self, question: AskedQuestion) -> None:
         if others := {*words.MARK.findall(question.answer)} - {question.mark}:
             self.problems.append(f"{question.mark} was answered about {', '.join(others)}")
 
@@ -196,28 +197,30 @@ class CoachStorm(Storm[Asker]):
         for text, *row in self.ask(FACTS):
             rows.setdefault(words.MARK.findall(text)[0], []).append(tuple(row))
         for mark, of_it in rows.items():
-            found += [f"{mark}: {text}" for text in self._wrong(asked.get(mark), of_it)]
+            found += [f"{mark}: {text}" for text in wrong(asked.get(mark), of_it)]
+            self.ends.update(row[4] or row[3] for row in of_it)
+            self.ends["began again"] += sum(bool(row[2]) for row in of_it)
         return [*self.faults, *found]
 
     def figures(self) -> dict[str, Any]:
         return {"questions": dict(self.ends), **super().figures()}
 
-    def _wrong(self, asked: Asked | None, rows: list[tuple[Any, ...]]) -> Iterator[str]:
-        if asked is None or len(rows) != 1:
-            yield "was asked by nobody" if asked is None else f"is there {len(rows)} times"
-            return
-        answer, end, restarts, state, error, outcomes = rows[0]
-        self.ends[error or state] += 1
-        self.ends["began again"] += bool(restarts)
-        if outcomes.count("succeeded") != (state == "done"):
-            yield f"is {state} after {outcomes}"
-        if state == "done" and not (end == "answered" and answer.endswith(words.marked([asked.mark])[0])):
-            yield f"was answered {answer!r}, {end}"
-        if state == "done" and asked.answer != answer:
-            yield f"its student has read {asked.answer!r}, and not {answer!r}"
-        # Two workers died on it, which is said; or its reader was gone, as it seemed to the site.
-        if state not in ("done", "cancelled") and error != "poison":
-            yield f"is {state} {error}"
+
+def wrong(asked: AskedQuestion | None, rows: Sequence[tuple[Any, ...]]) -> Iterator[str]:
+    """What is wrong with a question, of which there are these rows of FACTS, without their text."""
+    if asked is None or len(rows) != 1:
+        yield "was asked by nobody" if asked is None else f"is there {len(rows)} times"
+        return
+    answer, end, _, state, error, outcomes = rows[0]
+    if outcomes.count("succeeded") != (state == "done"):
+        yield f"is {state} after {outcomes}"
+    if state == "done" and not (end == "answered" and answer.endswith(words.marked([asked.mark])[0])):
+        yield f"was answered {answer!r}, {end}"
+    if state == "done" and asked.answer != answer:
+        yield f"its student has read {asked.answer!r}, and not {answer!r}"
+    # Poison: two workers died on it, which its student is told.
+    if not (state == "done" or error == "poison" or (state == "cancelled" and asked.streamed)):
+        yield f"is {state} {error}"
 
 
 @contextmanager

@@ -86,14 +86,14 @@ _ECHO: Any = Echo()
 
 
 @dataclass(frozen=True)
-class Moment:
+class LineMoment:
     """The line as it is while nobody moves, reckoned from its rows: what the product says is held against it."""
 
     rows: tuple[tuple[Any, ...], ...]
     places: dict[uuid.UUID, int]
 
     @classmethod
-    def read(cls) -> Moment:
+    def read(cls) -> LineMoment:
         rows = tuple(execute(LINE))
         waiting = sorted((row[3], row[1], row[0]) for row in rows if row[2] == State.QUEUED)
         places = {row[0]: 0 if row[2] == State.RUNNING else line.ENDED for row in rows}
@@ -129,7 +129,7 @@ class CoachWorld(ScheduleWorld):
 
     def __init__(self, scheduler: Scheduler, submissions: list[Submission]) -> None:
         super().__init__(scheduler, submissions)
-        self.moments = [Moment.read()]
+        self.moments = [LineMoment.read()]
         self.asked: dict[uuid.UUID, Submission] = {}
         self.askers_left = 0
         self.stopped: set[uuid.UUID] = set()
@@ -137,7 +137,7 @@ class CoachWorld(ScheduleWorld):
 
     def look(self) -> None:
         """Hold what is true now, and what the product says of it, against what must be."""
-        if self.scheduler.problems or (now := Moment.read()).rows == self.moments[-1].rows:
+        if self.scheduler.problems or (now := LineMoment.read()).rows == self.moments[-1].rows:
             return
         self.moments.append(now)
         for problem in now.problems():
@@ -149,14 +149,14 @@ class CoachWorld(ScheduleWorld):
         if self.asked:
             self._ask_of_one([*self.asked][len(self.moments) % len(self.asked)], now)
 
-    def _ask_of_one(self, question: uuid.UUID, now: Moment) -> None:
+    def _ask_of_one(self, question: uuid.UUID, now: LineMoment) -> None:
         """By the door that students come through; of all of them each time it would take long."""
         student = self.asked[question].student_id
         told = [line.position(question, student), line.position(question, student + 1), line.position(uuid.uuid4(), 1)]
         if told != [now.place(question), line.UNKNOWN, line.UNKNOWN]:
             self.scheduler.report(f"{question} at {now.place(question)}: its student, another and a guess get {told}")
 
-    def since(self, moment: int) -> list[Moment]:
+    def since(self, moment: int) -> list[LineMoment]:
         """All moments from that one to now."""
         return self.moments[moment:]
 
@@ -251,7 +251,7 @@ def ask(world: CoachWorld, submission: Submission, number: int) -> None:
     world.askers_left -= 1
 
 
-def _check_refusal(world: CoachWorld, refusal: RefusedError, of: Submission, moments: Collection[Moment]) -> None:
+def _check_refusal(world: CoachWorld, refusal: RefusedError, of: Submission, moments: Collection[LineMoment]) -> None:
     world.counts[refusal.code] += 1
     too_many = {
         "questions_waiting": lambda now: now.waiting(of.student_id) >= settings.COACH_WAITING_PER_STUDENT,

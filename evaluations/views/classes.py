@@ -25,7 +25,7 @@ from evaluations.actions import reratings
 from evaluations.models import Classroom, Submission
 from evaluations.pages import board, rubric
 from evaluations.pages.board import Choice, export, sheets
-from evaluations.pages.first_steps import first_steps
+from evaluations.pages.lab.first_steps import first_steps
 
 MAX_CHOSEN: Final = 1000  # rows of one request
 

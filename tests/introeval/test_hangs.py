@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from introeval.hangs import HangWatch
+from introeval.supervisor.hangs import HangWatch
 
 SECONDS = 60.0
 

@@ -29,11 +29,11 @@ from evaluations.demo import end_public_passwords
 from evaluations.models import Classroom
 from introeval import doctor, embedded
 from introeval.embedded.locks import FileLock, wait_until
-from introeval.hangs import HangWatch
 from introeval.lan import addresses, door
 from introeval.lan.certificates import Certificates, UnusableCertificateError
 from introeval.serving.static import StaticFiles
 from introeval.supervisor import SupervisedProcess, Supervisor
+from introeval.supervisor.hangs import HangWatch
 from queueing.models import Worker, schema
 
 EVERYWHERE = "0.0.0.0"  # noqa: S104 - what `--lab` is for

@@ -8,7 +8,7 @@ from django.test import Client
 from pytest_django.fixtures import Settings
 
 from evaluations.models import Classroom, Rubric
-from evaluations.pages.first_steps import FirstStep, first_steps
+from evaluations.pages.lab.first_steps import FirstStep, first_steps
 from tests.conftest import Cast
 from tests.evaluations.material import hand_in, rated
 

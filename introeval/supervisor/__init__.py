@@ -15,7 +15,7 @@ from pathlib import Path
 from threading import Event, Thread
 
 from introeval.embedded import launcher
-from introeval.hangs import HangWatch
+from introeval.supervisor.hangs import HangWatch
 
 QUICK_SECONDS = 15.0  # an exit sooner than this counts as a failed start
 # Before the next start, by failed starts on end. The longest is what a repaired cause is noticed after; a start that

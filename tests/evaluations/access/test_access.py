@@ -143,6 +143,7 @@ MATRIX: Final[dict[str, dict[str, Cells]]] = {
     "api:summary": {"POST": ADAS_BEGINNING},
     "api:mind_map": {"POST": ADAS_BEGINNING},
     "api:my_classes": {"GET": WHOEVER_IS_SIGNED_IN},
+    "api:upload": {"POST": (401, *(422,) * 6)},  # without a file
     "api:my_uploads": {"GET": WHOEVER_IS_SIGNED_IN},
     "api:classes": {"GET": WHOEVER_IS_SIGNED_IN},
     "api:classroom": {"GET": TEACHERS_OBJECT},

@@ -19,7 +19,7 @@ from evaluations.pages import rows
 from evaluations.uploads import intake, limits, protocol
 
 router = Router(tags=["videos"])
-_REFUSED = (400, 403, 404, 409, 413, 415, 429, 503, 507)
+_REFUSED = (400, 403, 404, 409, 413, 415, 422, 429, 503, 507)
 
 
 @router.post("/upload", response={201: schemas.Video, **documented(schemas.Video, *_REFUSED)})

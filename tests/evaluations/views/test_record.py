@@ -85,7 +85,7 @@ def test_every_text_that_a_script_shows_is_on_the_page_and_no_other(cast: Cast) 
 
 def test_every_text_that_an_upload_shows_is_on_its_page_and_no_other(cast: Cast) -> None:
     written = set(re.findall(r'data-word="(\w+)"', page_at(cast, "/")))
-    script = (SCRIPTS.parent / "uploads.js").read_text() + SESSION.read_text()
+    script = "".join((SCRIPTS.parent / name).read_text() for name in ("uploads.js", "session.js", "words.js"))
     assert {name for name in written if f'"{name}"' in script} == written
     assert set(re.findall(r'(?:\bword\(|this\.show\()"(\w+)"', script)) <= written
 

@@ -87,7 +87,7 @@ def test_a_device_is_told_to_trust_the_lab_and_then_records(lab: Up, tmp_path: P
         with page.expect_download() as download:
             page.get_by_role("link", name="Get the lab’s certificate").click()
         download.value.save_as(tmp_path / "introeval-lab.crt")
-        shown = page.locator(".fingerprint").text_content() or ""
+        shown = page.locator(".mono").text_content() or ""
         assert shown[:48] in lab.box
 
     trust(home, tmp_path / "introeval-lab.crt")

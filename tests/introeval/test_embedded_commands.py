@@ -148,8 +148,11 @@ def test_a_termination_amid_a_class_body_still_ends_as_one(signum: int, tmp_path
     """An import makes a RuntimeError of it, and a worker that was stopped as it started failed with a traceback."""
     program = f"""
 import os
+import signal
 from pathlib import Path
 from introeval import embedded
+
+signal.signal({signum:d}, signal.SIG_DFL)  # under nohup a SIGHUP is ignored from the start
 
 class Descriptor:
     def __set_name__(self, owner, name):

@@ -44,7 +44,7 @@ def test_every_operation_says_what_it_does_and_how_it_refuses(described: dict[st
         assert each["tags"], name
         assert each["security"], name
         refused = {status for status in each["responses"] if status >= 400}
-        expected = {401, *({404} if "{pk}" in name[1] else ()), *EXPECTED[name[0]], *ALSO.get(name, ())}
+        expected = {401, 429, *({404} if "{pk}" in name[1] else ()), *EXPECTED[name[0]], *ALSO.get(name, ())}
         assert refused - {422} == expected, name
         for status in refused - {503}:  # which says how long to wait, too
             schema = each["responses"][status]["content"]["application/json"]["schema"]

@@ -56,7 +56,8 @@ def raised() -> dict[str, set[str]]:
     found: dict[str, set[str]] = defaultdict(set)
     for path in [*(ROOT / "queueing").rglob("*.py"), *(ROOT / "evaluations").rglob("*.py")]:
         for code, door in codes_of(ast.parse(path.read_text()), path.name):
-            found[code].update(door.split("; "))
+            if code:  # else a default that says "none"
+                found[code].update(door.split("; "))
     for status, code in refusals.CODES.items():
         found[code].add(f"a request, {status}")
     return dict(found)

@@ -85,7 +85,7 @@ phases = st.sampled_from(["", *PhaseName])
 machines = st.builds(machine, st.sampled_from(PhaseStep), phases.filter(bool), phases, st.just(NODES[0]))
 others = st.builds(machine, st.sampled_from(PhaseStep), phases.filter(bool), phases, st.just(NODES[1]))
 pauses = st.builds(
-    Pause, what=st.sampled_from(Pause.What), node=st.sampled_from(["", *NODES]), reason=st.just("new cable")
+    Pause, what=st.sampled_from(Pause.WORK), node=st.sampled_from(["", *NODES]), reason=st.just("new cable")
 )
 tasks = st.lists(
     st.tuples(

@@ -106,6 +106,15 @@ class Rarely(logging.Filter):
         return not repeated
 
 
+def is_no_departure(record: logging.LogRecord) -> bool:
+    """False for the line, with a traceback, on a browser that had left when the site stopped.
+
+    Django's handler waits for its leaving in a task that nobody asks any more once daphne has ended the request.
+    """
+    error = record.exc_info[0] if record.exc_info else None
+    return error is None or error.__name__ != "RequestAborted"
+
+
 def configure(stream: TextIO | None = None) -> None:
     """Send structlog's and the standard library's lines to `stream`, stderr by default. Can be called again.
 
@@ -142,6 +151,7 @@ def configure(stream: TextIO | None = None) -> None:
         logging.getLogger(name).setLevel(max(level, root.level))
     for name in REPEATING:
         logging.getLogger(name).filters = [Rarely()]
+    logging.getLogger("asyncio").filters = [is_no_departure]
 
 
 def scrub(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:

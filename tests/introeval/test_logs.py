@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import structlog
+from django.core.exceptions import RequestAborted
 
 from introeval import logs
 
@@ -106,6 +107,13 @@ def test_a_broker_that_is_away_is_told_once_a_minute(lines: io.StringIO, monkeyp
     monkeypatch.setattr("introeval.logs.REPEAT_SECONDS", 0.0)
     layer.error("Unexpected exception in receive task")
     assert len(lines.getvalue().splitlines()) == 3
+
+
+def test_a_browser_that_had_left_when_the_site_stopped_is_no_error(lines: io.StringIO) -> None:
+    for error in (RequestAborted(), ValueError("broken")):
+        logging.getLogger("asyncio").error("Task exception was never retrieved", exc_info=error)
+    assert len(lines.getvalue().splitlines()) == 1
+    assert "ValueError: broken" in last(lines)["exception"]
 
 
 def test_login_failures_are_not_logged_with_user_names(lines: io.StringIO) -> None:

@@ -309,9 +309,10 @@ def test_no_route_has_a_method_that_is_not_in_the_matrix(world: World) -> None:
 def test_looking_changes_nothing(world: World) -> None:
     before = everything()
     for name in ROUTES:
-        for method in ("GET", "HEAD"):
-            for who in PEOPLE:
-                ask(world.client(who), method, name, world.key(name))
+        for who in PEOPLE:
+            ask(world.client(who), "GET", name, world.key(name))
+        for who in ("ada", "root"):  # who reach most; to a view it is a GET
+            ask(world.client(who), "HEAD", name, world.key(name))
         assert everything() == before, name
 
 

@@ -38,6 +38,12 @@ def test_it_can_be_read_without_a_session_and_loads_nothing_from_elsewhere(clien
     assert client.get("/api/docs").status_code == 404
 
 
+def test_it_is_made_once_however_often_everybody_asks(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = client.get("/api/openapi.json").content
+    monkeypatch.setattr("ninja.main.get_schema", None)
+    assert client.get("/api/openapi.json").content == before
+
+
 def test_every_operation_says_what_it_does_and_how_it_refuses(described: dict[str, Any]) -> None:
     for name, each in operations(described).items():
         assert each["description"], name

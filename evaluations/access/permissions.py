@@ -113,8 +113,9 @@ def get_visible_question(request: HttpRequest, pk: uuid.UUID) -> CoachQuestion:
     Raises:
         Http404: otherwise.
     """
-    rows = CoachQuestion.objects.filter(submission__in=Submission.objects.visible_to(request.user).values("pk"))
-    return get_object_or_404(rows.select_related("task__batch", "submission"), pk=pk)
+    found = get_object_or_404(CoachQuestion.objects.select_related("task__batch", "submission"), pk=pk)
+    get_visible_submission(request, found.submission_id)
+    return found
 
 
 def get_own_question(request: HttpRequest, pk: uuid.UUID) -> CoachQuestion:

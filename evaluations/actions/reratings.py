@@ -153,8 +153,9 @@ def _again_under_way() -> QuerySet[Task]:
 
 def tasks_of(rerating: Rerating) -> dict[uuid.UUID, Task]:
     """The newest task of each submission that the order was given for."""
-    tasks = Task.objects.filter(owner_key=rerating.owner_key).select_related("batch").order_by("pk")
-    return {task.submission_id: task for task in tasks}
+    given = rerating.submissions.values("pk")  # by their keys the rows are found, by the owner alone they are not
+    tasks = Task.objects.filter(submission__in=given, owner_key=rerating.owner_key)
+    return {task.submission_id: task for task in tasks.select_related("batch").order_by("pk")}
 
 
 @transaction.atomic

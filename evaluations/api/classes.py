@@ -17,12 +17,14 @@ from evaluations.api import schemas
 from evaluations.api.describing import documented
 from evaluations.api.submissions import videos
 from evaluations.models import Classroom, Evaluation, Submission, shown_name
+from evaluations.models.classroom import CLASSES_SHOWN
 from evaluations.pages import rows
 from evaluations.uploads import limits
 
 router = Router(tags=["classes"])
 PAGE_SIZE: Final = 100
 PageNumber = Annotated[int, Query(ge=1, le=10_000, description=f"Of {PAGE_SIZE} videos.")]
+PageOfClasses = Annotated[int, Query(ge=1, le=10_000, description=f"Of {CLASSES_SHOWN} classes; empty after the last.")]
 
 
 @router.get("/my-classes", response=documented(list[schemas.AttendedClass]))
@@ -60,10 +62,11 @@ def my_uploads(request: HttpRequest) -> list[schemas.UnfinishedUpload]:
     ]
 
 
-@router.get("/classes", response=documented(list[schemas.TaughtClass]))
-def classes(request: HttpRequest) -> list[Classroom]:
-    """The classes that you teach, with their figures."""
-    return list(classrooms_taught(signed_in(request)).with_figures().order_by("name"))
+@router.get("/classes", response=documented(list[schemas.TaughtClass], 422))
+def classes(request: HttpRequest, page: PageOfClasses = 1) -> list[Classroom]:
+    """The classes that you teach, with their figures, by name."""
+    taught = classrooms_taught(signed_in(request)).with_figures().order_by("name")
+    return list(taught[(page - 1) * CLASSES_SHOWN : page * CLASSES_SHOWN])
 
 
 @router.get("/classes/{int:pk}", response=documented(schemas.ClassPage, 404, 422))

@@ -25,6 +25,9 @@ PROMPTS: Final = {
 """What a class is asked, by the language of its rubric."""
 
 
+CLASSES_SHOWN: Final = 20  # of a page, with figures that are counted for these
+
+
 class ClassroomQuerySet(models.QuerySet["Classroom"]):
     def attended_by(self, user: AbstractBaseUser | AnonymousUser) -> Self:
         return self.filter(students=user.pk)

@@ -50,6 +50,14 @@ class CoachQuestion(models.Model):
 
     class Meta:
         ordering = ("asked_at", "pk")
+        # The newest answers of a model, by which a wait is reckoned.
+        indexes = (
+            models.Index(
+                fields=("asked_at",),
+                condition=Q(end__gt="", model__gt="", begun_at__isnull=False),
+                name="answered_lately",
+            ),
+        )
         constraints = (
             models.CheckConstraint(
                 condition=Q(GreaterThan(Length("text"), 0)) & Q(LessThanOrEqual(Length("text"), MAX_QUESTION)),

@@ -7,6 +7,7 @@ from typing import Final
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
+from django.core.paginator import Paginator
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
@@ -23,6 +24,7 @@ from evaluations import actions
 from evaluations.access.permissions import classrooms_taught, get_taught_classroom, signed_in
 from evaluations.actions import reratings
 from evaluations.models import Classroom, Submission
+from evaluations.models.classroom import CLASSES_SHOWN
 from evaluations.pages import board, rubric
 from evaluations.pages.board import Choice, export, sheets
 from evaluations.pages.lab.first_steps import first_steps
@@ -34,11 +36,12 @@ MAX_CHOSEN: Final = 1000  # rows of one request
 @login_required
 @require_safe
 def classes(request: HttpRequest) -> HttpResponse:
-    """The classes a user teaches; the page has a text for users who teach none."""
+    """The classes a user teaches, by name; the page has a text for users who teach none."""
     user = signed_in(request)
-    found = list(classrooms_taught(user).with_figures().select_related("rubric").order_by("name"))
-    steps = first_steps(found) if user.is_superuser else []
-    return render(request, "evaluations/classes.html", {"classrooms": found, "steps": steps})
+    taught = classrooms_taught(user).with_figures().select_related("rubric").order_by("name")
+    shown = Paginator(taught, CLASSES_SHOWN).get_page(request.GET.get("page"))
+    steps = first_steps(list(shown)) if user.is_superuser else []
+    return render(request, "evaluations/classes.html", {"classrooms": shown, "steps": steps})
 
 
 @never_cache

@@ -104,6 +104,8 @@ class Task(models.Model):
             # What there ever was, in figures: read from these alone, whatever else a row holds.
             models.Index(fields=("stage", "state"), name="tasks_in_figures"),
             models.Index(fields=("error_code",), condition=Q(state=State.FAILED), name="failures_in_figures"),
+            # The newest of them, which people look through and retry.
+            models.Index(fields=("id",), condition=Q(state=State.FAILED), name="failed_by_id"),
             models.Index(fields=("lease_until",), condition=Q(state=State.RUNNING), name="running_by_lease"),
             # What has ended lately.
             models.Index(fields=("finished_at",), condition=Q(finished_at__isnull=False), name="ended_lately"),

@@ -569,6 +569,20 @@ def test_a_teacher_lands_on_classes_and_finds_the_results(cast: Cast) -> None:
     assert "bo missing" in page
 
 
+def test_whoever_has_many_classes_turns_their_pages(cast: Cast) -> None:
+    User.objects.create_superuser("root")
+    for n in range(40):
+        Classroom.objects.create(name=f"past-{n:02}", rubric=cast.classroom.rubric)
+    client = Client()
+    client.force_login(User.objects.get(username="root"))
+    pages = [text_of(client, f"/classes/?page={n}") for n in (1, 2, 3, 99)]
+    assert [page.count("0 of 0 students") for page in pages] == [18, 20, 2, 2]
+    assert [("Previous" in page, "Next" in page) for page in pages[:3]] == [(False, True), (True, True), (True, False)]
+    asked = [client.get(f"/api/classes?page={n}").json() for n in (1, 2, 3, 4)]
+    assert [len(page) for page in asked] == [20, 20, 2, 0]
+    assert client.get("/api/classes?page=0").status_code == 422
+
+
 def test_the_board_alone_is_sent_to_a_page_that_asks_again(cast: Cast) -> None:
     answer = signed_in(cast.teacher).get(f"/classes/{cast.classroom.pk}/", headers={"HX-Request": "true"})
     assert answer.content.decode().lstrip().startswith('<div id="board"')

@@ -9,7 +9,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from django.db import connection, models, transaction
 from django.db.models import Q
@@ -59,6 +59,17 @@ class Attempt(models.Model):
         return f"{self.stage} #{self.epoch}: {self.outcome or 'running'}"
 
 
+class EventQuerySet(models.QuerySet["Event"]):
+    def put(self) -> Self:
+        """A person put a task first or last in its line."""
+        return self.filter(kind__in=("put_first", "put_last"))
+
+    def reasons(self) -> dict[int, str]:
+        """The last reason that was given, by task."""
+        rows = self.order_by("task", "sequence").values_list("task_id", "detail")
+        return {task: detail.get("reason", "") for task, detail in rows if task is not None}
+
+
 class Event(models.Model):
     """What changed: append-only, by trigger, and pruned by age. `sequence` orders a task's events without gaps."""
 
@@ -71,6 +82,8 @@ class Event(models.Model):
     detail = models.JSONField(default=dict)
     at = models.DateTimeField(db_default=Now())
 
+    objects = EventQuerySet.as_manager()
+
     class Meta:
         ordering = ("at", "pk")
         constraints = (
@@ -81,6 +94,8 @@ class Event(models.Model):
         indexes = (
             # The history of a node's phases, however much happened to tasks meanwhile.
             models.Index(fields=("node", "-id"), condition=Q(task__isnull=True), name="events_of_nodes"),
+            # How often people put somebody first.
+            models.Index(fields=("at",), condition=Q(kind="put_first"), name="put_first_lately"),
         )
 
     def __str__(self) -> str:

@@ -15,8 +15,8 @@ from pytest_django import DjangoAssertNumQueries, Settings
 from evaluations.models import Classroom, Submission
 from evaluations.pages import rows
 from evaluations.stages.names import Stage
-from queueing.exceptions import Infrastructure, Permanent, Transient
 from queueing import actions
+from queueing.exceptions import Infrastructure, Permanent, Transient
 from queueing.models import Breaker, Pause, Phase, Task, Worker, in_seconds
 from queueing.policy.breaker import BreakerConfig
 from queueing.states import PhaseStep, State

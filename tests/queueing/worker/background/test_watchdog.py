@@ -5,6 +5,7 @@ from __future__ import annotations
 import socketserver
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from threading import Event, Thread
 from typing import Any, ClassVar
@@ -127,6 +128,22 @@ def test_a_node_that_is_blocked_and_a_server_that_does_not_answer() -> None:
     Phase(node="pc").enter(PhaseStep.IDLE)
     Breaker.objects.filter(server=SERVER).close()
     assert seen() == {}
+
+
+def test_a_server_that_is_silent_while_nobody_needs_it(worker: Worker) -> None:
+    silent = replace(HERE, silent={SERVER: "it is silent for 5 s"})
+    assert seen(silent) == {("server_away", SERVER): "warning"}
+    assert "it is silent for 5 s" in Alert.objects.get().text
+    assert seen() != {}, "who does not ask can't tell"
+    Worker.objects.create(node="pc2", pid=2)
+    assert seen(NodeFacts("pc2", silent={})) != {}, "another node may reach it"
+    error = Infrastructure("connection refused", code="engine_unavailable")
+    Breaker.objects.all().fail(SERVER, error, node="pc", config=replace(BreakerConfig(), opens_after=1))
+    assert seen(replace(HERE, silent={})) == {}, "no task is needed to find out that it is back"
+    assert not Breaker.objects.open().exists()
+    seen(silent)
+    Worker.objects.filter(node="pc").update(stopped_at=timezone.now())
+    assert seen(NodeFacts("pc2", silent={})) == {}, "nobody is left who could find it otherwise"
 
 
 @pytest.mark.parametrize(

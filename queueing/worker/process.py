@@ -2,7 +2,8 @@
 
 The main thread does the queue's database work, each job computes on a thread of its own without a database. On
 connections of their own the heartbeat renews leases, the forecaster estimates the waits, the listener hears of new work
-and the watchdog raises alerts; without one, model servers are asked whether they are there. Models run in children and servers, never here.
+and the watchdog raises alerts; without one, model servers are asked whether they are there. Models run in children and
+servers, never here.
 """
 
 from __future__ import annotations

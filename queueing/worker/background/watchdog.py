@@ -17,7 +17,7 @@ from django.db.models import QuerySet
 from queueing.models import Alert, Breaker, Worker
 from queueing.policy import alerts
 from queueing.policy.alerts import FiringAlert, LabFacts, NodeFacts
-from queueing.report import health, notices, samples
+from queueing.report import channels, health, notices, samples
 from queueing.signals import health_asked
 
 log = structlog.get_logger()
@@ -105,8 +105,10 @@ def look(read_node: Callable[[], NodeFacts]) -> None:
         if not mine:
             return
         Alert.objects.apply(firing, among=_judged(node.node, others.keys()))
-        unsent = Alert.objects.take_unsent()
-    notices.send(unsent)
+        new = Alert.objects.take_new(channels.configured())
+        due = Alert.objects.take_due()
+    notices.log_new(new)
+    notices.send(due)
 
 
 def _others() -> dict[str, Sequence[FiringAlert]]:

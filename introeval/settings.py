@@ -335,7 +335,8 @@ ALERT_DOWN_SECONDS = pair("ALERT_DOWN_SECONDS", 0, 300)
 ALERT_BACKUP_DAYS = pair("ALERT_BACKUP_DAYS", 7, 30)
 ALERT_EMAILS = addresses("ALERT_EMAILS")
 NOTIFY_URLS = services("NOTIFY_URLS")
-EMAIL_HOST = text("EMAIL_HOST", "localhost")
+MAIL_SERVER = text("EMAIL_HOST")  # empty: none is named, and nobody is offered mail
+EMAIL_HOST = MAIL_SERVER or "localhost"
 EMAIL_PORT = count("EMAIL_PORT", 25, most=65_535)
 EMAIL_HOST_USER, EMAIL_HOST_PASSWORD = text("EMAIL_USER"), text("EMAIL_PASSWORD")
 _encryption = one_of("EMAIL_ENCRYPTION", "none", "starttls", "tls")

@@ -32,16 +32,16 @@ def configured() -> dict[str, Channel]:
     return {"e-mail": _mail, **pushes} if settings.ALERT_EMAILS else dict(pushes)
 
 
-def begin(channel: Channel, message: OperatorMessage) -> Future[None]:
-    """Send it on a thread of its own, which nobody has to wait for."""
+def begin(send: Callable[[], None]) -> Future[None]:
+    """Send something on a thread of its own, which nobody has to wait for."""
     outcome: Future[None] = Future()
-    Thread(target=_send, args=(channel, message, outcome), name="notice", daemon=True).start()
+    Thread(target=_run, args=(send, outcome), name="notice", daemon=True).start()
     return outcome
 
 
-def _send(channel: Channel, message: OperatorMessage, outcome: Future[None]) -> None:
+def _run(send: Callable[[], None], outcome: Future[None]) -> None:
     try:
-        outcome.set_result(channel(message))
+        outcome.set_result(send())
     except Exception as error:
         outcome.set_exception(error)
 

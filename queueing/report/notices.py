@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import Future, wait
 from dataclasses import dataclass
+from functools import partial
 from time import monotonic
 from typing import Final
 
@@ -51,7 +52,7 @@ def send(due: Sequence[Alert]) -> None:
     for name, channel in channels.configured().items():
         wanted = [alert for alert in due if name in alert.unsent]
         if wanted and name not in _under_way:
-            outcome = channels.begin(channel, OperatorMessage(_subject(wanted), _body(wanted)))
+            outcome = channels.begin(partial(channel, OperatorMessage(_subject(wanted), _body(wanted))))
             _under_way[name] = Sending(frozenset(alert.pk for alert in wanted), outcome, monotonic())
     if due:
         wait([sending.outcome for sending in _under_way.values()], WAIT_SECONDS)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from concurrent.futures import wait
+from functools import partial
 from typing import Any, Final
 
 from queueing.management.base import QueueCommand
@@ -17,7 +18,7 @@ class Command(QueueCommand):
     help = "Send a trial message to ALERT_EMAILS and NOTIFY_URLS, and say of each whether it was taken."
 
     def handle(self, *args: Any, json: bool, **options: Any) -> None:
-        sent = {name: channels.begin(channel, MESSAGE) for name, channel in channels.configured().items()}
+        sent = {name: channels.begin(partial(channel, MESSAGE)) for name, channel in channels.configured().items()}
         ended, _ = wait(sent.values(), MOST_SECONDS)
         errors = {
             name: str(outcome.exception() or "") if outcome in ended else f"no answer within {MOST_SECONDS:.0f} s"

@@ -18,6 +18,7 @@ from tests.evaluations.material import fail, hand_in
 pytestmark = pytest.mark.django_db
 
 BACK = "Back after maintenance; your videos are being processed now."
+CLASS_BACK = "Back after maintenance; the videos of this class are being processed now."
 OFFERED = "press “Try again” beside it"
 RETRIED = "It is tried again now."
 
@@ -83,6 +84,27 @@ def test_after_a_restart_with_work_left_it_is_said_once(cast: Cast) -> None:
     client = _signed_in(cast)
     assert BACK in _page(client)
     assert BACK not in _page(client)
+
+
+def test_a_page_that_is_open_is_told_by_what_it_polls_and_only_once(cast: Cast) -> None:
+    video = hand_in(cast.ada, cast.classroom)
+    client = _signed_in(cast)
+    assert BACK not in _page(client)
+    _was_away(minutes=5, since_left=video)
+    assert BACK in client.get("/submissions/fragment/").content.decode()
+    assert BACK not in client.get("/submissions/fragment/").content.decode()
+    assert BACK not in _page(client)
+
+
+def test_a_teacher_sees_it_while_something_of_the_class_is_left(cast: Cast) -> None:
+    video = hand_in(cast.ada, cast.classroom)
+    _was_away(minutes=5, since_left=video)
+    teacher = Client()
+    teacher.force_login(cast.teacher)
+    page = f"/classes/{cast.classroom.pk}/"
+    assert CLASS_BACK in teacher.get(page, headers={"HX-Request": "true"}).content.decode()
+    video.evaluation_task.cancel(by="test")
+    assert CLASS_BACK not in teacher.get(page).content.decode()
 
 
 def test_it_is_not_said_where_nothing_was_left_nor_after_a_moment(cast: Cast) -> None:

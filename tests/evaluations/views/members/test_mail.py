@@ -138,7 +138,8 @@ def test_a_teacher_is_told_when_the_work_on_a_class_has_ended(cast: Cast) -> Non
 
 
 @pytest.mark.parametrize(
-    "ask", [lambda client: client.post("/account/mail", {"address": "ada@"}), lambda client: client.get("/account/mail")]
+    "ask",
+    [lambda client: client.post("/account/mail", {"address": "ada@"}), lambda client: client.get("/account/mail")],
 )
 def test_what_is_no_address_is_refused(cast: Cast, ask: Callable[[Client], object]) -> None:
     ask(signed_in(cast.ada))

@@ -46,7 +46,7 @@ QUIET_SECONDS: Final = 120.0  # for which no work on a class goes on, before its
 HOUR_SECONDS: Final = 3600.0  # between two mails about one class
 SALT: Final = "evaluations.mail"
 
-Kind = PersonalMail.Kind
+MailKind = PersonalMail.MailKind
 
 
 class TooManyError(Exception):
@@ -66,12 +66,12 @@ def ask(user: User, address: str, *, site: str) -> None:
     """
     with transaction.atomic():
         row, _created = MailAddress.objects.select_for_update().get_or_create(user=user)
-        lately = row.mails.filter(kind=Kind.CONFIRM, made_at__gte=in_seconds(-24 * HOUR_SECONDS))
+        lately = row.mails.filter(kind=MailKind.CONFIRM, made_at__gte=in_seconds(-24 * HOUR_SECONDS))
         if lately.count() >= MAX_CONFIRMATIONS:
             raise TooManyError
         row.address, row.language, row.site, row.confirmed_at = address, get_language() or "en", site, None
         row.save()
-        row.mails.create(kind=Kind.CONFIRM)
+        row.mails.create(kind=MailKind.CONFIRM)
 
 
 def stop(row: MailAddress) -> None:
@@ -121,8 +121,8 @@ def _about_submissions() -> None:
         submission=OuterRef("pk"), pipeline=EVALUATION, state=State.FAILED, finished_at__gte=OuterRef("since")
     )
     found = {
-        Kind.RESULT: theirs.filter(evaluation__released_at__gte=since),
-        Kind.FAILED: theirs.annotate(since=since).filter(Exists(failed)),
+        MailKind.RESULT: theirs.filter(evaluation__released_at__gte=since),
+        MailKind.FAILED: theirs.annotate(since=since).filter(Exists(failed)),
     }
     for kind, submissions in found.items():
         told = PersonalMail.objects.filter(submission=OuterRef("pk"), kind=kind)
@@ -140,7 +140,7 @@ def _about_classes() -> None:
                 # One worker at a time, so that one mail comes of it.
                 MailAddress.objects.select_for_update().get(pk=row.pk)
                 if _is_due(row, classroom):
-                    row.mails.create(kind=Kind.CLASSROOM, classroom=classroom)
+                    row.mails.create(kind=MailKind.CLASSROOM, classroom=classroom)
 
 
 def _is_due(row: MailAddress, classroom: Classroom) -> bool:
@@ -217,7 +217,7 @@ def _written(mail: PersonalMail) -> EmailMessage:
 
 def _words(mail: PersonalMail) -> tuple[str, list[str]]:
     row = mail.address
-    if mail.kind == Kind.CONFIRM:
+    if mail.kind == MailKind.CONFIRM:
         link = _link(row, reverse("mail"), token=token(row, "confirm"))
         text = _("Somebody wants mail from IntroEval at this address. If that was you, open this page and say yes:")
         return _("Is this your address?"), [text, link, "", _("If it was not you, do nothing: no more mail comes.")]
@@ -225,7 +225,7 @@ def _words(mail: PersonalMail) -> tuple[str, list[str]]:
         link = _link(row, reverse("classroom", args=[mail.classroom.pk]))
         return _("Your class"), [*_class_lines(mail.classroom), link]
     link = _link(row, reverse("submission", args=[mail.submission_id]))
-    if mail.kind == Kind.RESULT:
+    if mail.kind == MailKind.RESULT:
         return _("Your result is there"), [_("The result of your video is there. You find it on its page:"), link]
     text = _("The work on your video did not succeed. Its page says why, and you can try again there:")
     return _("Your video could not be worked on"), [text, link]

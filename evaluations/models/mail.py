@@ -33,21 +33,21 @@ class MailAddress(models.Model):
 class PersonalMailQuerySet(models.QuerySet["PersonalMail"]):
     def due(self) -> Self:
         """Those to be sent now; to an address that is not confirmed only the question whether it is right."""
-        wanted = Q(kind=PersonalMail.Kind.CONFIRM) | Q(address__confirmed_at__isnull=False)
+        wanted = Q(kind=PersonalMail.MailKind.CONFIRM) | Q(address__confirmed_at__isnull=False)
         return self.filter(wanted, sent_at=None, next_try__lte=Now(), tries__lt=MAX_TRIES).exclude(address__address="")
 
 
 class PersonalMail(models.Model):
     """One mail to one person, sent or still to be sent: of a submission one of each kind."""
 
-    class Kind(models.TextChoices):
+    class MailKind(models.TextChoices):
         CONFIRM = "confirm"  # is this address right?
         RESULT = "result"  # a result is there and can be seen
         FAILED = "failed"  # it did not work; it may be tried again
         CLASSROOM = "classroom"  # to a teacher: the work on a class has ended, or somebody needs her
 
     address = models.ForeignKey(MailAddress, on_delete=models.CASCADE, related_name="mails")
-    kind = models.CharField(max_length=10, choices=Kind.choices)
+    kind = models.CharField(max_length=10, choices=MailKind.choices)
     submission = models.ForeignKey("evaluations.Submission", on_delete=models.CASCADE, null=True, related_name="+")
     classroom = models.ForeignKey(Classroom, on_delete=models.CASCADE, null=True, related_name="+")
     made_at = models.DateTimeField(db_default=Now())

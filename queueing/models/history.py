@@ -9,7 +9,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, Self
+from typing import Any, Final
 
 from django.db import connection, models, transaction
 from django.db.models import Q
@@ -59,17 +59,6 @@ class Attempt(models.Model):
         return f"{self.stage} #{self.epoch}: {self.outcome or 'running'}"
 
 
-class EventQuerySet(models.QuerySet["Event"]):
-    def put(self) -> Self:
-        """A person put a task first or last in its line."""
-        return self.filter(kind__in=("put_first", "put_last"))
-
-    def reasons(self) -> dict[int, str]:
-        """The last reason that was given, by task."""
-        rows = self.order_by("task", "sequence").values_list("task_id", "detail")
-        return {task: detail.get("reason", "") for task, detail in rows if task is not None}
-
-
 class Event(models.Model):
     """What changed: append-only, by trigger, and pruned by age. `sequence` orders a task's events without gaps."""
 
@@ -81,8 +70,6 @@ class Event(models.Model):
     state = models.CharField(max_length=10, blank=True)
     detail = models.JSONField(default=dict)
     at = models.DateTimeField(db_default=Now())
-
-    objects = EventQuerySet.as_manager()
 
     class Meta:
         ordering = ("at", "pk")

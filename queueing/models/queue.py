@@ -94,7 +94,7 @@ class TaskQuerySet(models.QuerySet["Task"]):
         columns = ("pk", "pipeline", "stage", "state", "turn", "own_turn", "batch_id", "epoch", "retried", "worker_id")
         rows = list(self.live().values_list(*columns, named=True))
         put = [row.pk for row in rows if row.own_turn is not None]
-        reasons = Event.objects.put().filter(task__in=put).reasons() if put else {}
+        reasons = _reasons(put) if put else {}
         return Line(_entry(row, reasons.get(row.pk, "")) for row in rows)
 
     def put_first(self) -> Self:
@@ -106,6 +106,12 @@ class TaskQuerySet(models.QuerySet["Task"]):
     def positions(self) -> dict[int, int]:
         """Each live task's place among those of its pipeline: see `Line.positions`. In the order of service."""
         return self.line().positions
+
+
+def _reasons(tasks: Sequence[int]) -> dict[int, str]:
+    """Why people put these first or last, the last time."""
+    put = Event.objects.filter(task__in=tasks, kind__in=("put_first", "put_last")).order_by("task", "sequence")
+    return {task: detail.get("reason", "") for task, detail in put.values_list("task_id", "detail") if task is not None}
 
 
 def _entry(row: Any, reason: str) -> LineEntry:
@@ -206,18 +212,19 @@ class TaskManager(_Manager["Task"]):
         favoured = None if found["favoured"] is None else found["favoured"] + FRONT_TURNS
         first = next((turn for turn in (found["first"], favoured, found["last"]) if turn is not None), 0)
         last = live.filter(owner_key=owner_key).aggregate(turn=Coalesce(Max("turn"), -1))["turn"]
-        return max(first, last + 1, first if found["patient"] is None else found["patient"])
+        return max(int(first), int(last) + 1, int(first if found["patient"] is None else found["patient"]))
 
     def turn_of_first(self, pipeline: str) -> int:
         """Before all others of its line, and after those that were put first already."""
         live = self.live().filter(pipeline=pipeline)
         first = live.filter(own_turn=None).aggregate(turn=Coalesce(Min("turn"), 0))["turn"]
         favoured = live.put_first().aggregate(turn=Max("turn"))["turn"]
-        return max(first - FRONT_TURNS, first - FRONT_TURNS if favoured is None else favoured + 1)
+        front = int(first) - FRONT_TURNS
+        return front if favoured is None else max(front, int(favoured) + 1)
 
     def turn_of_last(self, pipeline: str) -> int:
         """Behind all of its line."""
-        return 1 + self.live().filter(pipeline=pipeline).aggregate(turn=Coalesce(Max("turn"), -1))["turn"]
+        return 1 + int(self.live().filter(pipeline=pipeline).aggregate(turn=Coalesce(Max("turn"), -1))["turn"])
 
     def were_passed_enough(self, pipeline: str) -> bool:
         """Whether people have put as many ahead of somebody who waits in this line as they may."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 from django.db import models, transaction
 from django.db.models import Q
@@ -126,7 +126,7 @@ class Task(models.Model):
         )
 
     @property
-    def priority(self) -> str:
+    def priority(self) -> Literal["", "first", "last"]:
         """`first` or `last`, if a person put it there in its line; else empty."""
         if self.own_turn is None:
             return ""

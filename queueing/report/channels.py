@@ -41,9 +41,11 @@ def begin(send: Callable[[], None]) -> Future[None]:
 
 def _run(send: Callable[[], None], outcome: Future[None]) -> None:
     try:
-        outcome.set_result(send())
+        send()
     except Exception as error:
         outcome.set_exception(error)
+    else:
+        outcome.set_result(None)
 
 
 def _mail(message: OperatorMessage) -> None:

@@ -42,7 +42,7 @@ class Command(QueueCommand):
     ) -> None:
         if sum(map(bool, (ids, student, classroom))) != 1 or not reason.strip():
             raise usage("Name tasks by ID, or a --student, or a --class; and give a reason.")
-        waiting = Task.objects.filter(pipeline=EVALUATION, state=State.QUEUED)
+        waiting: QuerySet[Task] = Task.objects.filter(pipeline=EVALUATION, state=State.QUEUED)
         if classroom:
             waiting = waiting.filter(submission__classroom=named(classroom))
         elif student:

@@ -6,7 +6,7 @@ from django import forms
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.contrib.auth.models import User
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -29,11 +29,11 @@ class AddressForm(forms.Form):
         label=gettext_lazy("Tell me when a class is done or somebody needs me"),
     )
 
-    def __init__(self, user: User, *args: object) -> None:
+    def __init__(self, user: User, data: QueryDict | None = None) -> None:
         self.row = MailAddress.objects.filter(user=user).exclude(address="").first()
         chosen = self.row.classrooms.values_list("pk", flat=True) if self.row else ()
         initial = {"address": self.row.address if self.row else "", "classrooms": list(chosen)}
-        super().__init__(*args, initial=initial)  # type: ignore[arg-type]  # the data, or none
+        super().__init__(data, initial=initial)
         taught = Classroom.objects.taught_by(user).order_by("name")
         self.fields["classrooms"].queryset = taught  # type: ignore[attr-defined]  # of a field of models
         if not taught:
@@ -53,7 +53,7 @@ def change(request: HttpRequest) -> HttpResponse:
             mails.stop(form.row)
         messages.info(request, _("You get no mail any more."))
     elif not form.is_valid():
-        messages.error(request, " ".join(error for errors in form.errors.values() for error in errors))
+        messages.error(request, " ".join(str(error) for errors in form.errors.values() for error in errors))
     else:
         _save(request, user, form)
     return redirect("account")

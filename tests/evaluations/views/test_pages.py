@@ -374,7 +374,7 @@ def test_the_number_of_queries_does_not_grow_with_the_list(
     client = signed_in(cast.ada)
     with django_assert_max_num_queries(15):
         client.get("/")
-    with django_assert_max_num_queries(10):
+    with django_assert_max_num_queries(11):
         client.get("/submissions/fragment/")
 
 

@@ -395,7 +395,7 @@ GUIDE = Path(__file__).parents[3] / "docs" / "operator.md"
 def test_the_operators_guide_lists_every_command_and_no_other() -> None:
     documented = set(re.findall(r"^\| `(\w+)", GUIDE.read_text(), re.MULTILINE)) - {"blocked"}
     here = {file.stem for file in COMMANDS.glob("[a-z]*.py")} - {"run_phase_worker", "rehearse_lab"}
-    assert documented == here
+    assert documented == here | {"queue_priority"}  # which knows classes, and so is not of the queue's own
 
 
 VERBS = ("status", "pause", "resume", "drain", "retry", "cancel", "recover", "forget")

@@ -40,7 +40,7 @@ def upkeep(expected: int) -> list[EmailMessage]:
 
 
 def link(message: EmailMessage, number: int = 0) -> str:
-    return re.findall(r"http://testserver(/\S+)", str(message.body))[number]
+    return str(re.findall(r"http://testserver(/\S+)", str(message.body))[number])
 
 
 def opted_in(cast: Cast, who: str = "ada", **more: object) -> MailAddress:

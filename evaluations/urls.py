@@ -19,7 +19,7 @@ from evaluations.views import (
     students,
     submissions,
 )
-from evaluations.views.members import account, lists, overview, printing, signing_in
+from evaluations.views.members import account, lists, mail, overview, printing, signing_in
 
 urlpatterns = [
     path("", dashboard.dashboard, name="dashboard"),
@@ -72,6 +72,8 @@ urlpatterns = [
     path("join/", signing_in.join, name="join"),
     path("join/waiting/", signing_in.waiting, name="join-waiting"),
     path("join/enter", signing_in.enter, name="join-enter"),
+    path("account/mail", mail.change, name="account-mail"),
+    path("mail/", mail.answer, name="mail"),
     path("account/", account.account, name="account"),
     path("api/uploads/", uploads.uploads, name="uploads"),
     path("api/uploads/<uuid:pk>", uploads.upload, name="upload"),

@@ -242,6 +242,17 @@ def class_languages() -> Finding:
     return ok(name, "each is understood" if only else f"{settings.STT_MODEL} understands many")
 
 
+def mail() -> Finding:
+    """Who is told of anything that they don't look for."""
+    name = "mail"
+    if not settings.MAIL_SERVER:
+        return ok(name, "no EMAIL_HOST is named: students and teachers are not offered mail")
+    told = "students and teachers may ask for mail"
+    if not (settings.ALERT_EMAILS or settings.NOTIFY_URLS):
+        return warning(name, f"{told}; nobody is told of alerts", "set ALERT_EMAILS or NOTIFY_URLS (docs/settings.md)")
+    return ok(name, f"{told}; `manage.py notify_test` shows whether alerts arrive")
+
+
 def model_servers() -> Finding:
     """What the workers found out by calling them: a server can be there, list its model and yet not serve it."""
     from queueing.models import Breaker
@@ -425,7 +436,7 @@ def assets() -> Finding:
 
 MACHINE: tuple[Check, ...] = (software, decoder, data_dir, disk_space)
 SERVERS: tuple[Check, ...] = (database, sessions, migrations, stored_videos, broker, class_languages, model_servers)
-ENGINES: tuple[Check, ...] = (speech_model, extract_model, rate_model, judge, restarts, gpu, plan, assets)
+ENGINES: tuple[Check, ...] = (speech_model, extract_model, rate_model, judge, restarts, gpu, plan, assets, mail)
 
 
 def run_checks(*, without: Collection[Check] = ()) -> list[Finding]:

@@ -23,6 +23,7 @@ LARGEST = 1e9  # thirty years in seconds, a petabyte in MB: above it are slips, 
 _HOST = re.compile(r"\*|\.?[\w-]+(\.[\w-]+)*\.?|\[[0-9A-Fa-f:.]+\]")  # as Django compares it: no scheme, no port
 _ORIGIN = re.compile(r"https?://(\*\.)?([\w-]+(\.[\w-]+)*|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?")
 _EMAIL = re.compile(r"[^@\s,]+@[\w-]+(\.[\w-]+)*")
+_SERVICE = re.compile(r"[a-z][a-z0-9]*://[^\s/].*")
 _PASSWORD = re.compile(r"(//[^/@:]*):[^/@]*@")
 
 
@@ -81,6 +82,16 @@ def pair(name: str, warning: float, critical: float) -> tuple[float, float]:
 def addresses(name: str) -> list[str]:
     """The variable as e-mail addresses, parted by commas."""
     return _parts(name, _EMAIL, "e-mail addresses, parted by commas", [])
+
+
+def services(name: str) -> list[str]:
+    """The variable as apprise's addresses, parted by blanks. They are secrets: what is refused is not shown."""
+    found = text(name).split()
+    for number, part in enumerate(found, start=1):
+        if not _SERVICE.fullmatch(part):
+            wanted = "addresses like ntfys://topic, parted by blanks"
+            raise ImproperlyConfigured(f"{name} must be {wanted}: no. {number} is none")
+    return found
 
 
 def _number(name: str, wanted: str, default: float) -> float:

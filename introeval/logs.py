@@ -32,8 +32,10 @@ _DETAIL = re.compile(r"^(DETAIL|CONTEXT):.*$", re.MULTILINE)
 _KEY_VALUE = re.compile(r"(Key \([^)]*\)=)\([^\n]*?\)(?= (?:already|is|conflicts)|$)", re.MULTILINE)
 
 # axes writes user names into its messages; the admin shows the same attempts from the database. httpx tells each call.
-# psycopg sets a level of its own where it finds none, and would not heed ours.
+# psycopg sets a level of its own where it finds none, and would not heed ours. apprise and what it calls with tell
+# addresses, and there tokens are part of them.
 QUIETER = {"axes": logging.CRITICAL, "httpx": logging.WARNING, "httpcore": logging.WARNING, "psycopg": logging.WARNING}
+QUIETER |= dict.fromkeys(("apprise", "urllib3", "requests"), logging.CRITICAL + 1)
 
 # The channel layer repeats its traceback every second while the broker is away.
 REPEATING = ("channels_redis.pubsub",)

@@ -30,6 +30,7 @@ from introeval.environment import (
     pair,
     positive,
     refusal,
+    services,
     text,
     time_zone,
 )
@@ -333,7 +334,9 @@ ALERT_CLOCK_SECONDS = pair("ALERT_CLOCK_SECONDS", 5, 60)
 ALERT_DOWN_SECONDS = pair("ALERT_DOWN_SECONDS", 0, 300)
 ALERT_BACKUP_DAYS = pair("ALERT_BACKUP_DAYS", 7, 30)
 ALERT_EMAILS = addresses("ALERT_EMAILS")
-EMAIL_HOST = text("EMAIL_HOST", "localhost")
+NOTIFY_URLS = services("NOTIFY_URLS")
+MAIL_SERVER = text("EMAIL_HOST")  # empty: none is named, and nobody is offered mail
+EMAIL_HOST = MAIL_SERVER or "localhost"
 EMAIL_PORT = count("EMAIL_PORT", 25, most=65_535)
 EMAIL_HOST_USER, EMAIL_HOST_PASSWORD = text("EMAIL_USER"), text("EMAIL_PASSWORD")
 _encryption = one_of("EMAIL_ENCRYPTION", "none", "starttls", "tls")

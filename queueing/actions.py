@@ -13,12 +13,27 @@ from typing import Any, Final
 from django.db import IntegrityError, transaction
 
 from queueing.models import Task
+from queueing.models.queue import MAX_PUT_FIRST
 from queueing.states import TRANSITIONS, State
 
 MAX_TRIES: Final = 3  # on a task that moves while it is acted on
 
-_VERBS: Final[dict[str, Callable[..., bool]]] = {"retry": Task.retry, "cancel": Task.cancel, "requeue": Task.requeue}
-_DONE: Final = {"retry": "queued", "cancel": "cancelled", "requeue": "queued"}
+_VERBS: Final[dict[str, Callable[..., bool]]] = {
+    "retry": Task.retry,
+    "cancel": Task.cancel,
+    "requeue": Task.requeue,
+    "put_first": Task.put_first,
+    "put_last": Task.put_last,
+}
+_DONE: Final = {
+    "retry": "queued",
+    "cancel": "cancelled",
+    "requeue": "queued",
+    "put_first": "put first",
+    "put_last": "put last",
+}
+PUT: Final = {"put_first": "first", "put_last": "last"}
+"""Verbs that change a task's place in its line, and the priority that it has then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +73,8 @@ def cancel(*, tasks: Iterable[Task], by: str, reason: str = "") -> Report:
 
 def act(verb: str, *, tasks: Iterable[Task], by: str, reason: str = "") -> Report:
     """Each task by itself: one that can't move keeps no other from it."""
+    if verb in PUT:
+        tasks = sorted(tasks, key=lambda task: (task.turn, task.pk))  # among themselves they keep their order
     whys = {task.pk: _act_on(task, verb, by, reason) for task in tasks}
     return _report(verb, whys)
 
@@ -92,7 +109,13 @@ def _act_on(task: Task, verb: str, by: str, reason: str) -> str:
 
 
 def _why_not(verb: str, task: Task) -> str:
-    return "" if fits(verb, task) else f"already {State(task.state).label}"
+    if not fits(verb, task):
+        return f"already {State(task.state).label}"
+    if task.priority and task.priority == PUT.get(verb):
+        return f"already put {task.priority}"
+    if verb == "put_first" and Task.objects.were_passed_enough(task.pipeline):
+        return f"{MAX_PUT_FIRST} were put ahead of somebody who still waits"
+    return ""
 
 
 def _report(verb: str, whys: Mapping[int, str]) -> Report:

@@ -41,8 +41,13 @@ TRANSITIONS: Final[dict[str, tuple[tuple[State, ...], State]]] = {
     "fail": ((State.RUNNING,), State.FAILED),
     "cancel": ((State.QUEUED, State.RUNNING), State.CANCELLED),
     "requeue": ((State.QUEUED, State.RUNNING), State.QUEUED),  # a person took it from its worker, or from its pause
+    "put_first": ((State.QUEUED,), State.QUEUED),  # a person lets it pass the others of its line, with a reason
+    "put_last": ((State.QUEUED,), State.QUEUED),  # a person lets the others of its line pass it, with a reason
     "retry": ((State.FAILED, State.CANCELLED), State.QUEUED),  # a person asked; resumes at the stage that failed
 }
+
+IN_PLACE: Final = ("join", "put_first", "put_last")
+"""Verbs that only change where a waiting task stands in its line."""
 
 
 class PhaseName(TextChoices):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from ninja import Schema
 from pydantic import BeforeValidator, Field
@@ -94,6 +94,10 @@ class Video(Schema):
     stage_progress: Annotated[ProgressOut | None, Field(description="Of the current stage, while it runs.")]
     estimated_completion: Annotated[datetime | None, Field(description="The middle of `estimate`, as a time.")]
     batch_id: Annotated[int | None, Field(description="What is transcribed, then evaluated together.")]
+    priority: Annotated[
+        Literal["", "first", "last"],
+        Field(description="Where a teacher put it in its line; `why` says the reason. Empty: nobody did."),
+    ]
     retry_count: Annotated[int, Field(description="Tries that failed or were interrupted, of all stages.")]
     started_at: Annotated[datetime | None, Field(description="When its first try began.")]
     last_updated: datetime

@@ -172,6 +172,7 @@ def _described(
         stage_progress=progress if row.has_progress else None,
         estimated_completion=row.estimated_completion,
         batch_id=task.batch_id,
+        priority=task.priority,
         retry_count=tries.get("failed", 0),
         started_at=tries.get("first"),
         last_updated=changed_at or found.created_at,

@@ -1,5 +1,6 @@
 from evaluations.models.classroom import Classroom, shown_name
 from evaluations.models.corrections import corrected, corrected_words
+from evaluations.models.mail import MailAddress, PersonalMail
 from evaluations.models.members import JoinCode, JoinRequest, LoginCard, UserSession
 from evaluations.models.operations import MIND_MAP, SUMMARY, MindMap, Summary, Topic
 from evaluations.models.questions import COACH, MAX_QUESTION, CoachQuestion
@@ -34,7 +35,9 @@ __all__ = [
     "JoinCode",
     "JoinRequest",
     "LoginCard",
+    "MailAddress",
     "MindMap",
+    "PersonalMail",
     "Rerating",
     "ReviewDecision",
     "Rubric",

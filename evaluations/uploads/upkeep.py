@@ -11,6 +11,7 @@ from typing import Final
 import structlog
 
 from evaluations import actions
+from evaluations.actions import mails
 from evaluations.models import EVALUATION
 from evaluations.uploads import audit, intake, result_files
 from queueing.exceptions import Infrastructure
@@ -81,6 +82,8 @@ DUTIES = (
     Duty(stored_videos.look, every_seconds=20.0),
     Duty(report_lesson, every_seconds=20.0),
     Duty(result_files.catch_up, every_seconds=300.0),
+    Duty(mails.make_due, every_seconds=10.0),
+    Duty(mails.send_due, every_seconds=5.0),
 )
 
 

@@ -28,6 +28,7 @@ from evaluations.models.classroom import CLASSES_SHOWN
 from evaluations.pages import board, rubric
 from evaluations.pages.board import Choice, export, sheets
 from evaluations.pages.lab.first_steps import first_steps
+from evaluations.pages.rows import maintenance
 
 MAX_CHOSEN: Final = 1000  # rows of one request
 
@@ -56,7 +57,8 @@ def classroom(request: HttpRequest, pk: int) -> HttpResponse:
     # The seals beside the board are read with the page alone: they change with whole orders, not every few seconds.
     seals = [] if partial else reratings.seals_of(found)
     only = "" if partial else rubric.only_understood(found.rubric.language)
-    return render(request, template, {"classroom": found, "board": shown, "seals": seals, "only": only})
+    back = maintenance.came_back(row.shown for row in shown.students if row.shown)
+    return render(request, template, {"classroom": found, "board": shown, "seals": seals, "only": only, "back": back})
 
 
 @login_required

@@ -36,8 +36,9 @@ def dashboard(request: HttpRequest) -> HttpResponse:
 @login_required
 @require_safe
 def fragment(request: HttpRequest) -> HttpResponse:
-    """The whole list, polled by pages whose socket is down."""
-    return render(request, "evaluations/_submissions.html", _list(signed_in(request)))
+    """The whole list and what is to be said once, polled by pages whose socket is down, and when work goes on again."""
+    listed = _list(signed_in(request))
+    return render(request, "evaluations/_submissions.html", {**listed, "news": _notices(request, listed)})
 
 
 @never_cache
@@ -62,13 +63,17 @@ def _context(request: HttpRequest, attended: list[Classroom]) -> dict[str, Any]:
     listed = _list(user)
     return {
         **listed,
-        "notices": list(welcome.notices(request.session, came_back=maintenance.came_back(listed["rows"]))),
+        "notices": _notices(request, listed),
         "classrooms": attended,
         "rules": rubric.rules(attended),
         **_unfinished(user),
         "max_bytes": settings.UPLOAD_MAX_BYTES,
         "chunk_bytes": settings.UPLOAD_CHUNK_BYTES,
     }
+
+
+def _notices(request: HttpRequest, listed: dict[str, Any]) -> list[str]:
+    return list(welcome.notices(request.session, came_back=maintenance.came_back(listed["rows"])))
 
 
 def _list(user: User) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, ClassVar, Final
 
+from django import forms
 from django.contrib import admin
 from django.db.models import F, OuterRef, QuerySet, Subquery, Window
 from django.db.models.functions import Coalesce, Lag, Now
@@ -14,14 +15,17 @@ from django.http import HttpRequest
 from django.utils.timezone import localtime
 
 from queueing import actions, pipelines
-from queueing.admin.confirmation import AdminAction, ConfirmedActionsAdmin, ReadOnly, RecentValues
+from queueing.admin.confirmation import AdminAction, ConfirmedActionsAdmin, ReadOnly, ReasonForm, RecentValues
 from queueing.models import Attempt, Event, Task
 from queueing.report import durations
+from queueing.states import IN_PLACE
 
 _PREVIEWS: Final = {
     "retry": "{} will be queued: each goes on at the stage where it ended; what was found before stays.",
     "cancel": "{} will be cancelled: one that runs stops within seconds; the video and earlier results stay.",
     "requeue": "{} will be queued again: one that runs is taken from its worker, one that waits is due at once.",
+    "put_first": "{} will come before all others of their line. Whom they pass reads your reason on their page.",
+    "put_last": "{} will come after all who are in the line now. Their students read your reason on their page.",
 }
 
 
@@ -36,7 +40,14 @@ def _run(verb: str, tasks: Sequence[Task], *, by: str, reason: str) -> tuple[str
 
 
 def _action(name: str, label: str) -> AdminAction:
-    return AdminAction(label, partial(_preview, name), partial(_run, name), fits=partial(actions.fits, name))
+    form = ShownReasonForm if name in actions.PUT else ReasonForm
+    return AdminAction(label, partial(_preview, name), partial(_run, name), form, partial(actions.fits, name))
+
+
+class ShownReasonForm(ReasonForm):
+    """Why somebody does it, in words for the students whom it concerns."""
+
+    reason = forms.CharField(max_length=300, widget=forms.TextInput({"class": "vTextField"}))
 
 
 class Erring:
@@ -55,7 +66,7 @@ class AttemptInline(Erring, ReadOnly, admin.TabularInline[Attempt, Task]):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Attempt]:
         """With `queued_at`: when the wait for this attempt began."""
         before = Event.objects.filter(task=OuterRef("task"), at__lt=OuterRef("began_at"))
-        queued = before.exclude(kind__in=("claim", "join")).order_by("-sequence").values("at")[:1]
+        queued = before.exclude(kind__in=("claim", *IN_PLACE)).order_by("-sequence").values("at")[:1]
         # To the database's clock: while it runs, what has passed so far.
         until = Coalesce("ended_at", Now())
         found = super().get_queryset(request).select_related("worker")
@@ -103,7 +114,8 @@ class EventInline(ReadOnly, admin.TabularInline[Event, Task]):
 
 SUMMARY: Final = ("submission", "stage", "status_word", "error", "error_detail", "created_at", "in_all")
 _WHERE: Final = ("batch", "worker", "progress_done", "progress_total", "staged_at", "claimed_at", "finished_at")
-_KEPT: Final = ("pipeline", "state", "failures", "crashes", "retried", "not_before", "lease_until", "epoch", "sequence")
+_KEPT: Final = ("pipeline", "state", "failures", "crashes", "retried", "turn", "own_turn")
+_CLAIM: Final = ("not_before", "lease_until", "epoch", "sequence")
 
 
 class TaskAdmin(Erring, ConfirmedActionsAdmin[Task]):
@@ -130,13 +142,15 @@ class TaskAdmin(Erring, ConfirmedActionsAdmin[Task]):
     fieldsets = (
         (None, {"fields": SUMMARY}),
         ("Where it is", {"classes": ("collapse",), "fields": _WHERE}),
-        ("How the queue keeps it", {"classes": ("collapse",), "fields": _KEPT}),
+        ("How the queue keeps it", {"classes": ("collapse",), "fields": (*_KEPT, *_CLAIM)}),
     )
     readonly_fields: ClassVar[tuple[str, ...]] = ("status_word", "error", "in_all")
     confirmed_actions = {
         "retry": _action("retry", "Retry from the stage that failed"),
         "cancel": _action("cancel", "Cancel"),
         "requeue": _action("requeue", "Requeue"),
+        "put_first": _action("put_first", "Put first in its line"),
+        "put_last": _action("put_last", "Put last in its line"),
     }
 
     @admin.display(description="status")

@@ -197,9 +197,14 @@ class Engine(Protocol):
 class OwnProcess:
     """What engines have in common that call no server and, by default, use no GPU memory."""
 
+    silence = ""
+
     @property
     def server(self) -> str:
         return ""
+
+    def ping(self) -> None:
+        """Nothing is asked: whoever holds the process sees whether it lives."""
 
     def needs(self) -> int | None:
         return 0
@@ -221,6 +226,19 @@ class SpeechEngine(Engine, Protocol):
 
 
 class LanguageEngine(Engine, Protocol):
+    silence: str
+    """Why the server is known not to answer, as whoever pings it has set it; empty: nothing is known.
+
+    What `needs`, `unload`, `resident` and the like ask then fails at once, with that as its message.
+    """
+
+    def ping(self) -> None:
+        """Ask the server whether it is there: in bounded time, from any thread; no model is used or loaded for it.
+
+        Raises:
+            Infrastructure: it does not answer.
+        """
+
     @property
     def context_tokens(self) -> int:
         """Of each slot: prompt and answer together."""

@@ -10,7 +10,7 @@ from queueing.models import Pause
 from queueing.models.phase import SYSTEM
 
 # Closed at the low mark, opened at the high one: memory that flaps round either of them moves nothing.
-PAUSE_BELOW, PAUSE_AFTER = 0.20, 3  # less of the card left for us, in so many samples running
+PAUSE_BELOW, PAUSE_AFTER = 0.10, 3  # less of the card left for us, in so many samples running
 RESUME_ABOVE, RESUME_AFTER = 0.50, 5
 UNKNOWN_AFTER = 2  # samples; one missed answer changes nothing
 DWELL_SECONDS = 15.0  # between two moves of the gate

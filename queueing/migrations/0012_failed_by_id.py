@@ -6,7 +6,6 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('evaluations', '0019_answered_lately'),
         ('queueing', '0011_samples'),
     ]
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Final, Self
 
+from django.contrib.postgres.fields import ArrayField
 from django.db import connection, models, transaction
-from django.db.models import Q
+from django.db.models import F, Func, Q, Value
+from django.db.models.expressions import RawSQL
 from django.db.models.functions import Now
 
 from queueing.models.clock import in_seconds
@@ -15,6 +17,10 @@ from queueing.policy.alerts import FiringAlert, Severity
 
 LOCK: Final = 0x616C657274  # of PostgreSQL's advisory locks: one looks at a time
 AGAIN_SECONDS: Final = 3600.0  # one that comes back within it is the same: nobody is notified of it twice
+MAX_MESSAGES: Final = 10  # within an hour; then what comes up is gathered, and sent every DIGEST_SECONDS
+DIGEST_SECONDS: Final = 900.0
+MAX_TRIES: Final = 30  # to send one, the pauses between them growing to an hour: about a day
+FIRST_PAUSE_SECONDS: Final = 15.0
 _RANK: Final = {"": 0, Severity.WARNING: 1, Severity.CRITICAL: 2}
 
 
@@ -49,17 +55,34 @@ class AlertManager(_Manager["Alert"]):
         over = [row.pk for row in among.filter(resolved_at=None) if (row.kind, row.subject) not in wanted]
         self.filter(pk__in=over).update(resolved_at=Now())
 
-    def take_unsent(self) -> list[Alert]:
-        """Those whose severity nobody was notified of yet, marked as sent. Within `looking` only."""
+    def take_new(self, channels: Collection[str]) -> list[Alert]:
+        """Those whose severity nobody was notified of yet; it is to be, by all `channels`. Within `looking` only."""
         found = [row for row in self.active().order_by("since") if _RANK[row.severity] > _RANK[row.notified]]
-        for row in found:
-            row.notified = row.severity
-            row.save(update_fields=["notified"])
+        if not found or self._is_digest_time():
+            return []
+        fields = {"notified": F("severity"), "unsent": [*channels], "tries": 0, "next_try": Now(), "told_at": Now()}
+        self.filter(pk__in=[row.pk for row in found]).update(**fields)
         return found
 
-    def mark_unsent(self, rows: Iterable[Alert]) -> None:
-        """Sending failed: the next look tries again."""
-        self.filter(pk__in=[row.pk for row in rows]).update(notified="")
+    def take_due(self) -> list[Alert]:
+        """Those that are to be sent now. Until `note_sent`, they are tried again after a pause. Within `looking` only.
+
+        So one whose sender dies, hangs or fails is sent all the same, at worst twice.
+        """
+        due = list(self.active().exclude(unsent=[]).filter(next_try__lte=Now(), tries__lt=MAX_TRIES).order_by("since"))
+        for row in due:
+            pause = min(FIRST_PAUSE_SECONDS * 2**row.tries, AGAIN_SECONDS)
+            self.filter(pk=row.pk).update(tries=row.tries + 1, next_try=in_seconds(pause))
+        return due
+
+    def note_sent(self, alerts: Collection[int], channel: str) -> None:
+        left = Func(F("unsent"), Value(channel), function="array_remove")
+        self.filter(pk__in=alerts).update(unsent=left)
+
+    def _is_digest_time(self) -> bool:
+        """Whether so many messages went out lately that what is new waits for the next one."""
+        lately = self.filter(told_at__gte=in_seconds(-AGAIN_SECONDS)).order_by().values("told_at").distinct()
+        return lately.count() >= MAX_MESSAGES and lately.filter(told_at__gte=in_seconds(-DIGEST_SECONDS)).exists()
 
     def _ended_lately(self, kind: str, subject: str) -> Alert | None:
         lately = self.filter(kind=kind, subject=subject, resolved_at__gte=in_seconds(-AGAIN_SECONDS))
@@ -80,7 +103,17 @@ class Alert(models.Model):
     resolved_at = models.DateTimeField(null=True, blank=True)
     acknowledged_at = models.DateTimeField(null=True, blank=True)
     acknowledged_by = models.CharField(max_length=150, blank=True)
-    notified = models.CharField(max_length=10, blank=True, help_text="The severity that was sent; empty: not yet.")
+    notified = models.CharField(max_length=10, blank=True, help_text="The severity that was told; empty: not yet.")
+    told_at = models.DateTimeField(null=True, blank=True, help_text="Those with the same time are one message.")
+    unsent = ArrayField(
+        models.CharField(max_length=40),
+        default=list,
+        db_default=RawSQL("'{}'::varchar[]", ()),
+        blank=True,
+        help_text="The channels by which it is still to be sent.",
+    )
+    tries = models.PositiveSmallIntegerField(default=0, db_default=0)
+    next_try = models.DateTimeField(null=True, blank=True)
 
     objects = AlertManager()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Self
 
@@ -15,6 +16,7 @@ from django.db.models.functions import Coalesce, Greatest, Now
 from queueing.exceptions import StageError
 from queueing.models.clock import in_seconds, is_ahead
 from queueing.models.phase import note
+from queueing.models.worker import Worker
 from queueing.policy import breaker
 from queueing.policy.breaker import BreakerConfig, BreakerState, Sign
 
@@ -24,6 +26,26 @@ class BreakerQuerySet(models.QuerySet["Breaker"]):
 
     def open(self) -> Self:
         return self.filter(openings__gt=0)
+
+    def down(self) -> Self:
+        """Open, or found silent by a worker that is still there to find it otherwise."""
+        watching = Worker.objects.alive().values("node")
+        return self.filter(Q(openings__gt=0) | Q(silent_since__isnull=False, silent_to__in=watching))
+
+    def note_silence(self, node: str, silent: Mapping[str, str]) -> None:
+        """What `node` finds silent, and why, whether or not it has work for it; what others find is theirs.
+
+        A server that answers again is believed as far as it was only that: who waits for it may call it.
+        """
+        for server, error in silent.items():
+            self.get_or_create(server=server)
+            fields = {"silent_since": Now(), "silent_to": node, "silence": error}
+            self.filter(server=server, silent_since=None).update(**fields)
+        over = self.filter(silent_to=node).exclude(server__in=silent)
+        if found := list(over.values_list("server", "error_code")):
+            over.update(silent_since=None, silent_to="", silence="")
+            back = [server for server, code in found if code == "engine_unavailable"]
+            self.filter(server__in=back).close(node=node)
 
     def of_node(self, node: str) -> Self:
         """The servers that only this node can reach."""
@@ -140,6 +162,9 @@ class Breaker(models.Model):
     opened_at = models.DateTimeField(null=True, blank=True)
     open_until = models.DateTimeField(null=True, blank=True, help_text="Then it is asked again.")
     asked_by = models.UUIDField(null=True, blank=True, help_text="The worker that asks or restarts it right now.")
+    silent_since = models.DateTimeField(null=True, blank=True, help_text="It answers nothing at all, whoever asks.")
+    silent_to = models.CharField(max_length=100, blank=True, default="", db_default="", help_text="The node that asks.")
+    silence = models.TextField(blank=True, default="", db_default="")
     error = models.TextField(blank=True)
     error_code = models.CharField(max_length=40, blank=True)
     restarts = models.PositiveSmallIntegerField(default=0, help_text="Since it last answered.")

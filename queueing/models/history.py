@@ -81,6 +81,8 @@ class Event(models.Model):
         indexes = (
             # The history of a node's phases, however much happened to tasks meanwhile.
             models.Index(fields=("node", "-id"), condition=Q(task__isnull=True), name="events_of_nodes"),
+            # How often people put somebody first.
+            models.Index(fields=("at",), condition=Q(kind="put_first"), name="put_first_lately"),
         )
 
     def __str__(self) -> str:

@@ -180,7 +180,7 @@ class Pause(models.Model):
     an evaluation phase that would go on while uploads wait.
     """
 
-    what = models.CharField(max_length=10, choices=[(each.value, each.label) for each in WORK], default=What.EVERYTHING)
+    what = models.CharField(max_length=10, choices=What.choices, default=What.EVERYTHING)
     node = models.CharField(max_length=100, blank=True, help_text="Empty: on all nodes.")
     drain = models.BooleanField(default=False, help_text="Also unload the models.")
     reason = models.TextField()

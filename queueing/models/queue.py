@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from django.db import connections, models, transaction
 from django.db.models import Case, Count, F, Max, Min, Q, When
@@ -27,13 +27,17 @@ from queueing.pipelines import Pipeline
 from queueing.policy import batches
 from queueing.policy.phases import Demand, Snapshot
 from queueing.policy.places import Line, LineEntry
-from queueing.states import ENDED, LIVE, TRANSITIONS, PhaseName, State
+from queueing.states import ENDED, IN_PLACE, LIVE, TRANSITIONS, PhaseName, State
 
 if TYPE_CHECKING:
     from queueing.models.task import Task
 
 FRESH: dict[str, Any] = {"failures": 0, "crashes": 0, "retried": False, "progress_done": 0.0, "progress_total": 0.0}
 """The fields of the current stage, as a task enters it."""
+
+FRONT_TURNS: Final = 1 << 32  # how far before all others' turns those begin that people put first
+MAX_PUT_FIRST: Final = 30  # tasks that people put before one that waits in a stage: a class
+MAX_PUT_LAST_SECONDS: Final = 1800.0  # in a stage; whoever was put last and waits longer is passed by no newcomer
 
 
 class TaskQuerySet(models.QuerySet["Task"]):
@@ -87,15 +91,30 @@ class TaskQuerySet(models.QuerySet["Task"]):
 
     def line(self) -> Line:
         """All live tasks, with the place of each on its way to a result."""
-        columns = ("pk", "pipeline", "stage", "state", "turn", "batch_id", "epoch", "retried", "worker_id")
-        return Line(_entry(row) for row in self.live().values_list(*columns, named=True))
+        columns = ("pk", "pipeline", "stage", "state", "turn", "own_turn", "batch_id", "epoch", "retried", "worker_id")
+        rows = list(self.live().values_list(*columns, named=True))
+        put = [row.pk for row in rows if row.own_turn is not None]
+        reasons = _reasons(put) if put else {}
+        return Line(_entry(row, reasons.get(row.pk, "")) for row in rows)
+
+    def put_first(self) -> Self:
+        return self.filter(turn__lt=F("own_turn"))
+
+    def put_last(self) -> Self:
+        return self.filter(turn__gt=F("own_turn"))
 
     def positions(self) -> dict[int, int]:
         """Each live task's place among those of its pipeline: see `Line.positions`. In the order of service."""
         return self.line().positions
 
 
-def _entry(row: Any) -> LineEntry:
+def _reasons(tasks: Sequence[int]) -> dict[int, str]:
+    """Why people put these first or last, the last time."""
+    put = Event.objects.filter(task__in=tasks, kind__in=("put_first", "put_last")).order_by("task", "sequence")
+    return {task: detail.get("reason", "") for task, detail in put.values_list("task_id", "detail") if task is not None}
+
+
+def _entry(row: Any, reason: str) -> LineEntry:
     runs = row.state == State.RUNNING
     passed, is_last = _progress_of(row.pipeline, row.stage)
     return LineEntry(
@@ -108,6 +127,8 @@ def _entry(row: Any) -> LineEntry:
         worker=row.worker_id,
         finishes=runs and is_last,
         again=row.retried or row.epoch > passed + runs,  # more claims than there were had each succeeded
+        own_turn=row.own_turn,
+        reason=reason,
     )
 
 
@@ -161,7 +182,7 @@ class TaskManager(_Manager["Task"]):
         """Until the transaction ends nobody else enters this line, so its limits are exact."""
         if pipeline.max_waiting is None and pipeline.max_waiting_per_owner is None:
             return
-        self._lock_line("enqueue", pipeline.name)
+        self.lock_line("enqueue", pipeline.name)
         waiting = self.filter(pipeline=pipeline.name, state=State.QUEUED)
         counted = waiting.aggregate(everybody=Count("pk"), own=Count("pk", filter=Q(owner_key=owner_key)))
         if pipeline.max_waiting_per_owner is not None and counted["own"] >= pipeline.max_waiting_per_owner:
@@ -169,7 +190,7 @@ class TaskManager(_Manager["Task"]):
         if pipeline.max_waiting is not None and counted["everybody"] >= pipeline.max_waiting:
             raise LineFullError
 
-    def _lock_line(self, verb: str, name: str) -> None:
+    def lock_line(self, verb: str, name: str) -> None:
         """Until the transaction ends nobody else does this to the line; what is read from now on stays true of it."""
         with connections[self.db].cursor() as cursor:
             cursor.execute("SELECT pg_advisory_xact_lock(hashtext(%s), hashtext(%s))", [f"queueing.{verb}", name])
@@ -177,12 +198,41 @@ class TaskManager(_Manager["Task"]):
     def next_turn(self, owner_key: str) -> int:
         """Start-time fair queueing: one turn after the owner's last, and not before whoever is first in line.
 
-        So whoever hands in two hundred at once, or has them retried, waits behind everybody else's first.
+        So whoever hands in two hundred at once, or has them retried, waits behind everybody else's first. Whom a person
+        put first is no measure of that; and who was put last is waited for from MAX_PUT_LAST_SECONDS on.
         """
         live = self.live().exclude(pipeline__in=pipelines.in_order())
-        first = live.filter(state=State.QUEUED).aggregate(turn=Coalesce(Min("turn"), 0))["turn"]
+        patient = Q(turn__gt=F("own_turn"), staged_at__lt=in_seconds(-MAX_PUT_LAST_SECONDS))
+        found = live.filter(state=State.QUEUED).aggregate(
+            first=Min("turn", filter=Q(own_turn=None)),
+            favoured=Max("turn", filter=Q(turn__lt=F("own_turn"))),
+            last=Min("turn", filter=Q(turn__gt=F("own_turn"))),
+            patient=Max("turn", filter=patient),
+        )
+        favoured = None if found["favoured"] is None else found["favoured"] + FRONT_TURNS
+        first = next((turn for turn in (found["first"], favoured, found["last"]) if turn is not None), 0)
         last = live.filter(owner_key=owner_key).aggregate(turn=Coalesce(Max("turn"), -1))["turn"]
-        return max(int(first), int(last) + 1)
+        return max(int(first), int(last) + 1, int(first if found["patient"] is None else found["patient"]))
+
+    def turn_of_first(self, pipeline: str) -> int:
+        """Before all others of its line, and after those that were put first already."""
+        live = self.live().filter(pipeline=pipeline)
+        first = live.filter(own_turn=None).aggregate(turn=Coalesce(Min("turn"), 0))["turn"]
+        favoured = live.put_first().aggregate(turn=Max("turn"))["turn"]
+        front = int(first) - FRONT_TURNS
+        return front if favoured is None else max(front, int(favoured) + 1)
+
+    def turn_of_last(self, pipeline: str) -> int:
+        """Behind all of its line."""
+        return 1 + int(self.live().filter(pipeline=pipeline).aggregate(turn=Coalesce(Max("turn"), -1))["turn"])
+
+    def were_passed_enough(self, pipeline: str) -> bool:
+        """Whether people have put as many ahead of somebody who waits in this line as they may."""
+        waiting = self.filter(pipeline=pipeline, state=State.QUEUED).exclude(turn__lt=F("own_turn"))
+        since = waiting.aggregate(at=Min("staged_at"))["at"]
+        if since is None:
+            return False
+        return Event.objects.filter(kind="put_first", task__pipeline=pipeline, at__gte=since).count() >= MAX_PUT_FIRST
 
     def claim(
         self,
@@ -206,7 +256,7 @@ class TaskManager(_Manager["Task"]):
             if one_per_owner:
                 # Another worker's claim that is not committed yet would not be seen: with a question of a higher rank
                 # that came in between, two of one owner's would be taken.
-                self._lock_line("claim", stages[0])
+                self.lock_line("claim", stages[0])
             picked = self._rows(
                 statements.pick(
                     stages=stages,
@@ -335,7 +385,7 @@ class TaskManager(_Manager["Task"]):
         """
         sources, target = TRANSITIONS[verb]
         companions: dict[str, Any] = {"state": str(target)}
-        if verb != "join":
+        if verb not in IN_PLACE:
             companions |= {"worker_id": None, "lease_until": None, "finished_at": NOW if target in ENDED else None}
             companions |= {"error_code": error.code if error else "", "error_detail": str(error) if error else ""}
         query = statements.move(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 from django.db import models, transaction
 from django.db.models import Q
@@ -48,6 +48,9 @@ class Task(models.Model):
     stage = models.CharField(max_length=30)
     state = models.CharField(max_length=10, choices=State.choices, default=State.QUEUED)
     turn = models.BigIntegerField()
+    own_turn = models.BigIntegerField(
+        null=True, blank=True, help_text="Its turn, had no person put it first or last in its line; empty: nobody did."
+    )
     batch = models.ForeignKey(Batch, null=True, blank=True, on_delete=models.SET_NULL, related_name="tasks")
 
     failures = models.PositiveSmallIntegerField(default=0, help_text="Failed tries of the current stage.")
@@ -124,6 +127,13 @@ class Task(models.Model):
             batch_phase=self.batch.phase if self.batch else None,
         )
 
+    @property
+    def priority(self) -> Literal["", "first", "last"]:
+        """`first` or `last`, if a person put it there in its line; else empty."""
+        if self.own_turn is None:
+            return ""
+        return "first" if self.turn < self.own_turn else "last"
+
     # The worker's verbs. Each is a compare-and-set on (id, epoch, running); `took` is the time spent computing.
 
     def advance(self, *, took: float) -> None:
@@ -183,7 +193,8 @@ class Task(models.Model):
         """A person asks for the failed stage again: fresh counters; earlier results and the history stay."""
         # What is served in order comes back to its place in it.
         turn = self.turn if self.pipeline in pipelines.in_order() else Task.objects.next_turn(self.owner_key)
-        changes = {**FRESH, "retried": True, "turn": turn, "not_before": NOW, "staged_at": NOW, **self._leave_batch()}
+        line = {} if turn == self.turn else {"turn": turn, "own_turn": None}
+        changes = {**FRESH, "retried": True, **line, "not_before": NOW, "staged_at": NOW, **self._leave_batch()}
         return self._moved("retry", by=by, reason=reason, **changes)
 
     def requeue(self, *, by: str, reason: str = "") -> bool:
@@ -191,6 +202,27 @@ class Task(models.Model):
         staged_at = Sql("least(staged_at, statement_timestamp())")  # the clock may have stepped back since
         changes = {"not_before": NOW, "staged_at": staged_at, **self._leave_batch()}
         return self._moved("requeue", by=by, reason=reason, **changes)
+
+    def put_first(self, *, by: str, reason: str) -> bool:
+        """A person lets it pass the others of its line, within its batch once it is in one; they are told the reason.
+
+        Not if MAX_PUT_FIRST have passed one of them.
+        """
+        with transaction.atomic():
+            Task.objects.lock_line("put", self.pipeline)
+            if Task.objects.were_passed_enough(self.pipeline):
+                return False
+            return self._put("put_first", Task.objects.turn_of_first(self.pipeline), by, reason)
+
+    def put_last(self, *, by: str, reason: str) -> bool:
+        """A person lets all who are in its line now pass it; its student is told the reason."""
+        with transaction.atomic():
+            Task.objects.lock_line("put", self.pipeline)
+            return self._put("put_last", Task.objects.turn_of_last(self.pipeline), by, reason)
+
+    def _put(self, verb: str, turn: int, by: str, reason: str) -> bool:
+        own_turn = self.turn if self.own_turn is None else self.own_turn
+        return self._moved(verb, by=by, reason=reason, turn=turn, own_turn=own_turn)
 
     def cancel(self, *, by: str, reason: str = "") -> bool:
         """A person stops it, waiting or running; a running one stops at its worker's next poll."""

@@ -98,6 +98,7 @@ class NodeFacts:
     disk: str = ""
     clock_ahead_seconds: float | None = None  # of the database's
     models: tuple[str, ...] = ()  # that its worker keeps in memory
+    silent: Mapping[str, str] | None = None  # model server → why it does not answer; None: not asked
 
 
 LAB_KINDS: Final = frozenset(

@@ -6,7 +6,8 @@ it as it is or lower it. It rises only when somebody is put ahead, and whoever i
 
 - `again`: work on it had to begin again, or a person asked for it again; so it came back to a place that it had left;
 - `newcomers`: handed in later by somebody who has fewer in the line, and is served first for that;
-- `grouped`: it would come later by its turn, but the batch that it is in is worked on first.
+- `grouped`: it would come later by its turn, but the batch that it is in is worked on first;
+- `favoured`: a person put it first, and said why; and who was put last is told why that was.
 
 (With several nodes, a task that returns from one node's batch to another's earlier one is named by none of them.)
 """
@@ -36,10 +37,21 @@ class LineEntry:
     worker: UUID | None = None  # that runs it, while it is on record
     finishes: bool = False  # it runs, in its pipeline's last stage
     again: bool = False  # it began again at least once, or a person asked for it again
+    own_turn: int | None = None  # its turn, had no person put it first or last
+    reason: str = ""  # why a person did
 
     @property
     def key(self) -> tuple[int, int, int]:
         return (NO_BATCH if self.batch is None else self.batch, self.turn, self.task)
+
+    @property
+    def priority(self) -> int:
+        """1: a person put it first; -1: last; 0: its turn is its own."""
+        return 0 if self.own_turn is None else (self.turn < self.own_turn) - (self.turn > self.own_turn)
+
+    def is_favoured_over(self, other: LineEntry) -> bool:
+        """Whether it comes before the other one only because a person put it first."""
+        return self.own_turn is not None and self.priority > 0 and (self.own_turn, self.task) > (other.turn, other.task)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +61,12 @@ class PutAhead:
     again: int = 0
     newcomers: int = 0
     grouped: int = 0
+    favoured: int = 0
+    reasons: tuple[str, ...] = ()  # of those, each once
+    put_last: str = ""  # why it was itself put behind the others
 
     def __bool__(self) -> bool:
-        return bool(self.again or self.newcomers or self.grouped)
+        return bool(self.again or self.newcomers or self.grouped or self.favoured or self.put_last)
 
 
 class Line:
@@ -89,13 +104,17 @@ class Line:
         if one is None:
             return PutAhead()
         again = newcomers = grouped = 0
+        favoured: list[str] = []
         for other in takewhile(lambda entry: entry.key < one.key, self.entries):
             if other.pipeline != one.pipeline or other.finishes:
                 continue
             if other.again:
                 again += 1
+            elif other.is_favoured_over(one):
+                favoured.append(other.reason)
             elif (other.turn, other.task) > (one.turn, one.task):
                 grouped += 1
-            elif other.task > one.task:
+            elif other.task > one.task and one.priority >= 0:
                 newcomers += 1
-        return PutAhead(again, newcomers, grouped)
+        put_last = one.reason if one.priority < 0 else ""
+        return PutAhead(again, newcomers, grouped, len(favoured), tuple(dict.fromkeys(favoured)), put_last)

@@ -48,7 +48,7 @@ def may_be_amiss() -> bool:
             SELECT EXISTS (SELECT FROM queueing_task WHERE state IN ('queued', 'running'))
                 OR EXISTS (SELECT FROM queueing_alert WHERE resolved_at IS NULL)
                 OR EXISTS (SELECT FROM queueing_phase WHERE step = 'blocked')
-                OR EXISTS (SELECT FROM queueing_breaker WHERE openings > 0)
+                OR EXISTS (SELECT FROM queueing_breaker WHERE openings > 0 OR silent_since IS NOT NULL)
                 OR EXISTS (SELECT FROM (SELECT * FROM queueing_attempt ORDER BY id DESC LIMIT %s) AS newest
                             WHERE outcome = ANY(%s))
                 OR NOT EXISTS (SELECT FROM queueing_worker WHERE stopped_at IS NULL
@@ -72,11 +72,14 @@ def read_lab() -> LabFacts:
         workers_alive=Worker.objects.alive().count(),
         blocked=dict(Phase.objects.filter(step=PhaseStep.BLOCKED).values_list("node", "reason")),
         shut={
-            row.server: (row.error, (row.now - row.opened_at).total_seconds(), row.given_up)
-            for row in Breaker.objects.open().now()
-            if row.opened_at
+            row.server: (row.error if row.opened_at else row.silence, _seconds_down(row), row.given_up)
+            for row in Breaker.objects.down().now()
         },
     )
+
+
+def _seconds_down(row: Breaker) -> float:
+    return max((row.now - since).total_seconds() for since in (row.opened_at, row.silent_since) if since)
 
 
 def _live() -> tuple[dict[str, StageFacts], list[RunningFacts]]:

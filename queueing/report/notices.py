@@ -1,33 +1,79 @@
-"""Alerts as e-mail to the people of ALERT_EMAILS: one message for all that a look has found."""
+"""Alerts as messages to operators: one for all that a look has found, by every channel.
+
+Each channel sends on a thread of its own. A look waits a moment for it; what takes longer is heard of by a later one.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import Future, wait
+from dataclasses import dataclass
+from functools import partial
+from time import monotonic
+from typing import Final
 
 import structlog
-from django.conf import settings
-from django.core.mail import EmailMessage
 from django.utils.timezone import localtime
 
 from queueing.models import Alert
 from queueing.policy.alerts import Severity
+from queueing.report import channels
+from queueing.report.channels import OperatorMessage
 
 log = structlog.get_logger()
 
-SUBJECT_LENGTH = 120
+SUBJECT_LENGTH: Final = 120
+FULL_ALERTS: Final = 10  # of a message that are told at length; of more each gets a line
+WAIT_SECONDS: Final = 5.0
+HUNG_SECONDS: Final = 300.0  # then a channel is tried again beside a try that has not come back
 
 
-def send(found: Sequence[Alert]) -> None:
-    """Log them, and send them to whoever is to know. What can't be sent is tried again at the next look."""
+@dataclass(frozen=True, slots=True)
+class Sending:
+    """A message that one channel sends."""
+
+    alerts: frozenset[int]
+    outcome: Future[None]
+    began: float
+
+
+_under_way: dict[str, Sending] = {}
+"""By channel; of this process, of which one thread looks."""
+
+
+def log_new(found: Sequence[Alert]) -> None:
     for alert in found:
         log.error("alert", kind=alert.kind, severity=alert.severity, text=alert.text, cure=alert.cure)
-    if not found or not settings.ALERT_EMAILS:
+
+
+def send(due: Sequence[Alert]) -> None:
+    """Send each by the channels that it was not sent by yet; record what was sent, now or since the last call."""
+    _record_ended()
+    for name, channel in channels.configured().items():
+        wanted = [alert for alert in due if name in alert.unsent]
+        if wanted and name not in _under_way:
+            outcome = channels.begin(partial(channel, OperatorMessage(_subject(wanted), _body(wanted))))
+            _under_way[name] = Sending(frozenset(alert.pk for alert in wanted), outcome, monotonic())
+    if due:
+        wait([sending.outcome for sending in _under_way.values()], WAIT_SECONDS)
+        _record_ended()
+
+
+def _record_ended() -> None:
+    for name, sending in list(_under_way.items()):
+        _record(name, sending)
+
+
+def _record(name: str, sending: Sending) -> None:
+    if not sending.outcome.done() and monotonic() - sending.began < HUNG_SECONDS:
         return
-    try:
-        EmailMessage(_subject(found), _body(found), to=settings.ALERT_EMAILS).send()
-    except OSError as error:  # smtplib's are, too
-        log.warning("alerts not sent", error=str(error), to=settings.ALERT_EMAILS)
-        Alert.objects.mark_unsent(found)
+    del _under_way[name]
+    if not sending.outcome.done():
+        log.warning("alerts not sent: no end of it", channel=name)
+    elif error := sending.outcome.exception():
+        log.warning("alerts not sent", channel=name, error=str(error))
+    else:
+        Alert.objects.note_sent(sending.alerts, name)
 
 
 def _subject(found: Sequence[Alert]) -> str:
@@ -39,6 +85,8 @@ def _subject(found: Sequence[Alert]) -> str:
 
 
 def _body(found: Sequence[Alert]) -> str:
+    if len(found) > FULL_ALERTS:
+        return "\n".join(f"{alert.severity.upper()}: {alert.text}" for alert in found)
     return "\n\n".join(
         f"{alert.severity.upper()}: {alert.text}\n  since {localtime(alert.since):%d %b %Y, %H:%M}\n  {alert.cure}"
         for alert in found

@@ -91,11 +91,11 @@ class ModelServers:
     ) -> None:
         self.node, self.worker, self.config = node, worker, config
         self.lease_seconds, self.probe_seconds, self.wake = lease_seconds, probe_seconds, wake
-        self._engines: dict[str, list[LanguageEngine]] = {}
+        self.engines: dict[str, list[LanguageEngine]] = {}
         self._actions: dict[str, restart.RestartAction] = {}
         for role, engine in engines.language.items():
             if server := address(engine, node):
-                self._engines.setdefault(server, []).append(engine)
+                self.engines.setdefault(server, []).append(engine)
                 if action := actions.get(role):
                     self._actions[server] = action
         self.of_stages = _of_stages(engines, node)
@@ -177,7 +177,7 @@ class ModelServers:
         """Probe those whose model is among the `working`: another one's would be loaded beside them, unnoticed."""
         options = LanguageOptions(max_tokens=PROBE_TOKENS, deadline_seconds=self.probe_seconds)
         for server in sorted(self._reserved):
-            if engines := [engine for engine in self._engines[server] if engine in working]:
+            if engines := [engine for engine in self.engines[server] if engine in working]:
                 self._reserved.discard(server)
                 self._begin(ServerProbe(server), partial(_probe, engines, options))
         self.release_probes()

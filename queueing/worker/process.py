@@ -2,7 +2,8 @@
 
 The main thread does the queue's database work, each job computes on a thread of its own without a database. On
 connections of their own the heartbeat renews leases, the forecaster estimates the waits, the listener hears of new work
-and the watchdog raises alerts. Models run in children and servers, never here.
+and the watchdog raises alerts; without one, model servers are asked whether they are there. Models run in children and
+servers, never here.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import random
 import time
 import uuid
 from collections.abc import Callable
+from dataclasses import replace
 from threading import Event, Timer
 from typing import TypeVar
 
@@ -28,6 +30,7 @@ from queueing.worker import upkeep
 from queueing.worker.background.forecaster import Forecaster
 from queueing.worker.background.heartbeat import Heartbeat
 from queueing.worker.background.listener import WorkListener
+from queueing.worker.background.pings import Pings
 from queueing.worker.background.watchdog import Watchdog
 from queueing.worker.loop import Stopping, WorkLoop
 from queueing.worker.options import Options
@@ -125,8 +128,11 @@ class PhaseWorker:
 
     def _work(self, loop: WorkLoop, until_idle: bool) -> None:
         wakeups = WorkListener(self.stopping.wake.set)
-        watchdog = Watchdog(loop.node_facts, every_seconds=self.options.alert_seconds)
-        with self._heartbeat(loop), self._forecaster(loop), wakeups, watchdog:
+        pings = Pings(loop.servers.engines, on_change=lambda: watchdog.hurry())
+        watchdog = Watchdog(
+            lambda: replace(loop.node_facts(), silent=pings.silent()), every_seconds=self.options.alert_seconds
+        )
+        with self._heartbeat(loop), self._forecaster(loop), wakeups, watchdog, pings:
             while not self.stopping.is_set():
                 if self._guarded(loop.run_once, loop):
                     continue

@@ -99,8 +99,9 @@ def site(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> Ite
     port = free_port()
     log = tmp_path_factory.mktemp("site") / "daphne.log"
     arguments = ("-b", "127.0.0.1", "-p", str(port), "introeval.asgi:application")
-    # Its coach is offered: no model runs in these tests, or a small one that would be no coach.
-    with process(DAPHNE, *arguments, log=log, LLM_CAN_JUDGE="true") as daphne:
+    # Its coach is offered: no model runs in these tests, or a small one that would be no coach. So is mail, which only
+    # workers send.
+    with process(DAPHNE, *arguments, log=log, LLM_CAN_JUDGE="true", EMAIL_HOST="mail.test") as daphne:
         deadline = time.monotonic() + START_SECONDS
         while not answers(f"http://127.0.0.1:{port}/readyz"):
             assert daphne.poll() is None, log.read_text()

@@ -22,8 +22,17 @@ from playwright.sync_api import FilePayload, Page, Route, expect
 
 from evaluations import actions, demo
 from evaluations.access.members import joining as join_codes
-from evaluations.actions import decisions, reratings
-from evaluations.models import EVALUATION, Classroom, Evaluation, Form, Rerating, ReviewDecision, Submission
+from evaluations.actions import decisions, mails, reratings
+from evaluations.models import (
+    EVALUATION,
+    Classroom,
+    Evaluation,
+    Form,
+    MailAddress,
+    Rerating,
+    ReviewDecision,
+    Submission,
+)
 from queueing.exceptions import Permanent
 from queueing.models import Alert, LabSample, Phase, Worker
 from queueing.report import lesson
@@ -258,6 +267,26 @@ def approve_all(classroom: Classroom) -> None:
         join_codes.approve(asked)
 
 
+def account(page: Page, world: PagesWorld) -> Iterator[str]:
+    """With mail, and the pages that its mails link to."""
+    page.goto("/account/")
+    yield "without mail"
+    page.get_by_label("Your e-mail address").fill("ada@school.example")
+    page.locator("#mail-heading ~ form").first.get_by_role("button", name="Save").click()
+    expect(page.get_by_text("A mail was sent to ada@school.example.")).to_be_visible()
+    yield "mail is not confirmed"
+    for verb, button in (("confirm", "Yes, this is my address"), ("stop", "No more mail")):
+        page.goto(f"/mail/?token={elsewhere(token_of, world.cast.ada, verb)}")
+        yield f"asked to {verb}"
+        page.get_by_role("button", name=button).click()
+        expect(page.get_by_role("status").filter(has_text="ada@school.example")).to_be_visible()
+        yield f"said to {verb}"
+
+
+def token_of(user: User, verb: str) -> str:
+    return mails.token(MailAddress.objects.get(user=user), verb)
+
+
 def members(page: Page, world: PagesWorld) -> Iterator[str]:
     address = reverse("members", args=[world.cast.classroom.pk])
     elsewhere(ask_for_places, world.cast)
@@ -477,7 +506,7 @@ VISITS: Final[list[tuple[str, str | None, Visit]]] = [
     ("card", None, card),
     ("join", None, joining),
     ("join-waiting", None, simply(lambda world: "/join/waiting/")),
-    ("account", "ada", simply(lambda world: "/account/")),
+    ("account", "ada", account),
     ("members", "teacher", members),
     ("members-import", "teacher", class_list),
     ("dashboard", "bo", rules),

@@ -12,6 +12,7 @@ from playwright.sync_api import Page, WebSocketRoute, expect
 from queueing.exceptions import Permanent
 from tests.browser.conftest import PATIENCE_MS, Visit, elsewhere
 from tests.conftest import Cast
+from tests.evaluations.access.test_welcome import was_away
 from tests.evaluations.material import claim, fail, finish, hand_in
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
@@ -93,6 +94,19 @@ def test_a_socket_that_falls_silent_is_given_up_and_the_page_asks_by_itself(
     expect(visit.page.locator("#stale")).to_be_hidden()
     expect(visit.page.locator("#connection")).to_be_hidden()
     visit.complaints.clear()  # the browser writes every answer that failed on its console
+
+
+def test_an_open_page_is_told_once_that_the_lab_is_back(visit: Visit, cast: Cast) -> None:
+    old = elsewhere(hand_in, cast.ada, cast.classroom, name="old.mp4")
+    visit.sign_in(cast.ada)
+    elsewhere(hand_in, cast.ada, cast.classroom, name="new.mp4")
+    expect(visit.row("new.mp4")).to_be_visible()  # by the socket
+    elsewhere(was_away, minutes=5, since_left=old)
+    back = visit.page.get_by_text("Back after maintenance")
+    expect(back).to_be_visible()
+    visit.page.reload()
+    expect(visit.row("old.mp4")).to_be_visible()
+    expect(back).to_have_count(0)
 
 
 def test_what_ended_is_told_once_by_a_toast_by_the_title_and_to_those_who_listen(visit: Visit, cast: Cast) -> None:

@@ -23,7 +23,7 @@ from evaluations.stages.names import Stage
 from queueing import pipelines
 from queueing.exceptions import ClaimLost, Crashed, Infrastructure, Interrupted, Permanent, Transient
 from queueing.models import Attempt, Event, Pause, Task, Worker, in_seconds
-from queueing.states import ENDED, LIVE, PhaseName, State, Status
+from queueing.states import ENDED, IN_PLACE, LIVE, TRANSITIONS, PhaseName, State, Status
 from tests.chaos.world import LEASE_SECONDS, NAME, PIPELINE, STAGES, submissions
 
 OWNERS = ("a", "b", "c")
@@ -237,17 +237,21 @@ class QueueMachine(RuleBasedStateMachine):
             self.expect(seen, state=State.QUEUED, crashes=self.before[seen.pk]["crashes"] + died)
 
     @precondition(lambda self: self.before)
-    @rule(which=some, afresh=st.booleans(), verb=st.sampled_from(["cancel", "retry", "requeue"]))
+    @rule(
+        which=some, afresh=st.booleans(), verb=st.sampled_from(["cancel", "retry", "requeue", "put_first", "put_last"])
+    )
     def a_person_acts(self, which: int, afresh: bool, verb: str) -> None:
         seen = self._read_before(which, afresh=afresh)
         before = self.before[seen.pk]
-        sources = (State.FAILED, State.CANCELLED) if verb == "retry" else LIVE
+        sources, _ = TRANSITIONS[verb]
         may = before["epoch"] == seen.epoch and before["state"] in sources
-        assert getattr(seen, verb)(by="teacher") == may
+        assert getattr(seen, verb)(by="teacher", reason="a bus") == may
         if not may:
             self.expect_nothing()
         elif verb == "cancel":
             self.expect(seen, state=State.CANCELLED, worker_id=None)
+        elif verb in IN_PLACE:
+            self.expect(seen, state=State.QUEUED)
         elif verb == "requeue":
             self.expect(seen, state=State.QUEUED, worker_id=None, failures=before["failures"])
         else:

@@ -226,13 +226,13 @@ def poll_then_call() -> Iterator[None]:
 @fault("coach")
 def bounds_without_a_lock() -> Iterator[None]:
     """Who asks counts how many wait, and enters the line while others do the same."""
-    lock = TaskManager._lock_line
+    lock = TaskManager.lock_line
 
     def leave(self: TaskManager, verb: str, name: str) -> None:
         if verb != "enqueue":
             lock(self, verb, name)
 
-    with patch.object(TaskManager, "_lock_line", leave):
+    with patch.object(TaskManager, "lock_line", leave):
         yield
 
 

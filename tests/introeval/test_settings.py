@@ -20,7 +20,7 @@ from queueing.engines.llm import models
 ROOT = Path(__file__).parents[2]
 SETTINGS = ROOT / "introeval" / "settings.py"
 READERS = (
-    r"(?:text|pair|addresses|flag|positive|count|one_of|hosts|origins|address|broker|time_zone|restart_action|_chosen)"
+    r"(?:text|pair|addresses|services|flag|positive|count|one_of|hosts|origins|address|broker|time_zone|restart_action|_chosen)"
     r"\(\s*\"([A-Z_]+)\""
 )
 
@@ -76,6 +76,16 @@ def test_nonsense_stops_the_start_with_the_variable_and_its_text(
 def assert_refused(variable: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(variable, value)
     with pytest.raises(ImproperlyConfigured, match=rf"^{variable} must be .*{re.escape(repr(value.strip()))}$"):
+        runpy.run_path(str(SETTINGS))
+
+
+@pytest.mark.parametrize("value", ["ntfy://topic,t0ken", "ntfy", "ntfy://topic /t0ken", "NTFY//t0ken", "ntfy:///t0ken"])
+def test_what_is_no_address_of_a_service_is_refused_and_not_shown(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NOTIFY_URLS", f"ntfy://one {value}")
+    if value == "ntfy://topic,t0ken":  # commas are part of some
+        assert runpy.run_path(str(SETTINGS))["NOTIFY_URLS"] == ["ntfy://one", value]
+        return
+    with pytest.raises(ImproperlyConfigured, match=r"^NOTIFY_URLS must be .*: no\. [23] is none$"):
         runpy.run_path(str(SETTINGS))
 
 

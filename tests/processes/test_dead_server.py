@@ -14,7 +14,7 @@ from django.test import Client
 from django.urls import reverse
 
 from evaluations.stages.names import Stage
-from queueing.models import Attempt, Breaker, Event, Task
+from queueing.models import Alert, Attempt, Breaker, Event, Task
 from queueing.states import State
 from tests.conftest import Cast
 from tests.doubles import acts, ollama
@@ -129,6 +129,12 @@ def test_a_remote_server_that_takes_requests_and_answers_none_keeps_a_class_wait
         asked = len(fake.questions)
         fake.hangs = False
         wait_until(all_done)
+        told = Alert.objects.active().filter(kind="server_away")
+        wait_until(lambda: not told.exists())
+        fake.hangs = True  # while nobody needs it
+        wait_until(told.exists)
+        fake.hangs = False
+        wait_until(lambda: not told.exists())
     assert len(fake.questions) > asked
     assert set(Task.objects.values_list("failures", "crashes")) == {(0, 0)}
     assert Event.objects.filter(kind="breaker_close").count() == 1

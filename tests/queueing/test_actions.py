@@ -20,6 +20,8 @@ MOVES = {
     "retry": {State.FAILED: "queued", State.CANCELLED: "queued"},
     "cancel": {State.QUEUED: "cancelled", State.RUNNING: "cancelled"},
     "requeue": {State.QUEUED: "queued", State.RUNNING: "queued"},
+    "put_first": {State.QUEUED: "queued"},
+    "put_last": {State.QUEUED: "queued"},
 }
 
 

@@ -210,8 +210,13 @@ class QueueView:
         ]
         counts = (others.again, others.newcomers, others.grouped)
         who = ", ".join(phrase for phrase, count in zip(phrases, counts, strict=True) if count)
-        began = [_("The work on this video began again.")] if own else []
-        return " ".join([*began, *([_("Put ahead: %(who)s.") % {"who": who}] if who else [])])
+        said = [_("The work on this video began again.")] if own else []
+        if who:
+            said.append(_("Put ahead: %(who)s.") % {"who": who})
+        said += [_("A teacher put somebody ahead of you: %(reason)s") % {"reason": why} for why in others.reasons]
+        if others.put_last:
+            said.append(_("A teacher lets others go first: %(reason)s") % {"reason": others.put_last})
+        return " ".join(said)
 
 
 _IDLE: Final = gettext_lazy("The lab’s computer is waiting for work.")

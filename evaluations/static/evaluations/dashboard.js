@@ -7,6 +7,8 @@ import { watchUploads } from "./uploads.js";
 const TICK_MS = 1000;
 
 const page = document.getElementById("dashboard");
+let updates = null;
+let working = true; // whether a worker is there; unknown at first
 
 const handlers = {
   snapshot(message) {
@@ -18,7 +20,12 @@ const handlers = {
     if (message.status === "deleted") remove(`submission-${message.submission_id}`);
     else announce(apply([rowOf(message.html)]));
   },
-  tasks_summary: (message) => setText("queue-counts", message.words),
+  tasks_summary(message) {
+    setText("queue-counts", message.words);
+    // Work goes on again after nobody was there: what is to be said of that is asked for, so that it is said once.
+    if (message.working && !working) updates.fetch();
+    working = message.working;
+  },
   phase_change: (message) => setText("queue-words", message.words),
 };
 
@@ -27,13 +34,17 @@ function showDocument(parsed) {
   for (const id of ["queue-words", "queue-counts"]) setText(id, parsed.getElementById(id).textContent);
 }
 
+function showNotices(parsed) {
+  document.getElementById("notices").append(...parsed.querySelectorAll("[data-notice]"));
+}
+
 function setText(id, words) {
   const place = document.getElementById(id);
   if (place.textContent !== words) place.textContent = words;
 }
 
 /** What changes by time alone: how old the list is, and which parts of it are no longer in use. */
-function tick(updates) {
+function tick() {
   updates.checkSocket();
   settle();
   const { staleness, connected } = updates;
@@ -52,11 +63,12 @@ function handleAnswer(event) {
 }
 
 if (page) {
-  const updates = new Updates(page, { handleMessage: (message) => handlers[message.type]?.(message), showDocument });
+  const handleMessage = (message) => handlers[message.type]?.(message);
+  updates = new Updates(page, { handleMessage, showDocument, showNotices });
   updates.connect();
   watchUploads(document.getElementById("upload"), () => updates.refresh());
   document.body.addEventListener("htmx:afterSettle", handleAnswer);
   document.body.addEventListener("submission-deleted", (event) => remove(`submission-${event.detail.id}`));
   page.addEventListener("focusout", () => setTimeout(settle)); // once the focus is where it goes
-  setInterval(() => tick(updates), TICK_MS);
+  setInterval(tick, TICK_MS);
 }

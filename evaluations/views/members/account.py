@@ -16,6 +16,8 @@ from django.views.decorators.http import require_http_methods
 
 from evaluations.access.permissions import signed_in
 from evaluations.access.session_store import end_sessions
+from evaluations.actions import mails
+from evaluations.views.members.mail import AddressForm
 
 
 @sensitive_post_parameters()
@@ -37,5 +39,6 @@ def account(request: HttpRequest) -> HttpResponse:
         update_session_auth_hash(request, user)
         messages.info(request, _("You have a new password."))
         return redirect("account")
-    context = {"form": form, "has_password": user.has_usable_password()}
+    mail = AddressForm(user) if mails.is_offered() else None
+    context = {"form": form, "has_password": user.has_usable_password(), "mail": mail}
     return render(request, "evaluations/members/account.html", context, status=400 if form.errors else 200)

@@ -28,6 +28,7 @@ class Ollama(ServedModel):
     """A model that an Ollama server keeps in memory from `load` to `unload`."""
 
     name: ClassVar[str] = "ollama"
+    ping_path: ClassVar[str] = "/api/version"
     load_seconds = LOAD_SECONDS  # timeout of a load
     unload_seconds = 5.0  # as long as Ollama itself waits for the memory; what takes longer, the hand-over waits for
 
@@ -184,6 +185,7 @@ class Ollama(ServedModel):
                 )
 
     def _loaded(self) -> list[dict[str, Any]]:
+        self._must_not_be_silent()
         return transport.run(self._listed())
 
     async def _listed(self) -> list[dict[str, Any]]:

@@ -27,6 +27,7 @@ class OpenAICompatible(ServedModel):
     """
 
     name: ClassVar[str] = "openai-compatible"
+    ping_path: ClassVar[str] = "/health"  # whatever is answered: servers without such a page say so
 
     def __init__(
         self,
@@ -83,6 +84,7 @@ class OpenAICompatible(ServedModel):
 
     def _wait_until_ready(self) -> None:
         # llama.cpp and vLLM answer /health with 503 while they load; servers without it answer 404.
+        self._must_not_be_silent()
         give_up = monotonic() + LOAD_SECONDS
         while transport.run(self._exchange("GET", "/health"))[0] == 503:
             if monotonic() > give_up:

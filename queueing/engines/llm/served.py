@@ -61,7 +61,8 @@ class ServedModel(ABC):
 
     name: ClassVar[str]
     simulated: ClassVar[bool] = False
-    control_seconds = 10.0  # for queries that a server answers at once: which models, what is loaded
+    control_seconds = 5.0  # for queries that a server answers at once: which models, what is loaded
+    ping_path: ClassVar[str]  # that costs a server nothing to answer
 
     def __init__(
         self, url: str, model: str, *, slots: int, context_tokens: int, key: str = "", cuts_prompts: bool = True
@@ -74,10 +75,14 @@ class ServedModel(ABC):
         self._cuts_prompts = cuts_prompts  # it may drop what doesn't fit without an error
         self._digest = ""  # of the model's file, where the server tells it
         self._version = ""  # of the server, where it tells that
+        self.silence = ""
 
     @property
     def server(self) -> str:
         return self.url
+
+    def ping(self) -> None:
+        transport.run(self._exchange("GET", self.ping_path))
 
     def needs(self) -> int | None:
         return None
@@ -229,7 +234,13 @@ class ServedModel(ABC):
 
     def _call(self, method: str, path: str, body: Body = None, *, seconds: float | None = None) -> dict[str, Any]:
         """`_query`, from a thread that has no event loop."""
+        self._must_not_be_silent()
         return transport.run(self._query(method, path, body, seconds=seconds))
+
+    def _must_not_be_silent(self) -> None:
+        """Before whatever a worker's loop waits for: one that hangs would hold it up with each query."""
+        if self.silence:
+            raise faults.unavailable(self.silence)
 
     async def _query(
         self, method: str, path: str, body: Body = None, *, seconds: float | None = None

@@ -14,10 +14,10 @@ import structlog
 from django.db import DatabaseError, InterfaceError, connection
 from django.db.models import QuerySet
 
-from queueing.models import Alert, Worker
+from queueing.models import Alert, Breaker, Worker
 from queueing.policy import alerts
 from queueing.policy.alerts import FiringAlert, LabFacts, NodeFacts
-from queueing.report import health, notices, samples
+from queueing.report import channels, health, notices, samples
 from queueing.signals import health_asked
 
 log = structlog.get_logger()
@@ -42,14 +42,19 @@ class Watchdog:
     ) -> None:
         self.node, self.unless, self.every_seconds = node, unless, every_seconds
         self._sampled = 0  # the minute, by this process's clock: what counts is the database's
-        self._stop = Event()
+        self._stop, self._wake = Event(), Event()
         self._thread = Thread(target=self._run, name="watchdog", daemon=True)
 
     def start(self) -> None:
         self._thread.start()
 
+    def hurry(self) -> None:
+        """Something has changed: look now."""
+        self._wake.set()
+
     def stop(self) -> None:
         self._stop.set()
+        self._wake.set()
         self._thread.join(LEAVE_SECONDS)
 
     def __enter__(self) -> Watchdog:
@@ -60,9 +65,11 @@ class Watchdog:
         self.stop()
 
     def _run(self) -> None:
-        while not self._stop.wait(self.every_seconds):
+        while not self._stop.is_set():
+            self._wake.wait(self.every_seconds)
+            self._wake.clear()
             try:
-                if not self.unless():
+                if not (self._stop.is_set() or self.unless()):
                     self.look_and_sample()
             except (DatabaseError, InterfaceError) as error:
                 log.warning("alerts not updated", error=str(error).strip())
@@ -86,9 +93,11 @@ class Watchdog:
 def look(read_node: Callable[[], NodeFacts]) -> None:
     """Once: read, raise and resolve, then send what nobody was told of yet. Nothing if somebody else looks now."""
     limits = health.thresholds()
+    node, others = read_node(), _others()
+    if node.silent is not None:
+        Breaker.objects.note_silence(node.node, node.silent)
     amiss = health.may_be_amiss()
     lab = health.read_lab() if amiss else LabFacts()
-    node, others = read_node(), _others()
     firing = [*alerts.of_lab(lab, limits), *alerts.of_node(node, limits), *chain.from_iterable(others.values())]
     if not (firing or amiss):
         return
@@ -96,8 +105,10 @@ def look(read_node: Callable[[], NodeFacts]) -> None:
         if not mine:
             return
         Alert.objects.apply(firing, among=_judged(node.node, others.keys()))
-        unsent = Alert.objects.take_unsent()
-    notices.send(unsent)
+        new = Alert.objects.take_new(channels.configured())
+        due = Alert.objects.take_due()
+    notices.log_new(new)
+    notices.send(due)
 
 
 def _others() -> dict[str, Sequence[FiringAlert]]:

@@ -128,6 +128,8 @@ MATRIX: Final[dict[str, dict[str, Cells]]] = {
     "join": {"GET": (200,) * 7, "POST": (400,) * 7},
     "join-waiting": {"GET": (200,) * 7},
     "join-enter": {"POST": (302,) * 7},
+    "account-mail": {"POST": (LOGIN, *(404,) * 6)},  # without a mail server
+    "mail": {"GET": (404,) * 7, "POST": (404,) * 7},  # without the link of a mail
     "account": {"GET": (LOGIN, *(200,) * 6), "POST": (LOGIN, *(400,) * 6)},
     "uploads": {"POST": (401, 201, 201, 201, 404, 404, 404)},
     "upload": {"HEAD": (401, 200, 404, 404, 404, 404, 404), "PATCH": ADAS_UPLOAD, "DELETE": ADAS_UPLOAD},

@@ -18,6 +18,7 @@ from tests.evaluations.material import fail, hand_in
 pytestmark = pytest.mark.django_db
 
 BACK = "Back after maintenance; your videos are being processed now."
+CLASS_BACK = "Back after maintenance; the videos of this class are being processed now."
 OFFERED = "press “Try again” beside it"
 RETRIED = "It is tried again now."
 
@@ -79,20 +80,41 @@ def test_another_students_failures_are_not_touched(cast: Cast) -> None:
 
 def test_after_a_restart_with_work_left_it_is_said_once(cast: Cast) -> None:
     video = hand_in(cast.ada, cast.classroom)
-    _was_away(minutes=5, since_left=video)
+    was_away(minutes=5, since_left=video)
     client = _signed_in(cast)
     assert BACK in _page(client)
     assert BACK not in _page(client)
 
 
+def test_a_page_that_is_open_is_told_by_what_it_polls_and_only_once(cast: Cast) -> None:
+    video = hand_in(cast.ada, cast.classroom)
+    client = _signed_in(cast)
+    assert BACK not in _page(client)
+    was_away(minutes=5, since_left=video)
+    assert BACK in client.get("/submissions/fragment/").content.decode()
+    assert BACK not in client.get("/submissions/fragment/").content.decode()
+    assert BACK not in _page(client)
+
+
+def test_a_teacher_sees_it_while_something_of_the_class_is_left(cast: Cast) -> None:
+    video = hand_in(cast.ada, cast.classroom)
+    was_away(minutes=5, since_left=video)
+    teacher = Client()
+    teacher.force_login(cast.teacher)
+    page = f"/classes/{cast.classroom.pk}/"
+    assert CLASS_BACK in teacher.get(page, headers={"HX-Request": "true"}).content.decode()
+    video.evaluation_task.cancel(by="test")
+    assert CLASS_BACK not in teacher.get(page).content.decode()
+
+
 def test_it_is_not_said_where_nothing_was_left_nor_after_a_moment(cast: Cast) -> None:
     client = _signed_in(cast)
-    _was_away(minutes=5)
+    was_away(minutes=5)
     assert BACK not in _page(client), "nothing of Ada's is left"
 
     Worker.objects.all().delete()
     video = hand_in(cast.ada, cast.classroom)
-    _was_away(minutes=0, since_left=video)
+    was_away(minutes=0, since_left=video)
     assert BACK not in _page(client), "a worker was restarted, nobody noticed"
 
     Worker.objects.all().delete()
@@ -100,7 +122,7 @@ def test_it_is_not_said_where_nothing_was_left_nor_after_a_moment(cast: Cast) ->
     assert BACK not in _page(client), "the first start there ever was"
 
 
-def _was_away(*, minutes: float, since_left: Submission | None = None) -> None:
+def was_away(*, minutes: float, since_left: Submission | None = None) -> None:
     """A worker left so long before the one of now began, just after the submission was handed in."""
     began, left = now() - timedelta(seconds=5), now() - timedelta(seconds=5, minutes=minutes)
     Worker.objects.create(node="lab-pc", pid=1, started_at=left - timedelta(hours=1), stopped_at=left)

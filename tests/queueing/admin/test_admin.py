@@ -112,7 +112,7 @@ def test_select_all_of_a_long_list_acts_on_those_that_were_shown(operator: Clien
 @pytest.mark.parametrize(
     ("state", "offered"),
     [
-        (State.QUEUED, {"cancel", "requeue"}),
+        (State.QUEUED, {"cancel", "requeue", "put_first", "put_last"}),
         (State.RUNNING, {"cancel", "requeue"}),
         (State.DONE, set()),
         (State.FAILED, {"retry"}),
@@ -125,6 +125,14 @@ def test_a_tasks_page_offers_what_its_state_allows(
     task = in_state(state)
     page = operator.get(reverse("admin:queueing_task_change", args=[task.pk])).content.decode()
     assert set(re.findall(rf"/task/act/(\w+)/\?rows={task.pk}\"", page)) == offered
+
+
+def test_nobody_is_put_first_without_a_reason(operator: Client, in_state: Make) -> None:
+    first, second = in_state(State.QUEUED), in_state(State.QUEUED)
+    asked = fields(operator.get(address("put_first"), {"rows": second.pk}))
+    assert "This field is required" in text(operator.post(address("put_first"), asked))
+    assert "1 put first" in messages_of(operator, operator.post(address("put_first"), {**asked, "reason": "a bus"}))
+    assert list(Task.objects.in_turn()) == [second, first]
 
 
 def test_acting_from_a_tasks_page_leads_back_to_it(operator: Client, in_state: Make) -> None:

@@ -56,6 +56,8 @@ ROWS = {
     "give_up": TransitionCase("fail", give_up),
     "cancel": TransitionCase("cancel", lambda task: task.cancel(by="test")),
     "requeue": TransitionCase("requeue", lambda task: task.requeue(by="test")),
+    "put_first": TransitionCase("put_first", lambda task: task.put_first(by="test", reason="a bus")),
+    "put_last": TransitionCase("put_last", lambda task: task.put_last(by="test", reason="a guest")),
     "retry": TransitionCase("retry", lambda task: task.retry(by="test")),
 }
 

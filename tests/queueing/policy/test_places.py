@@ -99,6 +99,17 @@ def test_who_gets_into_a_batch_before_their_turn_is_named(line: list[LineEntry],
     assert all(Line(after).put_ahead(task) for task in risen(waiting, after))
 
 
+@given(lines(), st.integers(0, 7), st.integers(-9, 9))
+def test_whoever_is_passed_by_somebody_put_first_is_told_why(line: list[LineEntry], which: int, turn: int) -> None:
+    one = line[which % len(line)]
+    after = change(line, which, turn=turn, own_turn=one.turn, reason="a bus")
+    found = {task: Line(after).put_ahead(task) for task in risen(line, after)}
+    assert all(
+        said.reasons == ("a bus",) or (one.again and said.again) for task, said in found.items() if task != one.task
+    )
+    assert one.task not in found or found[one.task].put_last == "a bus"
+
+
 def test_each_kind_of_being_put_ahead_is_counted_once() -> None:
     line = [
         entry(1, turn=5),  # who asks
@@ -106,9 +117,12 @@ def test_each_kind_of_being_put_ahead_is_counted_once() -> None:
         entry(3, turn=9, batch=4, again=True),
         entry(4, turn=9, batch=4),
         entry(5, turn=6),  # behind
+        replace(entry(7, turn=-5), own_turn=8, reason="a bus"),
+        replace(entry(8, turn=-4), own_turn=5, reason="a bus"),
+        replace(entry(9, turn=-3), own_turn=4, reason="it would come first by its own turn"),
         replace(entry(6, turn=0), pipeline="summary"),
     ]
-    assert Line(line).put_ahead(1) == PutAhead(again=1, newcomers=1, grouped=1)
+    assert Line(line).put_ahead(1) == PutAhead(again=1, newcomers=2, grouped=1, favoured=2, reasons=("a bus",))
     assert not Line(line).put_ahead(3)
     assert not Line(line).put_ahead(77)
 

@@ -9,12 +9,13 @@ const STALE_MS = 15000;
 export class Updates {
   /**
    * `page` is the element that names the addresses; `handleMessage` gets each message of the socket, `showDocument` each
-   * document that was polled.
+   * document that was polled and is the newest news; `showNotices` each document: what it says, none says again.
    */
-  constructor(page, { handleMessage, showDocument }) {
+  constructor(page, { handleMessage, showDocument, showNotices }) {
     this.page = page;
     this.handleMessage = handleMessage;
     this.showDocument = showDocument;
+    this.showNotices = showNotices;
     this.socket = null;
     this.poll = null;
     this.number = 0; // of the socket's last message
@@ -95,6 +96,7 @@ export class Updates {
       if (!answer.ok) return;
       signedIn();
       const parsed = new DOMParser().parseFromString(await answer.text(), "text/html");
+      this.showNotices(parsed);
       // What the socket received meanwhile is newer.
       if (this.confirmedAt > asked) return;
       this.confirmedAt = performance.now();

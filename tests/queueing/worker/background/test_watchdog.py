@@ -2,34 +2,44 @@
 
 from __future__ import annotations
 
+import json
+import logging
+import socket
 import socketserver
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from datetime import timedelta
+from http.server import BaseHTTPRequestHandler
 from threading import Event, Thread
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import pytest
 from django.core import mail
+from django.core.management import call_command
 from django.db import connection
+from django.db.models import F
 from django.utils import timezone
 from pytest_django import Settings
 
 from queueing.exceptions import Infrastructure, Permanent
 from queueing.models import Alert, Attempt, Breaker, Phase, Task, Worker
+from queueing.models.alert import DIGEST_SECONDS, MAX_MESSAGES, MAX_TRIES
 from queueing.policy.alerts import FiringAlert, NodeFacts, Severity
 from queueing.policy.breaker import BreakerConfig
-from queueing.report import figures, samples
+from queueing.report import figures, notices, samples
 from queueing.signals import health_asked
 from queueing.states import PhaseStep
 from queueing.worker.background import watchdog
 from queueing.worker.background.watchdog import Watchdog, look
+from tests.processes.conftest import wait_until
 from tests.queueing.worker.working import Enqueue
 
 pytestmark = pytest.mark.django_db
 
 HERE = NodeFacts("pc", disk_free=0.5)
 SERVER = "http://127.0.0.1:11434"
+M = TypeVar("M", bound="Mailbox")
 
 
 @pytest.fixture(autouse=True)
@@ -129,6 +139,22 @@ def test_a_node_that_is_blocked_and_a_server_that_does_not_answer() -> None:
     assert seen() == {}
 
 
+def test_a_server_that_is_silent_while_nobody_needs_it(worker: Worker) -> None:
+    silent = replace(HERE, silent={SERVER: "it is silent for 5 s"})
+    assert seen(silent) == {("server_away", SERVER): "warning"}
+    assert "it is silent for 5 s" in Alert.objects.get().text
+    assert seen() != {}, "who does not ask can't tell"
+    Worker.objects.create(node="pc2", pid=2)
+    assert seen(NodeFacts("pc2", silent={})) != {}, "another node may reach it"
+    error = Infrastructure("connection refused", code="engine_unavailable")
+    Breaker.objects.all().fail(SERVER, error, node="pc", config=replace(BreakerConfig(), opens_after=1))
+    assert seen(replace(HERE, silent={})) == {}, "no task is needed to find out that it is back"
+    assert not Breaker.objects.open().exists()
+    seen(silent)
+    Worker.objects.filter(node="pc").update(stopped_at=timezone.now())
+    assert seen(NodeFacts("pc2", silent={})) == {}, "nobody is left who could find it otherwise"
+
+
 @pytest.mark.parametrize(
     "facts",
     [
@@ -216,9 +242,88 @@ def test_a_mail_server_that_is_away_is_tried_again_and_keeps_nothing_from_the_pa
     with sink() as received:
         settings.EMAIL_PORT = received.port
         seen(bad)
+        assert received.messages == [], "it is not tried at every look"
+        Alert.objects.update(next_try=timezone.now())
+        seen(bad)
+        Alert.objects.update(next_try=timezone.now())
         seen(bad)
     (message,) = received.messages
     assert b"Subject: IntroEval, critical: 1% of the disk of /data on pc is free" in message
+
+
+def test_a_way_that_hangs_holds_up_no_other_and_is_tried_again_so_often(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An alert goes once by each way, however often another one of them fails."""
+    monkeypatch.setattr(notices, "WAIT_SECONDS", 0.05)
+    bad = NodeFacts("pc", disk_free=0.01, disk="/data")
+    with listening() as silent, posts() as taken:
+        settings.NOTIFY_URLS = [f"json://127.0.0.1:{silent}/t0ken", f"json://127.0.0.1:{taken.port}/t0ken"]
+        wait_until(lambda: bool(seen(bad)) and Alert.objects.get().unsent == ["json 1"])
+        assert (len(mail.outbox), len(taken.messages)) == (1, 1)
+        assert "free some space" in taken.messages[0]["message"]
+        assert taken.messages[0]["title"].startswith("IntroEval, critical: 1% of the disk")
+        for _ in range(2):
+            Alert.objects.update(next_try=timezone.now())
+            seen(bad)
+        assert (len(mail.outbox), len(taken.messages)) == (1, 1)
+        Alert.objects.update(next_try=timezone.now(), tries=MAX_TRIES)
+        assert seen(bad)
+        assert Alert.objects.get().tries == MAX_TRIES
+    notices._under_way.clear()
+
+
+def test_no_address_of_a_service_is_logged(settings: Settings, caplog: pytest.LogCaptureFixture) -> None:
+    settings.ALERT_EMAILS = []
+    settings.NOTIFY_URLS = ["json://127.0.0.1:1/t0ken", "unheard-of://t0ken"]
+    for name in ("apprise", "urllib3"):
+        assert not logging.getLogger(name).isEnabledFor(logging.CRITICAL)
+    seen(NodeFacts("pc", disk_free=0.01, disk="/data"))
+    assert "json 1" in caplog.text
+    assert "t0ken" not in caplog.text
+    assert Alert.objects.get().unsent == ["json 1", "unheard-of 2"]
+
+
+def test_after_ten_messages_within_an_hour_what_is_new_is_gathered(worker: Worker) -> None:
+    kinds = [f"kind {number}" for number in range(13)]
+
+    def fire(count: int) -> None:
+        firing = [FiringAlert(kind, Severity.WARNING, f"{kind} is amiss", "mend it") for kind in kinds[:count]]
+
+        def receiver(**_: object) -> Any:
+            return {one.kind: [one] for one in firing}
+
+        health_asked.connect(receiver)
+        try:
+            seen()
+        finally:
+            health_asked.disconnect(receiver)
+
+    for count in range(1, 14):
+        fire(count)
+    assert len(mail.outbox) == MAX_MESSAGES
+    Alert.objects.update(told_at=F("told_at") - timedelta(seconds=DIGEST_SECONDS))
+    fire(13)
+    assert len(mail.outbox) == MAX_MESSAGES + 1
+    assert "(and 2 more)" in mail.outbox[-1].subject
+
+
+def test_a_trial_message_says_of_each_way_whether_it_was_taken(
+    settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with posts() as taken:
+        settings.NOTIFY_URLS = [f"json://127.0.0.1:{taken.port}"]
+        call_command("notify_test")
+        assert capsys.readouterr().out == "e-mail: taken\njson 1: taken\n"
+        settings.NOTIFY_URLS += ["json://127.0.0.1:1/t0ken"]
+        with pytest.raises(SystemExit):
+            call_command("notify_test")
+    assert capsys.readouterr().out.splitlines()[-1] == "json 2: the service did not take it"
+    assert [message["title"] for message in taken.messages] == ["IntroEval, a trial message"] * 2
+    settings.NOTIFY_URLS, settings.ALERT_EMAILS = [], []
+    with pytest.raises(SystemExit):
+        call_command("notify_test")
+    assert "set ALERT_EMAILS or NOTIFY_URLS" in capsys.readouterr().out
 
 
 def test_of_two_that_look_one_writes() -> None:
@@ -266,7 +371,7 @@ class Mailbox(socketserver.TCPServer):
     """As much of an SMTP server as takes a message."""
 
     allow_reuse_address = True
-    messages: list[bytes]
+    messages: list[Any]
 
     @property
     def port(self) -> int:
@@ -294,9 +399,40 @@ class MailSession(socketserver.StreamRequestHandler):
         self.wfile.write(line + b"\r\n")
 
 
+class Posts(Mailbox):
+    """Takes JSON by HTTP, as services do that tell people."""
+
+
+class Posted(BaseHTTPRequestHandler):
+    server: Posts
+
+    def do_POST(self) -> None:
+        self.server.messages.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Nothing."""
+
+
 @contextmanager
-def sink() -> Iterator[Mailbox]:
-    with Mailbox(("127.0.0.1", 0), MailSession) as server:
+def listening() -> Iterator[int]:
+    """A port at which connections are accepted, and nothing is answered."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server.getsockname()[1]
+
+
+def posts() -> AbstractContextManager[Posts]:
+    return _serving(Posts(("127.0.0.1", 0), Posted))
+
+
+def sink() -> AbstractContextManager[Mailbox]:
+    return _serving(Mailbox(("127.0.0.1", 0), MailSession))
+
+
+@contextmanager
+def _serving(server: M) -> Iterator[M]:
+    with server:
         server.messages = []
         thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()

@@ -115,7 +115,7 @@ def _read(name: str, language: str) -> Guide:
 
 
 def _lead(tokens: Sequence[Token], folder: PurePosixPath) -> None:
-    """To the site's own addresses. What lies elsewhere in the checkout has none here: its name stays, without a link."""
+    """To the site's own addresses. What lies elsewhere in the checkout has none: its name stays, without a link."""
     for token in tokens:
         if token.type == "image":
             token.attrSet("src", reverse("guide-picture", args=[PurePosixPath(str(token.attrGet("src"))).name]))

@@ -1,8 +1,8 @@
 """The systemd units without systemd, which no test can start: what they say is run, in a sandbox as they ask for it.
 
 In a mount namespace the checkout is under /opt/introeval, the system is read-only, and the state directory and /tmp are
-the unit's own; the process has its environment, mask and limits, and no right of root's but one. Port and servers are a test's. What
-only systemd does (filters of system calls, namespaces and devices, the account `introeval`) is left out.
+the unit's own; the process has its environment, mask and limits, and no right of root's but one. Port and servers are a
+test's. What only systemd does (filters of system calls, namespaces and devices, the account `introeval`) is left out.
 """
 
 from __future__ import annotations

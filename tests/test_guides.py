@@ -38,7 +38,7 @@ NOT_ON_PAGES: Final = {"READY", "z"}
 def shown(language: str) -> frozenset[str]:
     """As people read it: without markup, and what is only for those who hear the page."""
     with (ROOT / "locale" / "de" / "LC_MESSAGES" / "django.po").open("rb") as file:
-        found = [(message.id if language == "en" else message.string) for message in read_po(file)]
+        found = [(message.id if language == "en" else message.string) or "" for message in read_po(file)]
     texts = [one for each in found for one in ([each] if isinstance(each, str) else each)]
     return frozenset(re.sub(r"<span.*?</span>|<[^>]+>", "", text) for text in texts)
 

@@ -31,8 +31,10 @@ __all__ = ["guide", "guides", "picture"]
 
 FOLDER: Final = Path(settings.BASE_DIR) / "docs"
 WRITTEN_IN: Final = "en"
-STUDENTS: Final = (_("For students"), ("student",))
-OTHERS: Final = (
+Group = tuple[str, tuple[str, ...]]
+"""A heading, and the names of its guides."""
+STUDENTS: Final[Group] = (_("For students"), ("student",))
+OTHERS: Final[tuple[Group, ...]] = (
     (_("For teachers"), ("first-lesson", "teacher", "training")),
     (_("For operators"), ("lab-protocol", "operator", "troubleshooting", "settings", "errors")),
 )
@@ -57,7 +59,7 @@ class Guide:
 def guides(request: HttpRequest) -> HttpResponse:
     """What there is to read: a student's own guide, and everything for all others, who may not be signed in."""
     names = sorted(path.stem for path in FOLDER.glob("*.md"))
-    groups = [STUDENTS]
+    groups: list[Group] = [STUDENTS]
     if not _is_student(request.user):
         known = {name for _, group in (STUDENTS, *OTHERS) for name in group}
         groups += [*OTHERS, (THE_REST, tuple(name for name in names if name not in known))]

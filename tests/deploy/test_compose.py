@@ -108,7 +108,8 @@ def test_or_one_for_both_models() -> None:
 
 def models_of(lab: str) -> dict[str, str]:
     """The service behind each model's address, if it listens there."""
-    services, found = started(lab), {}
+    services = started(lab)
+    found: dict[str, str] = {}
     for name in ("web", "worker", "migrate"):
         for variable in ("LLM_EXTRACT_URL", "LLM_RATE_URL"):
             url = urlsplit(services[name]["environment"][variable])

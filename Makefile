@@ -16,7 +16,7 @@ PIP := $(RUN) -m pip install --quiet --disable-pip-version-check --no-deps
 # Where it is set, each of the processes that tests start would compile the whole project anew: a quarter of its start.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup demo judge test-setup test-unit test-fast test check fix bench mutants chaos messages lock chromium nginx
+.PHONY: help setup demo judge test-setup test-unit test-fast test check fix bench mutants chaos docs pictures messages lock chromium nginx
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
@@ -68,6 +68,11 @@ $(STAMPS)/mutation: $(STAMPS)/test requirements/mutation.lock
 	@$(PIP) -r requirements/mutation.lock
 	@touch $@
 
+$(STAMPS)/docs: $(STAMPS)/runtime requirements/docs.lock
+	@echo "installing what only builds the guides' site …"
+	@$(PIP) -r requirements/docs.lock
+	@touch $@
+
 $(STAMPS)/test-assets: $(STAMPS)/assets
 	@$(RUN) scripts/assets.py --tests
 	@touch $@
@@ -113,6 +118,12 @@ chaos: setup $(STAMPS)/test  ## kill, stop and crash queue and site for half an 
 mutants: setup $(STAMPS)/mutation  ## change the pure modules a thousand times; which changes does no unit test notice?
 	@$(RUN) -m mutmut run
 	@$(RUN) -m mutmut results
+
+docs: setup $(STAMPS)/docs  ## the guides as a static site in site/, for a school's own pages (the lab itself shows them under /help/)
+	@NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build --quiet --strict -f scripts/mkdocs.yml
+
+pictures: test-setup  ## the guides' pictures anew, on the way of the test of the first lesson
+	@PICTURES=docs/images $(RUN) -m pytest -q -s tests/browser/test_first_lesson.py
 
 messages: setup  ## bring locale/*/LC_MESSAGES/django.po up to date with the sources
 	@$(RUN) scripts/languages.py update

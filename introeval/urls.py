@@ -7,6 +7,7 @@ from django.views.decorators.http import require_POST
 from django.views.i18n import set_language
 
 from introeval.lan import door
+from introeval.serving import guides
 
 admin.site.site_header = admin.site.site_title = "IntroEval"
 admin.site.index_title = "Classes, rubrics and the queue"
@@ -20,6 +21,9 @@ urlpatterns = [
     path("language/", require_POST(set_language), name="language"),
     path("trust/", door.Trust.as_view(), name="trust"),
     path("trust/introeval-lab.crt", door.Authority.as_view(), name="authority"),
+    path("help/", guides.guides, name="guides"),
+    path("help/images/<str:name>", guides.picture, name="guide-picture"),
+    path("help/<slug:name>/", guides.guide, name="guide"),
     path("admin/", admin.site.urls),
     path("", include("evaluations.urls")),
 ]

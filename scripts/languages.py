@@ -26,9 +26,11 @@ ROOT = Path(__file__).resolve().parent.parent
 LOCALE = ROOT / "locale"
 SOURCES = (
     "evaluations/**/*.py",
+    "introeval/serving/*.py",
     "queueing/**/*.py",
     "templates/*.html",
     "templates/evaluations/**/*.html",
+    "templates/guides/*.html",
     "templates/lan/*.html",
     "templates/registration/*.html",
 )  # the admin speaks English

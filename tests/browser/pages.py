@@ -503,6 +503,8 @@ def marking(world: PagesWorld) -> str:
 # (route or error, who, how): a route may have several.
 VISITS: Final[list[tuple[str, str | None, Visit]]] = [
     ("login", None, login),
+    ("guides", None, simply(lambda world: "/help/")),
+    ("guide", "ada", simply(lambda world: "/help/lab-protocol/")),
     ("card", None, card),
     ("join", None, joining),
     ("join-waiting", None, simply(lambda world: "/join/waiting/")),

@@ -68,6 +68,9 @@ MATRIX: Final[dict[str, dict[str, Cells]]] = {
     "language": {"POST": (302,) * 7},
     "trust": {"GET": (404,) * 7},  # this site is no LAB; tests/introeval/lan has one
     "authority": {"GET": (404,) * 7},
+    "guides": {"GET": (200,) * 7},
+    "guide": {"GET": (404,) * 7},  # no name of a guide; tests/introeval/serving/test_guides.py has some
+    "guide-picture": {"GET": (404,) * 7},
     "lab": {"GET": (LOGIN, 404, 404, 404, 404, 404, 200)},
     "lab-tasks": {"POST": (LOGIN, 404, 404, 404, 404, 404, 302)},
     "lab-control": {"POST": (LOGIN, 404, 404, 404, 404, 404, 302)},

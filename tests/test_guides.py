@@ -1,0 +1,123 @@
+"""The guides in docs/: what they promise to be on the pages is there, no error lacks its row, no command is made up."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from functools import cache
+from typing import Any, Final
+
+import pytest
+from babel.messages.pofile import read_po
+from django.core.management import get_commands, load_command_class
+
+from evaluations.errors.catalogue import CATALOGUE
+from introeval import doctor
+from queueing.policy import alerts
+from tests.lanes import ROOT
+
+DOCS: Final = ROOT / "docs"
+# Their words in bold are those of the pages, in this language. The English page for teachers names the admin's, too.
+SPOKEN: Final = {
+    "student.md": "en",
+    "first-lesson.md": "en",
+    "training.md": "en",
+    "de/student.md": "de",
+    "de/first-lesson.md": "de",
+    "de/teacher.md": "de",
+}
+GUIDES: Final = sorted(path.relative_to(DOCS).as_posix() for path in (*DOCS.glob("*.md"), *DOCS.glob("de/*.md")))
+TROUBLE: Final = DOCS / "troubleshooting.md"
+PICTURE: Final = re.compile(r"!\[([^\]]*)\]\(([^)]+)\)")
+MAX_PICTURE, MAX_PICTURES = 60 * 1024, 500 * 1024
+# What the box, a terminal or a keyboard says, and no page.
+NOT_ON_PAGES: Final = {"READY", "z"}
+
+
+@cache
+def shown(language: str) -> frozenset[str]:
+    """As people read it: without markup, and what is only for those who hear the page."""
+    with (ROOT / "locale" / "de" / "LC_MESSAGES" / "django.po").open("rb") as file:
+        found = [(message.id if language == "en" else message.string) or "" for message in read_po(file)]
+    texts = [one for each in found for one in ([each] if isinstance(each, str) else each)]
+    return frozenset(re.sub(r"<span.*?</span>|<[^>]+>", "", text) for text in texts)
+
+
+@pytest.mark.parametrize("guide", SPOKEN)
+def test_every_word_in_bold_is_one_of_the_pages(guide: str) -> None:
+    body = (DOCS / guide).read_text().split("\n## ", 1)[1]
+    bold = {" ".join(words.split()) for words in re.findall(r"\*\*(.+?)\*\*", body, re.DOTALL)} - NOT_ON_PAGES
+    assert len(bold) > 4
+    assert not [words for words in bold if not any(each.startswith(words) for each in shown(SPOKEN[guide]))]
+
+
+def rows() -> list[list[str]]:
+    """The cells of each row of the tables in troubleshooting.md."""
+    lines = TROUBLE.read_text().splitlines()
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("| ")]
+
+
+def named() -> set[str]:
+    """What stands in a first column as `code`."""
+    return {code for row in rows() for code in re.findall(r"`(\w+)`", row[0])}
+
+
+def test_every_alert_has_its_row() -> None:
+    sources = [path.read_text() for package in ("evaluations", "queueing") for path in (ROOT / package).rglob("*.py")]
+    kinds = {kind for source in sources for kind in re.findall(r'FiringAlert\(\s*"(\w+)"', source)}
+    assert kinds > alerts.LAB_KINDS | alerts.NODE_KINDS
+    assert {*kinds, alerts.BACKUP_OLD} - named() == set()
+
+
+def test_every_error_that_somebody_else_has_to_mend_has_its_row() -> None:
+    """Those of which students are told to ask their teacher, or that the work goes on when something is back."""
+    others = {code for code, words in CATALOGUE.items() if re.search(r"your teacher|by itself when", words.todo)}
+    assert len(others) > 20
+    assert others - named() == set()
+
+
+def test_every_finding_of_doctor_has_its_row() -> None:
+    told = {name for row in rows() for name in row[0].split(", ")}
+    names = {name_of(check) for check in (*doctor.MACHINE, *doctor.SERVERS, *doctor.ENGINES)}
+    assert names - told == set()
+
+
+def name_of(check: doctor.Check) -> str:
+    """Under which its findings are shown."""
+    found = re.search(
+        r'(?:ok|warning|failure|_language_model)\("([\w -]+)"|\bname[^=\n]*= "([^"]+)"', inspect.getsource(check)
+    )
+    assert found, check
+    return found[1] or found[2]
+
+
+@pytest.mark.parametrize("guide", GUIDES)
+def test_a_command_is_one_of_ours_with_options_that_it_has(guide: str) -> None:
+    found = re.findall(r"manage\.py (\w+)((?: +(?:--?[\w-]+|[^\s`|#\\]+))*)", (DOCS / guide).read_text())
+    wrong = [
+        (name, option) for name, rest in found for option in re.findall(r"(--[\w-]+)", rest) if not takes(name, option)
+    ]
+    unknown = [name for name, _ in found if name not in get_commands()]
+    assert not unknown
+    assert not wrong
+
+
+@cache
+def options_of(name: str) -> frozenset[str]:
+    app = get_commands()[name]
+    command: Any = app if not isinstance(app, str) else load_command_class(app, name)
+    parser = command.create_parser("manage.py", name)
+    return frozenset(option for action in parser._actions for option in action.option_strings)
+
+
+def takes(name: str, option: str) -> bool:
+    return name in get_commands() and option in options_of(name)
+
+
+def test_pictures_are_small_and_said_in_words() -> None:
+    used = {place: words for guide in GUIDES for words, place in PICTURE.findall((DOCS / guide).read_text())}
+    assert used
+    assert all(len(words) > 15 for words in used.values())
+    sizes = [path.stat().st_size for path in (DOCS / "images").iterdir()]
+    assert max(sizes) <= MAX_PICTURE
+    assert sum(sizes) <= MAX_PICTURES

@@ -21,8 +21,8 @@ STREAMS = ("stdout", "stderr")
 WITHOUT_DATABASE = {"compilemessages", "makemessages", "makemigrations", "rate_text", "runserver", "test", "testserver"}
 # They make the tables, are about them, or have a database of their own. A backup is made before an update's migrations,
 # too, and a restore of nothing else than an empty database.
-WITHOUT_TABLES = {"dbshell", "inspectdb", "migrate", "rehearse_lab", "showmigrations", "sqlmigrate", "up"}
-WITHOUT_TABLES |= {"backup", "restore"}
+WITHOUT_TABLES = {"dbshell", "inspectdb", "migrate", "rehearse_lab", "showmigrations", "soak"}
+WITHOUT_TABLES |= {"backup", "restore", "sqlmigrate", "up"}
 
 
 class UnusableDatabaseError(Exception):

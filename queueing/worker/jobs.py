@@ -223,6 +223,10 @@ class Jobs:
             job.computed = job.outcome.done() and job.error is None
         return any(job.computed for job in self.running.values())
 
+    def newly_ended(self) -> list[Job]:
+        """Those whose outcome is there since `mark_computed`."""
+        return [job for job in self.running.values() if job.outcome.done() and not job.computed]
+
     def computing(self) -> set[int]:
         """The ids of the tasks that keep an engine busy."""
         return {pk for pk, job in self.running.items() if not job.computed}

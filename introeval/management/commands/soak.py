@@ -110,7 +110,7 @@ class Command(BaseCommand):
             supervisor.restart_ended()
 
     def _measure(self, supervisor: Supervisor, lessons: Lessons, seconds: float, every: float) -> None:
-        lab, began, held, told = Lab(self.logs), time.monotonic(), 0, 0.0
+        lab, began, held, due = Lab(self.logs), time.monotonic(), 0, 0.0
         pids = {child.name: child for child in supervisor.children}
         while (now := time.monotonic() - began) < seconds and lessons.is_alive():
             supervisor.restart_ended()
@@ -118,11 +118,12 @@ class Command(BaseCommand):
             with suppress(httpx.HTTPError):  # it was begun anew, which `starts` counts
                 found[PAGE] = 1000 * lessons.students[0].page_seconds()
             if lessons.held > held and lessons.pick_up_seconds is not None:
+                due = due if held else now  # a line after the first one: it works
                 held, found[PICK_UP] = lessons.held, lessons.pick_up_seconds
             for name, value in found.items():
                 self.series[name].append((round(now, 1), round(float(value), 3)))
-            if now >= told:
-                told = now + PROGRESS_SECONDS
+            if now >= due:
+                due = now + PROGRESS_SECONDS
                 self.stderr.write(progress_line(now, lessons, judgement.judge(self.series, BARS), found))
             time.sleep(every)
 

@@ -459,7 +459,9 @@ def _served(group: Iterable[Check]) -> list[Finding]:
 def _unasked(check: Check, found: Iterable[Finding]) -> Finding | None:
     """What a database that does not answer need not be asked: each would wait for it as long."""
     away = any(each.name == "database" and each.level is Level.FAILURE for each in found)
-    return warning(OF_DATABASE[check], "unknown: the database does not answer") if away and check in OF_DATABASE else None
+    return (
+        warning(OF_DATABASE[check], "unknown: the database does not answer") if away and check in OF_DATABASE else None
+    )
 
 
 def _findings(group: Iterable[Check]) -> list[Finding]:

@@ -10,8 +10,8 @@ import pytest
 
 from introeval.supervisor import SupervisedProcess, Supervisor
 from queueing.models import Attempt, Task, Worker
-from tests.processes.conftest import ROOT, SIMULATED, Submit, environment
 from tests.conftest import Cast
+from tests.processes.conftest import ROOT, SIMULATED, Submit, environment
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 

@@ -31,7 +31,8 @@ def test_what_a_lab_takes_is_measured_until_ctrl_c_and_judged(tmp_path: Path) ->
     assert process.stderr
     said = ""
     while "1 lessons" not in said:
-        assert (line := process.stderr.readline()), said
+        line = process.stderr.readline()
+        assert line, said
         said += line
     process.send_signal(signal.SIGINT)
     printed, rest = process.communicate(timeout=60)

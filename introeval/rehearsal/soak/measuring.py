@@ -32,7 +32,9 @@ PAGE, PICK_UP = "page", "pick-up"
 BARS: Final[Mapping[str, Bar]] = {
     **dict.fromkeys(("memory of the site", "memory of the worker", "memory of PostgreSQL", "memory of Valkey"), MEMORY),
     **{f"memory of the {name}": MODEL for name in LIBRARIES},
-    **dict.fromkeys(("handles of the site", "handles of the worker", "handles of PostgreSQL", "handles of Valkey"), COUNT),
+    **dict.fromkeys(
+        ("handles of the site", "handles of the worker", "handles of PostgreSQL", "handles of Valkey"), COUNT
+    ),
     **dict.fromkeys(("threads of the site", "threads of the worker"), COUNT),
     **dict.fromkeys(("processes", "starts", "connections to PostgreSQL", "connections to Valkey"), COUNT),
     "files": DISK,
@@ -128,15 +130,15 @@ def _of_each(pids: list[int]) -> Iterator[OfProcess]:
         with suppress(OSError, KeyError, ValueError):
             status = dict(line.split(":", 1) for line in _read(pid, "status").splitlines())
             memory = int(status["RssAnon"].split()[0]) / 1024
-            yield OfProcess(memory, len(os.listdir(f"/proc/{pid}/fd")), int(status["Threads"]))
+            yield OfProcess(memory, len([*Path(f"/proc/{pid}/fd").iterdir()]), int(status["Threads"]))
 
 
 def _parents() -> dict[int, int]:
     """The parent of every process."""
     found = {}
-    for entry in os.listdir("/proc"):
-        if entry.isdecimal() and (stat := _read(int(entry), "stat")):
-            found[int(entry)] = int(stat.rpartition(")")[2].split()[1])
+    for entry in Path("/proc").glob("[0-9]*"):
+        if stat := _read(int(entry.name), "stat"):
+            found[int(entry.name)] = int(stat.rpartition(")")[2].split()[1])
     return found
 
 

@@ -20,7 +20,7 @@ def test_a_line_has_its_own_slope(start: float, slope: float, points: int) -> No
 
 @given(st.lists(st.floats(-1e6, 1e6), min_size=6, max_size=6), st.lists(st.integers(0, 29), min_size=6, max_size=6))
 def test_a_few_wild_points_do_not_make_it_grow(values: list[float], places: list[int]) -> None:
-    points = {x: 100.0 for x in range(30)} | dict(zip(places, values, strict=True))
+    points = dict.fromkeys(range(30), 100.0) | dict(zip(places, values, strict=True))
     found = theil_sen([*points.items()])
     assert found is not None
     assert found.middle == 0

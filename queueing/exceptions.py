@@ -48,6 +48,7 @@ class StageError(QueueError):
 
     burns_attempt: ClassVar[bool] = True
     default_code: ClassVar[str] = "unexpected"
+    findings: object = None  # what was found out before; the handler stores it (`pipelines.FindingHandler`)
 
     def __init__(self, message: str = "", *, code: str = "") -> None:
         super().__init__(message or (type(self).__doc__ or "").strip())

@@ -187,6 +187,9 @@ class Jobs:
 
     def _fail(self, job: Job, error: StageError) -> None:
         task, tries = job.task, retries.Tries(job.task.failures, job.task.crashes)
+        if error.findings is not None and isinstance(job.spec.handler, pipelines.FindingHandler):
+            with task.kept():
+                job.spec.handler.save_findings(task, error.findings)
         match retries.after_failure(error, tries, self.limits, self.chance):
             case retries.FailTask(reason):
                 task.fail(reason, took=job.took)

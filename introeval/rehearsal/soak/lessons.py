@@ -23,6 +23,7 @@ from queueing.models import Task
 CLIPS: Final = ("ben.mp4", "daniel.mov")  # in whose format a part that players skip may follow
 ANSWER_SECONDS: Final = 60.0
 LOOK_SECONDS: Final = 1.0
+PAGES: Final = 3
 PAUSE_SECONDS: Final = 2.0  # between two lessons
 SAID: Final = 20  # problems that are kept
 
@@ -59,6 +60,10 @@ class SoakStudent:
         return failed
 
     def page_seconds(self) -> float:
+        """Of the quickest of a few: the others waited for something else on this machine."""
+        return min(self._page_seconds() for _ in range(PAGES))
+
+    def _page_seconds(self) -> float:
         began = time.perf_counter()
         self._ask("GET", "/")
         return time.perf_counter() - began

@@ -42,7 +42,7 @@ BARS: Final[Mapping[str, Bar]] = {
     "database": DISK,
     "write-ahead log": Bar("MB", per_hour=8, rise=4, free=256 + 2 * 16),  # max_wal_size, and what is being written
     "logs": Bar("MB", per_hour=8, rise=4, free=(FILE_BYTES * (1 + FILES_KEPT) + POSTGRES_LOG_BYTES) / MB),
-    PAGE: Bar("ms", per_hour=60, rise=15),
+    PAGE: Bar("ms", per_hour=60, rise=20),
     PICK_UP: Bar("s", per_hour=1, rise=0.5),
 }
 

@@ -19,12 +19,12 @@ Points = Sequence[tuple[float, float]]
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """From where on a series is said to grow: above all three of them."""
+    """A series grows that is above all three of them."""
 
     unit: str
     per_hour: float  # what its slope is at least
-    rise: float  # from the end of the warm-up to the end
-    free: float = 0.0  # up to this value it is meant to grow: a log until a new one is begun
+    rise: float  # from `Trend.first` to `Trend.last`
+    free: float = 0.0  # up to this value it is meant to grow: a log, until a new one is begun
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +59,7 @@ def _trend(name: str, points: Points, bar: Bar) -> Trend | None:
     tenth = max(1, len(settled) // 10)
     first, last = (median(value for _, value in part) for part in (settled[:tenth], settled[-tenth:]))
     per_hour, least = slope.middle * HOUR_SECONDS, slope.least * HOUR_SECONDS
-    rises = slope.middle * (settled[-1][0] - settled[0][0]) > bar.rise
-    grows = least > bar.per_hour and rises and last > bar.free
+    grows = least > bar.per_hour and last - first > bar.rise and last > bar.free
     return Trend(name, bar.unit, len(points), first, last, per_hour, least, bar.per_hour, grows)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from django.utils import timezone
@@ -24,7 +25,7 @@ pytestmark = pytest.mark.django_db
 Make = Callable[[State], Task]
 MEMORY = (ProcessMemory("whisper", 300, 9, 1.0),)
 HERE = NodeFacts("pc", gpu_used=0.25, gpu_celsius=55.0, disk_free=0.5, models=("mistral",), memory=MEMORY)
-NOTHING = {"phase": "", "step": "", "gpu_used": None, "gpu_celsius": None, "models": [], "memory": {}}
+NOTHING: dict[str, Any] = {"phase": "", "step": "", "gpu_used": None, "gpu_celsius": None, "models": [], "memory": {}}
 
 
 def ended(task: Task, *, ago: float, waited: float = 60.0) -> Task:

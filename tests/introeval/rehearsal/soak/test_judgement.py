@@ -19,11 +19,15 @@ Leak = Callable[[float], float]
 """(seconds since the beginning) → what is added"""
 
 
+def nothing(at: float) -> float:
+    return 0.0
+
+
 def grown(**planted: Leak) -> list[str]:
-    series = {
-        name: [(at, value + planted.get(name.replace(" ", "_"), lambda at: 0.0)(at)) for at, value in points]
-        for name, points in RECORDED.items()
-    }
+    series = {}
+    for name, points in RECORDED.items():
+        leak = planted.get(name.replace(" ", "_"), nothing)
+        series[name] = [(at, value + leak(at)) for at, value in points]
     return [trend.name for trend in judgement.judge(series, BARS) if trend.grows]
 
 

@@ -21,6 +21,7 @@ MB: Final = 1024**2
 CHILD: Final = "queueing.engines.child"
 # What a model's process has mapped tells which one it is.
 LIBRARIES: Final = {"language model": "llama", "speech model": ""}
+CACHED: Final = "/postgres/base/"
 POSTGRES_LOG_BYTES: Final = 8 * MB  # introeval.embedded keeps two of four
 
 MEMORY: Final = Bar("MB", per_hour=8, rise=4)
@@ -130,7 +131,18 @@ def _of_each(pids: list[int]) -> Iterator[OfProcess]:
         with suppress(OSError, KeyError, ValueError):
             status = dict(line.split(":", 1) for line in _read(pid, "status").splitlines())
             memory = int(status["RssAnon"].split()[0]) / 1024
-            yield OfProcess(memory, len([*Path(f"/proc/{pid}/fd").iterdir()]), int(status["Threads"]))
+            yield OfProcess(memory, _handles(pid), int(status["Threads"]))
+
+
+def _handles(pid: int) -> int:
+    """Without those of PostgreSQL's tables: a session keeps each file open that it has ever read, once, as a cache."""
+    return sum(CACHED not in _target(handle) for handle in Path(f"/proc/{pid}/fd").iterdir())
+
+
+def _target(handle: Path) -> str:
+    with suppress(OSError):  # closed meanwhile
+        return str(handle.readlink())
+    return ""
 
 
 def _parents() -> dict[int, int]:

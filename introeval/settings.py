@@ -216,6 +216,9 @@ MAX_ATTEMPTS = count("MAX_ATTEMPTS", 3)
 MAX_CRASHES = count("MAX_CRASHES", 2)
 HISTORY_DAYS = positive("HISTORY_DAYS", 400)
 RETRY_BACKOFF_SECONDS = positive("RETRY_BACKOFF_SECONDS", 10)
+# Above it a process is begun anew, between two tasks (queueing/policy/growth.py); 0: by the model's size.
+WORKER_MAX_MEMORY_BYTES = count("WORKER_MAX_MEMORY_MB", 1024, least=128) * 1024 * 1024
+CHILD_MAX_MEMORY_BYTES = count("CHILD_MAX_MEMORY_MB", 0, least=0) * 1024 * 1024
 
 GPU_WATCH = flag("GPU_WATCH", default=True)  # False: for a GPU whose driver does not report its memory
 
@@ -332,6 +335,7 @@ ALERT_GPU_CELSIUS = pair("ALERT_GPU_CELSIUS", 80, 90)
 ALERT_DISK_FREE_PERCENT = pair("ALERT_DISK_FREE_PERCENT", 10, 3)
 ALERT_CLOCK_SECONDS = pair("ALERT_CLOCK_SECONDS", 5, 60)
 ALERT_DOWN_SECONDS = pair("ALERT_DOWN_SECONDS", 0, 300)
+ALERT_GROWTH_MB = pair("ALERT_GROWTH_MB", 8, 64)
 ALERT_BACKUP_DAYS = pair("ALERT_BACKUP_DAYS", 7, 30)
 ALERT_EMAILS = addresses("ALERT_EMAILS")
 NOTIFY_URLS = services("NOTIFY_URLS")

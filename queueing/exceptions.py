@@ -4,6 +4,7 @@
     ├── ClaimLost               someone else owns the task now
     ├── LineFullError           as many tasks wait as may
     ├── OwnerLimitError         … of this owner
+    ├── Outgrown                a worker has stopped to be started again
     └── StageError              how an attempt ended, when it did not end well
         ├── Permanent           no retry can help: the input is at fault
         ├── Transient           a real failure that another try may not repeat
@@ -38,11 +39,16 @@ class OwnerLimitError(QueueError):
     """As many tasks of this owner wait in this pipeline as may wait."""
 
 
+class Outgrown(QueueError):
+    """The worker's memory had grown too large; it holds nothing, and has stopped to be started again."""
+
+
 class StageError(QueueError):
     """An attempt at a stage failed."""
 
     burns_attempt: ClassVar[bool] = True
     default_code: ClassVar[str] = "unexpected"
+    findings: object = None  # what was found out before; the handler stores it (`pipelines.FindingHandler`)
 
     def __init__(self, message: str = "", *, code: str = "") -> None:
         super().__init__(message or (type(self).__doc__ or "").strip())

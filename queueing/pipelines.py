@@ -57,6 +57,14 @@ class WritingHandler(StageHandler, Protocol):
         """
 
 
+@runtime_checkable
+class FindingHandler(StageHandler, Protocol):
+    """One that has found something out even where it fails (`StageError.findings`)."""
+
+    def save_findings(self, task: Task, findings: Any) -> None:
+        """Store it. Before the attempt is closed, inside a transaction in which nobody can take the task."""
+
+
 class StatusWord(Protocol):
     """A status: `value` for programs, `label` for people. A member of a `TextChoices` is one."""
 

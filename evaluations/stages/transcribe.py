@@ -8,11 +8,11 @@ from threading import Event
 from typing import Any
 
 from evaluations.media import store
-from evaluations.media.decode import MediaFacts, decode
+from evaluations.media.decode import Decoded, MediaFacts, decode
 from evaluations.models import Submission, Transcript
 from evaluations.rating import gates
-from queueing.engines.base import Engines, Progress, Segment, Speech
-from queueing.exceptions import Permanent
+from queueing.engines.base import Engines, Progress, Segment, Speech, SpeechEngine
+from queueing.exceptions import Permanent, StageError
 from queueing.models import Task
 
 MIN_SECONDS = 1.0  # of a recording, to be listened to at all; the words of `too_short` name it
@@ -46,10 +46,18 @@ class Transcribe:
         store.verify(work.path, work.sha256)
         path: Path = store.locate(work.path)
         decoded = decode(path, max_seconds=work.max_seconds, stop=stop)
+        try:
+            return self._listen(work, decoded, engines.speech, progress, stop)
+        except StageError as error:
+            error.findings = decoded.facts
+            raise
+
+    def _listen(
+        self, work: TranscribeWork, decoded: Decoded, engine: SpeechEngine, progress: Progress, stop: Event
+    ) -> TranscribeResult:
         if decoded.facts.duration < MIN_SECONDS:
             raise Permanent(f"{decoded.facts.duration:.2f} s of sound", code="too_short")
         progress(0.0, decoded.facts.duration)
-        engine = engines.speech
         # Not the classmates': a hint replaces what sounds like it, a "Nora" by their "Norah", "good at" by "Ben at".
         hints = [work.student] if work.student else []
         speech = engine.transcribe(decoded.samples, hints=hints, progress=progress, stop=stop)
@@ -61,15 +69,8 @@ class Transcribe:
         return TranscribeResult(decoded.facts, speech, engine.name, engine.model, engine.simulated)
 
     def save(self, task: Task, result: TranscribeResult) -> None:
-        facts, speech = result.facts, result.speech
-        Submission.objects.filter(pk=task.submission_id).update(
-            container=facts.container,
-            duration=facts.duration,
-            has_video=facts.video_codec is not None,
-            damaged_at=facts.damaged_at,
-            ends_early=facts.ends_early,
-        )
-        Task.objects.filter(pk=task.pk).update(audio_seconds=facts.duration)
+        speech = result.speech
+        self.save_findings(task, result.facts)
         Transcript.objects.update_or_create(
             submission_id=task.submission_id,
             defaults={
@@ -84,6 +85,16 @@ class Transcribe:
                 "simulated": result.simulated,
             },
         )
+
+    def save_findings(self, task: Task, facts: MediaFacts) -> None:
+        Submission.objects.filter(pk=task.submission_id).update(
+            container=facts.container,
+            duration=facts.duration,
+            has_video=facts.video_codec is not None,
+            damaged_at=facts.damaged_at,
+            ends_early=facts.ends_early,
+        )
+        Task.objects.filter(pk=task.pk).update(audio_seconds=facts.duration)
 
 
 def _as_row(segment: Segment) -> dict[str, Any]:

@@ -42,7 +42,7 @@ PARENT_SECONDS = 2.0
 WITHOUT_SERVICES = {"check", "collectstatic", "diffsettings", "doctor", "findstatic", "help", "version"}
 DATA_DIR_COMMANDS = {"doctor", "up"}
 # They break what they run on, so they get a DATA_DIR and servers of their own, gone when they end.
-SCRATCH_COMMANDS = {"rehearse_lab"}
+SCRATCH_COMMANDS = {"rehearse_lab", "soak"}
 
 
 def data_dir() -> Path:

@@ -18,11 +18,11 @@ ANSWER_SECONDS = 2.0  # with the start of Python a command on a wrong address ha
 STREAMS = ("stdout", "stderr")
 
 # They look at code, files and models only, or say themselves how the database is.
-WITHOUT_DATABASE = {"compilemessages", "makemessages", "makemigrations", "rate_text", "runserver", "test", "testserver"}
+WITHOUT_DATABASE = {"compilemessages", "makemessages", "rate_text", "runserver", "test", "testserver"}
 # They make the tables, are about them, or have a database of their own. A backup is made before an update's migrations,
 # too, and a restore of nothing else than an empty database.
-WITHOUT_TABLES = {"dbshell", "inspectdb", "migrate", "rehearse_lab", "showmigrations", "sqlmigrate", "up"}
-WITHOUT_TABLES |= {"backup", "restore"}
+WITHOUT_TABLES = {"dbshell", "inspectdb", "makemigrations", "migrate", "rehearse_lab", "showmigrations"}
+WITHOUT_TABLES |= {"backup", "restore", "soak", "sqlmigrate", "up"}
 
 
 class UnusableDatabaseError(Exception):

@@ -31,7 +31,7 @@ Say = Callable[[str], None]
 
 
 class SupervisedProcess:
-    """One program under supervision. What it prints appears on stderr; its last lines are kept."""
+    """One program under supervision. What it prints appears on stderr, if it is to `echo`; its last lines are kept."""
 
     def __init__(
         self,
@@ -41,8 +41,9 @@ class SupervisedProcess:
         cwd: Path,
         env: Mapping[str, str] | None = None,
         hang_watch: HangWatch | None = None,
+        echo: bool = True,
     ) -> None:
-        self.hang_watch = hang_watch
+        self.hang_watch, self.echo = hang_watch, echo
         self.name, self.command, self.cwd = name, list(command), cwd
         self.env = dict(os.environ if env is None else env)
         self.tail: deque[str] = deque(maxlen=TAIL_LINES)
@@ -153,8 +154,9 @@ class SupervisedProcess:
         with process.stdout as lines, suppress(ValueError, OSError):
             for line in lines:
                 self.tail.append(line.rstrip("\n"))
-                sys.stderr.write(line)
-                sys.stderr.flush()
+                if self.echo:
+                    sys.stderr.write(line)
+                    sys.stderr.flush()
 
 
 class Supervisor:

@@ -35,6 +35,7 @@ class GpuMemory:
         self.needs: Mapping[int, int | None] = {}  # bytes by the engine's id(), as given after the unload
         self.ours = 0  # bytes that our loads have added
         self.last_seen: tuple[float | None, float | None] = None, None  # share in use and °C, as `outlook` read them
+        self._held: Mapping[int, int] = {}  # bytes by process, as `outlook` read them, where the driver says so
         self._empty: GpuMemoryFacts | None = None  # as it was when nothing of ours was in memory the last time
         # Since then something of ours was loaded, or may have been. Not if the row says idle: that was verified.
         self._loaded = row.step != PhaseStep.IDLE
@@ -135,7 +136,7 @@ class GpuMemory:
         """The share of the card that others leave to us (None: unknown), and a text on who takes the rest."""
         if not self.matters:
             return 1.0, ""
-        self.last_seen = None, None
+        self.last_seen, self._held = (None, None), {}
         match self.gpu.read():
             case Absent():
                 return 1.0, ""
@@ -143,11 +144,16 @@ class GpuMemory:
                 return None, f"{UNKNOWN}: {reason}"
             case GpuMemoryFacts() as facts:
                 self.last_seen = facts.used / facts.total, facts.celsius
+                self._held = {one.pid: one.bytes for one in facts.holders if one.bytes}
                 if not self._measured:
                     self._measure(facts)
                 foreign = max(0, facts.used - self.ours)
                 taken = f"{foreign / facts.total:.0%} of the GPU's memory is taken by other programs"
                 return 1 - foreign / facts.total, taken + _named(self._others(facts), ": ")
+
+    def held_by(self, pid: int) -> int:
+        """Bytes of the GPU's memory that a process held at the last sample; 0 where that is unknown."""
+        return self._held.get(pid, 0)
 
     def _facts(self) -> GpuMemoryFacts | None:
         """None: no GPU that matters."""

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
+from queueing.policy.growth import MIB, ProcessMemory
+
 MIN_ATTEMPTS: Final = 5  # of the last ones; fewer say nothing of a rate
 
 
@@ -45,6 +47,7 @@ class Thresholds:
     disk_free_percent: Threshold = Threshold(10, 3)
     clock_seconds: Threshold = Threshold(5, 60)  # between a node's clock and the database's
     down_seconds: Threshold = Threshold(0, 300)  # that a model server has been left alone
+    growth_mb: Threshold = Threshold(8, 64)  # that a process of ours gains with each task
     backup_days: Threshold = Threshold(7, 30)  # since the last backup
 
 
@@ -99,12 +102,13 @@ class NodeFacts:
     clock_ahead_seconds: float | None = None  # of the database's
     models: tuple[str, ...] = ()  # that its worker keeps in memory
     silent: Mapping[str, str] | None = None  # model server → why it does not answer; None: not asked
+    memory: tuple[ProcessMemory, ...] = ()  # of its worker and of the models' processes
 
 
 LAB_KINDS: Final = frozenset(
     {"queue_size", "long_wait", "task_late", "error_rate", "no_worker", "node_blocked", "server_away"}
 )
-NODE_KINDS: Final = frozenset({"gpu_memory", "gpu_temperature", "disk_space", "clock_skew"})
+NODE_KINDS: Final = frozenset({"gpu_memory", "gpu_temperature", "disk_space", "clock_skew", "memory_growth"})
 BACKUP_OLD: Final = "backup_old"
 NOT_STARTED_SECONDS: Final = 600.0  # how long a stage may take of which nothing is known yet
 
@@ -136,7 +140,17 @@ def of_node(facts: NodeFacts, limits: Thresholds) -> list[FiringAlert]:
             text = f"the clock of {facts.node} is {apart:.0f} s {way} the database's"
             cure = "let both take their time from the network (timedatectl set-ntp true)"
             found.append(FiringAlert("clock_skew", grade, text, cure, facts.node, round(apart, 1)))
-    return found
+    return [*found, *_growth(facts, limits)]
+
+
+def _growth(facts: NodeFacts, limits: Thresholds) -> Iterator[FiringAlert]:
+    """Of the process that grows most."""
+    worst = max(facts.memory, key=lambda one: one.per_task or 0.0, default=None)
+    if worst and worst.per_task and (grade := limits.growth_mb.severity(worst.per_task / MIB)):
+        gain, size = worst.per_task / MIB, worst.bytes / MIB
+        text = f"memory grows with each task: {worst.name} on {facts.node} by {gain:.0f} MB, to {size:.0f} MB now"
+        cure = "it is begun anew by itself when it is too large; if this comes back, update what runs that model"
+        yield FiringAlert("memory_growth", grade, text, cure, facts.node, round(gain, 1))
 
 
 def of_backup(days: float, limits: Thresholds, *, ever: bool) -> list[FiringAlert]:

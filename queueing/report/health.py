@@ -36,6 +36,7 @@ def thresholds() -> Thresholds:
         disk_free_percent=Threshold(*settings.ALERT_DISK_FREE_PERCENT),
         clock_seconds=Threshold(*settings.ALERT_CLOCK_SECONDS),
         down_seconds=Threshold(*settings.ALERT_DOWN_SECONDS),
+        growth_mb=Threshold(*settings.ALERT_GROWTH_MB),
         backup_days=Threshold(*settings.ALERT_BACKUP_DAYS),
     )
 

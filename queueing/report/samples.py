@@ -28,6 +28,7 @@ def take(facts: NodeFacts) -> bool:
         "gpu_celsius": facts.gpu_celsius,
         "disk_free": _rounded(facts.disk_free, 4),
         "models": list(facts.models),
+        "memory": {one.name: one.bytes for one in facts.memory},
     }
     return LabSample.objects.keep(facts.node, seen, read)
 

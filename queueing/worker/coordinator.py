@@ -179,6 +179,13 @@ class Coordinator:
         if self.current or self.blocked:
             self._attempt(None)
 
+    def begin_anew(self) -> None:
+        """Unload the models of the current phase and load them again, with nothing running. The phase continues."""
+        since = self.since, self.held_since
+        self._attempt(self.current, self.holder)
+        if not self.blocked:
+            self.since, self.held_since = since
+
     def reload_lost(self) -> None:
         """Load the current phase's models again if one of them is no longer resident. With nothing running."""
         if self.current and not self._intact():

@@ -187,6 +187,9 @@ class Jobs:
 
     def _fail(self, job: Job, error: StageError) -> None:
         task, tries = job.task, retries.Tries(job.task.failures, job.task.crashes)
+        if error.findings is not None and isinstance(job.spec.handler, pipelines.FindingHandler):
+            with task.kept():
+                job.spec.handler.save_findings(task, error.findings)
         match retries.after_failure(error, tries, self.limits, self.chance):
             case retries.FailTask(reason):
                 task.fail(reason, took=job.took)
@@ -222,6 +225,10 @@ class Jobs:
         for job in self.running.values():
             job.computed = job.outcome.done() and job.error is None
         return any(job.computed for job in self.running.values())
+
+    def newly_ended(self) -> list[Job]:
+        """Those whose outcome is there since `mark_computed`."""
+        return [job for job in self.running.values() if job.outcome.done() and not job.computed]
 
     def computing(self) -> set[int]:
         """The ids of the tasks that keep an engine busy."""

@@ -27,6 +27,7 @@ from queueing.worker.model_servers import ModelServers
 from queueing.worker.node_models import NodeModels
 from queueing.worker.options import Options
 from queueing.worker.phase_controller import PhaseController, Readiness
+from queueing.worker.self_care import SelfCare
 
 log = structlog.get_logger()
 
@@ -86,9 +87,11 @@ class WorkLoop:
         self.coordinator = Coordinator(row.node, phases, self.models, gpu=device)
         self.claims = Claims(row, self.jobs, self.coordinator, self.models, options)
         self.controller = PhaseController(self.coordinator, self.models, self.jobs, self.claims, options.limits)
+        self.care = SelfCare(engines, self.coordinator, options)
         self.watch = GpuWatch(row.node, self.coordinator.memory, every_seconds=options.poll_seconds)
         self.live = 0  # tasks that had not ended at the last poll
         self.is_outdated = False  # a newer version has migrated the database
+        self.is_outgrown = False  # its memory has grown too large
         self._next_poll = self._next_upkeep = self._next_forgetting = self._next_status = 0.0
         self._in_doubt = False
         self._clocks: tuple[float, float] | None = None  # the database's and our own, at the last poll
@@ -97,6 +100,7 @@ class WorkLoop:
         """One round. True: something moved, run the next one now."""
         # Read before they are recorded: a database outage meanwhile must not lose it.
         self._in_doubt |= self.jobs.any_in_doubt()
+        self.care.note_ended(self.jobs.newly_ended())
         # The next task computes while the last one's outcome is recorded: models do not wait for the disk.
         went_on = self.jobs.mark_computed() and self._go_on()
         ended = self.jobs.finish_ended()
@@ -105,6 +109,7 @@ class WorkLoop:
         self._pause_on_disk_error(ended)
         self.servers.record_ends(ended)
         self.servers.collect()
+        self._begin_anew_if_grown()
         if self._in_doubt and not self.jobs:
             self.coordinator.reload_lost()
             self._in_doubt = False
@@ -143,7 +148,21 @@ class WorkLoop:
         """What this worker sees of its node, for alerts and samples. Safe from any thread: it only reads."""
         gpu_used, celsius = self.coordinator.memory.last_seen
         models = tuple(engine.model for engine in self.coordinator.working)
-        return health.read_node(self.node, gpu_used=gpu_used, gpu_celsius=celsius, models=models)
+        facts = health.read_node(self.node, gpu_used=gpu_used, gpu_celsius=celsius, models=models)
+        return replace(facts, memory=self.care.memory())
+
+    def _begin_anew_if_grown(self) -> None:
+        """Only while nothing is half done: no task runs and no server is asked anything."""
+        if self.jobs or self.servers.probing or not self.care.has_grown():
+            return
+        if grown := self.care.grown_models():
+            log.warning("models grew, loaded anew", models={one.name: gpu.mib(one.bytes) for one in grown})
+            self.coordinator.begin_anew()
+            self.care.forget_models()
+        self.care.look_again()
+        if self.care.worker_has_grown():
+            self.is_outgrown = True
+            self.stopping.request()
 
     def _go_on(self) -> bool:
         """Claim by the last decision, without another poll. Whether anything was taken."""
@@ -186,6 +205,7 @@ class WorkLoop:
             running=sorted(pk for pk, _ in self.jobs.held()),
             due=snapshot.unbatched.due + snapshot.batch.due + snapshot.evaluation.due + snapshot.shared.due,
             live=snapshot.live,
+            memory={one.name: gpu.mib(one.bytes) for one in self.care.memory()},
             paused=sorted(snapshot.paused),
         )
 
@@ -208,7 +228,8 @@ class WorkLoop:
 
     def _claim_all(self, *, may_fill: bool = True) -> bool:
         """Whether anything was taken."""
-        return not self._in_doubt and bool(self.claims.take_all(may_fill=may_fill, unless=self.stopping.requested))
+        waits = self._in_doubt or self.care.has_grown()
+        return not waits and bool(self.claims.take_all(may_fill=may_fill, unless=self.stopping.requested))
 
     def _pause_on_disk_error(self, ended: list[Job]) -> None:
         """A full or failed disk would fail every task: pause the phase for a while; it resumes by itself."""

@@ -33,6 +33,8 @@ class Options:
     forecast_seconds: float = FORECAST_SECONDS
     alert_seconds: float = 20.0
     history_days: float = 400.0  # that events and attempts are kept
+    worker_max_bytes: int = 1024**3  # policy.growth.most_bytes
+    child_max_bytes: int = 0  # the same, of a model's process
     together: bool | None = None  # whether a person wants all language models loaded at once; None: if they fit
 
     @classmethod
@@ -56,5 +58,7 @@ class Options:
             },
             alert_seconds=settings.ALERT_SECONDS,
             history_days=settings.HISTORY_DAYS,
+            worker_max_bytes=settings.WORKER_MAX_MEMORY_BYTES,
+            child_max_bytes=settings.CHILD_MAX_MEMORY_BYTES,
             together=settings.LLM_TOGETHER,
         )

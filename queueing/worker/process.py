@@ -23,8 +23,8 @@ from django.db.models.functions import Now
 
 from queueing import gpu
 from queueing.engines.base import Engines
-from queueing.exceptions import Infrastructure
-from queueing.gpu.device import ANSWER_SECONDS
+from queueing.exceptions import Infrastructure, Outgrown
+from queueing.gpu.device import ANSWER_SECONDS, mib
 from queueing.models import Worker, schema
 from queueing.worker import upkeep
 from queueing.worker.background.forecaster import Forecaster
@@ -34,6 +34,7 @@ from queueing.worker.background.pings import Pings
 from queueing.worker.background.watchdog import Watchdog
 from queueing.worker.loop import Stopping, WorkLoop
 from queueing.worker.options import Options
+from queueing.worker.self_care import own_bytes
 
 log = structlog.get_logger()
 
@@ -74,6 +75,7 @@ class PhaseWorker:
             gpu.NodeBusy: another worker holds the node.
             schema.WrongSchema: the database is not, or no longer, of this version of the code.
             Infrastructure: it could not register within a lease, or not renew its leases, and stopped itself.
+            Outgrown: its memory had grown too large, and it stopped itself between two tasks.
         """
         loop = None
         try:
@@ -87,6 +89,8 @@ class PhaseWorker:
             raise Infrastructure("the database could not be reached for so long that leases ran out")
         if loop and loop.is_outdated:
             raise schema.WrongSchema("the database was migrated by a newer version; this worker has stopped for it")
+        if loop and loop.is_outgrown:
+            raise Outgrown(f"this worker had grown to {mib(own_bytes())}; it has stopped to be started again")
 
     def stop(self) -> None:
         log.info("stopping", node=self.node, at_once=self.stopping.is_set())

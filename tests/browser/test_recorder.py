@@ -154,6 +154,7 @@ def test_a_student_records_again_pauses_plays_hands_in_and_jumps_about_in_the_re
     until(booth.page, "Math.abs(document.getElementById('playback').duration - 4) < 2")
     press(booth, "Hand in")
     submission = handed_in(booth)
+    expect(booth.page.locator("#place")).to_contain_text("You are 1st of 1")
     found = heard(submission)
     assert 3.5 < found.facts.duration < 7
     assert found.facts.video_codec == "vp8"

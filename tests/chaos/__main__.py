@@ -41,7 +41,7 @@ def _run(options: argparse.Namespace) -> int:
 
 def _parts() -> dict[str, ModuleType]:
     """Each has `add_arguments(parser)` and `run(options)`, which returns the exit status."""
-    from tests.chaos import askers, explorer, lesson, machine, planted, storm, switches, up
+    from tests.chaos import askers, explorer, lesson, machine, planted, soak, storm, switches, up
     from tests.evaluations.media import mutants
 
     return {
@@ -54,6 +54,7 @@ def _parts() -> dict[str, ModuleType]:
         "storm": storm,
         "up": up,
         "coach": askers,
+        "soak": soak,
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import sys
 import threading
 from collections.abc import Iterator
@@ -128,6 +129,27 @@ def test_a_database_that_is_gone_is_told_with_its_reason(settings: Settings) -> 
     assert "DATABASE_URL" in found.fix
     assert pending.level is videos.level is Level.WARNING
     assert "s3cret" not in str(found) + str(pending) + str(videos)
+
+
+def test_a_database_that_swallows_what_it_is_sent_is_waited_for_once(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from django.db import connection
+
+    asked: list[int] = []
+
+    def direct() -> psycopg.Connection[object]:
+        asked.append(len(asked))
+        return psycopg.connect(host="127.0.0.1", port=silent.getsockname()[1], dbname="x", connect_timeout=1)
+
+    connection.close()
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        monkeypatch.setattr(doctor, "_direct", direct)
+        found = doctor._served(doctor.SERVERS)
+    unknown = {each.name for each in found if each.found == "unknown: the database does not answer"}
+    assert unknown == {*doctor.OF_DATABASE.values()}
+    assert [each.name for each in found if each.level is Level.FAILURE] == ["database"]
+    assert len(asked) == 1
 
 
 @pytest.mark.django_db(transaction=True)

@@ -1,7 +1,7 @@
-"""A worker whose clock is wrong, or whose speech model stumbles over certain recordings.
+"""A worker whose clock is wrong, that keeps memory, or whose speech model stumbles over certain recordings.
 
 Run as a program, with the arguments of `run_phase_worker`. CLOCK_IS_AHEAD_SECONDS sets every clock of the process that
-has a date; recordings of SECONDS_THAT_CRASH or SECONDS_THAT_HANG seconds do so to the model.
+has a date; recordings of SECONDS_THAT_CRASH or SECONDS_THAT_HANG seconds do so to the model; KEPT_MB of each stay here.
 """
 
 from __future__ import annotations
@@ -51,7 +51,10 @@ class StumblingStage(SimulatedSpeech):
         os.environ.get("SECONDS_THAT_HANG"): "hang",
     }
 
+    kept: list[bytes] = []
+
     def transcribe(self, samples: Samples, *, hints: Sequence[str] = (), progress: Progress, stop: Event) -> Speech:
+        self.kept.append(b"x" * int(float(os.environ.get("KEPT_MB", "0")) * 1024**2))
         self._faults = iter([self.faults.get(str(round(len(samples) / SAMPLE_RATE)))])
         return super().transcribe(samples, hints=hints, progress=progress, stop=stop)
 

@@ -156,7 +156,9 @@ class Item {
   async start() {
     const limit = Number(this.line.form.dataset.maxBytes);
     if (this.file.size === 0) return this.fail(word("empty"));
-    if (this.file.size > limit) return this.fail(word("too_large"));
+    if (this.file.size > limit) {
+      return this.fail(word("too_large", { size: megabytes(this.file.size), limit: megabytes(limit) }));
+    }
     this.upload = new tus.Upload(this.file, this.options());
     this.show("uploading");
     const earlier = await this.upload.findPreviousUploads();

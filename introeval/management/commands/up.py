@@ -236,8 +236,8 @@ class ServedSite:
         return other if self.is_ready() else f"{self.url}readyz does not answer"
 
 
-def children(site: ServedSite) -> list[SupervisedProcess]:
-    """Site and worker; both find DATA_DIR, URLs and log format in the environment."""
+def children(site: ServedSite, *, echo: bool = True) -> list[SupervisedProcess]:
+    """Site and worker; both find DATA_DIR, URLs and log format in the environment. `echo`: as `SupervisedProcess`."""
     root = Path(settings.BASE_DIR)
     env = dict(os.environ)
     if sys.stderr.isatty():
@@ -252,7 +252,14 @@ def children(site: ServedSite) -> list[SupervisedProcess]:
     watched = {"site": lambda _: site.is_alive(), "worker": heartbeats}
     commands = {"site": web, "worker": worker}
     return [
-        SupervisedProcess(name, command, cwd=root, env=env, hang_watch=HangWatch(watched[name], settings.HANG_SECONDS))
+        SupervisedProcess(
+            name,
+            command,
+            cwd=root,
+            env=env,
+            hang_watch=HangWatch(watched[name], settings.HANG_SECONDS),
+            echo=echo,
+        )
         for name, command in commands.items()
     ]
 

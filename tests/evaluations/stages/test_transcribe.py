@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import random
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from threading import Event
@@ -13,7 +15,9 @@ from evaluations.models import Submission
 from evaluations.stages.transcribe import Transcribe
 from queueing.engines.base import Engines, Progress, Samples, Speech
 from queueing.engines.speech.simulated import SimulatedSpeech
-from queueing.exceptions import Permanent
+from queueing.exceptions import Permanent, StageError, Transient
+from queueing.policy.retries import RetryLimits
+from queueing.worker.jobs import Jobs
 from tests.conftest import Cast
 from tests.evaluations.material import claim, hand_in
 from tests.evaluations.media import corpus
@@ -88,6 +92,29 @@ def test_where_a_recording_is_damaged_or_ends_is_kept_with_it(cast: Cast, tmp_pa
     assert found.ends_early
     assert found.damaged_at == pytest.approx(3.1, abs=0.2)
     assert transcribed(cast, whole, SimulatedSpeech(seconds=0.0)).damaged_at is None
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("fault", [Permanent("the model can't", code="unreadable"), Transient("not this time")])
+def test_where_it_is_damaged_is_kept_also_when_it_is_not_transcribed(
+    fault: StageError, cast: Cast, tmp_path: Path
+) -> None:
+    cut = tmp_path / "cut.mkv"
+    cut.write_bytes(tone(tmp_path, seconds=4).read_bytes()[:100_000])
+    found = hand_in(cast.ada, cast.classroom, content=cut.read_bytes())
+    engine = SimulatedSpeech(seconds=0.0, faults=[fault])
+    jobs = Jobs(Engines(engine, {}), RetryLimits(3, 2, 1.0), wake=lambda: None, chance=random.Random(1))
+    engine.load()
+    try:
+        jobs.start(claim(found))
+        while not jobs.finish_ended():
+            time.sleep(0.01)
+    finally:
+        engine.unload()
+    found.refresh_from_db()
+    assert found.ends_early
+    assert found.damaged_at == pytest.approx(3.1, abs=0.2)
+    assert found.evaluation_task.attempts.get().outcome == fault.outcome
 
 
 @pytest.mark.parametrize(

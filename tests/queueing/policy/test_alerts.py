@@ -19,9 +19,15 @@ from queueing.policy.alerts import (
     Threshold,
     Thresholds,
 )
+from queueing.policy.growth import MIB, ProcessMemory
 
 LIMITS = Thresholds()
 WARNING, CRITICAL = Severity.WARNING, Severity.CRITICAL
+STEADY = ProcessMemory("whisper", 300 * MIB, 9, 0.0)
+
+
+def leak(per_task: float) -> ProcessMemory:
+    return ProcessMemory("llama", 900 * MIB, 9, per_task * MIB)
 
 
 def lab(**facts: object) -> list[FiringAlert]:
@@ -41,6 +47,7 @@ def test_a_lab_in_which_all_is_well_has_none() -> None:
     assert lab(**busy, attempts=20, failed_attempts=1) == []
     assert alerts.of_node(NodeFacts("pc", 0.79, 79, 0.11, "/data", -4.9), LIMITS) == []
     assert alerts.of_node(NodeFacts("pc"), LIMITS) == [], "what is not known is no alert"
+    assert alerts.of_node(NodeFacts("pc", memory=(STEADY, leak(7.9), ProcessMemory("new", 1, 1))), LIMITS) == []
 
 
 @pytest.mark.parametrize(
@@ -83,6 +90,8 @@ def test_what_the_lab_is_told(found: list[FiringAlert], expected: tuple[str, Sev
         (NodeFacts("pc", disk_free=0.0), ("disk_space", CRITICAL)),
         (NodeFacts("pc", clock_ahead_seconds=5), ("clock_skew", WARNING)),
         (NodeFacts("pc", clock_ahead_seconds=-60), ("clock_skew", CRITICAL)),
+        (NodeFacts("pc", memory=(STEADY, leak(8))), ("memory_growth", WARNING)),
+        (NodeFacts("pc", memory=(leak(8), leak(64), STEADY)), ("memory_growth", CRITICAL)),
     ],
 )
 def test_what_is_told_of_a_node(facts: NodeFacts, expected: tuple[str, Severity]) -> None:
@@ -103,7 +112,7 @@ def test_each_names_its_cure_and_is_of_a_kind_that_is_resolved_again() -> None:
     )
     found = alerts.of_lab(everything, LIMITS)
     assert {one.kind for one in found} == alerts.LAB_KINDS
-    on_node = alerts.of_node(NodeFacts("pc", 1.0, 100, 0.0, "/data", 100), LIMITS)
+    on_node = alerts.of_node(NodeFacts("pc", 1.0, 100, 0.0, "/data", 100, memory=(leak(99),)), LIMITS)
     assert {one.kind for one in on_node} == alerts.NODE_KINDS
     assert all(one.text and one.cure for one in [*found, *on_node])
     keys = [(one.kind, one.subject) for one in [*found, *on_node]]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from django.utils import timezone
@@ -12,6 +13,7 @@ from queueing.forecast.published import Estimate, PlaceInLine, Published
 from queueing.models import Forecast, LabSample, Phase, Task, Worker
 from queueing.models.history import HOURS_DAYS, MINUTES_DAYS
 from queueing.policy.alerts import NodeFacts
+from queueing.policy.growth import ProcessMemory
 from queueing.report import lately, samples
 from queueing.report.lately import EndedTasks, Window
 from queueing.states import PhaseStep, State
@@ -21,7 +23,9 @@ from queueing.worker.background.watchdog import Watchdog
 pytestmark = pytest.mark.django_db
 
 Make = Callable[[State], Task]
-HERE = NodeFacts("pc", gpu_used=0.25, gpu_celsius=55.0, disk_free=0.5, models=("mistral",))
+MEMORY = (ProcessMemory("whisper", 300, 9, 1.0),)
+HERE = NodeFacts("pc", gpu_used=0.25, gpu_celsius=55.0, disk_free=0.5, models=("mistral",), memory=MEMORY)
+NOTHING: dict[str, Any] = {"phase": "", "step": "", "gpu_used": None, "gpu_celsius": None, "models": [], "memory": {}}
 
 
 def ended(task: Task, *, ago: float, waited: float = 60.0) -> Task:
@@ -47,8 +51,9 @@ def test_a_minute_has_one_sample_however_many_nodes_take_it(in_state: Make, work
             "gpu_celsius": 55.0,
             "disk_free": 0.5,
             "models": ["mistral"],
+            "memory": {"whisper": 300},
         },
-        "other": {"phase": "", "step": "", "gpu_used": None, "gpu_celsius": None, "disk_free": 0.9, "models": []},
+        "other": {**NOTHING, "disk_free": 0.9},
     }
     assert samples.nodes_now()["pc"]["models"] == ["mistral"]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.conf import settings
@@ -27,7 +28,7 @@ def media_folder() -> None:
 
 @pytest.fixture
 def node(tmp_path: Path) -> Callable[..., PhaseWorker]:
-    def make(language: SimulatedLanguage | None = None, *, batch_size: int = 2) -> PhaseWorker:
+    def make(language: SimulatedLanguage | None = None, *, batch_size: int = 2, **more: Any) -> PhaseWorker:
         limits = phases.Limits(batch_size, batch_max_wait_seconds=0.05, max_dwell_seconds=600, idle_unload_seconds=60)
         options = Options(
             limits=limits,
@@ -37,6 +38,7 @@ def node(tmp_path: Path) -> Callable[..., PhaseWorker]:
             poll_seconds=0.05,
             stop_grace_seconds=0.5,
             lock_dir=tmp_path,
+            **more,
         )
         language = language or quick()
         engines = Engines(SimulatedSpeech(seconds=0.05), {"extract": language, "rate": language})

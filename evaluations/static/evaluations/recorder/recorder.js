@@ -13,6 +13,7 @@ import { clock, dayOf, timeOf, word } from "../words.js";
 const COUNT_FROM = 3;
 const SILENT_SECONDS = { checking: 4, recording: 10 };
 const WARN_SECONDS = 30;
+const PLACE_MS = 3000;
 
 const page = document.getElementById("recorder");
 const part = (id) => document.getElementById(id);
@@ -281,6 +282,18 @@ async function finish(address) {
   URL.revokeObjectURL(part("playback").src);
   part("result").href = address;
   enter("done");
+  followPlace(address);
+}
+
+/** Show the place in the line and the time left, in the words of the list. */
+async function followPlace(address) {
+  const answer = await fetch(`${address}row/`).catch(() => null);
+  if (answer?.ok) {
+    const row = new DOMParser().parseFromString(await answer.text(), "text/html");
+    const line = row.querySelector(".row-line:has(strong)");
+    part("place").textContent = line?.textContent.replace(/\s+/g, " ").trim() ?? "";
+  }
+  setTimeout(() => state === "done" && followPlace(address), PLACE_MS);
 }
 
 async function stayAwake() {

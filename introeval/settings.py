@@ -141,6 +141,7 @@ MIDDLEWARE = [
     "evaluations.access.origins.HiddenOrigin",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "evaluations.access.origins.RequestAtWork",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
@@ -214,6 +215,7 @@ POLL_SECONDS = positive("POLL_SECONDS", 0.9)
 MAX_ATTEMPTS = count("MAX_ATTEMPTS", 3)
 MAX_CRASHES = count("MAX_CRASHES", 2)
 HISTORY_DAYS = positive("HISTORY_DAYS", 400)
+AUDIT_DAYS = count("AUDIT_DAYS", 400, least=30, most=10_000)  # least: KEPT_DAYS_AT_LEAST of the audit trail
 RETRY_BACKOFF_SECONDS = positive("RETRY_BACKOFF_SECONDS", 10)
 
 GPU_WATCH = flag("GPU_WATCH", default=True)  # False: for a GPU whose driver does not report its memory

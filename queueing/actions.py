@@ -13,6 +13,7 @@ from typing import Any, Final
 from django.db import IntegrityError, transaction
 
 from queueing.models import Task
+from queueing.signals import tasks_moved
 from queueing.states import TRANSITIONS, State
 
 MAX_TRIES: Final = 3  # on a task that moves while it is acted on
@@ -58,8 +59,9 @@ def cancel(*, tasks: Iterable[Task], by: str, reason: str = "") -> Report:
 
 def act(verb: str, *, tasks: Iterable[Task], by: str, reason: str = "") -> Report:
     """Each task by itself: one that can't move keeps no other from it."""
-    whys = {task.pk: _act_on(task, verb, by, reason) for task in tasks}
-    return _report(verb, whys)
+    report = _report(verb, {task.pk: _act_on(task, verb, by, reason) for task in tasks})
+    tasks_moved.send(act, verb=verb, tasks=report.moved, by=by)
+    return report
 
 
 def forecast(verb: str, *, tasks: Iterable[Task]) -> Report:

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from typing import Final
 
 import structlog
+from django.conf import settings
 
 from evaluations import actions
-from evaluations.models import EVALUATION
+from evaluations.models import EVALUATION, TrailEntry
 from evaluations.uploads import audit, intake, result_files
 from queueing.exceptions import Infrastructure
 from queueing.policy.alerts import FiringAlert, Severity
@@ -75,12 +76,17 @@ def report_lesson() -> None:
         log.info("lesson ended", handed_in=found.handed_in, states=dict(found.states), lost=lost)
 
 
+def prune_trail() -> None:
+    TrailEntry.objects.all().prune(settings.AUDIT_DAYS)
+
+
 DUTIES = (
     Duty(intake.expire_uploads, every_seconds=300.0),
     Duty(actions.remove_files_of_deleted, every_seconds=20.0),
     Duty(stored_videos.look, every_seconds=20.0),
     Duty(report_lesson, every_seconds=20.0),
     Duty(result_files.catch_up, every_seconds=300.0),
+    Duty(prune_trail, every_seconds=3600.0),
 )
 
 

@@ -75,7 +75,6 @@ def _fit(request: HttpRequest, classroom: Classroom) -> None:
             request, _("These marks can’t be used: no rating has a model’s probabilities, or all marks are alike.")
         )
         return
-    trail.record(trail.Verb.SET, classroom, what="calibration")
     count = max(row.submissions for row in fitted)
     words = ngettext(
         "Fitted to %(count)s submission. New ratings use it; those there are stay as they are.",

@@ -307,6 +307,7 @@ CARD_DAYS = count("CARD_DAYS", 1, most=400)  # today included
 API_PER_SECOND = positive("API_PER_SECOND", 10)  # requests of a session; of an address six times that
 HTTPS = flag("HTTPS", default=LAB)
 HTTPS_PORT = count("HTTPS_PORT", 8443, most=65_535)  # of `up --lab`
+LAB_URL = lan.https_url(lan.best(), HTTPS_PORT) if LAB else ""  # follows the machine's address (lan/door.py)
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HTTPS and not LAB else None
 X_FRAME_OPTIONS = "DENY"
@@ -334,6 +335,7 @@ ALERT_DISK_FREE_PERCENT = pair("ALERT_DISK_FREE_PERCENT", 10, 3)
 ALERT_CLOCK_SECONDS = pair("ALERT_CLOCK_SECONDS", 5, 60)
 ALERT_DOWN_SECONDS = pair("ALERT_DOWN_SECONDS", 0, 300)
 ALERT_BACKUP_DAYS = pair("ALERT_BACKUP_DAYS", 7, 30)
+ALERT_CERTIFICATE_DAYS = pair("ALERT_CERTIFICATE_DAYS", 30, 7)
 ALERT_EMAILS = addresses("ALERT_EMAILS")
 EMAIL_HOST = text("EMAIL_HOST", "localhost")
 EMAIL_PORT = count("EMAIL_PORT", 25, most=65_535)

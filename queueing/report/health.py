@@ -37,6 +37,7 @@ def thresholds() -> Thresholds:
         clock_seconds=Threshold(*settings.ALERT_CLOCK_SECONDS),
         down_seconds=Threshold(*settings.ALERT_DOWN_SECONDS),
         backup_days=Threshold(*settings.ALERT_BACKUP_DAYS),
+        certificate_days=Threshold(*settings.ALERT_CERTIFICATE_DAYS),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final
 
 import structlog
@@ -9,6 +10,7 @@ from daphne import server
 from django.conf import settings
 from OpenSSL import SSL
 from twisted.internet.endpoints import SSL4ServerEndpoint, serverFromString
+from twisted.internet.error import VerifyError
 from twisted.internet.task import LoopingCall
 
 from introeval.lan import door
@@ -20,11 +22,16 @@ LOOK_SECONDS: Final = 10.0
 
 
 class LiveCertificate:
-    """The certificate of a TLS context that is in use. Connections that there are keep theirs."""
+    """Where Twisted takes the TLS context of each connection from; those that are open keep theirs."""
 
-    def __init__(self, context: SSL.Context, files: Certificates) -> None:
-        self.context, self.files = context, files
+    def __init__(self, read: Callable[[], SSL.Context], files: Certificates) -> None:
+        """`read` makes a context of what the files hold."""
+        self.read, self.files = read, files
         self.shown = files.stamp()
+        self.context = read()
+
+    def getContext(self) -> SSL.Context:  # noqa: N802 - Twisted's name
+        return self.context
 
     def look(self) -> bool:
         """Show what the files hold, if they were written since. A pair that does not fit is half written: next time."""
@@ -32,32 +39,33 @@ class LiveCertificate:
         if stamp == self.shown:
             return False
         try:
-            self._load(SSL.Context(SSL.TLS_METHOD))
-            self._load(self.context)
-        except (OSError, SSL.Error):
+            self.context = self.read()
+        except (OSError, ValueError, SSL.Error, VerifyError):
             return False
         self.shown = stamp
         return True
 
-    def _load(self, context: SSL.Context) -> None:
-        context.use_certificate_chain_file(str(self.files.site))
-        context.use_privatekey_file(str(self.files.site_key))
-        context.check_privatekey()
-
 
 def install() -> None:
     """Let daphne listen by this; it has no setting for what an endpoint becomes."""
-    server.serverFromString = _endpoint
+    server.serverFromString = endpoint
 
 
-def _endpoint(reactor: Any, description: str) -> Any:
+def endpoint(reactor: Any, description: str) -> Any:
+    """What listens at the place that is described as Twisted does; by TLS with a certificate that may be renewed."""
     made: Any = serverFromString(reactor, description)  # type: ignore[no-untyped-call]
     if settings.LAB and isinstance(made, SSL4ServerEndpoint):
-        live = LiveCertificate(made._sslContextFactory.getContext(), door.certificates())
-        looking = LoopingCall(_look, live)
+        made._sslContextFactory = LiveCertificate(lambda: _context(reactor, description), door.certificates())
+        looking = LoopingCall(_look, made._sslContextFactory)
         looking.clock = reactor
         looking.start(LOOK_SECONDS, now=False)  # type: ignore[no-untyped-call]
     return made
+
+
+def _context(reactor: Any, description: str) -> SSL.Context:
+    made: Any = serverFromString(reactor, description)  # type: ignore[no-untyped-call]
+    context: SSL.Context = made._sslContextFactory.getContext()
+    return context
 
 
 def _look(live: LiveCertificate) -> None:

@@ -35,20 +35,20 @@ def lab(settings: Settings, tmp_path: Path) -> Certificates:
     return made
 
 
-def live(lab: Certificates, clock: Clock | None = None) -> tuple[SSL.Context, LiveCertificate]:
+def live(lab: Certificates, clock: Clock) -> LiveCertificate:
     """As daphne listens by the words of `up`, without listening."""
-    clock = clock or Clock()
-    endpoint: Any = tls._endpoint(clock, tls_endpoint("127.0.0.1", 8443, lab))
-    context = endpoint._sslContextFactory.getContext()
-    return context, LiveCertificate(context, lab)
+    endpoint: Any = tls.endpoint(clock, tls_endpoint("127.0.0.1", 8443, lab))
+    found = endpoint._sslContextFactory
+    assert isinstance(found, LiveCertificate)
+    return found
 
 
-def shown(context: SSL.Context, lab: Certificates) -> x509.Certificate:
+def shown(certificate: LiveCertificate, lab: Certificates) -> x509.Certificate:
     """What a browser that trusts the lab is shown, hands shaken in memory."""
     trusting = ssl.create_default_context(cafile=str(lab.authority))
     to_client, to_server = ssl.MemoryBIO(), ssl.MemoryBIO()
     client = trusting.wrap_bio(to_client, to_server, server_hostname="localhost")
-    server = SSL.Connection(context)
+    server = SSL.Connection(certificate.getContext())
     server.set_accept_state()
     for _ in range(4):
         for shake, waits in ((client.do_handshake, ssl.SSLWantReadError), (server.do_handshake, SSL.WantReadError)):
@@ -64,37 +64,37 @@ def shown(context: SSL.Context, lab: Certificates) -> x509.Certificate:
 
 
 def test_the_next_visitor_is_shown_the_new_one(lab: Certificates) -> None:
-    context, certificate = live(lab)
-    before = shown(context, lab)
+    certificate = live(lab, Clock())
+    before = shown(certificate, lab)
     assert not certificate.look()
     lab.ensure(["localhost"])
-    assert shown(context, lab) == before
+    assert shown(certificate, lab) == before
     assert certificate.look()
-    after = shown(context, lab)
+    after = shown(certificate, lab)
     assert after.not_valid_after_utc - before.not_valid_after_utc > timedelta(days=400)
     assert not certificate.look()
 
 
 def test_the_site_looks_by_itself(lab: Certificates) -> None:
     clock = Clock()
-    context, _certificate = live(lab, clock)
-    before = shown(context, lab)
+    certificate = live(lab, clock)
+    before = shown(certificate, lab)
     lab.ensure(["localhost"])
     clock.advance(LOOK_SECONDS + 1)
-    assert shown(context, lab) != before
+    assert shown(certificate, lab) != before
 
 
 def test_a_pair_that_does_not_fit_is_not_shown(lab: Certificates) -> None:
-    context, certificate = live(lab)
-    before, key = shown(context, lab), lab.site_key.read_bytes()
+    certificate = live(lab, Clock())
+    before, key = shown(certificate, lab), lab.site_key.read_bytes()
     lab.ensure(["localhost"])
     right = lab.site_key.read_bytes()
     lab.site_key.write_bytes(key)  # as while it is being written
     assert not certificate.look()
-    assert shown(context, lab) == before
+    assert shown(certificate, lab) == before
     lab.site_key.write_bytes(right)
     assert certificate.look()
-    assert shown(context, lab) != before
+    assert shown(certificate, lab) != before
 
 
 def test_another_address_gets_a_certificate_and_is_told(lab: Certificates, monkeypatch: pytest.MonkeyPatch) -> None:

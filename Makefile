@@ -16,7 +16,7 @@ PIP := $(RUN) -m pip install --quiet --disable-pip-version-check --no-deps
 # Where it is set, each of the processes that tests start would compile the whole project anew: a quarter of its start.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup demo judge test-setup test-unit test-fast test check fix bench mutants chaos messages lock chromium nginx
+.PHONY: help setup demo judge test-setup test-unit test-fast test check fix bench mutants chaos sbom messages lock chromium nginx
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
@@ -68,6 +68,10 @@ $(STAMPS)/mutation: $(STAMPS)/test requirements/mutation.lock
 	@$(PIP) -r requirements/mutation.lock
 	@touch $@
 
+$(STAMPS)/sbom: $(STAMPS)/runtime requirements/sbom.lock
+	@$(PIP) -r requirements/sbom.lock
+	@touch $@
+
 $(STAMPS)/test-assets: $(STAMPS)/assets
 	@$(RUN) scripts/assets.py --tests
 	@touch $@
@@ -113,6 +117,9 @@ chaos: setup $(STAMPS)/test  ## kill, stop and crash queue and site for half an 
 mutants: setup $(STAMPS)/mutation  ## change the pure modules a thousand times; which changes does no unit test notice?
 	@$(RUN) -m mutmut run
 	@$(RUN) -m mutmut results
+
+sbom: setup $(STAMPS)/sbom  ## which packages and models a lab runs, as CycloneDX and as a list of licences
+	@$(RUN) -m scripts.sbom
 
 messages: setup  ## bring locale/*/LC_MESSAGES/django.po up to date with the sources
 	@$(RUN) scripts/languages.py update

@@ -310,6 +310,16 @@ HTTPS_PORT = count("HTTPS_PORT", 8443, most=65_535)  # of `up --lab`
 LAB_URL = lan.https_url(lan.best(), HTTPS_PORT) if LAB else ""  # follows the machine's address (lan/door.py)
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HTTPS and not LAB else None
+# Only where a certificate is one that every browser trusts: with the lab's own, a device that was told to keep to HTTPS
+# and has lost the authority would be shut out.
+HSTS_SECONDS = count("HSTS_SECONDS", 30 * 86_400, least=0, most=63_072_000)
+SECURE_HSTS_SECONDS = HSTS_SECONDS if HTTPS and not LAB else 0
+SILENCED_SYSTEM_CHECKS = [
+    "security.W005",  # other sites of the school's domain are not ours to bind
+    "security.W021",  # nor to be put on the browsers' lists
+    *(["security.W008"] if HTTPS else []),  # plain HTTP is led to HTTPS by HttpsOnly, or by nginx
+    *(["security.W004"] if LAB else []),  # see HSTS_SECONDS
+]
 X_FRAME_OPTIONS = "DENY"
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {

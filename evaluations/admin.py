@@ -452,7 +452,7 @@ class StudentFilter(PersonFilter):
 class TrailEntryAdmin(ReadOnly, admin.ModelAdmin[TrailEntry]):
     """The audit trail, for superusers: a list with filters, and what they leave of it as CSV."""
 
-    list_display = ("at", "who", "verb", "kind", "key", "whose", "classroom_id", "address", "detail")
+    list_display = ("moment", "who", "verb", "kind", "key", "whose", "classroom_id", "address", "detail")
     list_display_links = None
     list_filter = ("verb", ActorFilter, StudentFilter, ("kind", RecentValues))
     date_hierarchy = "at"
@@ -496,6 +496,10 @@ class TrailEntryAdmin(ReadOnly, admin.ModelAdmin[TrailEntry]):
         file = ExportTable("audit trail", head, cells).as_format("csv")
         disposition = {"Content-Disposition": 'attachment; filename="audit-trail.csv"'}
         return HttpResponse(file, content_type=MIME_TYPES["csv"], headers=disposition)
+
+    @admin.display(description="at", ordering="at")
+    def moment(self, entry: TrailEntry) -> str:
+        return f"{localtime(entry.at):%Y-%m-%d %H:%M:%S}"
 
     @admin.display(description="who", ordering="actor_id")
     def who(self, entry: TrailEntry) -> str:

@@ -71,11 +71,11 @@ def packages() -> list[str]:
 
 def license_of(package: str) -> str:
     """As an SPDX expression; empty: it does not say."""
-    facts = metadata.metadata(package)
-    if expression := facts.get("License-Expression"):
+    facts = metadata.metadata(package).json
+    if expression := facts.get("license_expression"):
         return str(expression)
-    classifiers = [each.rpartition(" :: ")[2] for each in facts.get_all("Classifier") or [] if "License ::" in each]
-    for said in (facts.get("License", ""), *classifiers):
+    classifiers = [each.rpartition(" :: ")[2] for each in facts.get("classifier", ()) if each.startswith("License ::")]
+    for said in (str(facts.get("license", "")), *classifiers):
         found = SPDX.get(said.strip(), said.strip())
         if found and not unexpected(found):
             return found

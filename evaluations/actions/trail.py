@@ -44,11 +44,7 @@ def record(
         classroom: in which class, where the thing does not say that itself.
         detail: facts as JSON takes them; no names and nothing that people wrote.
     """
-    made = [_entry(verb, thing, by, detail) for thing in things]
-    if classroom is not None:
-        for each in made:
-            each.classroom_id = classroom.pk
-    TrailEntry.objects.bulk_create(made)
+    _add(verb, things, by, detail, classroom)
 
 
 def record_kind(verb: Verb, kind: str, *, by: User | str | None = None, **detail: object) -> None:
@@ -70,7 +66,21 @@ def looked(thing: Model | type[Model], by: User) -> None:
 def record_for_others(verb: Verb, *submissions: Submission, by: User | str | None = None, **detail: object) -> None:
     """`record` of those submissions that are not the person's own: what students do to theirs is nobody's concern."""
     actor = _whose(by)["actor_id"]
-    record(verb, *(one for one in submissions if one.student_id != actor), by=by, **detail)
+    _add(verb, [one for one in submissions if one.student_id != actor], by, detail)
+
+
+def _add(
+    verb: Verb,
+    things: Iterable[Model],
+    by: User | str | None,
+    detail: dict[str, object],
+    classroom: Classroom | None = None,
+) -> None:
+    made = [_entry(verb, thing, by, detail) for thing in things]
+    if classroom is not None:
+        for each in made:
+            each.classroom_id = classroom.pk
+    TrailEntry.objects.bulk_create(made)
 
 
 def _entry(verb: Verb, thing: Model | type[Model], by: User | str | None, detail: dict[str, object]) -> TrailEntry:
@@ -116,17 +126,16 @@ def is_staff(user: User) -> bool:
 
 
 def connect() -> None:
-    for signal, receiver, sender in (
-        (post_save, _decided, ReviewDecision),
-        (post_save, _deleted_submission, Deletion),
-        (post_save, _logged_by_admin, LogEntry),
-        *((post_delete, _deleted, model) for model in (User, Group, Classroom, Rubric)),
-        (tasks_moved, _moved, None),
-        (user_logged_in, _signed_in, None),
-        (user_login_failed, _failed, None),
-    ):
-        name = f"evaluations.trail.{sender.__name__ if sender else ''}"
-        signal.connect(receiver, sender=sender, dispatch_uid=name)
+    """Listen to what is recorded without being called."""
+    name = "evaluations.trail"
+    post_save.connect(_decided, sender=ReviewDecision, dispatch_uid=name)
+    post_save.connect(_deleted_submission, sender=Deletion, dispatch_uid=name)
+    post_save.connect(_logged_by_admin, sender=LogEntry, dispatch_uid=name)
+    for model in (User, Group, Classroom, Rubric):
+        post_delete.connect(_deleted, sender=model, dispatch_uid=name)
+    tasks_moved.connect(_moved, dispatch_uid=name)
+    user_logged_in.connect(_signed_in, dispatch_uid=name)
+    user_login_failed.connect(_failed, dispatch_uid=name)
 
 
 _OF_DECISIONS: Final = {Kind.ANSWER: Verb.ANSWERED, Kind.APPEAL: None}

@@ -58,7 +58,7 @@ def endpoint(reactor: Any, description: str) -> Any:
         made._sslContextFactory = LiveCertificate(lambda: _context(reactor, description), door.certificates())
         looking = LoopingCall(_look, made._sslContextFactory)
         looking.clock = reactor
-        looking.start(LOOK_SECONDS, now=False)  # type: ignore[no-untyped-call]
+        looking.start(LOOK_SECONDS, now=False)
     return made
 
 

@@ -99,7 +99,9 @@ def _preview(request: HttpRequest, found: Classroom, given: dict[str, Any]) -> H
 
 def _done(request: HttpRequest, found: Classroom, done: RosterPlan) -> HttpResponse:
     counts = done.counts
-    trail.record(trail.Verb.ENROLLED, found, what="list", **counts, left=len(done.missing) if done.deactivates else 0)
+    trail.record(
+        trail.Verb.ENROLLED, found, what="list", counts=counts, left=len(done.missing) if done.deactivates else 0
+    )
     added = counts["new"] + counts["comes"] + counts["back"]
     parts = [ngettext("%(count)s student added", "%(count)s students added", added) % {"count": added}]
     if counts["changed"]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import ssl
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -99,7 +100,7 @@ def test_a_pair_that_does_not_fit_is_not_shown(lab: Certificates) -> None:
 
 def test_another_address_gets_a_certificate_and_is_told(lab: Certificates, monkeypatch: pytest.MonkeyPatch) -> None:
     at = ["192.168.1.7"]
-    monkeypatch.setattr(addresses, "_all", lambda: iter([addresses.ipaddress.ip_address(at[0])]))
+    monkeypatch.setattr(addresses, "_all", lambda: iter([ipaddress.ip_address(at[0])]))
     said: list[str] = []
     clock = [0.0]
     network = LabNetwork(say=said.append, clock=lambda: clock[0])

@@ -16,7 +16,7 @@ PIP := $(RUN) -m pip install --quiet --disable-pip-version-check --no-deps
 # Where it is set, each of the processes that tests start would compile the whole project anew: a quarter of its start.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup demo judge test-setup test-unit test-fast test check fix bench mutants chaos docs pictures messages lock chromium nginx
+.PHONY: help setup demo judge test-setup test-unit test-fast test check fix bench mutants chaos docs pictures sbom messages lock chromium nginx
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
@@ -73,6 +73,10 @@ $(STAMPS)/docs: $(STAMPS)/runtime requirements/docs.lock
 	@$(PIP) -r requirements/docs.lock
 	@touch $@
 
+$(STAMPS)/sbom: $(STAMPS)/runtime requirements/sbom.lock
+	@$(PIP) -r requirements/sbom.lock
+	@touch $@
+
 $(STAMPS)/test-assets: $(STAMPS)/assets
 	@$(RUN) scripts/assets.py --tests
 	@touch $@
@@ -124,6 +128,9 @@ docs: setup $(STAMPS)/docs  ## the guides as a static site in site/, for a schoo
 
 pictures: test-setup  ## the guides' pictures anew, on the way of the test of the first lesson
 	@PICTURES=docs/images $(RUN) -m pytest -q -s tests/browser/test_first_lesson.py
+
+sbom: setup $(STAMPS)/sbom  ## which packages and models a lab runs, as CycloneDX and as a list of licences
+	@$(RUN) -m scripts.sbom
 
 messages: setup  ## bring locale/*/LC_MESSAGES/django.po up to date with the sources
 	@$(RUN) scripts/languages.py update

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any, ClassVar
 from urllib.parse import urlencode
 
 from django.contrib import admin, messages
-from django.db.models import QuerySet
+from django.contrib.auth.models import User
+from django.core.exceptions import PermissionDenied
+from django.db.models import OuterRef, QuerySet, Subquery, Value
+from django.db.models.functions import Coalesce, Concat, NullIf, Trim
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.urls import reverse
+from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.text import Truncator
+from django.utils.timezone import localtime
 
 from evaluations.access.permissions import changeable_rubrics, classrooms_taught, signed_in
+from evaluations.actions import trail
 from evaluations.errors import catalogue
 from evaluations.models import (
     EVALUATION,
@@ -27,10 +34,12 @@ from evaluations.models import (
     Item,
     Rubric,
     Submission,
+    TrailEntry,
     Transcript,
     Upload,
     shown_name,
 )
+from evaluations.pages.board.export import MIME_TYPES, ExportTable
 from queueing.admin import AttemptAdmin, EventAdmin, TaskAdmin
 from queueing.admin.confirmation import MAX_ROWS, ReadOnly, RecentValues
 from queueing.admin.tasks import SUMMARY, AttemptInline, EventInline
@@ -50,8 +59,20 @@ class OwnClasses:
         rows: QuerySet[Any] = super().get_queryset(request)  # type: ignore[misc]  # a mixin of ModelAdmin
         if request.user.is_superuser:
             return rows
-        path = self.teachers.removesuffix("teachers").removesuffix("__") or "pk"
-        return rows.filter(**{f"{path}__in": classrooms_taught(signed_in(request))})
+        to_class = self.teachers.removesuffix("teachers").removesuffix("__") or "pk"
+        return rows.filter(**{f"{to_class}__in": classrooms_taught(signed_in(request))})
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
+        found = super().get_object(request, object_id, from_field)  # type: ignore[misc]
+        if found is not None and request.method == "GET":
+            trail.looked(found, signed_in(request))
+        return found
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        if request.method == "GET" and self.has_view_permission(request):  # type: ignore[attr-defined]
+            trail.looked(self.model, signed_in(request))  # type: ignore[attr-defined]
+        shown: HttpResponse = super().changelist_view(request, extra_context)  # type: ignore[misc]
+        return shown
 
 
 class OwnClassFilter(admin.RelatedFieldListFilter):
@@ -61,10 +82,14 @@ class OwnClassFilter(admin.RelatedFieldListFilter):
         return [(one.pk, str(one)) for one in classrooms_taught(signed_in(request)).order_by("name")]
 
 
-def people(path: str) -> tuple[str, ...]:
-    """What a search looks for in a student and a class; `path` is the lookup path to the submission."""
+def people(to_submission: str) -> tuple[str, ...]:
+    """What a search looks for in a student and a class, by the lookup path to the submission."""
     student = ("username", "first_name", "last_name")
-    return (*(f"{path}student__{name}" for name in student), f"{path}classroom__name", f"{path}original_name")
+    return (
+        *(f"{to_submission}student__{name}" for name in student),
+        f"{to_submission}classroom__name",
+        f"{to_submission}original_name",
+    )
 
 
 class ResultAdmin(OwnClasses, ReadOnly):
@@ -389,3 +414,102 @@ class ClassEventAdmin(OwnClasses, EventAdmin):
     """Events of tasks; those of nodes are shown to superusers only."""
 
     teachers = "task__submission__classroom__teachers"
+
+
+def name_of(column: str) -> Subquery:
+    """The name of the user whose id is in a column; NULL where there is none, or none any more."""
+    whole = Trim(Concat("first_name", Value(" "), "last_name"))
+    named = User.objects.filter(pk=OuterRef(column)).annotate(shown=Coalesce(NullIf(whole, Value("")), "username"))
+    return Subquery(named.values("shown"))
+
+
+class PersonFilter(admin.SimpleListFilter):
+    """The people whom the newest entries name; those who are gone, by number."""
+
+    column: ClassVar[str]
+
+    def lookups(self, request: HttpRequest, model_admin: admin.ModelAdmin[Any]) -> list[tuple[str, str]]:
+        newest = model_admin.get_queryset(request).order_by("-pk").exclude(**{self.column: None})
+        found = {
+            key: name or f"no. {key}" for key, name in newest.values_list(f"{self.column}_id", self.column)[:MAX_ROWS]
+        }
+        return sorted(((str(key), name) for key, name in found.items()), key=lambda each: each[1])
+
+    def queryset(self, request: HttpRequest, rows: QuerySet[Any]) -> QuerySet[Any]:
+        wanted = self.value() or ""
+        return rows.filter(**{f"{self.column}_id": int(wanted)}) if wanted.isdigit() and len(wanted) < 10 else rows
+
+
+class ActorFilter(PersonFilter):
+    title, parameter_name, column = "who", "who", "actor"
+
+
+class StudentFilter(PersonFilter):
+    title, parameter_name, column = "student", "student", "student"
+
+
+@admin.register(TrailEntry)
+class TrailEntryAdmin(ReadOnly, admin.ModelAdmin[TrailEntry]):
+    """The audit trail, for superusers: a list with filters, and what they leave of it as CSV."""
+
+    list_display = ("moment", "who", "verb", "kind", "key", "whose", "classroom_id", "address", "detail")
+    list_display_links = None
+    list_filter = ("verb", ActorFilter, StudentFilter, ("kind", RecentValues))
+    date_hierarchy = "at"
+    search_fields = ("=key", "=address", "program")
+    ordering = ("-pk",)
+    change_list_template = "admin/trail.html"
+
+    def has_view_permission(self, request: HttpRequest, obj: TrailEntry | None = None) -> bool:
+        return bool(request.user.is_active and request.user.is_superuser)
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        return self.has_view_permission(request)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[TrailEntry]:
+        """With the names of those whom the rows name by id."""
+        rows = super().get_queryset(request)
+        return rows.annotate(actor=name_of("actor_id"), student=name_of("student_id"))
+
+    def get_urls(self) -> list[URLPattern]:
+        as_csv = path("csv/", self.admin_site.admin_view(self.as_csv), name="evaluations_trailentry_csv")
+        return [as_csv, *super().get_urls()]
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        return super().changelist_view(request, {**(extra_context or {}), "query": request.GET.urlencode()})
+
+    def as_csv(self, request: HttpRequest) -> HttpResponse:
+        """All rows that the list's filters leave."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        rows = self.get_changelist_instance(request).get_queryset(request)
+        cells = [
+            [
+                _moment(row),
+                *(self.who(row), row.verb, row.kind, row.key, self.whose(row)),
+                *(row.classroom_id, row.address, json.dumps(row.detail)),
+            ]
+            for row in rows.iterator()
+        ]
+        trail.record_kind(trail.Verb.EXPORTED, "trailentry", filters=sorted(request.GET))
+        head = ["at", "who", "verb", "kind", "key", "student", "class", "address", "detail"]
+        file = ExportTable("audit trail", head, cells).as_format("csv")
+        disposition = {"Content-Disposition": 'attachment; filename="audit-trail.csv"'}
+        return HttpResponse(file, content_type=MIME_TYPES["csv"], headers=disposition)
+
+    @admin.display(description="at", ordering="at")
+    def moment(self, entry: TrailEntry) -> str:
+        return f"{localtime(entry.at):%Y-%m-%d %H:%M:%S}"
+
+    @admin.display(description="who", ordering="actor_id")
+    def who(self, entry: TrailEntry) -> str:
+        return entry.program or getattr(entry, "actor", None) or f"no. {entry.actor_id}"
+
+    @admin.display(description="student", ordering="student_id")
+    def whose(self, entry: TrailEntry) -> str:
+        name: str | None = getattr(entry, "student", None)
+        return name or ("" if entry.student_id is None else f"no. {entry.student_id}")
+
+
+def _moment(entry: TrailEntry) -> datetime:
+    return localtime(entry.at).replace(tzinfo=None, microsecond=0)

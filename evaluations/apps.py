@@ -7,6 +7,7 @@ class EvaluationsConfig(AppConfig):
 
     def ready(self) -> None:
         from evaluations.access import lockout, roles, session_store, welcome
+        from evaluations.actions import trail
         from evaluations.coaching.operations import pipeline as operations
         from evaluations.coaching.operations import requests
         from evaluations.coaching.questions.pipeline import pipeline as coach
@@ -23,6 +24,7 @@ class EvaluationsConfig(AppConfig):
         result_files.connect()
         lockout.connect()
         session_store.connect()
+        trail.connect()
         relay.connect()
         upkeep_due.connect(upkeep.tidy, dispatch_uid="evaluations.upkeep")
         health_asked.connect(upkeep.stored_videos.alert, dispatch_uid="evaluations.upkeep")

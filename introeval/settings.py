@@ -142,6 +142,7 @@ MIDDLEWARE = [
     "evaluations.access.origins.HiddenOrigin",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "evaluations.access.origins.RequestAtWork",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
@@ -215,6 +216,7 @@ POLL_SECONDS = positive("POLL_SECONDS", 0.9)
 MAX_ATTEMPTS = count("MAX_ATTEMPTS", 3)
 MAX_CRASHES = count("MAX_CRASHES", 2)
 HISTORY_DAYS = positive("HISTORY_DAYS", 400)
+AUDIT_DAYS = count("AUDIT_DAYS", 400, least=30, most=10_000)  # least: KEPT_DAYS_AT_LEAST of the audit trail
 RETRY_BACKOFF_SECONDS = positive("RETRY_BACKOFF_SECONDS", 10)
 # Above it a process is begun anew, between two tasks (queueing/policy/growth.py); 0: by the model's size.
 WORKER_MAX_MEMORY_BYTES = count("WORKER_MAX_MEMORY_MB", 1024, least=128) * 1024 * 1024
@@ -309,8 +311,19 @@ CARD_DAYS = count("CARD_DAYS", 1, most=400)  # today included
 API_PER_SECOND = positive("API_PER_SECOND", 10)  # requests of a session; of an address six times that
 HTTPS = flag("HTTPS", default=LAB)
 HTTPS_PORT = count("HTTPS_PORT", 8443, most=65_535)  # of `up --lab`
+LAB_URL = lan.https_url(lan.best(), HTTPS_PORT) if LAB else ""  # follows the machine's address (lan/door.py)
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HTTPS and not LAB else None
+# Only where a certificate is one that every browser trusts: with the lab's own, a device that was told to keep to HTTPS
+# and has lost the authority would be shut out.
+HSTS_SECONDS = count("HSTS_SECONDS", 30 * 86_400, least=0, most=63_072_000)
+SECURE_HSTS_SECONDS = HSTS_SECONDS if HTTPS and not LAB else 0
+SILENCED_SYSTEM_CHECKS = [
+    "security.W005",  # other sites of the school's domain are not ours to bind
+    "security.W021",  # nor to be put on the browsers' lists
+    *(["security.W008"] if HTTPS else []),  # plain HTTP is led to HTTPS by HttpsOnly, or by nginx
+    *(["security.W004"] if LAB else []),  # see HSTS_SECONDS
+]
 X_FRAME_OPTIONS = "DENY"
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
@@ -337,6 +350,7 @@ ALERT_CLOCK_SECONDS = pair("ALERT_CLOCK_SECONDS", 5, 60)
 ALERT_DOWN_SECONDS = pair("ALERT_DOWN_SECONDS", 0, 300)
 ALERT_GROWTH_MB = pair("ALERT_GROWTH_MB", 8, 64)
 ALERT_BACKUP_DAYS = pair("ALERT_BACKUP_DAYS", 7, 30)
+ALERT_CERTIFICATE_DAYS = pair("ALERT_CERTIFICATE_DAYS", 30, 7)
 ALERT_EMAILS = addresses("ALERT_EMAILS")
 NOTIFY_URLS = services("NOTIFY_URLS")
 MAIL_SERVER = text("EMAIL_HOST")  # empty: none is named, and nobody is offered mail

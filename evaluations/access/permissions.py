@@ -1,15 +1,19 @@
-"""Finders whose names state the permission. What a user may not see does not exist for them: 404, never 403."""
+"""Finders whose names state the permission. What a user may not see does not exist for them: 404, never 403.
+
+Whoever comes to see something of somebody else's by them has looked at it, says the audit trail.
+"""
 
 from __future__ import annotations
 
 import uuid
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from django.contrib.auth.models import User
-from django.db.models import Q, QuerySet
+from django.db.models import Model, Q, QuerySet
 from django.http import Http404, HttpRequest
 from django.shortcuts import get_object_or_404
 
+from evaluations.actions import trail
 from evaluations.models import Classroom, CoachQuestion, Evaluation, Rerating, Rubric, Submission, Upload
 from evaluations.models.classroom import ClassroomQuerySet
 from evaluations.rating import default_rubric
@@ -20,10 +24,19 @@ if TYPE_CHECKING:
 
     Someone = AbstractBaseUser | AnonymousUser
 
+M = TypeVar("M", bound=Model)
+
 
 def signed_in(request: HttpRequest) -> User:
     """The request's user, typed as `User`: the view is behind `login_required` or has answered 401 before."""
     return cast("User", request.user)
+
+
+def _seen(request: HttpRequest, found: M) -> M:
+    """`found`, noted as looked at where the request shows it and changes nothing."""
+    if request.method in ("GET", "HEAD"):
+        trail.looked(found, signed_in(request))
+    return found
 
 
 def get_visible_submission(request: HttpRequest, pk: uuid.UUID) -> Submission:
@@ -33,7 +46,7 @@ def get_visible_submission(request: HttpRequest, pk: uuid.UUID) -> Submission:
         Http404: otherwise.
     """
     rows = Submission.objects.visible_to(request.user).select_related("classroom", "student")
-    return get_object_or_404(rows, pk=pk)
+    return _seen(request, get_object_or_404(rows, pk=pk))
 
 
 def get_own_upload(request: HttpRequest, pk: uuid.UUID) -> Upload:
@@ -74,6 +87,10 @@ def get_taught_classroom(request: HttpRequest, pk: int) -> Classroom:
     Raises:
         Http404: otherwise.
     """
+    return _seen(request, _taught_classroom(request, pk))
+
+
+def _taught_classroom(request: HttpRequest, pk: int) -> Classroom:
     return get_object_or_404(classrooms_taught(signed_in(request)), pk=pk)
 
 
@@ -83,8 +100,8 @@ def get_taught_submission(request: HttpRequest, classroom: int, pk: uuid.UUID) -
     Raises:
         Http404: otherwise.
     """
-    rows = Submission.objects.filter(classroom=get_taught_classroom(request, classroom))
-    return get_object_or_404(rows.select_related("classroom", "student"), pk=pk)
+    rows = Submission.objects.filter(classroom=_taught_classroom(request, classroom))
+    return _seen(request, get_object_or_404(rows.select_related("classroom", "student"), pk=pk))
 
 
 def get_taught_student(request: HttpRequest, classroom: int, pk: int) -> tuple[Classroom, User]:
@@ -93,9 +110,9 @@ def get_taught_student(request: HttpRequest, classroom: int, pk: int) -> tuple[C
     Raises:
         Http404: otherwise.
     """
-    found = get_taught_classroom(request, classroom)
+    found = _taught_classroom(request, classroom)
     own = User.objects.filter(Q(classes_attended=found) | Q(submissions__classroom=found)).distinct()
-    return found, get_object_or_404(own, pk=pk)
+    return found, _seen(request, get_object_or_404(own, pk=pk))
 
 
 def get_own_submission(request: HttpRequest, pk: uuid.UUID) -> Submission:
@@ -114,8 +131,8 @@ def get_visible_question(request: HttpRequest, pk: uuid.UUID) -> CoachQuestion:
         Http404: otherwise.
     """
     found = get_object_or_404(CoachQuestion.objects.select_related("task__batch", "submission"), pk=pk)
-    get_visible_submission(request, found.submission_id)
-    return found
+    get_object_or_404(Submission.objects.visible_to(request.user), pk=found.submission_id)
+    return _seen(request, found)
 
 
 def get_own_question(request: HttpRequest, pk: uuid.UUID) -> CoachQuestion:
@@ -150,7 +167,7 @@ def get_taught_rerating(request: HttpRequest, pk: int) -> Rerating:
         Http404: otherwise.
     """
     rows = Rerating.objects.filter(classroom__in=classrooms_taught(signed_in(request)))
-    return get_object_or_404(rows.select_related("classroom__rubric", "rubric", "by"), pk=pk)
+    return _seen(request, get_object_or_404(rows.select_related("classroom__rubric", "rubric", "by"), pk=pk))
 
 
 def operable_tasks(request: HttpRequest) -> QuerySet[Task]:

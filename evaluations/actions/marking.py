@@ -11,6 +11,7 @@ from django.db.models import QuerySet
 
 from evaluations.actions.decisions import InvalidDecisionError, Kind
 from evaluations.actions.sampling import evenly
+from evaluations.actions.trail import Verb, record
 from evaluations.models import CalibrationFit, Classroom, Evaluation, ReviewDecision
 from evaluations.rating import calibration
 from evaluations.rating.calibration.agreement import Agreement, MarkedRating, Spread, agreement, spread
@@ -71,6 +72,8 @@ def mark(*, submission_id: uuid.UUID, evaluation_id: int, items: Mapping[str, bo
         if before.get(key) != items[key]
     ]
     ReviewDecision.objects.bulk_create(made)
+    if made:
+        record(Verb.DECIDED, made[0].submission, by=by, what=Kind.MARK, count=len(made))
     return len(made)
 
 
@@ -122,6 +125,7 @@ def fit(classroom: Classroom, by: User | None) -> list[CalibrationFit]:
         fits = {key: calibration.fit(found) for key, found in points.items() if found}
     except ValueError as error:
         raise NothingToFitError(str(error)) from error
+    record(Verb.SET, classroom, by=by, what="calibration")
     return [
         CalibrationFit.objects.create(
             rubric_id=rubric_id,

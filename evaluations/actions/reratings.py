@@ -21,6 +21,7 @@ from django.utils.translation import gettext, gettext_lazy
 
 from evaluations.actions.decisions import Standing, standings
 from evaluations.actions.sampling import evenly
+from evaluations.actions.trail import Verb, record
 from evaluations.models import (
     REEXTRACTION,
     RERATING,
@@ -128,6 +129,7 @@ def order(
         Task.objects.enqueue(
             submission_id=one.pk, pipeline=REEXTRACTION if extract else RERATING, owner_key=made.owner_key
         )
+    record(Verb.MOVED, *wanted, by=by, what="rate again", order=made.pk)
     log.info("rerating_ordered", rerating=made.pk, classroom=classroom.pk, count=len(wanted), skipped=len(skipped))
     return OrderReport(made, skipped)
 
@@ -220,6 +222,7 @@ def withdraw(*, rerating: Rerating, by: User | None) -> int:
 
     What it has rated stays, and can be adopted.
     """
+    record(Verb.MOVED, rerating, by=by, what="rate again withdrawn")
     # First, so that a worker that is just writing a rating ends before the others are counted.
     queue.cancel(tasks=list(tasks_of(rerating).values()), by=str(by.pk) if by else "command", reason="withdrawn")
     unrated = rerating.submissions.exclude(pk__in=rerating.ratings.values("submission"))

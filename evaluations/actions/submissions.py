@@ -12,6 +12,7 @@ from django.db.models import QuerySet
 from django.db.models.functions import Now
 
 import queueing.actions
+from evaluations.actions.trail import Verb, record_for_others
 from evaluations.errors import catalogue
 from evaluations.media import store
 from evaluations.models import EVALUATION, Classroom, Deletion, Submission, Upload
@@ -109,7 +110,10 @@ def _is_whole(known: Submission) -> bool:
 
 def retry(*, submission: Submission, by: User) -> bool:
     """Retry the failed stage of a submission; False when it neither failed nor was cancelled."""
-    return submission.evaluation_task.retry(by=str(by.pk))
+    moved = submission.evaluation_task.retry(by=str(by.pk))
+    if moved:
+        record_for_others(Verb.MOVED, submission, by=by, what="retry")
+    return moved
 
 
 def retry_all(*, submissions: QuerySet[Submission], by: str) -> Report:
@@ -135,7 +139,10 @@ def retry_at_sign_in(*, student: User) -> tuple[int, int]:
 
 def cancel(*, submission: Submission, by: User) -> bool:
     """Stop the work on a submission, waiting or running; the video stays. False when the work has ended."""
-    return submission.evaluation_task.cancel(by=str(by.pk))
+    moved = submission.evaluation_task.cancel(by=str(by.pk))
+    if moved:
+        record_for_others(Verb.MOVED, submission, by=by, what="cancel")
+    return moved
 
 
 def delete(*, submission: Submission, by: User) -> bool:

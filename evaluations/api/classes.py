@@ -7,11 +7,10 @@ from typing import Annotated, Final
 from django.contrib.auth.models import User
 from django.core.paginator import Page, Paginator
 from django.http import Http404, HttpRequest
-from django.shortcuts import get_object_or_404
 from django.urls import reverse
 from ninja import Query, Router
 
-from evaluations.access.permissions import classrooms_taught, signed_in
+from evaluations.access.permissions import classrooms_taught, get_taught_classroom, signed_in
 from evaluations.actions import decisions
 from evaluations.api import schemas
 from evaluations.api.describing import documented
@@ -72,7 +71,7 @@ def classes(request: HttpRequest, page: PageOfClasses = 1) -> list[Classroom]:
 @router.get("/classes/{int:pk}", response=documented(schemas.ClassPage, 404, 422))
 def classroom(request: HttpRequest, pk: int, page: PageNumber = 1) -> schemas.ClassPage:
     """A class that you teach: who handed in what, newest first, and who has handed in nothing yet."""
-    found = get_object_or_404(classrooms_taught(signed_in(request)), pk=pk)
+    found = get_taught_classroom(request, pk)
     shown = _page(found, page)
     return schemas.ClassPage(
         id=found.pk,

@@ -16,7 +16,7 @@ from ninja import Status as Answer
 from evaluations import actions
 from evaluations.access import limits, permissions
 from evaluations.access.permissions import get_visible_submission, signed_in
-from evaluations.actions import decisions
+from evaluations.actions import decisions, trail
 from evaluations.api import schemas
 from evaluations.api.describing import documented
 from evaluations.coaching.operations import requests
@@ -122,6 +122,8 @@ def _operation(request: HttpRequest, pk: uuid.UUID, pipeline: str) -> Answer[dic
     if not requests.can_be_made(found):
         raise RefusedError(409, "no_transcript")
     began = requests.request(submission=found, pipeline=pipeline)
+    if began:
+        trail.record_for_others(trail.Verb.MOVED, found, what=pipeline)
     return Answer(202 if began else 200, {**requests.status_of(found).as_dict(), "skipped": not began})
 
 

@@ -15,10 +15,12 @@ from evaluations.models.review import (
 )
 from evaluations.models.rubric import Criterion, Item, Rubric
 from evaluations.models.submission import EVALUATION, Deletion, Submission, Upload
+from evaluations.models.trail import KEPT_DAYS_AT_LEAST, TrailEntry
 
 __all__ = [
     "COACH",
     "EVALUATION",
+    "KEPT_DAYS_AT_LEAST",
     "MAX_QUESTION",
     "MIND_MAP",
     "REEXTRACTION",
@@ -46,6 +48,7 @@ __all__ = [
     "SubmissionResults",
     "Summary",
     "Topic",
+    "TrailEntry",
     "Transcript",
     "Upload",
     "UserSession",

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from typing import Final
 
 import structlog
+from django.conf import settings
 
 from evaluations import actions
 from evaluations.actions import mails
-from evaluations.models import EVALUATION
+from evaluations.models import EVALUATION, TrailEntry
 from evaluations.uploads import audit, intake, result_files
 from queueing.exceptions import Infrastructure
 from queueing.policy.alerts import FiringAlert, Severity
@@ -76,6 +77,10 @@ def report_lesson() -> None:
         log.info("lesson ended", handed_in=found.handed_in, states=dict(found.states), lost=lost)
 
 
+def prune_trail() -> None:
+    TrailEntry.objects.all().prune(settings.AUDIT_DAYS)
+
+
 DUTIES = (
     Duty(intake.expire_uploads, every_seconds=300.0),
     Duty(actions.remove_files_of_deleted, every_seconds=20.0),
@@ -84,6 +89,7 @@ DUTIES = (
     Duty(result_files.catch_up, every_seconds=300.0),
     Duty(mails.make_due, every_seconds=10.0),
     Duty(mails.send_due, every_seconds=5.0),
+    Duty(prune_trail, every_seconds=3600.0),
 )
 
 

@@ -14,7 +14,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
 from evaluations.access.permissions import get_taught_classroom, signed_in
-from evaluations.actions import marking
+from evaluations.actions import marking, trail
 from evaluations.models import Classroom, Transcript
 from evaluations.pages import calibration
 
@@ -38,6 +38,7 @@ def mark(request: HttpRequest, pk: int, submission: uuid.UUID) -> HttpResponse:
     """One submission, without the program's answers. POST stores the marks and goes on to the next one."""
     found = get_taught_classroom(request, pk)
     rating = get_object_or_404(marking.counting_ratings(found), submission=submission)
+    trail.looked(rating, signed_in(request))
     questions = calibration.questions(rating)
     answers = {item["key"]: request.POST.get(f"item-{item['key']}", "") for item in questions}
     if request.method == "POST" and all(answer in ("yes", "no") for answer in answers.values()):

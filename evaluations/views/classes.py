@@ -22,7 +22,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from evaluations import actions
 from evaluations.access.permissions import classrooms_taught, get_taught_classroom, signed_in
-from evaluations.actions import reratings
+from evaluations.actions import reratings, trail
 from evaluations.models import Classroom, Submission
 from evaluations.models.classroom import CLASSES_SHOWN
 from evaluations.pages import board, rubric
@@ -89,6 +89,7 @@ def export_file(request: HttpRequest, pk: int, kind: str) -> HttpResponse:
     """The class as a file for spreadsheets, `kind` being one of `export.MIME_TYPES`."""
     found = get_taught_classroom(request, pk)
     file = export.table(found).as_format(kind)
+    trail.record(trail.Verb.EXPORTED, found, what=kind)
     name = f"{found.name} {localdate():%Y-%m-%d}.{kind}".replace("/", "-")
     disposition = str(content_disposition_header(as_attachment=True, filename=name))
     return HttpResponse(file, content_type=export.MIME_TYPES[kind], headers={"Content-Disposition": disposition})
@@ -101,6 +102,7 @@ def printable(request: HttpRequest, pk: int) -> HttpResponse:
     """A sheet per student to be printed: `?student=` for one, `?all=1` with ratings that are not released."""
     found = get_taught_classroom(request, pk)
     everything, student = request.GET.get("all") == "1", request.GET.get("student", "")
+    trail.record(trail.Verb.EXPORTED, found, what="sheets", student=student)
     context = {
         "classroom": found,
         "sheets": sheets.of(found, student=student, unreleased=everything),

@@ -17,6 +17,7 @@ from django.views.decorators.http import require_POST, require_safe
 from django_stubs_ext import StrOrPromise
 
 from evaluations.access.permissions import get_taught_classroom, get_visible_submission
+from evaluations.actions import trail
 from evaluations.coaching.operations import files, joined, requests
 from evaluations.coaching.operations.files import Outline
 from evaluations.coaching.operations.prompts import MAX_LEAVES
@@ -119,6 +120,7 @@ def begin(request: HttpRequest, pk: uuid.UUID, pipeline: str) -> HttpResponse:
     if not requests.can_be_made(found):
         words = catalogue.explain("no_transcript").title
     elif requests.request(submission=found, pipeline=pipeline):
+        trail.record_for_others(trail.Verb.MOVED, found, what=pipeline)
         words = _("It is being made.")
     else:
         words = _("It is being made already: nothing new was begun.")

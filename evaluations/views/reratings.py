@@ -17,7 +17,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from evaluations.access.permissions import get_taught_classroom, get_taught_rerating, get_taught_submission, signed_in
-from evaluations.actions import reratings
+from evaluations.actions import reratings, trail
 from evaluations.models import Classroom, Rerating
 from evaluations.pages import reratings as pages
 from evaluations.rating.rubric import BadRubricError
@@ -170,6 +170,7 @@ def adopt(request: HttpRequest, pk: int) -> HttpResponse:
     )
     if form.cleaned_data["rubric"] and report.adopted:
         Classroom.objects.filter(pk=order.classroom_id).update(rubric=order.rubric_id)
+        trail.record(trail.Verb.SET, order.classroom, what="rubric", rubric=order.rubric_id)
     count = len(report.adopted)
     messages.success(
         request,

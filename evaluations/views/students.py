@@ -17,6 +17,7 @@ from django.views.decorators.http import require_http_methods
 
 from evaluations.access import lockout
 from evaluations.access.permissions import get_taught_student, signed_in
+from evaluations.actions import trail
 from evaluations.models import StudentAllowance, Submission
 from evaluations.pages import rows
 from evaluations.uploads import limits
@@ -49,6 +50,7 @@ def student(request: HttpRequest, pk: int, student: int) -> HttpResponse:
     form = AllowanceForm(request.POST if request.method == "POST" else None, instance=own)
     if "unlock" in request.POST:
         lockout.let_in([found.username], request)
+        trail.record(trail.Verb.ADMITTED, found, what="unlock", classroom=classroom)
         messages.info(request, _("They can sign in again."))
         return redirect("student", pk=pk, student=student)
     if request.method == "POST" and form.is_valid():
@@ -56,6 +58,7 @@ def student(request: HttpRequest, pk: int, student: int) -> HttpResponse:
         StudentAllowance.objects.update_or_create(
             classroom=classroom, student=found, defaults={**given, "by": signed_in(request), "changed_at": Now()}
         )
+        trail.record(trail.Verb.SET, found, what="allowance", classroom=classroom)
         messages.info(request, _("Saved."))
         return redirect("student", pk=pk, student=student)
     submissions = Submission.objects.filter(classroom=classroom, student=found)

@@ -9,7 +9,7 @@ import struct
 from collections.abc import Iterator
 from contextlib import suppress
 
-__all__ = ["best", "hosts", "names", "numbers"]
+__all__ = ["best", "hosts", "https_url", "names", "numbers"]
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -45,6 +45,11 @@ def best() -> str:
 def hosts() -> list[str]:
     """All of them as Django's ALLOWED_HOSTS wants them, those of the machine itself included."""
     return [*LOOPBACK, *names(), *(in_url(address) for address in numbers())]
+
+
+def https_url(host: str, port: int) -> str:
+    """The address of a site; the usual port is left out, as browsers do."""
+    return f"https://{host}{'' if port == 443 else f':{port}'}/"
 
 
 def in_url(address: Address) -> str:

@@ -101,6 +101,10 @@ class Certificates:
         found = x509.load_pem_x509_certificate(self.authority.read_bytes()).fingerprint(hashes.SHA256())
         return found.hex(":").upper()
 
+    def stamp(self) -> tuple[int, ...]:
+        """Another one whenever the site's files were written; all 0: they are not there."""
+        return tuple(_written_at(path) for path in (self.site, self.site_key))
+
     def ends_at(self) -> datetime | None:
         """When the site's certificate ends; None: there is none that can be read."""
         with suppress(OSError, ValueError):
@@ -155,7 +159,9 @@ class Certificates:
             Exception
         ):  # cryptography has one for each way in which it can be wrong, and for all of them it is made anew
             return False
-        in_time = site.not_valid_before_utc <= now <= site.not_valid_after_utc - timedelta(days=RENEWED_DAYS)
+        # A new one would end with the authority, too.
+        least = min(now + timedelta(days=RENEWED_DAYS), authority.not_valid_after_utc)
+        in_time = site.not_valid_before_utc <= now and least <= site.not_valid_after_utc
         return in_time and key.public_key() == site.public_key() and set(signed) <= set(names)
 
     def _make_site(
@@ -188,6 +194,13 @@ class Certificates:
         chain = b"".join(each.public_bytes(serialization.Encoding.PEM) for each in (made, authority))
         _write(self.site_key, _pem_of(key), mode=0o600)
         _write(self.site, chain, mode=0o644)  # died in between: the two do not fit, and are made again
+
+
+def _written_at(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0
 
 
 def _general_name(host: str) -> x509.GeneralName | None:

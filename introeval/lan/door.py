@@ -22,7 +22,7 @@ from django.views import View, defaults
 from introeval.lan import addresses
 from introeval.lan.certificates import Certificates
 
-__all__ = ["Authority", "HttpsOnly", "Trust", "bad_request", "certificates", "https_url"]
+__all__ = ["Authority", "HttpsOnly", "Trust", "bad_request", "certificates", "follow_addresses", "https_url"]
 
 # The static files are the page's; the last three are for programs on the same machine.
 PLAIN: Final = ("/trust/", "/static/", "/livez", "/readyz", "/metrics")
@@ -92,9 +92,17 @@ def certificates() -> Certificates:
 
 
 def https_url(host: str) -> str:
-    """Where the lab is by HTTPS; the usual port is left out, as browsers do."""
-    port = "" if settings.HTTPS_PORT == 443 else f":{settings.HTTPS_PORT}"
-    return f"https://{host}{port}/"
+    """Where the lab is by HTTPS."""
+    return addresses.https_url(host, settings.HTTPS_PORT)
+
+
+def follow_addresses() -> bool:
+    """Let the settings of this process know the addresses that the machine has by now; whether any is new."""
+    settings.LAB_URL = https_url(addresses.best())
+    known = [*dict.fromkeys([*settings.ALLOWED_HOSTS, *addresses.hosts()])]
+    is_new = len(known) > len(settings.ALLOWED_HOSTS)
+    settings.ALLOWED_HOSTS = known
+    return is_new
 
 
 def _port_of(request: HttpRequest) -> str:

@@ -49,6 +49,7 @@ class Thresholds:
     down_seconds: Threshold = Threshold(0, 300)  # that a model server has been left alone
     growth_mb: Threshold = Threshold(8, 64)  # that a process of ours gains with each task
     backup_days: Threshold = Threshold(7, 30)  # since the last backup
+    certificate_days: Threshold = Threshold(30, 7)  # until the lab's own certificate ends
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +111,7 @@ LAB_KINDS: Final = frozenset(
 )
 NODE_KINDS: Final = frozenset({"gpu_memory", "gpu_temperature", "disk_space", "clock_skew", "memory_growth"})
 BACKUP_OLD: Final = "backup_old"
+CERTIFICATE_ENDS: Final = "certificate_ends"
 NOT_STARTED_SECONDS: Final = 600.0  # how long a stage may take of which nothing is known yet
 
 
@@ -164,6 +166,16 @@ def of_backup(days: float, limits: Thresholds, *, ever: bool) -> list[FiringAler
     text = f"the last backup is {days:.0f} days old" if ever else f"no backup was made in the first {days:.0f} days"
     cure = "`manage.py backup DIR`, best every night (docs/operator.md); ALERT_BACKUP_DAYS, if it is done otherwise"
     return [FiringAlert(BACKUP_OLD, grade if ever else Severity.WARNING, text, cure, value=round(days, 1))]
+
+
+def of_certificate(days: float, limits: Thresholds, *, folder: str) -> list[FiringAlert]:
+    """The active alert of CERTIFICATE_ENDS, if it is: so many `days` are left, of a certificate in `folder`."""
+    grade = limits.certificate_days.severity(days)
+    if grade is None:
+        return []
+    text = f"the lab's certificate ends in {days:.0f} days" if days > 0 else "the lab's certificate has ended"
+    cure = f"`up --lab` renews it: is {folder} its user's, and not full? A new authority is needed every ten years only"
+    return [FiringAlert(CERTIFICATE_ENDS, grade, text, cure, value=round(days, 1))]
 
 
 def _lines(facts: LabFacts, limits: Thresholds) -> Iterator[FiringAlert]:

@@ -38,6 +38,7 @@ def thresholds() -> Thresholds:
         down_seconds=Threshold(*settings.ALERT_DOWN_SECONDS),
         growth_mb=Threshold(*settings.ALERT_GROWTH_MB),
         backup_days=Threshold(*settings.ALERT_BACKUP_DAYS),
+        certificate_days=Threshold(*settings.ALERT_CERTIFICATE_DAYS),
     )
 
 

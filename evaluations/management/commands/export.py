@@ -7,6 +7,7 @@ from uuid import UUID
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from evaluations.actions import trail
 from evaluations.management.classrooms import named
 from evaluations.models import Submission
 from evaluations.pages.board import export
@@ -52,6 +53,7 @@ class Command(BaseCommand):
             raise CommandError(f"{output} says no format: name one with --format.")
         if output is None and kind != "csv":
             raise CommandError("A workbook can't be printed: name a file with --output.")
+        trail.record(trail.Verb.EXPORTED, classroom, what=kind)
         file = export.table(classroom).as_format(kind)
         if output is None:
             self.stdout.write(file.decode(), ending="")
@@ -66,9 +68,11 @@ class Command(BaseCommand):
             raise CommandError(f"{output} could not be written: {error}") from error
 
     def _write_results(self, ids: list[UUID], output: Path | None) -> None:
-        known = set(Submission.objects.filter(pk__in=ids).values_list("pk", flat=True))
+        found = Submission.objects.filter(pk__in=ids)
+        known = {one.pk for one in found}
         if missing := [str(pk) for pk in ids if pk not in known]:
             raise usage(f"There is no submission {', '.join(missing)}.")
+        trail.record(trail.Verb.EXPORTED, *found, what="results")
         try:
             written = [result_files.write(pk, root=output) for pk in ids]
         except OSError as error:

@@ -63,7 +63,8 @@ def _students(classrooms: Sequence[Classroom]) -> FirstStep:
 def _address() -> FirstStep:
     name = _("An address for the students’ devices")
     if settings.LAB:
-        words = _("The network reaches the lab by HTTPS. Each device is told once to trust it.")
+        words = _("The network reaches the lab at %(url)s. Each device is told once to trust it.")
+        words %= {"url": settings.LAB_URL}
         return FirstStep(name, True, words, reverse("trust"), _("How a device trusts the lab"))
     if settings.HTTPS:
         return FirstStep(name, True, _("By HTTPS, through a proxy."))

@@ -18,6 +18,7 @@ from evaluations.access.members import roster, tables
 from evaluations.access.members.roster import ChangedMeanwhileError, RosterPlan
 from evaluations.access.members.tables import NameList, UnreadableListError
 from evaluations.access.permissions import classrooms_taught, get_taught_classroom, signed_in
+from evaluations.actions import trail
 from evaluations.models import Classroom
 
 
@@ -98,6 +99,9 @@ def _preview(request: HttpRequest, found: Classroom, given: dict[str, Any]) -> H
 
 def _done(request: HttpRequest, found: Classroom, done: RosterPlan) -> HttpResponse:
     counts = done.counts
+    trail.record(
+        trail.Verb.ENROLLED, found, what="list", counts=counts, left=len(done.missing) if done.deactivates else 0
+    )
     added = counts["new"] + counts["comes"] + counts["back"]
     parts = [ngettext("%(count)s student added", "%(count)s students added", added) % {"count": added}]
     if counts["changed"]:

@@ -22,6 +22,8 @@ from django.views.decorators.http import require_POST, require_safe
 from evaluations.access import lockout
 from evaluations.access.members import cards, codes, joining, roster
 from evaluations.access.permissions import classrooms_taught, get_taught_classroom, signed_in
+from evaluations.actions import trail
+from evaluations.actions.trail import Verb
 from evaluations.models import Classroom, JoinRequest, LoginCard, shown_name
 from evaluations.views.members import choosing, printing
 
@@ -83,9 +85,14 @@ def act(request: HttpRequest, pk: int) -> HttpResponse:
     action = request.POST.get("action", "")
     if action in CARD_ACTIONS:
         of_class = LoginCard.objects.filter(classroom=found)
-        words = CARD_ACTIONS[action](of_class.filter(student__in=students) if students else of_class)
+        chosen = of_class.filter(student__in=students) if students else of_class
+        theirs = User.objects.filter(login_cards__in=chosen)
+        trail.record(Verb.ADMITTED, *theirs, what=f"{action} card", classroom=found)
+        words = CARD_ACTIONS[action](chosen)
     elif action in ACTIONS and students:
         words = ACTIONS[action](request, found, students)
+        verb = Verb.ADMITTED if action == "unlock" else Verb.ENROLLED
+        trail.record(verb, *students, what=action, classroom=found)
     else:
         words = _("Nobody was chosen, so nothing was done.")
     messages.info(request, words)
@@ -150,16 +157,22 @@ def answer(request: HttpRequest, pk: int) -> HttpResponse:
     action = request.POST.get("action", "")
     if action == "open":
         joining.open_class(found)
+        trail.record(Verb.SET, found, what="join code opened")
     elif action == "close":
         joining.close_class(found)
+        trail.record(Verb.SET, found, what="join code closed")
     elif action in ("approve", "decline"):
-        messages.info(request, _answered(choosing.requests(request, found), yes=action == "approve"))
+        messages.info(request, _answered(found, choosing.requests(request, found), yes=action == "approve"))
     return redirect("members", pk=pk)
 
 
-def _answered(requests: list[JoinRequest], *, yes: bool) -> str:
+def _answered(found: Classroom, requests: list[JoinRequest], *, yes: bool) -> str:
     if yes:
-        count = sum(joining.approve(one) is not None for one in requests)
+        places = [student for one in requests if (student := joining.approve(one)) is not None]
+        trail.record(Verb.ENROLLED, *places, what="join request approved", classroom=found)
+        count = len(places)
         return ngettext("%(count)s has a place now.", "%(count)s have a place now.", count) % {"count": count}
-    count = sum(joining.decline(one) for one in requests)
+    declined = [one for one in requests if joining.decline(one)]
+    trail.record(Verb.ENROLLED, *declined, what="join request declined")
+    count = len(declined)
     return ngettext("%(count)s was declined.", "%(count)s were declined.", count) % {"count": count}

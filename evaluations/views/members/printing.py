@@ -19,6 +19,7 @@ from django.views.decorators.http import require_POST
 from evaluations.access.members import cards
 from evaluations.access.passwords import is_loopback
 from evaluations.access.permissions import get_taught_classroom, signed_in
+from evaluations.actions import trail
 from evaluations.models import Classroom, LoginCard
 from evaluations.views.members import choosing
 
@@ -45,6 +46,8 @@ def print_cards(request: HttpRequest, pk: int) -> HttpResponse:
     if not printed:
         messages.info(request, _("There is nobody to make a card for."))
         return redirect("members", pk=pk)
+    what = "card instead of a password" if "reset" in request.POST else "card"
+    trail.record(trail.Verb.ADMITTED, *(card.student for card in printed), what=what, classroom=found)
     address = request.build_absolute_uri(reverse("card"))
     context = {
         "classroom": found,

@@ -7,6 +7,7 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
+from evaluations.actions import trail
 from introeval.backup import age, making
 from introeval.backup.making import FinishedBackup
 from introeval.backup.manifest import BackupError
@@ -35,6 +36,7 @@ class Command(QueueCommand):
             raise CommandError(str(error)) from error
         if not schema.lacking():  # before an update's migrations its rows can't be written
             age.note_made(done.made.made_at, folder=str(done.folder), by=who())
+            trail.record_kind(trail.Verb.EXPORTED, "backup", missing=len(done.made.missing))
         for pk in done.made.missing:
             self.stderr.write(f"The video of submission {pk} was not there any more (manage.py verify_store).")
         for pk in done.made.damaged:

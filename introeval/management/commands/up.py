@@ -8,7 +8,8 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -40,6 +41,8 @@ EVERYWHERE = "0.0.0.0"  # noqa: S104 - what `--lab` is for
 PORTS_TRIED = 50
 READY_SECONDS = 120.0
 CHECK_SECONDS = 0.2
+LOOK_SECONDS = 10.0  # between two looks at the machine's addresses
+RENEW_SECONDS = 3600.0  # between two looks at how long its certificate is valid
 COLLECT_SECONDS = 30.0  # for another `up` to end its collection
 WEBSOCKET_MESSAGE_BYTES = 65_536
 
@@ -138,7 +141,7 @@ class Command(BaseCommand):
                 f"{door.certificates().folder} makes a new one, which each device has to be told to trust."
             )
         settings.HTTPS_PORT = site.https_port = self._free_port(site.host, settings.HTTPS_PORT)
-        notes = ["First on each device, to trust the lab:", f"  {site.trust_url}", ""]
+        notes: list[str] = []
         if not Classroom.objects.exclude(name=DEMO_CLASS).exists():
             name = class_name or {"en": "My class", "de": "Meine Klasse"}[options["language"]]
             made = io.StringIO()
@@ -149,15 +152,17 @@ class Command(BaseCommand):
 
     def _supervise(self, site: ServedSite, notes: Sequence[str]) -> None:
         """Until a signal. From here on nothing else ends it: what fails is tried again, and the rest keeps running."""
-        supervisor = Supervisor(children(site), say=self._say)
+        supervisor, network = Supervisor(children(site), say=self._say), LabNetwork(say=self._say)
         self.supervising = True
         with embedded.tended(settings.DATA_DIR, say=self._say):
             try:
                 supervisor.start()
                 if self._wait_until_ready(supervisor, site):
-                    self._print(ready_box(site.address, notes) + (f"\n{qr(site.trust_url)}" if settings.LAB else ""))
+                    self._print(lab_box(site, notes) if settings.LAB else ready_box(site.address, notes))
                 while not self.stopping.wait(CHECK_SECONDS):
                     supervisor.restart_ended()
+                    if settings.LAB and network.look():
+                        self._print(lab_box(site, notes))
             finally:
                 self._say("Stopping …")
                 supervisor.stop(hurry=self.hurry)
@@ -298,6 +303,41 @@ def free_port(host: str, first: int) -> int:
     raise CommandError(f"No free port from {first} on: name another with --port.")
 
 
+class LabNetwork:
+    """A router may give the machine another address, and certificates end: both while the lab runs.
+
+    The site takes the new certificate and the new hosts by itself (introeval/serving/tls.py).
+    """
+
+    def __init__(self, *, say: Callable[[str], None], clock: Callable[[], float] = time.monotonic) -> None:
+        self.say, self.clock = say, clock
+        self._told = (addresses.best(), "")
+        self._look_at = self._renew_at = clock() + LOOK_SECONDS
+
+    def look(self) -> bool:
+        """Whether people have to be shown another address. Certificates are made anew where they need be."""
+        now = self.clock()
+        if now < self._look_at:
+            return False
+        self._look_at = now + LOOK_SECONDS
+        problem = self._told[1]
+        if door.follow_addresses() or now >= self._renew_at or problem:
+            self._renew_at = now + RENEW_SECONDS
+            problem = self._ensure()
+        before, self._told = self._told, (addresses.best(), problem)
+        if problem and problem != before[1]:
+            self.say(f"ALERT: {problem}")
+        return before[0] != self._told[0]
+
+    def _ensure(self) -> str:
+        """Returns what is wrong."""
+        try:
+            unsigned = door.certificates().ensure(settings.ALLOWED_HOSTS)
+        except UnusableCertificateError as error:
+            return str(error)
+        return f"The lab's authority can't vouch for {', '.join(unsigned)}." if unsigned else ""
+
+
 class SeenWorkers:
     """Whether a worker sent a heartbeat since this was first asked, by the database's clock."""
 
@@ -337,6 +377,12 @@ def ready_box(url: str, notes: Sequence[str]) -> str:
     width = max(len(line) for line in lines)
     edge = "─" * (width + 2)
     return "\n".join([f"┌{edge}┐", *(f"│ {line:<{width}} │" for line in lines), f"└{edge}┘"])
+
+
+def lab_box(site: ServedSite, notes: Sequence[str]) -> str:
+    """The same for a lab on the network, whose address may have changed since it was shown."""
+    to_trust = ["First on each device, to trust the lab:", f"  {site.trust_url}", ""]
+    return f"{ready_box(site.address, [*to_trust, *notes])}\n{qr(site.trust_url)}"
 
 
 def halves(fingerprint: str) -> list[str]:

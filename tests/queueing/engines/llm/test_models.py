@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -55,6 +56,17 @@ def test_the_judge_is_the_best_model_where_its_file_is(in_parts: Path) -> None:
     with pytest.raises(Infrastructure, match="make judge") as caught:
         models.find(models.JUDGE, in_parts.parent)
     assert caught.value.code == "model_missing"
+
+
+def test_one_flipped_byte_of_a_judge_is_enough(in_parts: Path) -> None:
+    assert models.find(models.JUDGE, in_parts.parent)
+    content = bytearray(in_parts.read_bytes())
+    content[-1] ^= 1
+    in_parts.write_bytes(content)
+    os.utime(in_parts, ns=(1, 1))
+    with pytest.raises(Infrastructure, match="not the file that was pinned") as caught:
+        models.find(models.JUDGE, in_parts.parent)
+    assert caught.value.code == "model_tampered"
 
 
 def test_a_judge_that_is_not_the_pinned_one_is_refused(in_parts: Path) -> None:

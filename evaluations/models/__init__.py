@@ -2,6 +2,7 @@ from evaluations.models.classroom import Classroom, shown_name
 from evaluations.models.corrections import corrected, corrected_words
 from evaluations.models.members import JoinCode, JoinRequest, LoginCard, UserSession
 from evaluations.models.operations import MIND_MAP, SUMMARY, MindMap, Summary, Topic
+from evaluations.models.privacy import Consent, ConsentText, Receipt
 from evaluations.models.questions import COACH, MAX_QUESTION, CoachQuestion
 from evaluations.models.results import Evaluation, Form, SubmissionResults, Transcript
 from evaluations.models.review import (
@@ -26,6 +27,8 @@ __all__ = [
     "CalibrationFit",
     "Classroom",
     "CoachQuestion",
+    "Consent",
+    "ConsentText",
     "Criterion",
     "Deletion",
     "Evaluation",
@@ -35,6 +38,7 @@ __all__ = [
     "JoinRequest",
     "LoginCard",
     "MindMap",
+    "Receipt",
     "Rerating",
     "ReviewDecision",
     "Rubric",

@@ -13,6 +13,7 @@ import structlog
 from evaluations import actions
 from evaluations.models import EVALUATION
 from evaluations.uploads import audit, intake, result_files
+from evaluations.uploads.privacy import retention
 from queueing.exceptions import Infrastructure
 from queueing.policy.alerts import FiringAlert, Severity
 from queueing.report import lesson
@@ -81,6 +82,7 @@ DUTIES = (
     Duty(stored_videos.look, every_seconds=20.0),
     Duty(report_lesson, every_seconds=20.0),
     Duty(result_files.catch_up, every_seconds=300.0),
+    Duty(retention.prune, every_seconds=300.0),
 )
 
 

@@ -98,6 +98,8 @@ def test_a_device_is_told_to_trust_the_lab_and_then_records(lab: Up, tmp_path: P
         page.get_by_role("link", name="Go on to the lab").click()
         page.wait_for_url(f"{url}**")
         sign_in(page, "ada", "a-long-passphrase")
+        expect(page.get_by_text("Der Computer der Schule schreibt auf, was du sagst")).to_be_visible()
+        page.get_by_role("button", name="I agree").click()  # a new class asks first
         expect(page.get_by_text("Stell dich vor")).to_be_visible()
         page.get_by_role("link", name="Record it here").click()
         page.get_by_role("button", name="Turn on camera and microphone", exact=True).click()

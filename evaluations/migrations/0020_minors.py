@@ -25,7 +25,7 @@ DROP FUNCTION evaluations_guard_consenttext();
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('evaluations', '0018_members'),
+        ('evaluations', '0019_answered_lately'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

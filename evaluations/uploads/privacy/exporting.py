@@ -155,7 +155,8 @@ def _of_account(student: User) -> dict[str, Any]:
 
 def _submissions(student: User, viewer: User | None) -> QuerySet[Submission]:
     rows = Submission.objects.of_student(student)
-    rows = rows if viewer is None else rows.filter(pk__in=Submission.objects.visible_to(viewer).values("pk"))
+    if viewer is not None and viewer.pk != student.pk:
+        rows = rows.filter(classroom__in=list(permissions.classrooms_taught(viewer).values_list("pk", flat=True)))
     return rows.select_related("classroom", "student").order_by("created_at")
 
 

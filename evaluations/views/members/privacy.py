@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_safe
 
-from evaluations.access.permissions import get_attended_classroom, signed_in
+from evaluations.access.permissions import classes_of, get_attended_classroom, signed_in
 from evaluations.errors import catalogue
 from evaluations.errors.refusals import RefusedError
 from evaluations.models import Classroom, Submission
@@ -27,12 +27,11 @@ from evaluations.uploads.privacy import consents, erasing, exporting, facts
 @require_safe
 def what_happens(request: HttpRequest) -> HttpResponse:
     user = signed_in(request)
-    attended = Classroom.objects.attended_by(user) | Classroom.objects.filter(submissions__student=user)
-    classrooms = list(attended.select_related("rubric").prefetch_related("teachers").distinct())
+    classrooms = list(Classroom.objects.filter(pk__in=classes_of(user)).select_related("rubric"))
     context = {
         "processing": facts.processing(),
         "classrooms": [(each, consents.standing(user, each)) for each in classrooms],
-        "has_anything": bool(classrooms),
+        "attended": set(Classroom.objects.attended_by(user).values_list("pk", flat=True)),
     }
     return render(request, "evaluations/privacy/what_happens.html", context)
 

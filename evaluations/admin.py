@@ -27,11 +27,14 @@ from evaluations.models import (
     EVALUATION,
     Classroom,
     CoachQuestion,
+    Consent,
+    ConsentText,
     Criterion,
     Deletion,
     Evaluation,
     Form,
     Item,
+    Receipt,
     Rubric,
     Submission,
     TrailEntry,
@@ -164,6 +167,9 @@ class ClassroomAdmin(OwnClasses, admin.ModelAdmin[Classroom]):
             f"{reverse('admin:queueing_task_act', args=['retry'])}?{urlencode({'rows': ','.join(failed)})}"
         )
 
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
+        return {"asks_consent": True, **super().get_changeform_initial_data(request)}
+
     def get_readonly_fields(self, request: HttpRequest, obj: Classroom | None = None) -> tuple[str, ...]:
         return () if request.user.is_superuser else self.operator_fields
 
@@ -284,6 +290,36 @@ class DeletionAdmin(ResultAdmin, admin.ModelAdmin[Deletion]):
     list_filter = (("classroom", OwnClassFilter),)
     list_select_related = ("classroom", "student", "by")
     search_fields = ("=id", "student__username", "student__first_name", "student__last_name", "classroom__name")
+
+
+@admin.register(Consent)
+class ConsentAdmin(ResultAdmin, admin.ModelAdmin[Consent]):
+    teachers = "text__classroom__teachers"
+    list_display = ("student", "text", "text_sha256", "agreed_at", "withdrawn_at")
+    list_filter = (("text__classroom", OwnClassFilter),)
+    list_select_related = ("student", "text__classroom")
+    search_fields = ("student__username", "student__first_name", "student__last_name")
+
+
+@admin.register(ConsentText)
+class ConsentTextAdmin(ResultAdmin, admin.ModelAdmin[ConsentText]):
+    """What was agreed to, version by version; another one is made on the class's page."""
+
+    teachers = "classroom__teachers"
+    list_display = ("classroom", "version", "made_by", "made_at", "sha256")
+    list_filter = (("classroom", OwnClassFilter),)
+    list_select_related = ("classroom", "made_by")
+
+
+@admin.register(Receipt)
+class ReceiptAdmin(ResultAdmin, admin.ModelAdmin[Receipt]):
+    """What was removed for good. Those of erased students are of no class: superusers see them."""
+
+    teachers = "classroom__teachers"
+    list_display = ("id", "what", "whose", "submission", "classroom", "why", "size", "by", "at")
+    list_filter = ("what", ("classroom", OwnClassFilter))
+    list_select_related = ("classroom", "by")
+    search_fields = ("=whose", "=submission")
 
 
 @admin.register(Transcript)

@@ -19,7 +19,7 @@ from evaluations.views import (
     students,
     submissions,
 )
-from evaluations.views.members import account, lists, mail, overview, printing, signing_in
+from evaluations.views.members import account, lists, mail, overview, printing, privacy, rights, signing_in
 
 urlpatterns = [
     path("", dashboard.dashboard, name="dashboard"),
@@ -56,6 +56,12 @@ urlpatterns = [
     path("classes/<int:pk>/review/", review.first, name="review"),
     path("classes/<int:pk>/review/<uuid:submission>/", review.submission, name="review-submission"),
     path("classes/<int:pk>/students/<int:student>/", students.student, name="student"),
+    path("classes/<int:pk>/students/<int:student>/data.zip", rights.student_data, name="student-data"),
+    path("classes/<int:pk>/students/<int:student>/erase", rights.erase_student, name="erase-student"),
+    path("classes/<int:pk>/privacy/", rights.class_privacy, name="class-privacy"),
+    path("classes/<int:pk>/consent/", privacy.consent, name="consent"),
+    path("privacy/", privacy.what_happens, name="privacy"),
+    path("privacy/data.zip", privacy.own_data, name="own-data"),
     path("classes/<int:pk>/members/", overview.overview, name="members"),
     path("classes/<int:pk>/members/import/", lists.import_list, name="members-import"),
     path("classes/<int:pk>/members/act", overview.act, name="members-act"),

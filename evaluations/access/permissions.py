@@ -81,6 +81,12 @@ def classrooms_taught(user: User) -> ClassroomQuerySet:
     return Classroom.objects.all() if user.is_superuser else Classroom.objects.taught_by(user)
 
 
+def classes_of(student: User) -> set[int]:
+    """The keys of the classes that a student attends or has handed in for: joined, all submissions would be read."""
+    attended = Classroom.objects.attended_by(student).values_list("pk", flat=True)
+    return {*attended, *Submission.objects.of_student(student).order_by().values_list("classroom", flat=True)}
+
+
 def get_taught_classroom(request: HttpRequest, pk: int) -> Classroom:
     """The class, if the user teaches it.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from pathlib import Path
+from typing import Final
 
 import structlog
 from django.contrib.auth.models import User
@@ -23,6 +24,8 @@ from queueing.models.connections import give_back
 from queueing.states import State
 
 log = structlog.get_logger(__name__)
+
+UPKEEP: Final = "upkeep"  # in the place of a person
 
 
 def submit(
@@ -100,7 +103,9 @@ def _accept_again(known: Submission, staged: Path, student: User) -> bool:
 
 
 def _is_whole(known: Submission) -> bool:
-    """Whether its stored file is what was handed in; reads all of it."""
+    """Whether its stored file is what was handed in, or needed no more; reads all of it."""
+    if known.video_gone_at:
+        return True
     try:
         store.verify(known.path, known.sha256)
     except Permanent:
@@ -145,16 +150,16 @@ def cancel(*, submission: Submission, by: User) -> bool:
     return moved
 
 
-def delete(*, submission: Submission, by: User) -> bool:
-    """Delete a submission for good at a user's request: video, results, and the work on it, even while that runs.
+def delete(*, submission: Submission, by: User | None) -> bool:
+    """Delete a submission for good: video, results, and the work on it, even while that runs.
 
     Returns whether it was still there. Rows first, files once that is committed; should this process die in between,
-    `remove_files_of_deleted` finishes it.
+    `remove_files_of_deleted` finishes it. `by`: who wants it; None: its time is over.
     """
     with transaction.atomic():
         was_refused = _was_refused(submission.pk)
         # In the order in which workers lock them: the task, then what it is about.
-        Task.objects.forget(submission.pk, by=str(by.pk))
+        Task.objects.forget(submission.pk, by=str(by.pk) if by else UPKEEP)
         found = Submission.objects.select_for_update().filter(pk=submission.pk).first()
         if found is None:
             return False
@@ -169,7 +174,7 @@ def delete(*, submission: Submission, by: User) -> bool:
         )
         found.delete()
         transaction.on_commit(lambda: _remove_files(submission.pk), robust=True)
-    log.info("submission_deleted", submission=str(submission.pk), by=by.pk)
+    log.info("submission_deleted", submission=str(submission.pk), by=by.pk if by else UPKEEP)
     return True
 
 

@@ -16,6 +16,7 @@ from evaluations import actions
 from evaluations.access import roles
 from evaluations.access.passwords import PUBLIC
 from evaluations.models import Classroom, Rubric
+from evaluations.models.privacy import KEPT
 
 HERE = Path(__file__).parent
 CLASSROOM = "Demo class"
@@ -57,7 +58,7 @@ def load() -> tuple[Classroom, int]:
     """
     with transaction.atomic():
         classroom, _ = Classroom.objects.get_or_create(
-            name=CLASSROOM, defaults={"rubric": Rubric.default(), "release": Classroom.Release.AT_ONCE}
+            name=CLASSROOM, defaults={"rubric": Rubric.default(), "release": Classroom.Release.AT_ONCE, **KEPT}
         )
         classroom.teachers.add(_teacher(classroom))
         students = [_student(classroom, clip) for clip in clips()]

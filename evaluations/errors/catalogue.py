@@ -330,6 +330,11 @@ CATALOGUE: Final[dict[str, Explanation]] = {
         _("The browser sent something unexpected."),
         _("Reload the page and choose the file again."),
     ),
+    "no_consent": Explanation(
+        _("You have not agreed yet"),
+        _("Your class asks for your consent, to a text that may have changed since, before anything is handed in."),
+        _("Open the page “My videos”, read the text and press “I agree”. Your recording is safe on this device."),
+    ),
     "no_class": Explanation(
         _("You are not in this class"), _("Only students of a class can hand in for it."), _("Ask your teacher.")
     ),

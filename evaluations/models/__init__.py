@@ -3,6 +3,7 @@ from evaluations.models.corrections import corrected, corrected_words
 from evaluations.models.mail import MailAddress, PersonalMail
 from evaluations.models.members import JoinCode, JoinRequest, LoginCard, UserSession
 from evaluations.models.operations import MIND_MAP, SUMMARY, MindMap, Summary, Topic
+from evaluations.models.privacy import Consent, ConsentText, Receipt
 from evaluations.models.questions import COACH, MAX_QUESTION, CoachQuestion
 from evaluations.models.results import Evaluation, Form, SubmissionResults, Transcript
 from evaluations.models.review import (
@@ -29,6 +30,8 @@ __all__ = [
     "CalibrationFit",
     "Classroom",
     "CoachQuestion",
+    "Consent",
+    "ConsentText",
     "Criterion",
     "Deletion",
     "Evaluation",
@@ -40,6 +43,7 @@ __all__ = [
     "MailAddress",
     "MindMap",
     "PersonalMail",
+    "Receipt",
     "Rerating",
     "ReviewDecision",
     "Rubric",

@@ -7,6 +7,7 @@ from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models.functions import Coalesce
 
+from evaluations.models.privacy import KEEP_VIDEOS_DAYS, school_year_end
 from evaluations.models.submission import Submission
 from evaluations.rating.rubric import BadRubricError
 
@@ -98,6 +99,28 @@ class Classroom(models.Model):
     )
     coach_priority = models.SmallIntegerField(
         default=0, db_default=0, help_text="Questions of classes with a higher one are answered first."
+    )
+
+    asks_consent = models.BooleanField(
+        "ask for consent",
+        default=False,
+        db_default=False,
+        help_text="Nothing is handed in before the student has agreed to the class’s text.",
+    )
+    keeps_videos_days = models.PositiveSmallIntegerField(
+        "days that videos are kept",
+        null=True,
+        blank=True,
+        default=KEEP_VIDEOS_DAYS,
+        help_text="After the result is released; transcript and rating stay. Empty: until somebody deletes them.",
+    )
+    keeps_results_until = models.DateField(
+        "everything is kept until",
+        null=True,
+        blank=True,
+        default=school_year_end,
+        help_text="What was handed in until then is deleted after it, of later years after the same day."
+        " Empty: it is kept until somebody deletes it.",
     )
 
     objects = ClassroomQuerySet.as_manager()

@@ -52,6 +52,10 @@ class Submission(models.Model):
     )
     ends_early = models.BooleanField(default=False, help_text="It was cut off: bytes are missing at its end.")
 
+    video_gone_at = models.DateTimeField(
+        null=True, blank=True, help_text="When its file was removed, for the class keeps videos no longer."
+    )
+
     evaluation = models.OneToOneField(
         "evaluations.Evaluation",
         null=True,
@@ -88,12 +92,14 @@ class Submission(models.Model):
 class Deletion(models.Model):
     """The record of a deleted submission: whose it was, who deleted it and when; nothing of its content.
 
+    It is nobody's once its student is erased.
+
     Its id is never used again: neither by a repeated request nor for another file.
     """
 
     id = models.UUIDField(primary_key=True, editable=False, help_text="The submission's.")
     classroom = models.ForeignKey("evaluations.Classroom", on_delete=models.CASCADE, related_name="deletions")
-    student = models.ForeignKey(User, on_delete=models.CASCADE, related_name="deletions")
+    student = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="deletions")
     handed_in_at = models.DateTimeField()
     was_refused = models.BooleanField(db_default=False, help_text="It was no recording that could be listened to.")
     by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")

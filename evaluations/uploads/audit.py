@@ -76,7 +76,7 @@ def faulty(*, deep: bool = False) -> Iterator[tuple[UUID, str]]:
     Raises:
         queueing.exceptions.Infrastructure: as `audit`.
     """
-    rows = Submission.objects.order_by().values_list("pk", "path", "size", "sha256")
+    rows = Submission.objects.filter(video_gone_at=None).order_by().values_list("pk", "path", "size", "sha256")
     for pk, path, size, sha256 in rows.iterator():
         try:
             store.verify(path, sha256) if deep else store.verify_size(path, size)

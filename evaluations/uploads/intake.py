@@ -40,8 +40,8 @@ def begin(
     request can't create a second of either, not even after the upload was removed.
 
     Raises:
-        RefusedError: too large, empty or too many; the lab is at capacity, or its disk full, and it may begin later
-            (503); or it was handed in and deleted since (410).
+        RefusedError: too large, empty or too many; the class asks for a consent that is not there (403); the lab is
+            at capacity, or its disk full, and it may begin later (503); or it was handed in and deleted since (410).
     """
     limits.check_size(length)
     upload_id = uuid.uuid5(client_id, str(student.pk)) if client_id else uuid.uuid4()
@@ -71,6 +71,7 @@ def _as_handed_in(upload_id: uuid.UUID) -> dict[str, Any] | None:
 
 
 def _as_new(upload_id: uuid.UUID, student: User, classroom: Classroom, length: int | None) -> dict[str, Any]:
+    limits.check_consent(student, classroom)
     limits.check_quota(student, classroom, length)
     limits.check_capacity(length)
     files.create(upload_id)

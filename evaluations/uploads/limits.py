@@ -21,6 +21,7 @@ from evaluations.errors import catalogue
 from evaluations.errors.refusals import RefusedError
 from evaluations.models import EVALUATION, Classroom, Deletion, StudentAllowance, Submission, Upload
 from evaluations.uploads import files
+from evaluations.uploads.privacy import consents
 from queueing.models import Forecast, Pause, Task, nodes
 from queueing.models.phase import SYSTEM
 from queueing.states import State
@@ -45,6 +46,16 @@ def unfinished_of(student: User) -> list[Upload]:
     """Those of a student, oldest first; `is_arriving` tells whether one received something just now."""
     arriving = Q(expires_at__gt=_moved_within(ACTIVE_SECONDS))
     return list(unfinished().filter(student=student).annotate(is_arriving=arriving).order_by("created_at"))
+
+
+def check_consent(student: User, classroom: Classroom) -> None:
+    """Check that the student has agreed to what the class asks for.
+
+    Raises:
+        RefusedError: 403.
+    """
+    if consents.is_missing(student, classroom):
+        raise RefusedError(403, "no_consent")
 
 
 def check_size(length: int | None) -> None:

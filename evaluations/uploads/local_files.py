@@ -16,6 +16,7 @@ from evaluations import actions
 from evaluations.errors import catalogue
 from evaluations.media import kinds
 from evaluations.models import Classroom, Rubric, Submission
+from evaluations.models.privacy import KEPT
 from evaluations.models.results import SubmissionResults
 from evaluations.uploads.local_results import described, in_unicode, refusal
 from queueing.exceptions import Permanent, StageError
@@ -48,7 +49,7 @@ def hand_in(names: Sequence[str]) -> list[LocalFile]:
     """Submit each file; one that failed before is retried. Unreadable files are refused, the others submitted."""
     student, _ = User.objects.get_or_create(username=USERNAME, defaults={"is_active": False})
     classroom, _ = Classroom.objects.get_or_create(
-        name=CLASSROOM, defaults={"rubric": Rubric.default(), "release": Classroom.Release.AT_ONCE}
+        name=CLASSROOM, defaults={"rubric": Rubric.default(), "release": Classroom.Release.AT_ONCE, **KEPT}
     )
     return [_hand_in(name, classroom, student) for name in names]
 

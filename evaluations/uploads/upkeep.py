@@ -15,6 +15,7 @@ from evaluations import actions
 from evaluations.actions import mails
 from evaluations.models import EVALUATION, TrailEntry
 from evaluations.uploads import audit, intake, result_files
+from evaluations.uploads.privacy import retention
 from queueing.exceptions import Infrastructure
 from queueing.policy.alerts import FiringAlert, Severity
 from queueing.report import lesson
@@ -90,6 +91,7 @@ DUTIES = (
     Duty(mails.make_due, every_seconds=10.0),
     Duty(mails.send_due, every_seconds=5.0),
     Duty(prune_trail, every_seconds=3600.0),
+    Duty(retention.prune, every_seconds=300.0),
 )
 
 

@@ -19,6 +19,7 @@ from evaluations.models import Classroom
 from evaluations.pages import rows, rubric
 from evaluations.pages.rows import maintenance
 from evaluations.uploads import limits
+from evaluations.uploads.privacy import consents
 
 
 @never_cache
@@ -26,7 +27,7 @@ from evaluations.uploads import limits
 @require_safe
 def dashboard(request: HttpRequest) -> HttpResponse:
     user = signed_in(request)
-    attended = list(Classroom.objects.attended_by(user))
+    attended = list(Classroom.objects.attended_by(user).select_related("rubric"))
     if not attended and classrooms_taught(user).exists():
         return redirect("classes")
     return render(request, "evaluations/dashboard.html", _context(request, attended))
@@ -61,11 +62,16 @@ def _unfinished(user: User) -> dict[str, Any]:
 def _context(request: HttpRequest, attended: list[Classroom]) -> dict[str, Any]:
     user = signed_in(request)
     listed = _list(user)
+    to_agree = consents.missing(user, attended)
+    waiting = {each.classroom_id for each in to_agree}
+    ready = [each for each in attended if each.pk not in waiting]
     return {
         **listed,
         "notices": _notices(request, listed),
         "classrooms": attended,
-        "rules": rubric.rules(attended),
+        "to_agree": to_agree,
+        "ready": ready,
+        "rules": rubric.rules(ready),
         **_unfinished(user),
         "max_bytes": settings.UPLOAD_MAX_BYTES,
         "chunk_bytes": settings.UPLOAD_CHUNK_BYTES,

@@ -16,6 +16,7 @@ from evaluations.errors.refusals import RefusedError
 from evaluations.models import Classroom
 from evaluations.pages import rubric
 from evaluations.uploads import limits
+from evaluations.uploads.privacy import consents
 
 
 @never_cache
@@ -23,9 +24,12 @@ from evaluations.uploads import limits
 @require_safe
 def record(request: HttpRequest, pk: int) -> HttpResponse:
     """The recorder for one class. A student who can't hand in now sees why before recording; recordings kept in the
-    browser can still be sent.
+    browser can still be sent. Where the class asks for a consent that is not there, its text comes first.
     """
     classroom = get_attended_classroom(request, str(pk))
+    if consents.is_missing(signed_in(request), classroom):
+        context = {"classroom": classroom, "text": consents.current_text(classroom), "to_record": True}
+        return render(request, "evaluations/privacy/consent.html", context)
     context = {
         "classroom": classroom,
         "rules": rubric.rules([classroom]),

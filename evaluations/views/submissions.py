@@ -32,6 +32,7 @@ from evaluations.models import Submission, Transcript, corrected
 from evaluations.pages import result, rows
 from evaluations.pages.captions import webvtt
 from evaluations.rating import speech
+from evaluations.uploads.privacy import retention
 from evaluations.views import coach, operations
 from queueing.exceptions import Permanent
 from queueing.models.connections import give_back
@@ -52,6 +53,8 @@ class AppealForm(forms.Form):
 def submission(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     found = get_visible_submission(request, pk)
     context = {**_progress(request, found), **_results(request, found), **coach.of(found, request)}
+    shown = context["evaluation"]
+    context["kept"] = retention.of(found, shown.released_at if shown else None)
     return render(request, "evaluations/submission.html", context)
 
 

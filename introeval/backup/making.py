@@ -187,7 +187,9 @@ def _fill(work: _Making) -> Manifest:
         (migrated_at,) = _one(cursor, LAST_MIGRATION)
         videos = [
             StoredVideo(str(pk), *facts)
-            for pk, *facts in cursor.execute("SELECT id, path, size, sha256 FROM evaluations_submission ORDER BY id")
+            for pk, *facts in cursor.execute(
+                "SELECT id, path, size, sha256 FROM evaluations_submission WHERE video_gone_at IS NULL ORDER BY id"
+            )
         ]
         uploads = list(
             cursor.execute('SELECT id::text, "offset" FROM evaluations_upload WHERE submission_id IS NULL ORDER BY id')

@@ -45,7 +45,7 @@ LONG_NAME: Final = "a-name-without-any-place-to-break-" * 5 + ".mp4"
 RTL_NAME: Final = "مقدمة عن نفسي (1) – تسجيل.mp4"
 SCORES: Final = {"Clarity": 6.2, "Confidence": 7.1, "Content": 8.3}
 MEGABYTE: Final = 1024 * 1024
-PEOPLE: Final = ("ada", "bo", "cleo", "nemo", "newcomer", "teacher", "staff", "root")
+PEOPLE: Final = ("ada", "bo", "cleo", "nemo", "newcomer", "kim", "teacher", "staff", "root")
 
 REFUSED: Final = """
 navigator.mediaDevices.getUserMedia = async () => { throw new DOMException("no", "NotAllowedError"); };
@@ -61,6 +61,7 @@ class PagesWorld:
     orders: dict[str, Rerating]  # to rate again
     sessions: dict[str, str]
     strict: Classroom  # takes nothing more
+    asking: Classroom  # for consent
 
     def url(self, name: str) -> str:
         return reverse("submission", args=[self.submissions[name].pk])
@@ -73,13 +74,16 @@ def build(cast: Cast) -> PagesWorld:
     """All of it, once; no test may change what another one looks at."""
     worker = Worker.objects.create(node="lab-pc", pid=1)
     Phase(node="lab-pc").enter(PhaseStep.ACTIVE, name="stt")
-    for name in ("cleo", "nemo", "newcomer"):
+    for name in ("cleo", "nemo", "newcomer", "kim"):
         User.objects.create(username=name)
     User.objects.create(username="staff", is_staff=True)
     User.objects.create_superuser("root")
     cast.classroom.students.add(User.objects.get(username="cleo"))
     strict = Classroom.objects.create(name="A class that has enough", rubric=cast.classroom.rubric, max_submissions=0)
     strict.students.add(User.objects.get(username="nemo"))
+    asking = Classroom.objects.create(name="Asks first", rubric=strict.rubric, asks_consent=True)
+    asking.students.add(User.objects.get(username="kim"))
+    asking.teachers.add(cast.teacher)
     review = Classroom.objects.create(name="Reviewed", rubric=strict.rubric, release="after_review")
     review.students.add(cast.ada)
     review.teachers.add(cast.teacher)
@@ -88,7 +92,7 @@ def build(cast: Cast) -> PagesWorld:
     )
     _fill_the_board(cast)
     _sample_the_lab()
-    return PagesWorld(cast, _submissions(cast, review, worker), _orders(cast), _sessions(), strict)
+    return PagesWorld(cast, _submissions(cast, review, worker), _orders(cast), _sessions(), strict, asking)
 
 
 def _submissions(cast: Cast, review: Classroom, worker: Worker) -> dict[str, Submission]:
@@ -128,6 +132,10 @@ def _submissions(cast: Cast, review: Classroom, worker: Worker) -> dict[str, Sub
     flags = ["off_topic", "spoken_instructions", "uncertain", "doubtful"]
     write_long_results(flagged, scores=SCORES, released_at=None, flags=flags)
     finish(flagged)
+    pruned = mine("pruned.mp4")
+    write_long_results(pruned, scores=SCORES)
+    finish(pruned)
+    Submission.objects.filter(pk=pruned.pk).update(video_gone_at=now())
     running = mine("running.mp4")
     claim(running, worker).note_progress(7, 20)
     return {
@@ -140,6 +148,7 @@ def _submissions(cast: Cast, review: Classroom, worker: Worker) -> dict[str, Sub
         "not released": hidden,
         "rated before items": before,
         "not rated": unrated,
+        "video gone": pruned,
         "flagged": flagged,
     }
 
@@ -324,7 +333,7 @@ def rules(page: Page, world: PagesWorld) -> Iterator[str]:
 
 def rows(page: Page, world: PagesWorld) -> Iterator[str]:
     page.goto("/")
-    expect(page.locator("#submissions .row")).to_have_count(11)
+    expect(page.locator("#submissions .row")).to_have_count(12)
     yield "rows in each state"
 
 
@@ -392,6 +401,15 @@ def record(page: Page, world: PagesWorld) -> Iterator[str]:
     page.reload()
     expect(page.locator("#kept .row")).to_be_visible()
     yield "kept in the browser"
+
+
+def consent(page: Page, world: PagesWorld) -> Iterator[str]:
+    """The text comes before the recorder, and one key agrees to it."""
+    page.goto(reverse("record", args=[world.asking.pk]))
+    yield "asked"
+    page.get_by_role("button", name="I agree").press("Enter")
+    expect(page.locator("#recorder")).to_be_visible()
+    yield "agreed"
 
 
 def no_camera(page: Page, world: PagesWorld) -> Iterator[str]:
@@ -519,12 +537,23 @@ VISITS: Final[list[tuple[str, str | None, Visit]]] = [
     ("dashboard", "cleo", uploading),
     ("record", "cleo", record),
     ("record", "cleo", no_camera),
+    ("dashboard", "kim", simply(lambda world: "/")),
+    ("consent", "kim", simply(lambda world: reverse("consent", args=[world.asking.pk]))),
+    ("record", "kim", consent),
+    ("consent", "kim", simply(lambda world: reverse("consent", args=[world.asking.pk]))),
+    ("privacy", "ada", simply(lambda world: "/privacy/")),
+    ("class-privacy", "teacher", simply(lambda world: reverse("class-privacy", args=[world.asking.pk]))),
+    (
+        "erase-student",
+        "teacher",
+        simply(lambda world: reverse("erase-student", args=[world.cast.classroom.pk, world.cast.ada.pk])),
+    ),
     ("record", "nemo", simply(lambda world: reverse("record", args=[world.strict.pk]))),
     *(
         ("submission", "ada", partial(result, name))
         for name in (
             *("waiting", "running", "transcript only", "done", "failed", "cancelled", "not released"),
-            *("rated before items", "not rated"),
+            *("rated before items", "not rated", "video gone"),
         )
     ),
     ("submission", "teacher", partial(result, "done")),

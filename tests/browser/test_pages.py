@@ -60,6 +60,8 @@ FOR_FINGERS: Final = (
     "record",
     "submission",
     "submission-delete",
+    "consent",
+    "privacy",
 )  # a student's pages
 MIN_PIXELS: Final = 44
 TOO_SMALL: Final = """

@@ -25,6 +25,7 @@ def test_a_class_and_its_teacher_are_there_and_the_password_works() -> None:
     classroom, teacher = Classroom.objects.get(), User.objects.get()
     assert (classroom.name, [*classroom.teachers.all()], classroom.release) == ("9b", [teacher], "after_review")
     assert (classroom.rubric.language, classroom.prompt[:8]) == ("en", "Introduc")
+    assert classroom.asks_consent, "nothing is handed in for it before a student has agreed"
     assert (teacher.is_staff, teacher.is_superuser) == (True, False)
     password = said.split("Password of frau-a: ")[1].strip()
     browser = Client()

@@ -48,7 +48,8 @@ class Command(BaseCommand):
             user.save(update_fields=["is_staff", "is_superuser"])
             roles.ensure_groups()
             user.groups.add(Group.objects.get(name=roles.TEACHERS))
-            classroom = Classroom(name=name, rubric=Rubric.default(language), prompt=PROMPTS[language])
+            rubric = Rubric.default(language)
+            classroom = Classroom(name=name, rubric=rubric, prompt=PROMPTS[language], asks_consent=True)
             try:
                 classroom.full_clean()
             except ValidationError as error:

@@ -57,16 +57,21 @@ export function wordsOf(text, { withAdvice = true } = {}) {
   }
 }
 
+/** The code of the server's refusal; "": it is none. */
+export function codeOf(text) {
+  try {
+    return JSON.parse(text).code ?? "";
+  } catch {
+    return "";
+  }
+}
+
 /**
  * For how many seconds a refusal asks to wait, since the lab takes no more for now; 0: it is another one. A class that was
  * told the same comes back at times a little apart.
  */
 export function secondsUntilRoom(text, retryAfter) {
-  try {
-    if (JSON.parse(text).code !== "at_capacity") return 0;
-  } catch {
-    return 0;
-  }
+  if (codeOf(text) !== "at_capacity") return 0;
   return Math.max(1, Number(retryAfter)) * (1 + Math.random() / 10);
 }
 

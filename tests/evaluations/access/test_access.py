@@ -122,6 +122,12 @@ MATRIX: Final[dict[str, dict[str, Cells]]] = {
     "rerating": {"GET": TEACHERS_PAGE},
     "rerating-adopt": {"POST": TEACHERS_ACTION},
     "rerating-withdraw": {"POST": TEACHERS_ACTION},
+    "student-data": {"GET": TEACHERS_PAGE},
+    "erase-student": {"GET": TEACHERS_PAGE, "POST": TEACHERS_ACTION},
+    "class-privacy": {"GET": TEACHERS_PAGE, "POST": (LOGIN, 404, 404, 404, 400, 404, 400)},  # an empty form
+    "consent": {"GET": (LOGIN, 200, 200, 404, 404, 404, 404), "POST": (LOGIN, 302, 302, 404, 404, 404, 404)},
+    "privacy": {"GET": (LOGIN, *(200,) * 6)},
+    "own-data": {"GET": (LOGIN, *(200,) * 6)},
     "members": {"GET": TEACHERS_PAGE},
     "members-import": {"GET": TEACHERS_PAGE, "POST": (LOGIN, 404, 404, 404, 400, 404, 400)},  # an empty form
     "members-act": {"POST": TEACHERS_ACTION},

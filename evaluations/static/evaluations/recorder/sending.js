@@ -2,7 +2,7 @@
 //
 // tus-js-client, which sends files on the page "My videos", waits for a whole chunk of a stream before it sends one,
 // can't go back in it, and has no timeout for requests. Here the bytes are stored, so any offset can be read.
-import { headers as sessionHeaders, secondsUntilRoom, signedIn, signedOut, wordsOf } from "../session.js";
+import { codeOf, headers as sessionHeaders, secondsUntilRoom, signedIn, signedOut, wordsOf } from "../session.js";
 import { capacityWord } from "../words.js";
 
 const PIECE_BYTES = 1024 * 1024;
@@ -13,12 +13,13 @@ const PERMANENT = [400, 410, 412, 413, 415]; // a retry gets the same answer
 const GONE = [404, 410]; // the upload; the recording is still here
 
 class Refused extends Error {
-  /** `words`: the server's, if it sent any; `isForeign`: something between this page and the server answered;
+  /** `words`: the server's, if it sent any, and its `code`; `isForeign`: something between this page and the server answered;
    *  `roomSeconds`: for how long the lab takes no more, or 0. */
-  constructor(status, { words, isForeign, roomSeconds }) {
+  constructor(status, { words, code, isForeign, roomSeconds }) {
     super(`${status}`);
     this.status = status;
     this.words = words;
+    this.code = code;
     this.isForeign = isForeign;
     this.roomSeconds = roomSeconds;
   }
@@ -179,7 +180,7 @@ export class Sending {
     if (isForeign && status === 413) this.pieceBytes = Math.max(MIN_PIECE_BYTES, this.pieceBytes / 2);
     if (isForeign && [405, 501].includes(status)) this.overridesPatch = true;
     const roomSeconds = isForeign ? 0 : secondsUntilRoom(text, answer.headers.get("Retry-After"));
-    return new Refused(status, { words, isForeign, roomSeconds });
+    return new Refused(status, { words, code: codeOf(text), isForeign, roomSeconds });
   }
 
   note(trouble, reason = "") {
@@ -207,6 +208,7 @@ export class Sending {
 function troubleOf(error) {
   if (!(error instanceof Refused)) return "offline";
   if ([409, 423].includes(error.status)) return null; // asking for the offset fixes it
+  if (error.code === "no_consent") return "refused";
   if ([401, 403].includes(error.status)) return "signed_out";
   if (error.isForeign) return "in_between";
   return error.status >= 500 && error.status !== 507 ? "offline" : "refused";

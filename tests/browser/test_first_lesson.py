@@ -160,6 +160,8 @@ def scan(page: Page, code: str) -> None:
 
 
 def record(page: Page) -> None:
+    expect(page.get_by_text("computer writes down what you say")).to_be_visible()
+    page.get_by_role("button", name="I agree").click()  # a new class asks first
     page.get_by_role("link", name="Record it here").click()
     page.get_by_role("button", name="Turn on camera and microphone", exact=True).click()
     button = page.get_by_role("button", name="Record", exact=True)

@@ -6,6 +6,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from evaluations.actions import trail
 from evaluations.management.people import named
 from evaluations.uploads.privacy import exporting
 from queueing.checks import RUNTIME
@@ -31,6 +32,7 @@ class Command(BaseCommand):
         except OSError as error:
             partial.unlink(missing_ok=True)
             raise CommandError(f"{output} could not be written: {error}") from error
+        trail.record(trail.Verb.EXPORTED, found, what="everything")
         return str(output)
 
 

@@ -18,6 +18,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from evaluations.access.members.roster import plain_students
 from evaluations.access.permissions import get_taught_classroom, get_taught_student, signed_in
+from evaluations.actions import trail
 from evaluations.errors import catalogue
 from evaluations.errors.refusals import RefusedError
 from evaluations.models import Classroom, Consent, Receipt, Submission
@@ -70,6 +71,7 @@ def class_privacy(request: HttpRequest, pk: int) -> HttpResponse:
     form = PrivacyForm(request.POST if request.method == "POST" else None, instance=found, initial={"text": text.text})
     if request.method == "POST" and form.is_valid():
         form.save()
+        trail.record(trail.Verb.SET, found, what="privacy", fields=sorted(form.changed_data))
         new = consents.change_text(classroom=found, text=form.cleaned_data["text"], by=signed_in(request))
         messages.info(request, _("Saved as a new version.") if new else _("Saved."))
         return redirect("class-privacy", pk=pk)
@@ -98,7 +100,8 @@ def _state(found: Classroom) -> dict[str, Any]:
 @require_safe
 def student_data(request: HttpRequest, pk: int, student: int) -> HttpResponseBase:
     """What is kept of a student in the classes that the teacher teaches, as a zip."""
-    _classroom, found = get_taught_student(request, pk, student)
+    classroom, found = get_taught_student(request, pk, student)
+    trail.record(trail.Verb.EXPORTED, found, what="everything", classroom=classroom)
     return download(request, found, viewer=signed_in(request))
 
 

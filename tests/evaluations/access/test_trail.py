@@ -72,6 +72,9 @@ TRAIL: Final[dict[str, dict[str, set[str]]]] = {
     "members": LOOKED,
     "members-import": {"GET": {"looked"}, "POST": {"enrolled"}},
     "members-act": {"POST": {"admitted"}},
+    "student-data": {"GET": {"looked", "exported"}},
+    "erase-student": {"GET": {"looked"}, "POST": {"erased"}},
+    "class-privacy": {"GET": {"looked"}, "POST": {"set"}},
     "members-answer": {"POST": {"enrolled"}},
     "members-cards": {"POST": {"admitted"}},
     "lab-tasks": {"POST": {"moved"}},
@@ -93,6 +96,8 @@ TRAIL: Final[dict[str, dict[str, set[str]]]] = {
 NOTHING: Final[dict[str, str]] = {
     **dict.fromkeys(("login", "logout", "card", "join", "join-waiting", "join-enter"), "the doors; see below"),
     **dict.fromkeys(("account", "language", "dashboard", "dashboard-fragment", "dashboard-unfinished"), "one's own"),
+    **dict.fromkeys(("account-mail", "mail", "consent", "privacy", "own-data"), "one's own"),
+    **dict.fromkeys(("guides", "guide", "guide-picture"), "about nobody"),
     **dict.fromkeys(("api:my_videos", "api:my_classes", "api:my_uploads", "api:upload"), "one's own"),
     **dict.fromkeys(("classes", "api:classes"), "names of classes and counts"),
     **dict.fromkeys(("livez", "readyz", "metrics", "api:stats", "api:openapi-json"), "about nobody"),
@@ -149,6 +154,7 @@ FORMS: Final[dict[str, Callable[[World], Form]]] = {
     "reratings-alike": another_seal,
     "rerating-adopt": rated_again,
     "members-import": listed,
+    "class-privacy": lambda world: {"text": "Other words.", "keeps_videos_days": "7"},
     "members-act": lambda world: {"action": "unlock", "student": world.cast.ada.pk},
     "members-answer": lambda world: {
         "action": "approve",

@@ -465,7 +465,7 @@ class PersonFilter(admin.SimpleListFilter):
     column: ClassVar[str]
 
     def lookups(self, request: HttpRequest, model_admin: admin.ModelAdmin[Any]) -> list[tuple[str, str]]:
-        newest = model_admin.get_queryset(request).order_by("-pk").exclude(**{self.column: None})
+        newest = model_admin.get_queryset(request).order_by("-pk").exclude(**{f"{self.column}_id": None})
         found = {
             key: name or f"no. {key}" for key, name in newest.values_list(f"{self.column}_id", self.column)[:MAX_ROWS]
         }

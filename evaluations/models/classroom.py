@@ -6,6 +6,8 @@ from django.contrib.auth.models import AbstractBaseUser, AnonymousUser, User
 from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models.functions import Coalesce
+from django.utils.timezone import localdate
+from django.utils.translation import gettext as _
 
 from evaluations.models.privacy import KEEP_VIDEOS_DAYS, school_year_end
 from evaluations.models.submission import Submission
@@ -133,11 +135,19 @@ class Classroom(models.Model):
 
     def clean(self) -> None:
         super().clean()
+        self._must_not_delete_at_once()
         if self.rubric_id:
             try:
                 self.rubric.spec().validate()
             except BadRubricError as error:
                 raise ValidationError({"rubric": str(error)}) from error
+
+    def _must_not_delete_at_once(self) -> None:
+        """A slip in a year would delete all that was handed in before that day at the next upkeep."""
+        day, stored = self.keeps_results_until, Classroom.objects.filter(pk=self.pk).first()
+        if day and day < localdate() and day != (stored and stored.keeps_results_until):
+            words = _("That day is over: everything from before it would be deleted at once.")
+            raise ValidationError({"keeps_results_until": words})
 
     def missing(self) -> models.QuerySet[User]:
         """Its students who have handed in nothing yet."""

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, Final
 
 from django import template
 from django.conf import settings
 from django.template.defaultfilters import floatformat
 from django.utils.formats import date_format
+from django.utils.timezone import localdate
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
-from evaluations.models import Form
+from evaluations.models import Classroom, Form
 from evaluations.pages import charts
 from evaluations.pages.speaking import Fact
+from evaluations.uploads.privacy import retention
 
 register = template.Library()
 ALMOST_CERTAIN: Final = 0.9
@@ -34,6 +36,12 @@ _FLAGS: Final = {
     "doubtful": gettext_lazy("Many words were hard to recognise."),
     "damaged": gettext_lazy("The file is damaged or ends early: some of it could not be heard."),
 }
+
+
+@register.filter
+def kept_until(classroom: Classroom) -> date | None:
+    """The last day on which what is handed in now is kept."""
+    return retention.next_end(classroom, localdate())
 
 
 @register.filter

@@ -120,7 +120,8 @@ def check_kept(student: User, more: int) -> None:
     Raises:
         RefusedError: 429.
     """
-    kept = Submission.objects.filter(student=student).aggregate(bytes=Coalesce(Sum("size"), 0))["bytes"]
+    stored = Submission.objects.filter(student=student, video_gone_at=None)
+    kept = stored.aggregate(bytes=Coalesce(Sum("size"), 0))["bytes"]
     mine = unfinished().filter(student=student)
     coming = mine.aggregate(bytes=Coalesce(Sum(Coalesce("length", "offset")), 0))["bytes"]
     if kept + coming + more > settings.UPLOAD_QUOTA_BYTES:

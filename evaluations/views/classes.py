@@ -102,7 +102,7 @@ def printable(request: HttpRequest, pk: int) -> HttpResponse:
     """A sheet per student to be printed: `?student=` for one, `?all=1` with ratings that are not released."""
     found = get_taught_classroom(request, pk)
     everything, student = request.GET.get("all") == "1", request.GET.get("student", "")
-    trail.record(trail.Verb.EXPORTED, found, what="sheets", student=student)
+    trail.record(trail.Verb.EXPORTED, found, what="sheets", student=student if student.isdecimal() else "")
     context = {
         "classroom": found,
         "sheets": sheets.of(found, student=student, unreleased=everything),

@@ -30,8 +30,9 @@ class Command(BaseCommand):
                 file.writelines(exporting.pieces(exporting.members(found)))
             partial.replace(output)
         except OSError as error:
-            partial.unlink(missing_ok=True)
             raise CommandError(f"{output} could not be written: {error}") from error
+        finally:
+            partial.unlink(missing_ok=True)
         trail.record(trail.Verb.EXPORTED, found, what="everything")
         return str(output)
 

@@ -57,7 +57,10 @@ def agree(*, student: User, classroom: Classroom, sha256: str) -> bool:
 def withdraw(*, student: User, classroom: Classroom) -> bool:
     """The student takes the consent back, to whatever version; False: there was none."""
     given = Consent.objects.standing().filter(student=student, text__classroom=classroom)
-    taken_back = given.update(withdrawn_at=Now())
+    with transaction.atomic():
+        # As whoever begins an upload does: what was begun with the consent is there when this returns, to be discarded.
+        User.objects.select_for_update(no_key=True).get(pk=student.pk)
+        taken_back = given.update(withdrawn_at=Now())
     if taken_back:
         log.info("consent_withdrawn", user=student.pk, classroom=classroom.pk)
     return bool(taken_back)

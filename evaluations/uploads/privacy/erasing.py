@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Final
 
 import structlog
@@ -15,16 +16,18 @@ from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import User
 from django.contrib.contenttypes.models import ContentType
 from django.db import transaction
-from django.db.models import Q, Sum
-from django.db.models.functions import Coalesce
+from django.db.models import Q, Sum, Value
+from django.db.models.functions import Coalesce, Concat, Trim
 
 from evaluations import actions
 from evaluations.access.members.roster import plain_students
 from evaluations.access.permissions import classes_of, classrooms_taught
 from evaluations.access.session_store import end_sessions
 from evaluations.errors.refusals import RefusedError
+from evaluations.media import store
 from evaluations.models import Classroom, Deletion, JoinRequest, LoginCard, Receipt, Submission, Upload, shown_name
 from evaluations.uploads import files, intake
+from queueing.exceptions import Infrastructure, Permanent
 
 log = structlog.get_logger(__name__)
 
@@ -106,11 +109,17 @@ def discard_uploads(student: User, *of: Classroom) -> None:
 
 
 def _discard(upload: Upload) -> None:
+    key = upload.pk
     deadline = time.monotonic() + BUSY_SECONDS
     while True:
         try:
-            with files.alone(upload.pk):
-                return intake.discard(upload)
+            with files.alone(key):
+                intake.discard(upload)
+                # Its bytes may have been stored, and the process have died before the row of the submission was there.
+                if not Submission.objects.filter(pk=key).exists():
+                    with suppress(Infrastructure, Permanent):
+                        store.remove(key)
+                return
         except RefusedError:
             if time.monotonic() > deadline:
                 raise
@@ -132,12 +141,25 @@ def _bytes_of(student: User) -> int:
 
 def _forget(student: User) -> None:
     """What names them without being theirs: the database deletes with an account only what belongs to it."""
-    names = {student.username, student.email, student.get_full_name(), shown_name(student)} - {""}
+    names = _own_names(student)
     for kind in (AccessAttempt, AccessFailureLog, AccessLog):
         kind.objects.filter(_any("username", names)).delete()
-    JoinRequest.objects.filter(_any("name", names), student=None).delete()
+    asked_here = Q(classroom__in=classes_of(student)) | ~Q(state=JoinRequest.JoinState.WAITING)
+    JoinRequest.objects.filter(_any("name", names), asked_here, student=None).delete()
     of_account = Q(content_type=ContentType.objects.get_for_model(User), object_id=str(student.pk))
     LogEntry.objects.filter(of_account | _any("object_repr", names)).delete()
+
+
+def _own_names(student: User) -> set[str]:
+    """What they are called and nobody else is: what says "Max" may be about the other Max."""
+    names = {student.username, student.email, student.get_full_name(), shown_name(student)} - {""}
+    others = User.objects.exclude(pk=student.pk).annotate(whole=Trim(Concat("first_name", Value(" "), "last_name")))
+    shared = {
+        name
+        for name in names - {student.username}
+        if others.filter(Q(username__iexact=name) | Q(email__iexact=name) | Q(whole__iexact=name)).exists()
+    }
+    return names - shared
 
 
 def _any(column: str, names: Iterable[str]) -> Q:

@@ -13,7 +13,7 @@ import asyncio
 import io
 import json
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any, Final
@@ -28,9 +28,9 @@ from evaluations.access import permissions
 from evaluations.actions import decisions
 from evaluations.media import store
 from evaluations.models import (
-    Consent,
     JoinRequest,
     LoginCard,
+    MailAddress,
     MindMap,
     Receipt,
     StudentAllowance,
@@ -101,6 +101,8 @@ def file_name(student: User) -> str:
 def describe(student: User, rows: QuerySet[Submission], viewer: User | None = None) -> dict[str, Any]:
     """Everything but the videos, as plain values."""
     own = viewer is None or viewer.pk == student.pk
+    here = _of_classes_seen(student, viewer)
+    receipts = Receipt.objects.filter(here("classroom"), whose=student.pk)
     return {
         "account": {
             "number": student.pk,
@@ -111,7 +113,7 @@ def describe(student: User, rows: QuerySet[Submission], viewer: User | None = No
             "since": student.date_joined,
             "last_login": student.last_login,
             "active": student.is_active,
-            "classes": list(student.classes_attended.values_list("name", flat=True)),
+            "classes": list(student.classes_attended.filter(here("pk")).values_list("name", flat=True)),
         },
         "consents": [
             {
@@ -122,15 +124,17 @@ def describe(student: User, rows: QuerySet[Submission], viewer: User | None = No
                 "agreed_at": each.agreed_at,
                 "withdrawn_at": each.withdrawn_at,
             }
-            for each in Consent.objects.filter(student=student).select_related("text__classroom")
+            for each in student.consents.filter(here("text__classroom")).select_related("text__classroom")
         ],
         "submissions": [_described(each, viewer) for each in rows],
         "unfinished_uploads": [
             {"name": each.original_name, "bytes": each.offset, "begun_at": each.created_at}
-            for each in limits.unfinished().filter(student=student)
+            for each in limits.unfinished().filter(here("classroom"), student=student)
         ],
-        "deleted": list(student.deletions.values("id", "classroom__name", "handed_in_at", "deleted_at"))
-        + list(Receipt.objects.filter(whose=student.pk).values("what", "submission", "why", "size", "at")),
+        "deleted": [
+            *student.deletions.filter(here("classroom")).values("id", "classroom__name", "handed_in_at", "deleted_at"),
+            *receipts.values("what", "submission", "why", "size", "at"),
+        ],
         **(_of_account(student) if own else {}),
     }
 
@@ -139,6 +143,7 @@ def _of_account(student: User) -> dict[str, Any]:
     """How they came in, and what they are allowed: of all classes."""
     tried = AccessAttempt.objects.filter(username__iexact=student.username)
     return {
+        "mail": list(MailAddress.objects.filter(user=student).values("address", "language", "site", "confirmed_at")),
         "allowances": list(
             StudentAllowance.objects.filter(student=student).values("classroom__name", "more_submissions", "deadline")
         ),
@@ -154,10 +159,16 @@ def _of_account(student: User) -> dict[str, Any]:
 
 
 def _submissions(student: User, viewer: User | None) -> QuerySet[Submission]:
-    rows = Submission.objects.of_student(student)
-    if viewer is not None and viewer.pk != student.pk:
-        rows = rows.filter(classroom__in=list(permissions.classrooms_taught(viewer).values_list("pk", flat=True)))
+    rows = Submission.objects.of_student(student).filter(_of_classes_seen(student, viewer)("classroom"))
     return rows.select_related("classroom", "student").order_by("created_at")
+
+
+def _of_classes_seen(student: User, viewer: User | None) -> Callable[[str], Q]:
+    """By the name of a column a condition: a teacher sees nothing of other teachers' classes."""
+    if viewer is None or viewer.pk == student.pk:
+        return lambda column: Q()
+    taught = list(permissions.classrooms_taught(viewer).values_list("pk", flat=True))
+    return lambda column: Q(**{f"{column}__in": taught})
 
 
 def _described(found: Submission, viewer: User | None) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """How long a class keeps what was handed in for it, and removing what is older: by upkeep, each with a receipt.
 
-Nothing that is still worked on, and no video that a teacher is asked to look at again.
+Nothing that is still worked on, and nothing that a teacher is asked to look at again.
 """
 
 from __future__ import annotations
@@ -14,12 +14,11 @@ import structlog
 from django.db import transaction
 from django.db.models import DurationField, Exists, ExpressionWrapper, F, OuterRef, QuerySet, Value
 from django.db.models.functions import Now
-from django.utils.timezone import localdate, make_aware
+from django.utils.timezone import get_default_timezone, localdate, make_aware
 
 from evaluations import actions
-from evaluations.actions import appeals
 from evaluations.media import store
-from evaluations.models import Classroom, Receipt, Submission
+from evaluations.models import Classroom, Receipt, ReviewDecision, Submission
 from queueing.exceptions import Infrastructure, Permanent
 from queueing.models import Task
 
@@ -27,6 +26,7 @@ log = structlog.get_logger(__name__)
 
 AT_ONCE: Final = 50  # of videos, and of submissions; the next upkeep goes on
 DAY: Final = timedelta(days=1)
+APPEAL_DAYS: Final = 90  # that an appeal which nobody answers keeps things
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +39,16 @@ class KeptUntil:
 
 def of(submission: Submission, released: datetime | None) -> KeptUntil:
     """For its pages. The video's day is known once the result is released."""
-    days, until = submission.classroom.keeps_videos_days, submission.classroom.keeps_results_until
-    return KeptUntil(
-        video=localdate(released + days * DAY) if released and days is not None else None,
-        everything=_next_end(until, localdate(submission.created_at)) if until else None,
-    )
+    days, school = submission.classroom.keeps_videos_days, get_default_timezone()  # by which it is removed
+    everything = next_end(submission.classroom, localdate(submission.created_at, school))
+    video = localdate(released + days * DAY, school) if released and days is not None else None
+    return KeptUntil(video=min(video, everything) if video and everything else video, everything=everything)
+
+
+def next_end(classroom: Classroom, day: date) -> date | None:
+    """The last day on which what is handed in on `day` is kept."""
+    until = classroom.keeps_results_until
+    return _next_end(until, day) if until else None
 
 
 def prune() -> int:
@@ -53,12 +58,16 @@ def prune() -> int:
 
 def prune_videos() -> int:
     """Remove the files of videos whose results were released long enough ago; transcripts and ratings stay."""
+    due = _videos_due().order_by("created_at").values_list("pk", flat=True)
+    return sum(_remove_video(pk) for pk in due[:AT_ONCE])
+
+
+def _videos_due() -> QuerySet[Submission]:
     kept = ExpressionWrapper(Value(DAY, DurationField()) * F("classroom__keeps_videos_days"), DurationField())
-    due = Submission.objects.filter(
+    released = Submission.objects.filter(
         video_gone_at=None, classroom__keeps_videos_days__isnull=False, evaluation__released_at__lt=Now() - kept
     )
-    idle = without_work(due).order_by("created_at").values_list("pk", flat=True)
-    return sum(_remove_video(pk) for pk in idle[:AT_ONCE])
+    return at_rest(released)
 
 
 def prune_submissions() -> int:
@@ -69,27 +78,32 @@ def prune_submissions() -> int:
         if (end := _last_end(classroom.keeps_results_until, localdate())) is None:
             continue
         until = make_aware(datetime.combine(end + DAY, time.min))
-        due = without_work(Submission.objects.filter(classroom=classroom, created_at__lt=until))
+        due = at_rest(Submission.objects.filter(classroom=classroom, created_at__lt=until))
         for submission in due.order_by("created_at")[: AT_ONCE - pruned]:
             pruned += _remove_submission(submission, f"kept until {end}")
     return pruned
 
 
-def without_work(rows: QuerySet[Submission]) -> QuerySet[Submission]:
-    """Those on which nothing waits or runs in any pipeline."""
-    return rows.filter(~Exists(Task.objects.live().filter(submission=OuterRef("pk"))))
+def at_rest(rows: QuerySet[Submission]) -> QuerySet[Submission]:
+    """Those on which nothing waits or runs in any pipeline, nor an appeal of the last APPEAL_DAYS for its answer."""
+    made = ReviewDecision.objects.filter(submission=OuterRef("pk"))
+    asked = made.filter(kind=ReviewDecision.Kind.APPEAL, at__gt=Now() - APPEAL_DAYS * DAY)
+    return rows.filter(
+        ~Exists(Task.objects.live().filter(submission=OuterRef("pk"))),
+        ~Exists(asked) | Exists(made.filter(kind=ReviewDecision.Kind.ANSWER)),
+    )
 
 
 def _remove_video(pk: UUID) -> bool:
     """File and row together: a file that can't be removed now is not said to be gone, and tried again."""
     try:
         with transaction.atomic():
-            found = without_work(Submission.objects.filter(pk=pk, video_gone_at=None))
-            submission = found.select_for_update(no_key=True).first()
-            asked = submission and appeals.of(submission.pk)
-            if submission is None or (asked and asked.is_open):
+            # Asked again: its release may have been withdrawn, or its class keeps videos by now.
+            found = _videos_due().filter(pk=pk).select_related("classroom")
+            submission = found.select_for_update(no_key=True, of=("self",)).first()
+            if submission is None:
                 return False
-            days = Classroom.objects.get(pk=submission.classroom_id).keeps_videos_days
+            days = submission.classroom.keeps_videos_days
             _record(Receipt.Removed.VIDEO, submission, f"kept {days} days after the release")
             Submission.objects.filter(pk=submission.pk).update(video_gone_at=Now())
             store.remove(submission.pk)
@@ -103,7 +117,7 @@ def _remove_video(pk: UUID) -> bool:
 def _remove_submission(submission: Submission, why: str) -> bool:
     with transaction.atomic():
         # Locked against work that begins at this moment: a task refers to the row.
-        idle = without_work(Submission.objects.filter(pk=submission.pk)).select_for_update().exists()
+        idle = at_rest(Submission.objects.filter(pk=submission.pk)).select_for_update().exists()
         if not idle or not actions.delete(submission=submission, by=None):
             return False
         _record(Receipt.Removed.SUBMISSION, submission, why)

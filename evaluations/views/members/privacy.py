@@ -18,7 +18,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 from evaluations.access.permissions import classes_of, get_attended_classroom, signed_in
 from evaluations.errors import catalogue
 from evaluations.errors.refusals import RefusedError
-from evaluations.models import Classroom, Submission
+from evaluations.models import Classroom, Submission, Upload
 from evaluations.uploads.privacy import consents, erasing, exporting, facts
 
 
@@ -49,6 +49,7 @@ def consent(request: HttpRequest, pk: int) -> HttpResponse:
         "text": consents.current_text(found),
         "given": consents.standing(user, found),
         "handed_in": Submission.objects.filter(student=user, classroom=found).count(),
+        "coming": Upload.objects.filter(student=user, classroom=found, submission=None).count(),
     }
     return render(request, "evaluations/privacy/consent.html", context)
 
@@ -61,7 +62,8 @@ def _answered(request: HttpRequest, user: User, found: Classroom) -> HttpRespons
         messages.info(request, _("Thank you. You can take your consent back at any time."))
         return redirect("record", pk=found.pk) if "record" in request.POST else redirect("dashboard")
     try:
-        if "withdraw" in request.POST and consents.withdraw(student=user, classroom=found):
+        if "withdraw" in request.POST:
+            consents.withdraw(student=user, classroom=found)
             erasing.discard_uploads(user, found)
             messages.info(request, _("Your consent is taken back. Nothing new can be handed in for this class."))
         elif "delete" in request.POST:

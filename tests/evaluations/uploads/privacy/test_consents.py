@@ -13,7 +13,8 @@ from django.test import Client
 
 from evaluations.models import Classroom, Consent, ConsentText, Submission, Upload
 from evaluations.models.privacy import CONSENT_TEXTS
-from evaluations.uploads.privacy import consents
+from evaluations.uploads import files
+from evaluations.uploads.privacy import consents, erasing
 from tests.conftest import Cast
 from tests.evaluations.material import hand_in
 from tests.evaluations.uploads.conftest import Tus
@@ -126,6 +127,20 @@ def test_taking_it_back_stops_what_is_new_and_offers_to_delete_the_rest(cast: Ca
     press(client, path, "agree")
     assert Consent.objects.standing().count() == 1
     assert Consent.objects.count() == 2, "that it was taken back stays on record"
+
+
+def test_what_is_still_written_to_is_discarded_by_pressing_again(
+    cast: Cast, classroom: Classroom, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, path = signed_in(cast.ada), f"/classes/{classroom.pk}/consent/"
+    press(client, "/", "agree")
+    Tus(cast.ada).start(5)
+    monkeypatch.setattr(erasing, "BUSY_SECONDS", 0.0)
+    with files.alone(Upload.objects.get().pk):
+        press(client, path, "withdraw")
+    assert (Upload.objects.count(), consents.is_missing(cast.ada, classroom)) == (1, True)
+    press(client, path, "withdraw")
+    assert not Upload.objects.exists()
 
 
 def test_classes_that_do_not_ask_are_as_they_were(cast: Cast) -> None:

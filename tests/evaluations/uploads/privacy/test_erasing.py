@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from axes.models import AccessAttempt
 from django.apps import apps
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.auth.models import User
@@ -25,7 +27,7 @@ from evaluations.actions import appeals, decisions
 from evaluations.actions.decisions import Kind
 from evaluations.coaching.questions import asking
 from evaluations.media import store
-from evaluations.models import Classroom, Deletion, Receipt, Submission, Upload, UserSession
+from evaluations.models import Classroom, Deletion, JoinRequest, Receipt, Submission, Upload, UserSession
 from evaluations.uploads import files, result_files
 from evaluations.uploads.privacy import consents, erasing
 from evaluations.uploads.privacy.erasing import NotErasedError
@@ -194,6 +196,30 @@ def test_files_that_a_disk_keeps_are_removed_by_the_upkeep_though_nobody_knows_w
     (tmp_path / "unmounted").rename(tmp_path / "media")
     actions.remove_files_of_deleted()
     assert files_with(tmp_path, *TRACES) == set()
+
+
+def test_what_says_the_same_name_of_somebody_else_stays(cast: Cast) -> None:
+    for user in (cast.ada, cast.bo):
+        user.first_name = "Max"
+        user.save()
+    User.objects.filter(pk=cast.outsider.pk).update(username="Max")
+    asking_elsewhere = joining.ask(cast.other_classroom, name="Max", student=None)
+    Client().post("/login/", {"username": "Max", "password": WORD})
+    erasing.erase(student=cast.ada, by=None)
+    assert JoinRequest.objects.get() == asking_elsewhere
+    assert AccessAttempt.objects.get().username == "Max"
+
+
+def test_bytes_that_were_stored_without_a_row_go_with_their_upload(cast: Cast) -> None:
+    tus = Tus(cast.ada)
+    tus.start(5)
+    upload = Upload.objects.get()
+    stored = store._media_root() / hand_in(cast.bo, cast.classroom).path
+    left = store._media_root() / str(upload.pk)[:2] / str(upload.pk)
+    left.mkdir(parents=True)
+    shutil.copy(stored, left / stored.name)
+    erasing.erase(student=cast.ada, by=None)
+    assert not (left / stored.name).exists()
 
 
 def test_without_yes_nothing_is_erased_where_nobody_can_be_asked(cast: Cast) -> None:

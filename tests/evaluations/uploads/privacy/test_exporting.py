@@ -100,6 +100,9 @@ def test_what_a_student_may_not_see_yet_is_not_in_their_own_zip_but_in_the_teach
 
 
 def test_a_teacher_gets_what_is_of_her_own_classes(cast: Cast) -> None:
+    cast.other_classroom.students.add(cast.ada)
+    for each in (cast.classroom, cast.other_classroom):
+        consents.agree(student=cast.ada, classroom=each, sha256=consents.current_text(each).sha256)
     elsewhere = hand_in(cast.ada, cast.other_classroom)
     found = filled(cast)
     data, _archive = downloaded(
@@ -107,6 +110,8 @@ def test_a_teacher_gets_what_is_of_her_own_classes(cast: Cast) -> None:
     )
     assert [one["submission"] for one in data["submissions"]] == [str(found.pk)]
     assert "failed_logins" not in data
+    assert "mail" not in data
+    assert [one["class"] for one in data["consents"]] == data["account"]["classes"] == [cast.classroom.name]
     data, _archive = downloaded(signed_in(cast.ada), "/privacy/data.zip")
     assert {one["submission"] for one in data["submissions"]} == {str(found.pk), str(elsewhere.pk)}
 

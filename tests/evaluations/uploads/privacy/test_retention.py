@@ -9,14 +9,15 @@ from typing import Any
 import pytest
 from django.core.management import call_command
 from django.utils.timezone import get_current_timezone, localdate, now
-from pytest_django import DjangoCaptureOnCommitCallbacks
+from pytest_django import DjangoCaptureOnCommitCallbacks, Settings
 
 from evaluations.actions import appeals
 from evaluations.coaching.operations import requests
+from evaluations.errors.refusals import RefusedError
 from evaluations.media import store
 from evaluations.models import SUMMARY, Classroom, Evaluation, Receipt, Submission, Transcript
 from evaluations.models.privacy import school_year_end
-from evaluations.uploads import audit, result_files, upkeep
+from evaluations.uploads import audit, limits, result_files, upkeep
 from evaluations.uploads.privacy import retention
 from queueing.signals import upkeep_due
 from tests.conftest import Cast
@@ -109,6 +110,55 @@ def test_nothing_goes_that_is_worked_on_or_to_be_looked_at_again_or_was_never_re
     write_results(held, released_at=None)
     assert retention.prune_videos() == 0
     assert all(map(is_stored, (busy, waiting, asked, held)))
+
+
+def test_appeals_that_wait_hold_back_nobody_elses_video_and_their_own_for_a_time_only(
+    cast: Cast, classroom: Classroom, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention, "AT_ONCE", 1)
+    asked, other = released(cast, DAYS + 2), released(cast, DAYS + 1)
+    appeals.ask(submission=asked, by=cast.ada, sentence="Look again, please.")
+    assert (retention.prune(), is_stored(asked), is_stored(other)) == (1, True, False)
+    classroom.keeps_results_until = localdate() - timedelta(days=1)
+    classroom.save()
+    handed_in(asked, localdate() - timedelta(days=90))
+    assert retention.prune() == 0
+    monkeypatch.setattr(retention, "APPEAL_DAYS", 0)
+    assert retention.prune_submissions() == 1
+
+
+def test_a_release_that_was_withdrawn_meanwhile_keeps_its_video(cast: Cast, classroom: Classroom) -> None:
+    found = released(cast, DAYS + 1)
+    Evaluation.objects.update(released_at=None)
+    assert not retention._remove_video(found.pk)
+    assert is_stored(found)
+
+
+def test_a_day_that_is_over_is_no_day_to_keep_things_until(cast: Cast, classroom: Classroom) -> None:
+    page = f"/classes/{classroom.pk}/privacy/"
+    answer = signed_in(cast.teacher).post(page, {"text": "We agree.", "keeps_results_until": "0026-07-31"})
+    assert answer.status_code == 400
+    assert "That day is over" in answer.content.decode()
+    Classroom.objects.update(keeps_results_until=date(2020, 7, 31))  # years ago, and it comes again every year
+    answer = signed_in(cast.teacher).post(page, {"text": "We agree.", "keeps_results_until": "2020-07-31"})
+    assert answer.status_code == 302
+
+
+def test_a_video_that_was_removed_takes_no_more_room(cast: Cast, classroom: Classroom, settings: Settings) -> None:
+    old = released(cast, DAYS + 1)
+    settings.UPLOAD_QUOTA_BYTES = old.size + 10
+    with pytest.raises(RefusedError):
+        limits.check_kept(cast.ada, 20)
+    retention.prune()
+    limits.check_kept(cast.ada, 20)
+
+
+def test_the_year_takes_a_video_whose_days_would_be_longer(cast: Cast, classroom: Classroom) -> None:
+    classroom.keeps_results_until = localdate() + timedelta(days=3)
+    classroom.save()
+    found = released(cast, 1)
+    kept = retention.of(found, now())
+    assert kept.video == kept.everything == classroom.keeps_results_until
 
 
 def test_everything_of_a_school_year_goes_after_its_last_day(

@@ -13,7 +13,7 @@ from django.contrib.auth.models import User
 from django.core.signals import request_finished, request_started
 from django.core.wsgi import get_wsgi_application
 from django.db import close_old_connections
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from schemathesis import GenerationMode
 from schemathesis.specs.openapi.checks import positive_data_acceptance
@@ -81,12 +81,15 @@ def test_every_answer_is_described_and_none_is_a_crash(cast: Cast, who: str, mon
     answered: dict[str, set[int]] = defaultdict(set)
 
     def ask(case: Any) -> None:
+        # A key that is the last word of another address leads there.
+        assume(case.formatted_path == case.operation.path or case.formatted_path not in paths)
         beyond = [positive_data_acceptance] if case.operation.label in FILES else []
         answered[case.operation.label].add(case.call_and_validate(excluded_checks=beyond).status_code)
 
     with one_connection():
         schema = schemathesis.openapi.from_wsgi("/api/openapi.json", get_wsgi_application())
         operations: list[Any] = [found.ok() for found in schema.get_all_operations()]  # type: ignore[union-attr]
+        paths = {operation.path for operation in operations}
         for operation in operations:
             if operation.label in STREAMS:
                 continue

@@ -153,6 +153,8 @@ function countDown() {
   let left = COUNT_FROM;
   part("count").textContent = left;
   enter("counting");
+  // On a phone the button is far below what is to be said, which stands above the picture.
+  document.querySelector(".booth").scrollIntoView();
   counting = setInterval(() => {
     left -= 1;
     part("count").textContent = left;

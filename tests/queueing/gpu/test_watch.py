@@ -141,9 +141,9 @@ def test_a_card_that_others_fill_pauses_the_node_in_words_and_resumes_by_itself(
 ) -> None:
     now = watch_for(watch, 100, 5)
     assert not Pause.objects.exists()
-    card.take("blender", "", 7 * GIB, pid=1)
+    card.take("blender", "", 15 * GIB // 2, pid=1)
     now = watch_for(watch, now, 30)
-    assert reasons() == ["88% of the GPU's memory is taken by other programs: blender (pid 1, 7,168 MiB)"]
+    assert reasons() == ["94% of the GPU's memory is taken by other programs: blender (pid 1, 7,680 MiB)"]
     assert Task.objects.snapshot("n").paused == {*PhaseName}
     assert not Task.objects.snapshot("another").paused
     card.give_back("blender")
@@ -192,7 +192,7 @@ def test_what_a_person_paused_stays_paused_when_the_gpu_is_well_again(watch: Gpu
 def test_a_pause_that_turns_into_another_one_says_so_but_not_with_every_sample(watch: GpuWatch, card: FakeCard) -> None:
     card.trouble("lost")
     now = watch_for(watch, 100, 10)
-    card.take("blender", "", 7 * GIB, pid=1)
+    card.take("blender", "", 15 * GIB // 2, pid=1)
     for _ in range(20):  # it answers every other time
         card.trouble("")
         now = watch_for(watch, now, 1)
@@ -200,7 +200,7 @@ def test_a_pause_that_turns_into_another_one_says_so_but_not_with_every_sample(w
         now = watch_for(watch, now, 1)
     card.trouble("")
     watch_for(watch, now, 30)
-    assert reasons()[0].startswith("88%")
+    assert reasons()[0].startswith("94%")
     assert len(events()) <= 4
 
 

@@ -49,7 +49,7 @@ def run(monkeypatch: pytest.MonkeyPatch, lab: Path, **options: Any) -> dict[str,
 
 def test_with_real_models_it_works_instead_of_the_labs_worker(lab: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert not run(monkeypatch, lab, real=True)["the lab may work"]
-    with gpu.node_lock(lab / "locks", "lab-pc"), pytest.raises(CommandError, match="worker is at work .* stop it"):
+    with gpu.node_lock(lab / "locks", "lab-pc"), pytest.raises(CommandError, match=r"worker is at work .* stop it"):
         run(monkeypatch, lab, real=True)
 
 

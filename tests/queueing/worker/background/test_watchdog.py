@@ -284,6 +284,20 @@ def test_no_address_of_a_service_is_logged(settings: Settings, caplog: pytest.Lo
     assert Alert.objects.get().unsent == ["json 1", "unheard-of 2"]
 
 
+@pytest.mark.parametrize(
+    "login", ["user:t0ken[w", "us\u00e9r:t0k\u00e9n", "user:t0ken\u2100", "user:t0ken]", "t0ken%zz"]
+)
+def test_an_odd_password_keeps_no_other_way_from_being_tried_and_is_not_logged(
+    login: str, settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings.NOTIFY_URLS = [f"json://{login}@127.0.0.1:1/x"]
+    seen(NodeFacts("pc", disk_free=0.01, disk="/data"))
+    assert len(mail.outbox) == 1
+    assert Alert.objects.get().unsent == ["json 1"]
+    assert "json 1" in caplog.text
+    assert "t0k" not in caplog.text
+
+
 def test_after_ten_messages_within_an_hour_what_is_new_is_gathered(worker: Worker) -> None:
     kinds = [f"kind {number}" for number in range(13)]
 

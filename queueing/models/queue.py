@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from django.db import connections, models, transaction
 from django.db.models import Case, Count, F, Max, Min, Q, When
-from django.db.models.functions import Coalesce, Now
+from django.db.models.functions import Coalesce, Greatest, Now
 
 from queueing import pipelines
 from queueing.exceptions import LineFullError, OwnerLimitError, StageError
@@ -223,8 +223,9 @@ class TaskManager(_Manager["Task"]):
         return front if favoured is None else max(front, int(favoured) + 1)
 
     def turn_of_last(self, pipeline: str) -> int:
-        """Behind all of its line."""
-        return 1 + int(self.live().filter(pipeline=pipeline).aggregate(turn=Coalesce(Max("turn"), -1))["turn"])
+        """Behind all of its line, and behind every turn of their own: whose turn is before its own was put first."""
+        last = Max(Greatest("turn", Coalesce("own_turn", "turn")))
+        return 1 + int(self.live().filter(pipeline=pipeline).aggregate(turn=Coalesce(last, -1))["turn"])
 
     def were_passed_enough(self, pipeline: str) -> bool:
         """Whether people have put as many ahead of somebody who waits in this line as they may."""

@@ -34,6 +34,7 @@ class Pings:
     def __init__(self, servers: Mapping[str, Sequence[LanguageEngine]], on_change: Callable[[], None]) -> None:
         self.servers, self.on_change = servers, on_change
         self._silent: dict[str, str] = {}
+        self._heard: set[str] = set()
         self._end = Event()
 
     def __enter__(self) -> Pings:
@@ -48,11 +49,17 @@ class Pings:
         """Each server that does not answer, and why. Safe from any thread."""
         return dict(self._silent)
 
+    def unheard(self) -> frozenset[str]:
+        """The servers that have not answered since this began. Safe from any thread."""
+        return frozenset(self.servers.keys() - self._heard)
+
     def _run(self, server: str) -> None:
         missed, pause = 0, 0.0
         while not self._end.wait(pause):
             error = _ping(self.servers[server])
             missed, pause = (missed + 1, AGAIN_SECONDS) if error else (0, PING_SECONDS)
+            if not error:
+                self._heard.add(server)
             if missed == SILENT_AFTER:
                 log.warning("model server is silent", server=server, error=error)
                 self._silent[server] = error

@@ -69,6 +69,20 @@ def test_a_server_that_is_not_running_keeps_nothing_in_memory(fake: FakeOllama) 
         assert gone.resident() == ()
 
 
+def test_until_a_server_has_answered_nothing_is_known_of_it(fake: FakeOllama) -> None:
+    fake.hangs = True
+    with Pings({"here": [engine(fake.url)]}, lambda: None) as asked:
+        assert asked.unheard() == {"here"}
+        wait_until(lambda: "here" in asked.silent())
+        assert asked.unheard() == {"here"}
+        fake.hangs = False
+        wait_until(lambda: not asked.silent())
+        assert asked.unheard() == set()
+        fake.hangs = True
+        wait_until(lambda: "here" in asked.silent())
+        assert asked.unheard() == set(), "by now what it finds is news"
+
+
 def test_any_answer_to_the_question_for_its_health_is_one() -> None:
     with servers.serving(FakeOpenAI()) as served:
         OpenAICompatible(served.url, FakeOpenAI.model, slots=1, context_tokens=4096).ping()

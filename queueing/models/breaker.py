@@ -33,7 +33,7 @@ class BreakerQuerySet(models.QuerySet["Breaker"]):
         return self.filter(Q(openings__gt=0) | Q(silent_since__isnull=False, silent_to__in=watching))
 
     def note_silence(self, node: str, silent: Mapping[str, str], *, unheard: Collection[str] = ()) -> None:
-        """What `node` finds silent, and why, whether or not it has work for it; what others find is theirs, while alive.
+        """What `node` finds silent, and why, whether or not it has work for it; what living others find is theirs.
 
         A server that answers again is believed as far as it was only that: who waits for it may call it.
 

@@ -71,6 +71,14 @@ def test_who_was_put_last_is_passed_by_newcomers_for_a_bounded_time_only(enqueue
     assert put("last", last).skipped == {last.pk: "already put last"}
 
 
+def test_whose_work_was_put_first_gets_no_second_turn_for_it(enqueue: Enqueue, cast: Cast) -> None:
+    favoured, other = enqueue(cast.ada), enqueue(cast.bo)
+    put("first", favoured)
+    second = enqueue(cast.ada)
+    newcomer = enqueue(cast.outsider)
+    assert order() == [favoured, other, newcomer, second]
+
+
 @pytest.mark.parametrize("others", [0, 1])
 def test_who_was_put_first_can_be_put_last(others: int, enqueue: Enqueue, cast: Cast) -> None:
     """Its own turn may be behind all turns of the others: it has handed in several, or they were put first, too."""

@@ -1,6 +1,6 @@
 # Everything a newcomer or CI runs. `make` alone prints this list.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
-LANES ?= 3
+LANES ?= 4
 # The language model of `make demo`: tiny is the one that comes with the site.
 MODEL := judge
 TINY := $(filter tiny,$(MODEL))

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from django.db import IntegrityError, transaction
 
+from queueing import pipelines
 from queueing.models import Task
 from queueing.models.queue import MAX_PUT_FIRST
 from queueing.signals import tasks_moved
@@ -113,6 +114,8 @@ def _act_on(task: Task, verb: str, by: str, reason: str) -> str:
 def _why_not(verb: str, task: Task) -> str:
     if not fits(verb, task):
         return f"already {State(task.state).label}"
+    if verb in PUT and task.pipeline in pipelines.in_order():
+        return "served in the order they came"
     if task.priority and task.priority == PUT.get(verb):
         return f"already put {task.priority}"
     if verb == "put_first" and Task.objects.were_passed_enough(task.pipeline):

@@ -30,6 +30,11 @@ LEFT_OUT: Final = frozenset(
 LAST_MIGRATION: Final = (
     "SELECT to_char(max(applied) AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US') FROM django_migrations"
 )
+# By the row as JSON: before an update's migrations the table has no such column, and then no video is gone.
+KEPT_VIDEOS: Final = (
+    "SELECT id, path, size, sha256 FROM evaluations_submission s"
+    " WHERE to_jsonb(s) ->> 'video_gone_at' IS NULL ORDER BY id"
+)
 UNFINISHED: Final = ".unfinished"
 FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 _CHUNK_BYTES: Final = 1024 * 1024
@@ -185,12 +190,7 @@ def _fill(work: _Making) -> Manifest:
         moment, name = _one(cursor, "SELECT transaction_timestamp(), pg_export_snapshot()")
         migrations = _migrations(cursor)
         (migrated_at,) = _one(cursor, LAST_MIGRATION)
-        videos = [
-            StoredVideo(str(pk), *facts)
-            for pk, *facts in cursor.execute(
-                "SELECT id, path, size, sha256 FROM evaluations_submission WHERE video_gone_at IS NULL ORDER BY id"
-            )
-        ]
+        videos = [StoredVideo(str(pk), *facts) for pk, *facts in cursor.execute(KEPT_VIDEOS)]
         uploads = list(
             cursor.execute('SELECT id::text, "offset" FROM evaluations_upload WHERE submission_id IS NULL ORDER BY id')
         )

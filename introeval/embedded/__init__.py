@@ -43,6 +43,7 @@ WITHOUT_SERVICES = {"check", "collectstatic", "diffsettings", "doctor", "findsta
 DATA_DIR_COMMANDS = {"doctor", "up"}
 # They break what they run on, so they get a DATA_DIR and servers of their own, gone when they end.
 SCRATCH_COMMANDS = {"rehearse_lab", "soak"}
+LAB_DATA_DIR = "INTROEVAL_LAB_DATA_DIR"  # for them: the DATA_DIR that they would have had
 
 
 def data_dir() -> Path:
@@ -216,6 +217,7 @@ def _scratch(argv: Sequence[str]) -> Iterator[None]:
         yield
         return
     with tempfile.TemporaryDirectory(prefix="introeval-scratch-") as folder:
+        os.environ[LAB_DATA_DIR] = str(data_dir())
         for given in ("DATABASE_URL", "REDIS_URL"):
             os.environ.pop(given, None)
         os.environ |= {"DATA_DIR": folder, "INTROEVAL_REHEARSAL": "1"}

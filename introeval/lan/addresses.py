@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import ipaddress
 import socket
@@ -16,6 +17,7 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 SIOCGIFADDR = 0x8915  # linux/sockios.h: the IPv4 address of an interface
 # To addresses of documentation (RFC 5737, RFC 3849): connecting a datagram socket chooses a route and sends nothing.
 SOMEWHERE = ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8::1"))
+SHORT = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)  # this process or machine has no socket left
 LOOPBACK = ["localhost", "127.0.0.1", "[::1]"]  # as Django's ALLOWED_HOSTS has them
 
 
@@ -31,7 +33,11 @@ def names() -> list[str]:
 
 
 def numbers() -> list[Address]:
-    """The addresses that others reach the machine by, the one of its default route first."""
+    """The addresses that others reach the machine by, the one of its default route first.
+
+    Raises:
+        OSError: they can't be read now.
+    """
     found = [address for address in _all() if not (address.is_loopback or address.is_link_local)]
     return [*dict.fromkeys(found)]
 
@@ -64,9 +70,13 @@ def _is_host(name: str) -> bool:
 
 def _all() -> Iterator[Address]:
     for family, somewhere in SOMEWHERE:
-        with suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as asked:  # no route
-            asked.connect((somewhere, 9))
-            yield ipaddress.ip_address(asked.getsockname()[0])
+        try:
+            with socket.socket(family, socket.SOCK_DGRAM) as asked:
+                asked.connect((somewhere, 9))
+                yield ipaddress.ip_address(asked.getsockname()[0])
+        except OSError as error:  # no route, or nothing at all of this kind
+            if error.errno in SHORT:
+                raise
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asked:
         for _, name in socket.if_nameindex():
             with suppress(OSError):  # it has none

@@ -69,6 +69,9 @@ def _context(reactor: Any, description: str) -> SSL.Context:
 
 
 def _look(live: LiveCertificate) -> None:
-    door.follow_addresses()
-    if live.look():
-        log.info("certificate renewed", ends=str(door.certificates().ends_at()))
+    try:
+        door.follow_addresses()
+        if live.look():
+            log.info("certificate renewed", ends=str(door.certificates().ends_at()))
+    except OSError as error:  # raised on, it would end the looking
+        log.warning("addresses and certificate not looked at", error=str(error))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Final, Self
 
@@ -75,9 +75,12 @@ class AlertManager(_Manager["Alert"]):
             self.filter(pk=row.pk).update(tries=row.tries + 1, next_try=in_seconds(pause))
         return due
 
-    def note_sent(self, alerts: Collection[int], channel: str) -> None:
+    def note_sent(self, told: Mapping[int, str], channel: str) -> None:
+        """By id, what `notified` was when they were taken: one that has turned worse meanwhile is still to be sent."""
         left = Func(F("unsent"), Value(channel), function="array_remove")
-        self.filter(pk__in=alerts).update(unsent=left)
+        for severity in set(told.values()):
+            alerts = [pk for pk, each in told.items() if each == severity]
+            self.filter(pk__in=alerts, notified=severity).update(unsent=left)
 
     def _is_digest_time(self) -> bool:
         """Whether so many messages went out lately that what is new waits for the next one."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Self
 
@@ -32,16 +32,20 @@ class BreakerQuerySet(models.QuerySet["Breaker"]):
         watching = Worker.objects.alive().values("node")
         return self.filter(Q(openings__gt=0) | Q(silent_since__isnull=False, silent_to__in=watching))
 
-    def note_silence(self, node: str, silent: Mapping[str, str]) -> None:
-        """What `node` finds silent, and why, whether or not it has work for it; what others find is theirs.
+    def note_silence(self, node: str, silent: Mapping[str, str], *, unheard: Collection[str] = ()) -> None:
+        """What `node` finds silent, and why, whether or not it has work for it; what living others find is theirs.
 
         A server that answers again is believed as far as it was only that: who waits for it may call it.
+
+        Args:
+            unheard: those that `node` asks and has heard nothing of yet; what it found before it began anew stays.
         """
+        watched = Q(silent_to=node) | Q(silent_to__in=Worker.objects.alive().values("node"))
         for server, error in silent.items():
             self.get_or_create(server=server)
             fields = {"silent_since": Now(), "silent_to": node, "silence": error}
-            self.filter(server=server, silent_since=None).update(**fields)
-        over = self.filter(silent_to=node).exclude(server__in=silent)
+            self.filter(server=server).exclude(watched, silent_since__isnull=False).update(**fields)
+        over = self.filter(silent_to=node).exclude(server__in={*silent, *unheard})
         if found := list(over.values_list("server", "error_code")):
             over.update(silent_since=None, silent_to="", silence="")
             back = [server for server, code in found if code == "engine_unavailable"]

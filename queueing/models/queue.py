@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from django.db import connections, models, transaction
 from django.db.models import Case, Count, F, Max, Min, Q, When
-from django.db.models.functions import Coalesce, Now
+from django.db.models.functions import Coalesce, Greatest, Now
 
 from queueing import pipelines
 from queueing.exceptions import LineFullError, OwnerLimitError, StageError
@@ -38,6 +38,7 @@ FRESH: dict[str, Any] = {"failures": 0, "crashes": 0, "retried": False, "progres
 FRONT_TURNS: Final = 1 << 32  # how far before all others' turns those begin that people put first
 MAX_PUT_FIRST: Final = 30  # tasks that people put before one that waits in a stage: a class
 MAX_PUT_LAST_SECONDS: Final = 1800.0  # in a stage; whoever was put last and waits longer is passed by no newcomer
+_LAST_TURN: Final = Max(Greatest("turn", Coalesce("own_turn", "turn")))  # whoever was put first has its own turn still
 
 
 class TaskQuerySet(models.QuerySet["Task"]):
@@ -211,7 +212,7 @@ class TaskManager(_Manager["Task"]):
         )
         favoured = None if found["favoured"] is None else found["favoured"] + FRONT_TURNS
         first = next((turn for turn in (found["first"], favoured, found["last"]) if turn is not None), 0)
-        last = live.filter(owner_key=owner_key).aggregate(turn=Coalesce(Max("turn"), -1))["turn"]
+        last = live.filter(owner_key=owner_key).aggregate(turn=Coalesce(_LAST_TURN, -1))["turn"]
         return max(int(first), int(last) + 1, int(first if found["patient"] is None else found["patient"]))
 
     def turn_of_first(self, pipeline: str) -> int:
@@ -223,8 +224,8 @@ class TaskManager(_Manager["Task"]):
         return front if favoured is None else max(front, int(favoured) + 1)
 
     def turn_of_last(self, pipeline: str) -> int:
-        """Behind all of its line."""
-        return 1 + int(self.live().filter(pipeline=pipeline).aggregate(turn=Coalesce(Max("turn"), -1))["turn"])
+        """Behind all of its line, and behind the own turns of those that were put first, too."""
+        return 1 + int(self.live().filter(pipeline=pipeline).aggregate(turn=Coalesce(_LAST_TURN, -1))["turn"])
 
     def were_passed_enough(self, pipeline: str) -> bool:
         """Whether people have put as many ahead of somebody who waits in this line as they may."""

@@ -103,6 +103,7 @@ class NodeFacts:
     clock_ahead_seconds: float | None = None  # of the database's
     models: tuple[str, ...] = ()  # that its worker keeps in memory
     silent: Mapping[str, str] | None = None  # model server → why it does not answer; None: not asked
+    unheard: frozenset[str] = frozenset()  # model servers of which it is not known yet
     memory: tuple[ProcessMemory, ...] = ()  # of its worker and of the models' processes
 
 

@@ -10,7 +10,6 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
 from threading import Thread
-from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.core.mail import EmailMessage
@@ -28,7 +27,7 @@ Channel = Callable[[OperatorMessage], None]
 
 def configured() -> dict[str, Channel]:
     """By name, for logs, commands and rows: "e-mail", "ntfy 1"."""
-    pushes = {f"{urlsplit(url).scheme} {n}": partial(_push, url) for n, url in enumerate(settings.NOTIFY_URLS, start=1)}
+    pushes = {f"{_scheme(url)} {n}": partial(_push, url) for n, url in enumerate(settings.NOTIFY_URLS, start=1)}
     return {"e-mail": _mail, **pushes} if settings.ALERT_EMAILS else dict(pushes)
 
 
@@ -37,6 +36,11 @@ def begin(send: Callable[[], None]) -> Future[None]:
     outcome: Future[None] = Future()
     Thread(target=_run, args=(send, outcome), name="notice", daemon=True).start()
     return outcome
+
+
+def _scheme(url: str) -> str:
+    """Not by `urlsplit`: it refuses passwords that apprise may take, and shows what it refuses."""
+    return url.partition("://")[0]
 
 
 def _run(send: Callable[[], None], outcome: Future[None]) -> None:
@@ -58,5 +62,9 @@ def _push(url: str, message: OperatorMessage) -> None:
     service = apprise.Apprise.instantiate(url)
     if service is None:
         raise ValueError("apprise does not understand this address")
-    if not service.notify(title=message.subject, body=message.body):
+    try:
+        taken = service.notify(title=message.subject, body=message.body)
+    except Exception as error:  # its words may hold the address
+        raise OSError(f"apprise failed: {type(error).__name__}") from None
+    if not taken:
         raise OSError("the service did not take it")

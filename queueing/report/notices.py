@@ -5,7 +5,7 @@ Each channel sends on a thread of its own. A look waits a moment for it; what ta
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from functools import partial
@@ -32,7 +32,7 @@ HUNG_SECONDS: Final = 300.0  # then a channel is tried again beside a try that h
 class Sending:
     """A message that one channel sends."""
 
-    alerts: frozenset[int]
+    told: Mapping[int, str]  # by the alert's id, the severity that it tells
     outcome: Future[None]
     began: float
 
@@ -53,7 +53,7 @@ def send(due: Sequence[Alert]) -> None:
         wanted = [alert for alert in due if name in alert.unsent]
         if wanted and name not in _under_way:
             outcome = channels.begin(partial(channel, OperatorMessage(_subject(wanted), _body(wanted))))
-            _under_way[name] = Sending(frozenset(alert.pk for alert in wanted), outcome, monotonic())
+            _under_way[name] = Sending({alert.pk: alert.notified for alert in wanted}, outcome, monotonic())
     if due:
         wait([sending.outcome for sending in _under_way.values()], WAIT_SECONDS)
         _record_ended()
@@ -73,7 +73,7 @@ def _record(name: str, sending: Sending) -> None:
     elif error := sending.outcome.exception():
         log.warning("alerts not sent", channel=name, error=str(error))
     else:
-        Alert.objects.note_sent(sending.alerts, name)
+        Alert.objects.note_sent(sending.told, name)
 
 
 def _subject(found: Sequence[Alert]) -> str:

@@ -134,7 +134,8 @@ class PhaseWorker:
         wakeups = WorkListener(self.stopping.wake.set)
         pings = Pings(loop.servers.engines, on_change=lambda: watchdog.hurry())
         watchdog = Watchdog(
-            lambda: replace(loop.node_facts(), silent=pings.silent()), every_seconds=self.options.alert_seconds
+            lambda: replace(loop.node_facts(), silent=pings.silent(), unheard=pings.unheard()),
+            every_seconds=self.options.alert_seconds,
         )
         with self._heartbeat(loop), self._forecaster(loop), wakeups, watchdog, pings:
             while not self.stopping.is_set():

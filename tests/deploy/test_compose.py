@@ -26,6 +26,7 @@ LABS: Final = {
     "two": ("compose.yml",),
     "shared": ("compose.yml", "compose.shared.yml"),
     "gpu": ("compose.yml", "compose.gpu.yml"),
+    "mail": ("compose.yml", "compose.mail.yml"),
     "shared with a GPU": ("compose.yml", "compose.shared.yml", "compose.gpu.yml"),
 }
 each_lab = pytest.mark.parametrize("lab", LABS)
@@ -130,6 +131,17 @@ def test_only_nginx_is_published_and_only_the_worker_shares_a_network_with_ollam
     assert document["networks"].keys() == {network for service in services.values() for network in service["networks"]}
     assert document["networks"]["models"]["internal"]
     assert document["networks"]["back"]["internal"]
+
+
+@each_lab
+def test_the_worker_has_a_way_out_only_where_alerts_are_to_leave(lab: str) -> None:
+    document = merged(lab)
+    outside = {name for name, network in document["networks"].items() if not (network or {}).get("internal")}
+    reach = {name for name, service in document["services"].items() if outside & set(service["networks"])}
+    assert reach == {"nginx", "web", "pull-models"} | ({"worker"} if lab == "mail" else set())
+    assert [name for name, service in document["services"].items() if "out" in service["networks"]] == (
+        ["worker"] if lab == "mail" else []
+    ), "nobody else is there"
 
 
 @each_lab

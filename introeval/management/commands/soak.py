@@ -5,7 +5,9 @@ import os
 import sys
 import time
 from collections import defaultdict
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from pathlib import Path
 from typing import Any, Final
 
 import httpx
@@ -13,12 +15,14 @@ from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from introeval import embedded
 from introeval.management.commands.up import SeenWorkers, ServedSite, children, free_port
 from introeval.rehearsal.soak import judgement
 from introeval.rehearsal.soak.judgement import Trend
 from introeval.rehearsal.soak.lessons import Lessons
 from introeval.rehearsal.soak.measuring import BARS, PAGE, PICK_UP, Lab
 from introeval.supervisor import Supervisor
+from queueing import gpu
 from queueing.checks import RUNTIME
 
 FIRST_PORT: Final = 8900
@@ -30,8 +34,12 @@ SIMULATED: Final = {"STT_ENGINE": "simulated", "LLM_PROTOCOL": "simulated"}
 WIDE: Final = dict.fromkeys(
     ("API_PER_SECOND", "UPLOADS_PER_HOUR", "UPLOAD_QUOTA_MB", "COACH_QUEUE", "STUDENT_SESSION_MINUTES"), "100000"
 )
-# What is the running lab's own.
-NOT_OURS: Final = ("ALLOWED_HOSTS", "CSRF_TRUSTED_ORIGINS", "HTTPS", "LAB", "ALERT_EMAILS", "STATIC_ROOT", "NODE")
+# What is the running lab's own: its addresses, those whom it writes to, and its model servers' lives.
+NOT_OURS: Final = (
+    *("ALLOWED_HOSTS", "CSRF_TRUSTED_ORIGINS", "HTTPS", "LAB", "STATIC_ROOT", "NODE"),
+    *("ALERT_EMAILS", "NOTIFY_URLS", "EMAIL_HOST"),
+    *("LLM_EXTRACT_RESTART", "LLM_RATE_RESTART"),
+)
 
 
 class Command(BaseCommand):
@@ -57,10 +65,11 @@ class Command(BaseCommand):
         if min(hours, minutes) < 0 or students < 1 or every <= 0:
             raise CommandError("a time above 0, one student or more")
         seconds = (hours * 60 + minutes) * 60 or 2 * judgement.HOUR_SECONDS
-        call_command("migrate", verbosity=0)
         self.series: dict[str, list[tuple[float, float]]] = defaultdict(list)
-        self._prepare_environment(real=real)
-        lessons = self._soak(seconds, students, every)
+        with _instead_of_the_labs_worker() if real else nullcontext():
+            call_command("migrate", verbosity=0)
+            self._prepare_environment(real=real)
+            lessons = self._soak(seconds, students, every)
         trends = judgement.judge(self.series, BARS)
         problems = lessons.problems if lessons else ["the lab did not become ready"]
         held = f"{lessons.held} lessons, {lessons.handed_in} videos" if lessons else "no lesson"
@@ -126,6 +135,24 @@ class Command(BaseCommand):
                 due = now + PROGRESS_SECONDS
                 self.stderr.write(progress_line(now, lessons, judgement.judge(self.series, BARS), found))
             time.sleep(every)
+
+
+@contextmanager
+def _instead_of_the_labs_worker() -> Iterator[None]:
+    """Be who drives the lab's node: two workers on one GPU would unload each other's models.
+
+    Raises:
+        CommandError: its own worker does.
+    """
+    folder = Path(os.environ[embedded.LAB_DATA_DIR]) / "locks"
+    with ExitStack() as held:
+        try:
+            held.enter_context(gpu.node_lock(folder, settings.NODE))
+        except gpu.NodeBusy as error:
+            raise CommandError(f"the lab's worker is at work ({error}); stop it or leave --real out") from error
+        except OSError as error:
+            raise CommandError(f"no look at whether the lab's worker is at work: {error}; leave --real out") from error
+        yield
 
 
 def progress_line(now: float, lessons: Lessons, trends: list[Trend], found: dict[str, float]) -> str:

@@ -320,22 +320,30 @@ class LabNetwork:
         if now < self._look_at:
             return False
         self._look_at = now + LOOK_SECONDS
-        problem = self._told[1]
-        if door.follow_addresses() or now >= self._renew_at or problem:
+        before, problem = self._told
+        try:
+            is_new, best = door.follow_addresses(), addresses.best()
+        except OSError as error:  # no socket left, for one: the lab goes on with what it knows
+            return self._tell(before, f"The machine's addresses can't be read: {error}.")
+        if is_new or best != before or now >= self._renew_at or problem:
             self._renew_at = now + RENEW_SECONDS
-            problem = self._ensure()
-        before, self._told = self._told, (addresses.best(), problem)
+            problem = self._ensure(best)
+        return self._tell(best, problem)
+
+    def _tell(self, best: str, problem: str) -> bool:
+        before, self._told = self._told, (best, problem)
         if problem and problem != before[1]:
             self.say(f"ALERT: {problem}")
-        return before[0] != self._told[0]
+        return before[0] != best
 
-    def _ensure(self) -> str:
-        """Returns what is wrong."""
+    def _ensure(self, best: str) -> str:
+        """Returns what is wrong. Of addresses it matters which people are told: others come and go, as IPv6's do."""
         try:
             unsigned = door.certificates().ensure(settings.ALLOWED_HOSTS)
         except UnusableCertificateError as error:
             return str(error)
-        return f"The lab's authority can't vouch for {', '.join(unsigned)}." if unsigned else ""
+        host = best.strip("[]")
+        return f"The lab's authority can't vouch for {host}." if host in unsigned else ""
 
 
 class SeenWorkers:

@@ -7,7 +7,8 @@ found here is kept in the same rows, by the watchdog.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from threading import Event, Thread
+from itertools import chain
+from threading import Event, Lock, Thread
 from typing import Final
 
 import structlog
@@ -34,7 +35,9 @@ class Pings:
     def __init__(self, servers: Mapping[str, Sequence[LanguageEngine]], on_change: Callable[[], None]) -> None:
         self.servers, self.on_change = servers, on_change
         self._silent: dict[str, str] = {}
+        self._heard: set[str] = set()
         self._end = Event()
+        self._writing = Lock()  # an engine's silence
 
     def __enter__(self) -> Pings:
         for server in self.servers:
@@ -42,33 +45,57 @@ class Pings:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._end.set()
+        """From here on nobody learns whether a silent one answers again: whoever leaves may try it."""
+        with self._writing:
+            self._end.set()
+            for engine in chain.from_iterable(self.servers.values()):
+                engine.silence = ""
 
     def silent(self) -> dict[str, str]:
         """Each server that does not answer, and why. Safe from any thread."""
         return dict(self._silent)
 
+    def unheard(self) -> frozenset[str]:
+        """The servers that have not answered since this began. Safe from any thread."""
+        return frozenset(self.servers.keys() - self._heard)
+
     def _run(self, server: str) -> None:
         missed, pause = 0, 0.0
         while not self._end.wait(pause):
-            error = _ping(self.servers[server])
-            missed, pause = (missed + 1, AGAIN_SECONDS) if error else (0, PING_SECONDS)
-            if missed == SILENT_AFTER:
-                log.warning("model server is silent", server=server, error=error)
-                self._silent[server] = error
-                self.on_change()
-            elif not missed and self._silent.pop(server, ""):
-                log.info("model server is no longer silent", server=server)
-                self.on_change()
+            try:
+                missed = self._ask(server, missed)
+                pause = AGAIN_SECONDS if missed else PING_SECONDS
+            except Exception:  # of this process, as when it has no file left: it says nothing about the server
+                log.exception("model server not asked", server=server)
+                pause = PING_SECONDS
+
+    def _ask(self, server: str, missed: int) -> int:
+        """Returns how many pings in a row it has missed by now, after so many before."""
+        error, hangs = _ping(self.servers[server][0])
+        missed = missed + 1 if error else 0
+        if not error:
+            self._heard.add(server)
+        self._tell_engines(server, error if hangs and missed >= SILENT_AFTER else "")
+        if missed == SILENT_AFTER:
+            log.warning("model server is silent", server=server, error=error)
+            self._silent[server] = error
+            self.on_change()
+        elif not missed and self._silent.pop(server, ""):
+            log.info("model server is no longer silent", server=server)
+            self.on_change()
+        return missed
+
+    def _tell_engines(self, server: str, silence: str) -> None:
+        with self._writing:
+            if not self._end.is_set():
+                for engine in self.servers[server]:
+                    engine.silence = silence
 
 
-def _ping(engines: Sequence[LanguageEngine]) -> str:
-    """Why their server does not answer; empty if it does."""
-    error, hangs = "", False
+def _ping(engine: LanguageEngine) -> tuple[str, bool]:
+    """Why its server does not answer, and whether whoever calls it is held up; ("", False) if it does."""
     try:
-        engines[0].ping()
+        engine.ping()
     except StageError as fault:
-        error, hangs = str(fault), not transport.refused(fault)  # one that refuses holds nobody up
-    for engine in engines:
-        engine.silence = error if hangs else ""
-    return error
+        return str(fault), not transport.refused(fault)  # one that refuses holds nobody up
+    return "", False

@@ -95,7 +95,7 @@ def look(read_node: Callable[[], NodeFacts]) -> None:
     limits = health.thresholds()
     node, others = read_node(), _others()
     if node.silent is not None:
-        Breaker.objects.note_silence(node.node, node.silent)
+        Breaker.objects.note_silence(node.node, node.silent, unheard=node.unheard)
     amiss = health.may_be_amiss()
     lab = health.read_lab() if amiss else LabFacts()
     firing = [*alerts.of_lab(lab, limits), *alerts.of_node(node, limits), *chain.from_iterable(others.values())]

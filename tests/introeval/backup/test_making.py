@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 from django.conf import settings
 from django.contrib.auth.models import User
+from django.db import connection
 from django.utils.timezone import now
 
 from evaluations import actions
 from evaluations.media import store
-from evaluations.models import Upload
+from evaluations.models import Submission, Upload
 from evaluations.uploads import files as staged_files
 from introeval.backup import database, making, manifest
 from introeval.backup.manifest import BackupError
@@ -52,6 +53,25 @@ def test_what_the_database_names_is_in_it(cast: Cast, lab: Path, tmp_path: Path)
     copy = done.folder / "media" / video.path
     assert copy.samefile(settings.MEDIA_ROOT / video.path), "it takes no room on the same disk"
     assert (done.folder.stat().st_mode & 0o777) == 0o700
+
+
+def test_one_that_is_made_after_an_update_and_before_its_migrations(cast: Cast, tmp_path: Path) -> None:
+    video = hand_in(cast.ada, cast.classroom)
+    renamed = "ALTER TABLE evaluations_submission RENAME COLUMN {} TO {}"
+    with connection.cursor() as cursor:
+        cursor.execute(renamed.format("video_gone_at", "not_there_yet"))
+        try:
+            done = making.make(tmp_path / "backup")
+        finally:
+            cursor.execute(renamed.format("not_there_yet", "video_gone_at"))
+    assert f"media/{video.path}" in {each.path for each in done.made.files}
+
+
+def test_a_video_that_retention_took_is_not_missed(cast: Cast, tmp_path: Path) -> None:
+    old = hand_in(cast.ada, cast.classroom)
+    (settings.MEDIA_ROOT / old.path).unlink()
+    Submission.objects.filter(pk=old.pk).update(video_gone_at=now())
+    assert making.make(tmp_path / "backup").made.missing == []
 
 
 def test_an_upload_that_is_complete_meanwhile_is_found_where_it_went(cast: Cast, tmp_path: Path) -> None:

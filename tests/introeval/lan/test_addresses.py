@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import ipaddress
+import os
 import socket
+from contextlib import nullcontext
 
 import pytest
 
@@ -48,3 +51,19 @@ def test_this_machines_own_are_read_without_sending_anything() -> None:
     for address in addresses.numbers():
         with socket.socket(socket.AF_INET if address.version == 4 else socket.AF_INET6) as own:
             own.bind((str(address), 0))  # only an address of this machine can be
+
+
+@pytest.mark.parametrize(("code", "is_short"), [(errno.EMFILE, True), (errno.EAFNOSUPPORT, False)])
+def test_a_process_without_a_socket_left_is_not_taken_for_a_machine_without_a_network(
+    code: int, is_short: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    once, made = [OSError(code, os.strerror(code))], socket.socket
+
+    def make(*arguments: int) -> socket.socket:
+        if once:
+            raise once.pop()
+        return made(*arguments)
+
+    monkeypatch.setattr(socket, "socket", make)
+    with pytest.raises(OSError, match=os.strerror(code)) if is_short else nullcontext():
+        addresses.numbers()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import ipaddress
 import ssl
 from contextlib import suppress
@@ -124,6 +125,57 @@ def test_another_address_gets_a_certificate_and_is_told(lab: Certificates, monke
         network.look()
     assert [words for words in said if "141.20.1.5" in words] == said
     assert len(said) == 1
+
+
+def test_an_address_that_nobody_is_told_needs_no_certificate(
+    lab: Certificates, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """IPv6 changes those of each day, and signs for none that is not private."""
+    at = ["192.168.1.7", "2001:db8::1"]
+    monkeypatch.setattr(addresses, "_all", lambda: map(ipaddress.ip_address, at))
+    said: list[str] = []
+    clock = [0.0]
+    network = LabNetwork(say=said.append, clock=lambda: clock[0])
+    for day in range(3):
+        at[1] = f"2001:db8::{day}"
+        clock[0] += 60
+        network.look()
+    assert said == []
+    at.reverse()
+    clock[0] += 60
+    assert network.look()
+    assert said == ["ALERT: The lab's authority can't vouch for 2001:db8::2."]
+
+
+def test_where_addresses_can_not_be_read_the_lab_goes_on_and_looks_again(
+    lab: Certificates, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    at, short = "192.168.1.7", [False]
+
+    def read() -> list[ipaddress.IPv4Address]:
+        if short[0]:
+            raise OSError(errno.EMFILE, "Too many open files")
+        return [ipaddress.IPv4Address(at)]
+
+    monkeypatch.setattr(addresses, "_all", read)
+    said: list[str] = []
+    clock, reactor = [0.0], Clock()
+    network, certificate = LabNetwork(say=said.append, clock=lambda: clock[0]), live(lab, reactor)
+    short[0] = True
+    for _ in range(2):
+        clock[0] += 60
+        assert not network.look()
+        reactor.advance(LOOK_SECONDS)
+    assert [words for words in said if "Too many open files" in words] == said
+    assert len(said) == 1
+    assert "not looked at" in caplog.text
+    short[0], at = False, "192.168.1.99"
+    clock[0] += 60
+    assert network.look()
+    before = certificate.context
+    reactor.advance(LOOK_SECONDS)
+    assert certificate.context is not before
+    assert "192.168.1.99" in settings.LAB_URL
 
 
 def test_it_is_renewed_while_the_lab_runs(lab: Certificates) -> None:

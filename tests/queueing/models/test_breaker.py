@@ -13,7 +13,7 @@ import pytest
 from django.db import connection
 
 from queueing.exceptions import Infrastructure, StageError, Transient
-from queueing.models import Breaker, Event, Task, in_seconds
+from queueing.models import Breaker, Event, Task, Worker, in_seconds
 from queueing.models.breaker import BreakerQuerySet
 from queueing.policy import breaker
 from queueing.policy.breaker import BreakerConfig, BreakerState, Move
@@ -197,6 +197,30 @@ def test_a_planted_fault_is_noticed(fault: str, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(where, name, wrong)
     with pytest.raises(AssertionError):
         scenario()
+
+
+def test_what_a_dead_node_found_hides_nothing_from_a_living_one(db: None) -> None:
+    dead, living = (Worker.objects.create(node=node, pid=1) for node in ("dead", "living"))
+    Breaker.objects.note_silence("dead", {URL: "it hangs"})
+    Breaker.objects.note_silence("living", {URL: "no route to it"})
+    assert (row().silent_to, row().silence) == ("dead", "it hangs")
+    Worker.objects.filter(pk=dead.pk).update(stopped_at=in_seconds(0))
+    assert not Breaker.objects.down().exists()
+    Breaker.objects.note_silence("living", {URL: "no route to it"})
+    assert Breaker.objects.down().get().silence == "no route to it"
+    since = row().silent_since
+    Worker.objects.filter(pk=living.pk).update(stopped_at=in_seconds(0))  # late with a heartbeat: it is its own still
+    Breaker.objects.note_silence("living", {URL: "no route to it"})
+    assert row().silent_since == since
+
+
+def test_whoever_was_not_heard_yet_has_not_answered(db: None) -> None:
+    Breaker.objects.note_silence("n", {URL: "it hangs", "http://left": "it hangs"})
+    Breaker.objects.note_silence("n", {}, unheard={URL})  # its worker has begun anew
+    assert row().silence == "it hangs"
+    assert Breaker.objects.get(server="http://left").silent_since is None, "nobody asks it any more"
+    Breaker.objects.note_silence("n", {})
+    assert row().silent_since is None
 
 
 def test_nothing_of_a_shut_server_is_due_until_its_pause_is_over(enqueue: Callable[..., Task], opened: None) -> None:

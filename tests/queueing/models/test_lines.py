@@ -9,7 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import pytest
 from django.db import IntegrityError, connection, transaction
 
-from queueing import failpoints
+from queueing import actions, failpoints
 from queueing.exceptions import ClaimLost, Interrupted, LineFullError, OwnerLimitError
 from queueing.models import Overflow, Task, Worker
 from queueing.models.clock import in_seconds
@@ -67,6 +67,16 @@ def test_first_in_is_first_out_and_a_higher_rank_comes_before(ask: Ask, worker: 
     assert places(*asked) == [2, 3, 4, 1, 5]
     assert [task.owner_key for task in take(worker, limit=5)] == ["c", "a", "b", "d"]
     assert places(*asked) == [0, 1, 0, 0, 0]
+
+
+@pytest.mark.parametrize("verb", actions.PUT)
+def test_where_tasks_are_served_in_order_nobody_is_put_elsewhere(verb: str, ask: Ask) -> None:
+    first, second = ask(), ask()
+    why = {first.pk: "served in the order they came"}
+    assert actions.forecast(verb, tasks=[first]).skipped == why
+    report = actions.act(verb, tasks=[first], by="test", reason="a bus")
+    assert (report.moved, report.skipped) == ((), why)
+    assert places(first, second) == [1, 2]
 
 
 def test_of_one_owner_one_task_runs_and_the_next_one_follows_when_it_ends(ask: Ask, worker: Worker) -> None:

@@ -71,6 +71,27 @@ def test_who_was_put_last_is_passed_by_newcomers_for_a_bounded_time_only(enqueue
     assert put("last", last).skipped == {last.pk: "already put last"}
 
 
+def test_whose_work_was_put_first_gets_no_second_turn_for_it(enqueue: Enqueue, cast: Cast) -> None:
+    favoured, other = enqueue(cast.ada), enqueue(cast.bo)
+    put("first", favoured)
+    second = enqueue(cast.ada)
+    newcomer = enqueue(cast.outsider)
+    assert order() == [favoured, other, newcomer, second]
+
+
+@pytest.mark.parametrize("others", [0, 1])
+def test_who_was_put_first_can_be_put_last(others: int, enqueue: Enqueue, cast: Cast) -> None:
+    """Its own turn may be behind all turns of the others: it has handed in several, or they were put first, too."""
+    waiting = [enqueue(cast.bo) for _ in range(others)]
+    *siblings, last = (enqueue(cast.ada) for _ in range(3))
+    put("first", *siblings, last)
+    put("last", last)
+    last.refresh_from_db()
+    assert last.priority == "last"
+    assert order() == [*siblings, *waiting, last]
+    assert put("last", last).skipped == {last.pk: "already put last"}
+
+
 def test_whose_work_begins_again_has_a_turn_of_its_own(enqueue: Enqueue, cast: Cast) -> None:
     one, other = enqueue(cast.ada), enqueue(cast.bo)
     put("first", other)

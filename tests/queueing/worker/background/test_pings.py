@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
 from threading import Event
 
@@ -67,6 +68,61 @@ def test_a_server_that_is_not_running_keeps_nothing_in_memory(fake: FakeOllama) 
         wait_until(lambda: "away" in asked.silent())
         assert list(asked.silent()) == ["away"]
         assert gone.resident() == ()
+
+
+def test_until_a_server_has_answered_nothing_is_known_of_it(fake: FakeOllama) -> None:
+    fake.hangs = True
+    with Pings({"here": [engine(fake.url)]}, lambda: None) as asked:
+        assert asked.unheard() == {"here"}
+        wait_until(lambda: "here" in asked.silent())
+        assert asked.unheard() == {"here"}
+        fake.hangs = False
+        wait_until(lambda: not asked.silent())
+        assert asked.unheard() == set()
+        fake.hangs = True
+        wait_until(lambda: "here" in asked.silent())
+        assert asked.unheard() == set(), "by now what it finds is news"
+
+
+def test_one_lost_ping_keeps_nobody_from_the_server(fake: FakeOllama) -> None:
+    one = engine(fake.url)
+    asked = Pings({"here": [one]}, lambda: None)
+    assert asked._ask("here", missed=0) == 0
+    fake.hangs = True
+    assert asked._ask("here", missed=0) == 1
+    assert (one.silence, asked.silent()) == ("", {})
+    assert asked._ask("here", missed=1) == 2
+    assert "is silent for" in one.silence
+
+
+def test_what_goes_wrong_here_ends_no_asking(
+    fake: FakeOllama, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    one = engine(fake.url)
+    ping = one.ping
+    faults = [OSError(errno.EMFILE, "Too many open files")] * 3
+
+    def short_of_files() -> None:
+        if faults:
+            raise faults.pop()
+        ping()
+
+    monkeypatch.setattr(one, "ping", short_of_files)
+    with Pings({"here": [one]}, lambda: None) as asked:
+        wait_until(lambda: bool(fake.requests))
+        assert asked.silent() == {}
+    assert "model server not asked" in caplog.text
+
+
+def test_after_its_end_a_silent_server_may_be_tried(fake: FakeOllama) -> None:
+    fake.hangs = True
+    one = engine(fake.url)
+    with Pings({"here": [one]}, lambda: None) as asked:
+        wait_until(lambda: "here" in asked.silent())
+        assert one.silence
+    assert one.silence == ""
+    asked._ask("here", missed=5)  # what was under way when it ended
+    assert one.silence == ""
 
 
 def test_any_answer_to_the_question_for_its_health_is_one() -> None:

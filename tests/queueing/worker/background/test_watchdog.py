@@ -27,7 +27,7 @@ from queueing.models import Alert, Attempt, Breaker, Phase, Task, Worker
 from queueing.models.alert import DIGEST_SECONDS, MAX_MESSAGES, MAX_TRIES
 from queueing.policy.alerts import FiringAlert, NodeFacts, Severity
 from queueing.policy.breaker import BreakerConfig
-from queueing.report import figures, notices, samples
+from queueing.report import channels, figures, notices, samples
 from queueing.signals import health_asked
 from queueing.states import PhaseStep
 from queueing.worker.background import watchdog
@@ -282,6 +282,47 @@ def test_no_address_of_a_service_is_logged(settings: Settings, caplog: pytest.Lo
     assert "json 1" in caplog.text
     assert "t0ken" not in caplog.text
     assert Alert.objects.get().unsent == ["json 1", "unheard-of 2"]
+
+
+@pytest.mark.parametrize(
+    "login", ["user:t0ken[w", "us\u00e9r:t0k\u00e9n", "user:t0ken\u2100", "user:t0ken]", "t0ken%zz"]
+)
+def test_an_odd_password_keeps_no_other_way_from_being_tried_and_is_not_logged(
+    login: str, settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings.NOTIFY_URLS = [f"json://{login}@127.0.0.1:1/x"]
+    seen(NodeFacts("pc", disk_free=0.01, disk="/data"))
+    assert len(mail.outbox) == 1
+    assert Alert.objects.get().unsent == ["json 1"]
+    assert "json 1" in caplog.text
+    assert "t0k" not in caplog.text
+
+
+def test_a_warning_that_was_long_under_way_is_not_taken_for_what_it_has_become(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.ALERT_EMAILS, settings.NOTIFY_URLS = [], ["json://slow"]
+    monkeypatch.setattr(notices, "WAIT_SECONDS", 0.05)
+    let_go, sent = Event(), list[str]()
+
+    def push(url: str, message: channels.OperatorMessage) -> None:
+        assert let_go.wait(30)
+        sent.append(message.subject)
+
+    monkeypatch.setattr(channels, "_push", push)
+    assert list(seen(NodeFacts("pc", disk_free=0.09, disk="/data")).values()) == ["warning"]
+    bad = NodeFacts("pc", disk_free=0.01, disk="/data")
+    assert list(seen(bad).values()) == ["critical"]
+    assert (sent, Alert.objects.get().unsent) == ([], ["json 1"])
+    let_go.set()
+    wait_until(lambda: bool(sent))
+    wait_until(lambda: notices._under_way["json 1"].outcome.done())
+    seen(bad)  # hears of the first one's end
+    assert Alert.objects.get().unsent == ["json 1"]
+    Alert.objects.update(next_try=timezone.now())
+    seen(bad)
+    wait_until(lambda: bool(seen(bad)) and Alert.objects.get().unsent == [])
+    assert ["warning" in subject for subject in sent] == [True, False]
 
 
 def test_after_ten_messages_within_an_hour_what_is_new_is_gathered(worker: Worker) -> None:

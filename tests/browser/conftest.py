@@ -21,6 +21,7 @@ from django.db import connection
 from django.test import Client
 from playwright.sync_api import Browser, BrowserContext, Dialog, Page, Route, sync_playwright
 
+from evaluations import demo
 from tests.conftest import Cast
 from tests.evaluations.material import finish, hand_in
 from tests.processes import forks
@@ -39,6 +40,9 @@ SWITCHES = (
     "--no-first-run",
 )
 FAKE_DEVICE = "--use-fake-device-for-media-stream=fps=5"  # a quarter of its frames, which it encodes as they come
+# Somebody who speaks, again and again: the device's own beep, one a second, is missed by a short recording.
+SPEECH = next(clip.path for clip in demo.clips() if clip.path.suffix == ".wav")
+MICROPHONE = f"--use-file-for-fake-audio-capture={SPEECH}"
 ALLOWED = "--use-fake-ui-for-media-stream"
 START_SECONDS = 60
 PATIENCE_MS = 20_000
@@ -114,7 +118,8 @@ def site(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> Ite
 def chromium(request: pytest.FixtureRequest) -> Iterator[Browser]:
     """With a camera and leave to use it; the whole browser, where it is parametrized with switches of its own."""
     # Per module: Playwright keeps an event loop running in this thread, and tests elsewhere need it for theirs.
-    program, switches = (CHROMIUM, request.param) if hasattr(request, "param") else (SHELL, (FAKE_DEVICE, ALLOWED))
+    given = (FAKE_DEVICE, MICROPHONE, ALLOWED)
+    program, switches = (CHROMIUM, request.param) if hasattr(request, "param") else (SHELL, given)
     if not program.is_file():
         pytest.fail(f"There is no {program} on this machine. On Debian: apt-get install {program.name}")
     with sync_playwright() as playwright:

@@ -23,7 +23,7 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
-from tests.browser.conftest import ALLOWED, FAKE_DEVICE, PATIENCE_MS, SHELL, SWITCHES, free_port
+from tests.browser.conftest import ALLOWED, FAKE_DEVICE, MICROPHONE, PATIENCE_MS, SHELL, SWITCHES, free_port
 from tests.processes.lab import Up
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -62,7 +62,7 @@ def lab(tmp_path: Path) -> Iterator[Up]:
 def device(home: Path) -> Iterator[Browser]:
     """A Chromium whose certificates are those of `home`."""
     with sync_playwright() as playwright:
-        switches = [*SWITCHES, FAKE_DEVICE, ALLOWED, f"--host-resolver-rules=MAP {HOST} 127.0.0.1"]
+        switches = [*SWITCHES, FAKE_DEVICE, MICROPHONE, ALLOWED, f"--host-resolver-rules=MAP {HOST} 127.0.0.1"]
         env: dict[str, str | float | bool] = {**os.environ, "HOME": str(home)}
         browser = playwright.chromium.launch(executable_path=SHELL, args=switches, env=env)
         yield browser

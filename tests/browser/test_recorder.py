@@ -1,4 +1,4 @@
-"""Recording in the page, with Chromium's own camera and microphone: a moving picture, and a beep every second."""
+"""Recording in the page, with Chromium's own camera and microphone: a moving picture, and somebody who speaks."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ expect.set_options(timeout=PATIENCE_MS)
 
 DENIED = "--deny-permission-prompts"
 OURS = {"Tus-Resumable": "1.0.0"}  # every answer of the server has it; another one is a proxy's
-LOUDNESS = 0.01  # of full scale: the beeps are well above, a lost sound track is not
+LOUDNESS = 0.01  # of full scale: speech is well above, a lost sound track is not
 
 SILENCE = """
 navigator.mediaDevices.getUserMedia = async () => {
@@ -63,7 +63,7 @@ def press(visit: Visit, name: str) -> None:
 
 def start(visit: Visit) -> None:
     press(visit, "Turn on camera and microphone")
-    press(visit, "Record")  # as soon as it is enabled: the beep was heard
+    press(visit, "Record")  # as soon as it is enabled: the voice was heard
     in_state(visit, "recording")
 
 

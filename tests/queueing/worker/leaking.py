@@ -27,12 +27,14 @@ class LeakingLanguage(SimulatedLanguage):
         self.device = device
         self.child, self.kept_bytes = EngineChild("tests.queueing.worker.leaking:Hoard"), kept_bytes
         self.pids: list[int] = []
+        self.calls = 0  # of the process that runs
 
     def load(self) -> None:
         super().load()
         self.child.start({"kept_bytes": self.kept_bytes})
         if (pid := self.child.pid) and pid not in self.pids:
             self.pids.append(pid)
+            self.calls = 0
 
     def unload(self) -> None:
         super().unload()
@@ -47,4 +49,5 @@ class LeakingLanguage(SimulatedLanguage):
 
     def generate(self, *args: Any, stop: Event, **kwargs: Any) -> Generation:
         self.child.call("grow")
+        self.calls += 1
         return super().generate(*args, stop=stop, **kwargs)

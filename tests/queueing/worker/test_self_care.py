@@ -78,20 +78,16 @@ def test_a_model_that_does_not_grow_is_left_alone(
 
 
 class LeakingGpu:
-    """A driver that sees more of the card with the model's process at each look."""
+    """A driver that sees the model's process hold more of the card with each call."""
 
     def __init__(self, model: LeakingLanguage) -> None:
-        self.model, self.used = model, 0
-        self.pids: set[int] = set()
+        self.model = model
 
     def read(self) -> GpuMemoryFacts:
         pid = self.model.child.pid
-        if pid is None or pid not in self.pids:
-            self.used = 0
-            self.pids |= {pid} if pid else set()
-        self.used += 50 * MB if pid else 0
-        holders = (GpuProcess(pid, "python", self.used),) if pid else ()
-        return GpuMemoryFacts(24_000 * MB, self.used, 24_000 * MB - self.used, holders)
+        used = (100 + 50 * self.model.calls) * MB if pid else 0
+        holders = (GpuProcess(pid, "python", used),) if pid else ()
+        return GpuMemoryFacts(24_000 * MB, used, 24_000 * MB - used, holders)
 
 
 def test_what_grows_on_the_gpu_is_begun_anew_too(

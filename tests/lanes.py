@@ -8,6 +8,7 @@ can't be wrong for long.
 from __future__ import annotations
 
 import re
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -183,6 +184,9 @@ guard = Guard()
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # A shell's background jobs ignore Ctrl-C, and so would each process that a test starts and interrupts.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     # No deadline for an example: on a busy machine any of them may wait for its turn. A hung test has its own.
     hypothesis.settings.register_profile("introeval", deadline=None)
     hypothesis.settings.register_profile("unit", deadline=None, max_examples=EXAMPLES)

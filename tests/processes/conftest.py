@@ -48,7 +48,7 @@ def database_url(*, sockets: str = "", name: str = "") -> str:
     return f"postgresql://{facts['USER']}@/{sockets or facts['HOST']}/{name or facts['NAME']}"
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 60) -> None:
+def wait_until(condition: Callable[[], bool], seconds: float = 120) -> None:
     """Poll until it holds; the bound only ends a broken test."""
     deadline = time.monotonic() + seconds
     while not condition():

@@ -88,10 +88,7 @@ def under_way(scratch: Path) -> Iterator[subprocess.Popen[bytes]]:
     """A rehearsal whose workers are at work; it and its servers are gone when the test ends."""
     command = [sys.executable, "manage.py", "rehearse_lab", "--students", "30", "--nodes", "2"]
     env = {**os.environ, "TMPDIR": str(scratch)}
-    # A shell's background jobs ignore Ctrl-C, and so would this process, which inherits that.
-    heard = signal.signal(signal.SIGINT, signal.default_int_handler)
     process = subprocess.Popen(command, cwd=ROOT, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    signal.signal(signal.SIGINT, heard)
     family: set[psutil.Process] = set()
     try:
         wait_until(lambda: len(pythons(process)) >= 4)  # the resource tracker, the fork server and two workers

@@ -10,7 +10,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import PurePath
+from typing import Final
 from uuid import UUID
 
 from evaluations.media import store
@@ -18,6 +20,8 @@ from evaluations.models import Deletion, Evaluation, Form, Submission, Transcrip
 from evaluations.models.checksum import is_altered
 from evaluations.uploads import intake
 from queueing.exceptions import Permanent
+
+CHUNK: Final = 500  # submissions at fault, looked at once more by one statement
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +80,20 @@ def faulty(*, deep: bool = False) -> Iterator[tuple[UUID, str]]:
     Raises:
         queueing.exceptions.Infrastructure: as `audit`.
     """
+    at_fault = _at_fault(deep=deep)
+    while some := dict(islice(at_fault, CHUNK)):
+        # The others were deleted meanwhile, file and all.
+        there = Submission.objects.filter(pk__in=some).values_list("pk", flat=True)
+        yield from ((pk, some[pk]) for pk in there)
+
+
+def _at_fault(*, deep: bool) -> Iterator[tuple[UUID, str]]:
     rows = Submission.objects.filter(video_gone_at=None).order_by().values_list("pk", "path", "size", "sha256")
     for pk, path, size, sha256 in rows.iterator():
         try:
             store.verify(path, sha256) if deep else store.verify_size(path, size)
         except Permanent as fault:
-            if Submission.objects.filter(pk=pk).exists():  # else it was deleted meanwhile, file and all
-                yield pk, fault.code
+            yield pk, fault.code
 
 
 def altered() -> Iterator[str]:

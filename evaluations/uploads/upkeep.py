@@ -41,16 +41,19 @@ class Duty:
 
 @dataclass
 class StoredVideos:
-    """Whether stored files are missing or incomplete, by their names and sizes. While some are, it looks often."""
+    """Whether stored files are missing or incomplete, by their names and sizes. While some are, it looks often: a tenth
+    of the time at most."""
 
     faults: Counter[str] | None = None  # None: this process has not looked yet
     rest_until: float = 0.0
 
     def look(self) -> None:
-        if not self.faults and time.monotonic() < self.rest_until:
+        if (began := time.monotonic()) < self.rest_until:
             return
-        self.rest_until = time.monotonic() + SOUND_SECONDS
+        self.rest_until = began + SOUND_SECONDS  # if the store can't be read
         self.faults = audit.alarming()
+        ended = time.monotonic()
+        self.rest_until = ended + (9 * (ended - began) if self.faults else SOUND_SECONDS)
 
     def alert(self, **_: object) -> dict[str, list[FiringAlert]]:
         """What the last look found, to whoever raises alerts."""

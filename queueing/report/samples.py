@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from operator import itemgetter
 from typing import Any, Final
 
 from django.db.models import Count
@@ -42,6 +43,8 @@ def read(at: datetime) -> LabSample:
     ended = lately.ended_between(at - timedelta(minutes=1), at)
     forecast = Forecast.objects.current()
     begun = (forecast.made_at - at).total_seconds() if forecast.ranges else 0.0
+    # What a forecast that nobody renews says of waits is no longer true: it has places only.
+    known = [(task, low, high) for task, (low, high, *_) in forecast.ranges.items() if high is not None]
     return LabSample(
         at=at,
         waiting=counts[State.QUEUED],
@@ -52,7 +55,7 @@ def read(at: datetime) -> LabSample:
         workers=Worker.objects.alive().count(),
         estimates={
             task: [round(begun + low, 1), round(begun + high, 1)]
-            for task, (low, high, *_) in sorted(forecast.ranges.items(), key=lambda item: item[1][1])[:MOST_ESTIMATES]
+            for task, low, high in sorted(known, key=itemgetter(2))[:MOST_ESTIMATES]
         },
     )
 

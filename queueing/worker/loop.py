@@ -252,7 +252,6 @@ class WorkLoop:
             upkeep.prune_history(self.options.history_days)
             upkeep.prune_samples()
         self.stop_if_outdated()
-        upkeep.run_others()
 
 
 def _lets_others_begin(job: Job) -> bool:

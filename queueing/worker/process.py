@@ -27,6 +27,7 @@ from queueing.exceptions import Infrastructure, Outgrown
 from queueing.gpu.device import ANSWER_SECONDS, mib
 from queueing.models import Worker, schema
 from queueing.worker import upkeep
+from queueing.worker.background.app_upkeep import AppUpkeep
 from queueing.worker.background.forecaster import Forecaster
 from queueing.worker.background.heartbeat import Heartbeat
 from queueing.worker.background.listener import WorkListener
@@ -137,7 +138,8 @@ class PhaseWorker:
             lambda: replace(loop.node_facts(), silent=pings.silent(), unheard=pings.unheard()),
             every_seconds=self.options.alert_seconds,
         )
-        with self._heartbeat(loop), self._forecaster(loop), wakeups, watchdog, pings:
+        tidying = AppUpkeep(every_seconds=self.options.lease_seconds / 2, chance=self.chance)
+        with self._heartbeat(loop), self._forecaster(loop), wakeups, watchdog, pings, tidying:
             while not self.stopping.is_set():
                 if self._guarded(loop.run_once, loop):
                     continue

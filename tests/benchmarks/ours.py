@@ -19,6 +19,7 @@ from tests.benchmarks.database import Database
 from tests.benchmarks.noop.apps import PIPELINE
 
 STUDENTS = 30
+PATH = f"00/{uuid.UUID(int=0)}/original"
 
 
 class Ours:
@@ -35,9 +36,9 @@ class Ours:
         students = [User.objects.get_or_create(username=f"bench-{number}")[0] for number in range(STUDENTS)]
         self._students = itertools.cycle(students)
         self._classroom, _ = Classroom.objects.get_or_create(name="Bench", defaults={"rubric": Rubric.default()})
-        # The one file of them all: else each worker that starts asks for every row whether it was deleted meanwhile.
-        settings.MEDIA_ROOT.mkdir(parents=True, exist_ok=True)
-        (settings.MEDIA_ROOT / "noop").touch()
+        # The one file of them all: else each is lost.
+        (settings.MEDIA_ROOT / PATH).parent.mkdir(parents=True, exist_ok=True)
+        (settings.MEDIA_ROOT / PATH).touch()
 
     def clear(self) -> None:
         self.database.truncate("evaluations_submission")
@@ -63,7 +64,7 @@ class Ours:
     def _submissions(self, count: int) -> list[Submission]:
         return Submission.objects.bulk_create(
             Submission(
-                classroom=self._classroom, student=student, original_name="noop", path="noop", size=0, sha256=_random()
+                classroom=self._classroom, student=student, original_name="noop", path=PATH, size=0, sha256=_random()
             )
             for student in itertools.islice(self._students, count)
         )

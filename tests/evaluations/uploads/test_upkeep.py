@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from datetime import timedelta
 from unittest.mock import Mock
 
 import pytest
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from evaluations import actions
@@ -55,7 +59,34 @@ def test_lost_videos_are_an_alert_until_they_are_there_again(cast: Cast, monkeyp
     assert (alert.value, alert.severity) == (1, Severity.CRITICAL)
     assert "verify_store" in alert.cure
     away.rename(lost)
+    monkeypatch.setattr(upkeep.stored_videos, "rest_until", 0.0)
     assert not look(monkeypatch)
+
+
+def test_a_look_that_takes_long_is_taken_seldom(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [1000.0]
+    monkeypatch.setattr("evaluations.uploads.upkeep.time.monotonic", lambda: clock[0])
+    looked: list[float] = []
+
+    def alarming() -> Counter[str]:
+        looked.append(clock[0])
+        clock[0] += 10
+        return Counter({"file_missing": 1})
+
+    monkeypatch.setattr(audit, "alarming", alarming)
+    for _ in range(300):
+        upkeep.stored_videos.look()
+        clock[0] += 1
+    assert looked == [1000, 1100, 1200, 1300]
+
+
+def test_many_lost_videos_take_no_more_statements_than_one(
+    cast: Cast, django_assert_max_num_queries: Callable[..., AbstractContextManager[CaptureQueriesContext]]
+) -> None:
+    for _ in range(12):
+        store.locate(hand_in(cast.ada, cast.classroom).path).unlink()
+    with django_assert_max_num_queries(3):
+        assert audit.alarming() == {"file_missing": 12}
 
 
 def test_a_store_in_which_all_is_there_is_looked_at_seldom(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -58,6 +58,13 @@ def test_a_minute_has_one_sample_however_many_nodes_take_it(in_state: Make, work
     assert samples.nodes_now()["pc"]["models"] == ["mistral"]
 
 
+def test_estimates_that_nobody_renews_are_no_longer_in_it() -> None:
+    old = timezone.now() - timedelta(minutes=5)
+    Forecast.objects.create(made_at=old, ranges={"7": [1, 2, 0, 0, 2, 0.1], "8": [3, 4, 1, 0, 4, 0.1]})
+    assert samples.take(HERE)
+    assert LabSample.objects.get().estimates == {}
+
+
 def test_a_sample_has_what_ended_in_the_minute_before(in_state: Make) -> None:
     minute = datetime(2026, 3, 2, 9, 30, tzinfo=UTC)
     for state, at in ((State.DONE, -1), (State.FAILED, -59), (State.DONE, 0), (State.DONE, -61)):

@@ -1,0 +1,45 @@
+"""The worker's thread that runs the upkeep of other apps, receivers of `upkeep_due`.
+
+Beside the loop, since it may take long, as a look at every stored file on a slow disk: no claim waits for it.
+"""
+
+from __future__ import annotations
+
+import random
+from threading import Event, Thread
+
+import structlog
+from django.db import connection
+
+from queueing.worker import upkeep
+
+log = structlog.get_logger()
+
+LEAVE_SECONDS = 5.0  # for what is under way; each of it can be done again
+
+
+class AppUpkeep:
+    """At once and then about every `every_seconds`; as a context it begins and ends."""
+
+    def __init__(self, *, every_seconds: float, chance: random.Random) -> None:
+        self.every_seconds, self.chance = every_seconds, chance
+        self._stop = Event()
+        self._thread = Thread(target=self._run, name="upkeep", daemon=True)
+
+    def __enter__(self) -> AppUpkeep:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join(LEAVE_SECONDS)
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            try:
+                upkeep.run_others()
+            except Exception:
+                log.exception("no upkeep")
+            finally:
+                connection.close()  # it is needed seldom: back into the pool
+            self._stop.wait(self.every_seconds * self.chance.uniform(0.8, 1.2))

@@ -1,0 +1,33 @@
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import pytest
+
+from evaluations.stages.names import Stage
+from queueing.models import Task
+from queueing.signals import upkeep_due
+from queueing.worker.process import PhaseWorker
+
+pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
+
+
+def test_upkeep_of_other_apps_that_takes_long_holds_up_no_work(
+    ready_to: Callable[..., Task], node: Callable[..., PhaseWorker]
+) -> None:
+    ready_to(Stage.EXTRACT)
+    seen: list[bool] = []
+
+    def last_as_long_as_there_is_work(**_: object) -> None:
+        deadline = time.monotonic() + 30
+        while Task.objects.live().exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        seen.append(Task.objects.live().exists())
+
+    upkeep_due.connect(last_as_long_as_there_is_work)
+    try:
+        node().run(until_idle=True)
+    finally:
+        upkeep_due.disconnect(last_as_long_as_there_is_work)
+    assert seen == [False]

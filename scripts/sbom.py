@@ -22,6 +22,17 @@ from queueing.engines.speech import models as speech
 ROOT: Final = Path(__file__).parents[1]
 LOCK: Final = ROOT / "requirements" / "runtime.lock"
 OUT: Final = ROOT / ".cache" / "sbom"
+TOOLS: Final = OUT / "tools" / "bin" / "python"  # of cyclonedx-bom, which is not where the lab's packages are
+# Reads from its standard input what is to be CycloneDX; says what is wrong with it.
+VALIDATE: Final = """
+import json, sys
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
+
+text = sys.stdin.read()
+error = JsonStrictValidator(SchemaVersion.from_version(json.loads(text)["specVersion"])).validate_str(text)
+sys.exit(error and f"no valid CycloneDX: {error}")
+"""
 
 # A lab may use and pass on all of these beside its own. What is under another one needs a look by a person first.
 EXPECTED: Final = frozenset({"MIT", "MIT-0", "BSD-2-Clause", "BSD-3-Clause", "0BSD", "Apache-2.0", "MPL-2.0"}) | {
@@ -92,20 +103,11 @@ def unexpected(expression: str) -> set[str]:
 def write() -> None:
     OUT.mkdir(parents=True, exist_ok=True)
     bom = OUT / "introeval.cdx.json"
-    command = [
-        sys.executable,
-        "-m",
-        "cyclonedx_py",
-        "environment",
-        "--output-reproducible",
-        "--of",
-        "JSON",
-        "-o",
-        str(bom),
-    ]
+    command: list[str | Path] = [TOOLS, "-m", "cyclonedx_py", "environment", "--output-reproducible"]
+    command += ["--of", "JSON", "-o", bom, sys.executable]
     subprocess.run(command, cwd=ROOT, check=True)
     found = _of_a_lab(json.loads(bom.read_text()))
-    _validate(json.dumps(found))
+    subprocess.run([TOOLS, "-c", VALIDATE], input=json.dumps(found), text=True, check=True)
     bom.write_text(json.dumps(found, indent=2) + "\n")
     rows = [(name, metadata.version(name), license_of(name)) for name in packages()]
     rows += [(f"{model.name} (weights)", "", model.license) for model in models()]
@@ -135,19 +137,6 @@ def _component(model: LicensedModel) -> dict[str, Any]:
     licenses = [{"license": {"id": model.license}}]
     made = {"type": "machine-learning-model", "bom-ref": f"model:{model.name}", "name": model.name}
     return {**made, "licenses": licenses, "components": files}
-
-
-def _validate(text: str) -> None:
-    """
-    Raises:
-        SystemExit: it is not what CycloneDX calls one.
-    """
-    from cyclonedx.schema import SchemaVersion
-    from cyclonedx.validation.json import JsonStrictValidator
-
-    version = SchemaVersion.from_version(json.loads(text)["specVersion"])
-    if error := JsonStrictValidator(version).validate_str(text):
-        raise SystemExit(f"no valid CycloneDX: {error}")
 
 
 def _plain(name: str) -> str:

@@ -9,6 +9,7 @@ VENV := .venv
 # Every tool as a module: the first line of a script in .venv/bin can't name a path that has blanks in it.
 RUN := $(VENV)/bin/python
 STAMPS := $(VENV)/.stamps
+SBOM := .cache/sbom/packages
 BROWSERS := chromium chromium-headless-shell libnss3-tools
 WORDS := $(patsubst %.po,%.mo,$(wildcard locale/*/LC_MESSAGES/django.po))
 PIP := $(RUN) -m pip install --quiet --disable-pip-version-check --no-deps
@@ -73,8 +74,10 @@ $(STAMPS)/docs: $(STAMPS)/runtime requirements/docs.lock
 	@$(PIP) -r requirements/docs.lock
 	@touch $@
 
-$(STAMPS)/sbom: $(STAMPS)/runtime requirements/sbom.lock
-	@$(PIP) -r requirements/sbom.lock
+# Not into .venv: with one of these, jsonschema compiles a grammar whenever it is imported, half of a worker's start.
+$(SBOM): $(STAMPS)/runtime requirements/sbom.lock
+	@rm -rf $@
+	@$(PIP) --target $@ -r requirements/sbom.lock
 	@touch $@
 
 $(STAMPS)/test-assets: $(STAMPS)/assets
@@ -129,8 +132,8 @@ docs: setup $(STAMPS)/docs  ## the guides as a static site in site/, for a schoo
 pictures: test-setup  ## the guides' pictures anew, on the way of the test of the first lesson
 	@PICTURES=docs/images $(RUN) -m pytest -q -s tests/browser/test_first_lesson.py
 
-sbom: setup $(STAMPS)/sbom  ## which packages and models a lab runs, as CycloneDX and as a list of licences
-	@$(RUN) -m scripts.sbom
+sbom: setup $(SBOM)  ## which packages and models a lab runs, as CycloneDX and as a list of licences
+	@PYTHONPATH=$(SBOM) $(RUN) -m scripts.sbom
 
 messages: setup  ## bring locale/*/LC_MESSAGES/django.po up to date with the sources
 	@$(RUN) scripts/languages.py update

@@ -1,9 +1,12 @@
-"""The database as DATABASE_URL describes it, and the limits that each of its sessions gets."""
+"""The database as DATABASE_URL describes it, whether it can be used, and the limits that each of its sessions gets."""
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
+from threading import Thread
 from typing import Any
 from weakref import WeakSet
 
@@ -31,6 +34,9 @@ WHOLE_NUMBERS = frozenset(
     {"connect_timeout", "keepalives", "keepalives_idle", "keepalives_interval", "keepalives_count", "tcp_user_timeout"}
 )
 ELSEWHERE = frozenset({"user", "password", "host", "hostaddr", "port", "dbname", "service"})
+
+OLDEST_VERSION = 14  # that Django works with (tests compare the two)
+ANSWER_SECONDS = 2.0  # with the start of Python a command on a wrong address has ended after three
 
 _bounded: WeakSet[psycopg.Connection[Any]] = WeakSet()
 
@@ -82,6 +88,72 @@ def _options(given: Mapping[str, str], url: str) -> dict[str, Any]:
     if not said.startswith("connection to server on socket"):
         raise refusal(NAME, f"an address with options that libpq knows ({said})", url)
     return {key: int(value) if key in WHOLE_NUMBERS else value for key, value in given.items()}
+
+
+class UnusableDatabaseError(Exception):
+    """The database can't be used as it is. `what` is said of it, `fix` is what to do about it."""
+
+    def __init__(self, what: str, fix: str) -> None:
+        super().__init__(what)
+        self.what, self.fix = what, fix
+
+    def __str__(self) -> str:
+        return f"The database {name()} {self.what}.\n  To fix it: {self.fix}"
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseServer:
+    """What answers at DATABASE_URL."""
+
+    version: int  # the major one
+    is_local: bool  # behind a Unix socket
+    is_encrypted: bool
+
+
+def ask(parameters: Mapping[str, Any], *, seconds: float = ANSWER_SECONDS) -> DatabaseServer:
+    """Connect as libpq does, past the pool, whose only complaint is that time ran out.
+
+    `seconds` is for all addresses that the host's name has, and for looking that name up.
+
+    Raises:
+        UnusableDatabaseError: it does not answer in time, or not to us, or is of a version that is too old.
+    """
+    said: list[DatabaseServer | Exception] = []
+
+    def connect() -> None:
+        try:
+            with psycopg.connect(**{**parameters, "connect_timeout": math.ceil(seconds)}) as asked:
+                facts = asked.info
+                version, is_local = facts.server_version // 10_000, facts.host.startswith("/")
+                said.append(DatabaseServer(version, is_local, bool(asked.pgconn.ssl_in_use)))
+        except Exception as error:  # raised by the one who waits
+            said.append(error)
+
+    # On a thread of its own: a name server that does not answer is waited for without any bound.
+    asking = Thread(target=connect, name="asks the database", daemon=True)
+    asking.start()
+    asking.join(seconds)
+    found = said[0] if said else TimeoutError(f"no answer within {seconds:g} s")
+    if isinstance(found, Exception):
+        fix = "start that server or correct DATABASE_URL; without DATABASE_URL an embedded one is used"
+        raise UnusableDatabaseError(f"can't be reached: {first_line(found)}", fix)
+    if found.version < OLDEST_VERSION:
+        fix = f"upgrade that server to PostgreSQL {OLDEST_VERSION} or newer, or correct DATABASE_URL"
+        raise UnusableDatabaseError(f"is of PostgreSQL {found.version}, which is too old", fix)
+    return found
+
+
+def name() -> str:
+    """Which one DATABASE_URL means, in words without a secret."""
+    from django.db import connection
+
+    facts = connection.settings_dict
+    at = f" at {facts['HOST']}" if facts["HOST"] else ""
+    return f"{facts['NAME']}{at}{':' if facts['PORT'] else ''}{facts['PORT']}"
+
+
+def first_line(error: Exception) -> str:
+    return (str(error).strip() or repr(error)).splitlines()[0]
 
 
 def limits(options: str) -> dict[str, str]:

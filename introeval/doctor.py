@@ -25,7 +25,8 @@ from django.db.migrations.executor import MigrationExecutor
 
 from introeval import checks, embedded
 from introeval.backup.manifest import RESTORING
-from introeval.database import limits
+from introeval.database import ANSWER_SECONDS, UnusableDatabaseError, ask, first_line, limits
+from introeval.database import name as name_of_database
 from introeval.embedded.errors import DISK_FULL
 from queueing.worker import restart
 
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
 
 MIN_FORMAT_LIBRARY = (62, 12)  # of FFmpeg 8.1: CVE-2026-40962
 PROBE_SECONDS = 5.0
-DATABASE_SECONDS = 2.0  # of which a connection is the longest part
 
 
 class Level(StrEnum):
@@ -118,14 +118,11 @@ def disk_space() -> Finding:
 
 def database() -> Finding:
     try:
-        with _direct() as asked:
-            major, server = asked.info.server_version // 10_000, asked.info
-            way = "encrypted" if asked.pgconn.ssl_in_use else "not encrypted"
-            local = server.host.startswith("/")
-    except psycopg.Error as error:
-        fix = "start that server or correct DATABASE_URL; without DATABASE_URL an embedded one is used"
-        return failure("database", f"{_database_name()} does not answer: {_first_line(error)}", fix)
-    return ok("database", f"PostgreSQL {major}, {_database_name()}" + ("" if local else f", {way}"))
+        found = ask(connection.get_connection_params())
+    except UnusableDatabaseError as error:
+        return failure("database", f"{name_of_database()} {error.what}", error.fix)
+    way = "" if found.is_local else ", encrypted" if found.is_encrypted else ", not encrypted"
+    return ok("database", f"PostgreSQL {found.version}, {name_of_database()}{way}")
 
 
 def sessions() -> Finding:
@@ -137,7 +134,7 @@ def sessions() -> Finding:
             rows = other.execute("SELECT name FROM pg_settings WHERE name = ANY(%s) AND reset_val = '0'", [[*bounds]])
             unbounded = sorted(row[0] for row in rows)
     except psycopg.Error as error:
-        return warning(name, f"unknown: {_first_line(error)}")
+        return warning(name, f"unknown: {first_line(error)}")
     if not lent:
         return ok(name, "limits: " + ", ".join(f"{key} {value}" for key, value in bounds.items()))
     found = "a pooler gives each transaction another session"
@@ -162,7 +159,7 @@ def migrations() -> Finding:
         executor = MigrationExecutor(connection)
         pending = executor.migration_plan(executor.loader.graph.leaf_nodes())
     except (psycopg.Error, DatabaseError) as error:
-        return warning("migrations", f"unknown: {_first_line(error)}")
+        return warning("migrations", f"unknown: {first_line(error)}")
     finally:
         connection.close()
     if pending:
@@ -182,7 +179,7 @@ def stored_videos() -> Finding:
     except ProgrammingError:
         return ok(name, "none yet")  # before the first migration there is no table of them
     except (psycopg.Error, DatabaseError) as error:
-        return warning(name, f"unknown: {_first_line(error)}")
+        return warning(name, f"unknown: {first_line(error)}")
     except Infrastructure as error:
         return warning(name, str(error), f"mount the disk of {settings.MEDIA_ROOT}")
     finally:
@@ -194,12 +191,8 @@ def stored_videos() -> Finding:
 
 def _direct() -> psycopg.Connection[Any]:
     """A connection past the pool, whose only complaint is that time ran out."""
-    own = {"connect_timeout": int(DATABASE_SECONDS), "autocommit": True}
+    own = {"connect_timeout": int(ANSWER_SECONDS), "autocommit": True}
     return psycopg.connect(**{**connection.get_connection_params(), **own})
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or repr(error)).splitlines()[0]
 
 
 def broker() -> Finding:
@@ -234,7 +227,7 @@ def class_languages() -> Finding:
     except ProgrammingError:
         return ok(name, "no class yet")
     except (psycopg.Error, DatabaseError) as error:
-        return warning(name, f"unknown: {_first_line(error)}")
+        return warning(name, f"unknown: {first_line(error)}")
     finally:
         connection.close()
     if named:
@@ -265,7 +258,7 @@ def model_servers() -> Finding:
     except ProgrammingError:
         return ok(name, "not called yet")
     except (psycopg.Error, DatabaseError) as error:
-        return warning(name, f"unknown: {_first_line(error)}")
+        return warning(name, f"unknown: {first_line(error)}")
     finally:
         connection.close()
     if silent:
@@ -493,11 +486,6 @@ def _nearest(path: Path) -> Path:
 
 def _mib(size: int) -> str:
     return f"{size >> 20:,} MiB"
-
-
-def _database_name() -> str:
-    facts = connection.settings_dict
-    return f"{facts['NAME']} at {facts['HOST'] or 'the default socket'}{':' if facts['PORT'] else ''}{facts['PORT']}"
 
 
 def _without_secrets(url: str) -> str:

@@ -36,6 +36,7 @@ LOWEST_RATE, HIGHEST_RATE = 1_000, 768_000  # Hz, of any recording
 MAX_CHANNELS: Final = 16
 MAX_ERRORS: Final = 2000  # packets in one file; fewer are tolerated as damage
 JITTER_SECONDS: Final = 0.08  # of a container's clock; a codec's own delay is less, too
+TAGS: Final = (b"ID3", b"TAG", b"APETAGEX")  # what MP3 holds beside sound
 HOLE_SECONDS: Final = 10.0  # a longer gap, or a step back, is no silence: another recording follows in the same file
 
 
@@ -249,7 +250,7 @@ class Reading:
             yield None  # makes the codec give up its last frames
 
     def _decoded(self, packet: av.Packet[AudioStream] | None) -> list[AudioFrame]:
-        if packet is not None and _is_pause(packet):
+        if packet is not None and (_is_pause(packet) or _is_tag(packet)):
             return []
         try:
             return [frame for frame in self.stream.decode(packet) if isinstance(frame, AudioFrame)]
@@ -285,6 +286,11 @@ def _is_pause(packet: av.Packet[AudioStream]) -> bool:
     26.201 table 1a). FFmpeg refuses them as damage; their time is left silent."""
     lowest = {"amrnb": 8, "amrwb": 9}.get(packet.stream.codec_context.name)
     return lowest is not None and packet.size > 0 and bytes(packet)[0] >> 3 & 0xF >= lowest
+
+
+def _is_tag(packet: av.Packet[AudioStream]) -> bool:
+    """Whether it is a title and the like: each part of an MP3 that was joined of several has its own. No damage."""
+    return packet.stream.codec_context.name.startswith("mp3") and bytes(packet)[:8].startswith(TAGS)
 
 
 def _samples_of(frame: AudioFrame) -> npt.NDArray[np.int16]:

@@ -38,6 +38,7 @@ Place = Callable[[int, bytes], None]
 _PIECE_BYTES: Final = 256 * 1024
 _BROWSERS: Final = ("wav", "mp3", "flac", "ogg", "mp4", "mov", "webm", "matroska")
 _SOUNDS: Final = ("aac", "mp3", "opus", "vorbis", "flac")  # codecs that browsers play in any of their containers
+_PCM: Final = tuple(f"pcm_{each}" for each in ("u8", "s16le", "s24le", "s32le", "f32le", "alaw", "mulaw"))  # in WAV
 _PICTURES: Final = ("h264", "hevc", "vp8", "vp9", "av1")
 _STREAMED: Final = ("mpegts", "flv")  # containers whose packets have times that an MP4 can take over
 _BIT_RATE: Final = 64_000  # of encoded sound: transparent for speech at SAMPLE_RATE
@@ -88,7 +89,7 @@ def _plan(path: Path, max_seconds: float) -> Plan | None:
         track = next(each for each in tracks if each.index == taken)
         codec, is_first = _codec(track), track is tracks[0]
         shown = _codec(picture) if picture and _codec(picture) in _PICTURES else ""
-        native = name in _BROWSERS and (codec in _SOUNDS or (name == "wav" and codec.startswith("pcm_")))
+        native = name in _BROWSERS and (codec in _SOUNDS or (name == "wav" and codec in _PCM))
         starts, has_length = abs(origin(source)) <= JITTER_SECONDS, bool(source.duration)
         index = picture.index if picture else None
     regular, jumps = _look(path, taken, name)

@@ -109,7 +109,7 @@ def needs_services(argv: Sequence[str]) -> bool:
     if len(argv) < 2 or argv[1].startswith("-") or {"-h", "--help", "--version"} & set(argv):
         return False
     if argv[1] == "check":
-        return "--database" in argv
+        return any(each.startswith("--da") for each in argv)  # --database, --database=NAME, shortened
     return argv[1] not in WITHOUT_SERVICES
 
 

@@ -5,35 +5,21 @@ So every command, Django's own ones too, ends in one line and a cure where it wo
 
 from __future__ import annotations
 
-import math
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from threading import Thread
-from typing import Any
 
 from introeval import embedded
+from introeval.database import UnusableDatabaseError, ask, first_line
 
-ANSWER_SECONDS = 2.0  # with the start of Python a command on a wrong address has ended after three
 STREAMS = ("stdout", "stderr")
 
-# They look at code, files and models only, or say themselves how the database is.
-WITHOUT_DATABASE = {"compilemessages", "makemessages", "rate_text", "runserver", "test", "testserver"}
-# They make the tables, are about them, or have a database of their own. A backup is made before an update's migrations,
-# too, and a restore of nothing else than an empty database.
-WITHOUT_TABLES = {"dbshell", "inspectdb", "makemigrations", "migrate", "rehearse_lab", "showmigrations"}
-WITHOUT_TABLES |= {"backup", "restore", "soak", "sqlmigrate", "up"}
-
-
-class UnusableDatabaseError(Exception):
-    """The database can't be used as it is. `fix` is what to do about it."""
-
-    def __init__(self, what: str, fix: str) -> None:
-        super().__init__(what)
-        self.fix = fix
-
-    def __str__(self) -> str:
-        return f"The database {_name()} {self.args[0]}.\n  To fix it: {self.fix}"
+# They look at code, files and models only.
+WITHOUT_DATABASE = {"compilemessages", "makemessages", "rate_text"}
+# They make the tables, are about them, say themselves that they are old, or have a database of their own. A backup is
+# made before an update's migrations, too, and a restore of nothing else than an empty database.
+WITHOUT_TABLES = {"dbshell", "inspectdb", "makemigrations", "migrate", "rehearse_lab", "runserver", "showmigrations"}
+WITHOUT_TABLES |= {"backup", "restore", "soak", "sqlmigrate", "squashmigrations", "test", "testserver", "up"}
 
 
 def prepare(argv: Sequence[str]) -> None:
@@ -49,7 +35,7 @@ def prepare(argv: Sequence[str]) -> None:
     try:
         settings.INSTALLED_APPS  # noqa: B018 - the first one reads them all
         if needs_database(argv) and not _is_embedded():
-            ask_database(connection.get_connection_params())
+            ask(connection.get_connection_params())
     except ImproperlyConfigured as error:
         sys.exit(f"introeval: {error}")
     except UnusableDatabaseError as error:
@@ -76,39 +62,11 @@ def execute(argv: Sequence[str]) -> None:
         sys.exit(f"introeval: {error}")
     except (OperationalError, InterfaceError, InternalError) as error:  # the last one: a server that only reads
         fix = "`manage.py doctor` tells more; then run the command again"
-        sys.exit(f"introeval: {UnusableDatabaseError(f'failed: {_first_line(error)}', fix)}")
+        sys.exit(f"introeval: {UnusableDatabaseError(f'failed: {first_line(error)}', fix)}")
 
 
 def needs_database(argv: Sequence[str]) -> bool:
     return embedded.needs_services(argv) and argv[1] not in WITHOUT_DATABASE
-
-
-def ask_database(parameters: Mapping[str, Any], *, seconds: float = ANSWER_SECONDS) -> None:
-    """Connect as libpq does, past the pool, whose only complaint is that time ran out.
-
-    Raises:
-        UnusableDatabaseError: it does not answer in time, or not to us.
-    """
-    import psycopg
-
-    said: list[Exception | None] = []
-
-    def ask() -> None:
-        try:
-            psycopg.connect(**{**parameters, "connect_timeout": math.ceil(seconds)}).close()
-        except Exception as error:  # raised by the one who waits
-            said.append(error)
-        else:
-            said.append(None)
-
-    # On a thread of its own: a name server that does not answer is waited for without any bound.
-    asking = Thread(target=ask, name="asks the database", daemon=True)
-    asking.start()
-    asking.join(seconds)
-    reason = said[0] if said else TimeoutError(f"no answer within {seconds:g} s")
-    if reason is not None:
-        fix = "start that server or correct DATABASE_URL; without DATABASE_URL an embedded one is used"
-        raise UnusableDatabaseError(f"can't be reached: {_first_line(reason)}", fix)
 
 
 def ensure_tables() -> None:
@@ -128,7 +86,7 @@ def ensure_tables() -> None:
         schema.ensure_current()
     except DatabaseError as error:
         fix = "give its user the rights to use it, or correct DATABASE_URL"
-        raise UnusableDatabaseError(f"can't be used: {_first_line(error)}", fix) from error
+        raise UnusableDatabaseError(f"can't be used: {first_line(error)}", fix) from error
     except schema.WrongSchema as error:
         if schema.is_ahead():
             sys.exit(f"introeval: {error}")
@@ -171,15 +129,3 @@ def _migrate() -> None:
             call_command("migrate", interactive=False, verbosity=0)
         finally:
             cursor.execute("SELECT pg_advisory_unlock(hashtext('introeval.migrate'))")
-
-
-def _name() -> str:
-    from django.db import connection
-
-    facts = connection.settings_dict
-    at = f" at {facts['HOST']}" if facts["HOST"] else ""
-    return f"{facts['NAME']}{at}{':' if facts['PORT'] else ''}{facts['PORT']}"
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or repr(error)).splitlines()[0]

@@ -168,6 +168,23 @@ def write_long_results(
     return rated(submission, **{**made, **found, **evaluation})
 
 
+def write_words(submission: Submission, words: Sequence[str]) -> Transcript:
+    """A transcript of one sentence, a word a second from the first second on."""
+    spoken = [{"start": at, "end": at + 1.0, "text": word, "probability": 0.9} for at, word in enumerate(words)]
+    segment = {"start": 0.0, "end": len(words), "text": " ".join(words), "no_speech_probability": 0.0, "words": spoken}
+    return Transcript.objects.create(
+        submission=submission,
+        text=" ".join(words),
+        segments=[segment],
+        language="en",
+        language_probability=1.0,
+        duration=len(words),
+        speech_seconds=len(words),
+        engine="faster-whisper",
+        model="tiny.en",
+    )
+
+
 def write_operations(submission: Submission, *, text: str = "climb on rocks", quote: str = SAID[1]) -> MindMap:
     """A summary and a mind map as the stages write them, with `text` and `quote` wherever a model or a student can."""
     made: dict[str, Any] = {

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import socket
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,7 @@ from queueing.engines.llm import faults
 from queueing.models import Breaker
 from queueing.policy.breaker import BreakerConfig
 from tests.conftest import Cast
+from tests.doubles import postgres
 from tests.doubles.card import GIB, FakeCard
 from tests.doubles.nvml import Nvml
 from tests.evaluations.material import hand_in
@@ -113,17 +113,23 @@ def test_behind_a_pooler_that_lends_sessions_by_transaction_the_role_must_have_t
     assert fix in found.fix
 
 
-def test_a_database_that_is_gone_is_told_with_its_reason(settings: Settings) -> None:
+@contextmanager
+def at(port: int) -> Iterator[None]:
+    """DATABASE_URL names that port."""
     from django.db import connection
 
     connection.close()
-    changed = {**connection.settings_dict, "HOST": "127.0.0.1", "PORT": "9", "PASSWORD": "s3cret"}
+    changed = {**connection.settings_dict, "HOST": "127.0.0.1", "PORT": str(port), "PASSWORD": "s3cret"}
     before, connection.settings_dict = connection.settings_dict, changed
     try:
-        found, pending, videos = doctor.database(), doctor.migrations(), doctor.stored_videos()
+        yield
     finally:
         connection.settings_dict = before
 
+
+def test_a_database_that_is_gone_is_told_with_its_reason() -> None:
+    with at(9):
+        found, pending, videos = doctor.database(), doctor.migrations(), doctor.stored_videos()
     assert found.level is Level.FAILURE
     assert "refused" in found.found
     assert "DATABASE_URL" in found.fix
@@ -131,25 +137,16 @@ def test_a_database_that_is_gone_is_told_with_its_reason(settings: Settings) -> 
     assert "s3cret" not in str(found) + str(pending) + str(videos)
 
 
-def test_a_database_that_swallows_what_it_is_sent_is_waited_for_once(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from django.db import connection
-
-    asked: list[int] = []
-
-    def direct() -> psycopg.Connection[object]:
-        asked.append(len(asked))
-        return psycopg.connect(host="127.0.0.1", port=silent.getsockname()[1], dbname="x", connect_timeout=1)
-
-    connection.close()
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        monkeypatch.setattr(doctor, "_direct", direct)
+@pytest.mark.parametrize(
+    "said", [None, postgres.login("13.20"), postgres.error("28P01", "password authentication failed")]
+)
+def test_a_database_that_can_not_be_used_is_asked_once(said: bytes | None) -> None:
+    with postgres.answering(said) as wrong, at(wrong.port):
         found = doctor._served(doctor.SERVERS)
+    assert wrong.tries == 1
     unknown = {each.name for each in found if each.found == "unknown: the database does not answer"}
     assert unknown == {*doctor.OF_DATABASE.values()}
     assert [each.name for each in found if each.level is Level.FAILURE] == ["database"]
-    assert len(asked) == 1
 
 
 @pytest.mark.django_db(transaction=True)

@@ -132,6 +132,8 @@ class Ladder:
     seconds: int = 6
     late: float = 0.0  # seconds by which the sound begins after the picture
     begin: float = 0.0  # what the clock shows at the beginning, in seconds
+    first: int = 0  # the step of its first second
+    rest: int | None = None  # the step in which nothing is heard, for which a variable bit rate takes few bytes
     hole: tuple[int, int] | None = None  # after so many seconds of sound, so many seconds without
     quality: int | None = None  # of a variable bit rate
     options: dict[str, str] | None = None
@@ -159,8 +161,8 @@ def ladder(path: Path, made: Ladder) -> Path:
                 continue
             gap = made.hole[1] if made.hole and step >= made.hole[0] else 0
             shift = round((made.begin + made.late + step + gap) * rate)
-            hertz = FIRST_HZ + STEP_HZ * step
-            samples = (0.3 * np.sin(np.arange(rate) * 2 * np.pi * hertz / rate)).astype(np.float32)
+            hertz, loudness = FIRST_HZ + STEP_HZ * (made.first + step), 0.0 if step == made.rest else 0.3
+            samples = (loudness * np.sin(np.arange(rate) * 2 * np.pi * hertz / rate)).astype(np.float32)
             for frame in sound_frames(samples, rate, block=960):
                 frame.pts = (frame.pts or 0) + shift
                 container.mux(sound.encode(frame))

@@ -47,6 +47,25 @@ def test_a_whole_file_is_not_called_damaged(name: str, whole: dict[str, Path]) -
     assert (facts.damaged, facts.ends_early, facts.damaged_at) == (False, False, None)
 
 
+@pytest.mark.parametrize(
+    ("behind", "before"),
+    [
+        (b"", b"ID3\x04\0\0\0\0\0\x0aTSSE\0\0\0\0\0\0"),
+        (b"TAG" + b"Ada's song".ljust(125, b"\0"), b""),
+        (b"APETAGEX" + b"\xd0\x07\0\0\x20\0\0\0\0\0\0\0\0\0\0\x80".ljust(24, b"\0"), b""),
+    ],
+    ids=["ID3v2", "ID3v1", "APE"],
+)
+def test_titles_amid_an_mp3_that_was_joined_of_several_are_no_damage(
+    behind: bytes, before: bytes, whole: dict[str, Path], tmp_path: Path
+) -> None:
+    part = whole["sound.mp3"].read_bytes()
+    (tmp_path / "joined.mp3").write_bytes(part + behind + before + part)
+    facts = read_facts(tmp_path / "joined.mp3")
+    assert (facts.damaged, facts.damaged_at) == (False, None)
+    assert facts.duration == pytest.approx(12.0, abs=0.3)
+
+
 @pytest.mark.parametrize("name", CUT)
 def test_a_file_that_is_cut_off_says_where_it_ends(name: str, whole: dict[str, Path], tmp_path: Path) -> None:
     data = whole[name].read_bytes()

@@ -43,6 +43,17 @@ def test_what_a_device_made_is_decoded_and_has_a_copy_that_plays(recipe: corpus.
     assert loudest_frequency(decode(copy, max_seconds=10).samples) == pytest.approx(corpus.TONE_HZ, abs=3)
 
 
+@pytest.mark.parametrize(
+    "codec", ["pcm_u8", "pcm_s24le", "pcm_f32le", "pcm_mulaw", "pcm_f64le", "adpcm_ms", "adpcm_ima_wav"]
+)
+def test_of_samples_in_wav_that_no_browser_knows_there_is_a_copy(codec: str, tmp_path: Path) -> None:
+    made = corpus.make(tmp_path / "sound.wav", corpus.Recipe("sound.wav", "wav", codec, "wav", "audio/wav"))
+    original = store.locate(store.keep(made, uuid4()).path)
+    copy = seekable.seekable(original)
+    assert (copy == original) == (codec in ("pcm_u8", "pcm_s24le", "pcm_f32le", "pcm_mulaw"))
+    assert loudest_frequency(decode(copy, max_seconds=10).samples) == pytest.approx(corpus.TONE_HZ, abs=3)
+
+
 def test_the_pauses_of_a_phones_codec_are_silence_and_no_damage(tmp_path: Path) -> None:
     """A phone writes frames without sound while nobody speaks (3GPP TS 26.093), which FFmpeg refuses as damage."""
     recipe = corpus.DEVICES[0]

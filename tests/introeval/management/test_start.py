@@ -8,20 +8,22 @@ import re
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from threading import Thread
+from threading import Event
 from typing import Any
 
 import psycopg
 import pytest
 from django.core import management
+from django.core.management import get_commands
 from django.db import InterfaceError, InternalError, OperationalError, connection
 from django.db.migrations.recorder import MigrationRecorder
 
 from evaluations.management import results
+from introeval import database
+from introeval.database import UnusableDatabaseError
 from introeval.management import start
+from tests.doubles import postgres
 from tests.introeval.conftest import ROOT, environment
 
 COMMANDS = [
@@ -35,23 +37,15 @@ COMMANDS = [
     "run_phase_worker",
     "createsuperuser",
     "shell",
+    "runserver",
+    "test",
 ]
-
-
-@contextmanager
-def somebody_else(answer: bytes | None) -> Iterator[int]:
-    """The port of a server that is no database: it says that to whoever comes, or nothing."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-
-        def serve() -> None:
-            asked, _ = server.accept()
-            with asked:
-                asked.recv(8)
-                asked.sendall(answer or b"")
-
-        if answer is not None:
-            Thread(target=serve, daemon=True).start()
-        yield server.getsockname()[1]
+TOUCHING_NONE = {
+    "check": (),
+    "collectstatic": ("--dry-run", "--no-input"),
+    "diffsettings": (),
+    "findstatic": ("--first", "evaluations/site.css"),
+}
 
 
 @pytest.mark.parametrize(
@@ -66,31 +60,61 @@ def somebody_else(answer: bytes | None) -> Iterator[int]:
 )
 @pytest.mark.django_db
 def test_a_wrong_address_is_told_with_its_reason(wrong: dict[str, Any], reason: str) -> None:
-    with pytest.raises(start.UnusableDatabaseError, match=re.escape(reason)) as told:
-        start.ask_database({**connection.get_connection_params(), **wrong}, seconds=30)
+    with pytest.raises(UnusableDatabaseError, match=re.escape(reason)) as told:
+        database.ask({**connection.get_connection_params(), **wrong}, seconds=30)
     assert "correct DATABASE_URL" in told.value.fix
     assert str(told.value).count("\n") == 1
 
 
 @pytest.mark.parametrize(
-    ("answer", "reason"), [(b"HTTP/1.1 400 Bad Request\r\n\r\n", "invalid response"), (None, "no answer within 0.2 s")]
+    ("said", "options", "reason"),
+    [
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", {}, "can't be reached: .*invalid response"),
+        (postgres.error("28P01", 'password authentication failed for user "x"'), {}, "password authentication failed"),
+        (postgres.error("28000", "no pg_hba.conf entry for host"), {}, "no pg_hba.conf entry"),
+        (postgres.login("16.2"), {"sslmode": "require"}, "server does not support SSL"),
+        (postgres.login("13.20"), {}, "is of PostgreSQL 13, which is too old"),
+        (postgres.login("9.6.24"), {}, "is of PostgreSQL 9, which is too old"),
+    ],
 )
-def test_a_server_that_is_no_database_or_silent_is_not_waited_for(answer: bytes | None, reason: str) -> None:
-    with somebody_else(answer) as port, pytest.raises(start.UnusableDatabaseError, match=reason):
-        start.ask_database({"host": "127.0.0.1", "port": port, "dbname": "x"}, seconds=30 if answer else 0.2)
+def test_a_server_that_can_not_be_used_is_told_with_its_reason(
+    said: bytes, options: dict[str, Any], reason: str
+) -> None:
+    with (
+        postgres.answering(said, raw=said.startswith(b"HTTP")) as wrong,
+        pytest.raises(UnusableDatabaseError, match=reason) as told,
+    ):
+        database.ask({"host": "127.0.0.1", "port": wrong.port, "dbname": "x", **options}, seconds=30)
+    assert "correct DATABASE_URL" in told.value.fix
+    assert str(told.value).count("\n") == 1
 
 
-@pytest.mark.django_db
-def test_the_right_address_is_told_nothing() -> None:
-    start.ask_database(connection.get_connection_params(), seconds=30)
-    start.ensure_tables()
+def test_the_oldest_version_is_that_of_django() -> None:
+    assert connection.features.minimum_database_version == (database.OLDEST_VERSION,)
+    with postgres.answering(postgres.login(f"{database.OLDEST_VERSION}.0")) as old:
+        database.ask({"host": "127.0.0.1", "port": old.port, "dbname": "x"}, seconds=30)
+
+
+def test_silence_is_waited_for_once_however_many_addresses_there_are() -> None:
+    with postgres.answering(None) as silent:
+        hosts, ports = ",".join(["127.0.0.1"] * 40), ",".join([str(silent.port)] * 40)
+        with pytest.raises(UnusableDatabaseError, match=r"no answer within 0\.2 s"):
+            database.ask({"host": hosts, "port": ports, "dbname": "x"}, seconds=0.2)
+
+
+def test_nor_is_a_name_server_that_is_silent(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = Event()
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *args, **kwargs: told.wait())
+    with pytest.raises(UnusableDatabaseError, match=r"no answer within 0\.2 s"):
+        database.ask({"host": "db.example", "dbname": "x"}, seconds=0.2)
+    told.set()
 
 
 @pytest.mark.parametrize("line", COMMANDS)
 def test_a_command_that_works_on_the_database_asks_for_it(line: str) -> None:
     argv = ["manage.py", *line.split()]
     assert start.needs_database(argv)
-    assert argv[1] not in start.WITHOUT_TABLES
+    assert (argv[1] in start.WITHOUT_TABLES) == (argv[1] in ("runserver", "test"))
 
 
 @pytest.mark.parametrize("line", ["rate_text a.txt", "evaluate --help", "makemessages", "doctor", "check", ""])
@@ -98,12 +122,24 @@ def test_one_that_does_without_is_not_kept_from_it(line: str) -> None:
     assert not start.needs_database(["manage.py", *line.split()])
 
 
+@pytest.mark.parametrize("line", ["check --database default", "check --database=default", "check --data default"])
+def test_a_check_of_the_database_asks_for_it(line: str) -> None:
+    assert start.needs_database(["manage.py", *line.split()])
+
+
+def test_every_command_asks_but_for_those_that_touch_no_database() -> None:
+    doing_without = {each for each in get_commands() if not start.needs_database(["manage.py", each])}
+    assert doing_without == {*TOUCHING_NONE, "doctor", "rate_text", "compilemessages", "makemessages"}
+    for name, arguments in TOUCHING_NONE.items():  # which is refused to a test that is not marked to use it
+        management.call_command(name, *arguments, stdout=io.StringIO())
+
+
 @pytest.mark.django_db
 def test_a_database_without_the_tables_of_this_code_is_told_with_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(start, "_is_embedded", lambda: False)
     for app in ("queueing", "evaluations"):
         MigrationRecorder(connection).migration_qs.filter(app=app).delete()
-        with pytest.raises(start.UnusableDatabaseError, match=r"lacks tables or columns\.\n.*manage\.py migrate"):
+        with pytest.raises(UnusableDatabaseError, match=r"lacks tables or columns\.\n.*manage\.py migrate"):
             start.ensure_tables()
 
 
@@ -119,7 +155,7 @@ def test_a_database_that_may_not_be_read_is_told_as_such() -> None:
     with connection.cursor() as cursor:
         cursor.execute("CREATE ROLE stranger")
         cursor.execute("SET LOCAL ROLE stranger")
-    with pytest.raises(start.UnusableDatabaseError, match="permission denied") as told:
+    with pytest.raises(UnusableDatabaseError, match="permission denied") as told:
         start.ensure_tables()
     assert "rights" in told.value.fix
 
@@ -130,7 +166,7 @@ def test_an_embedded_database_that_others_use_is_not_changed_under_them(monkeypa
     MigrationRecorder(connection).migration_qs.filter(app="queueing").delete()
     with (
         psycopg.connect(**connection.get_connection_params()),
-        pytest.raises(start.UnusableDatabaseError, match="in use"),
+        pytest.raises(UnusableDatabaseError, match="in use"),
     ):
         start.ensure_tables()
 
@@ -194,7 +230,7 @@ def test_a_fresh_embedded_database_gets_its_tables_from_the_first_command(own_da
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("variable", "value"),
-    [("DATABASE_URL", "postgresql://127.0.0.1:9/x"), ("LEASE_SECONDS", "5m")],
+    [("DATABASE_URL", "postgresql://127.0.0.1:9/x"), ("DATABASE_URL", "sqlite:///x.db"), ("LEASE_SECONDS", "5m")],
 )
 def test_nothing_is_started_for_a_wrong_setting(variable: str, value: str, tmp_path: Path) -> None:
     command = [sys.executable, "manage.py", "evaluate", "clip.wav"]

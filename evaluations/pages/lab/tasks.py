@@ -61,7 +61,7 @@ class TaskChoice:
         if self.stage:
             rows = rows.filter(stage=self.stage)
         if self.classroom:
-            rows = rows.filter(submission__classroom=self.classroom)
+            rows = rows.filter(submission__classroom=int(self.classroom))
         return rows.filter(error_code=self.code) if self.code else rows
 
 

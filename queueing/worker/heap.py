@@ -3,7 +3,7 @@
 glibc gives the end of a heap back once more than a threshold of it is free, and begins with 128 KiB. But when a large
 block is freed it raises that threshold to twice its size, and takes blocks up to that size from the heaps from then on.
 One recording's samples are some megabytes, so each of a process's heaps, of which there are eight a core, came to keep
-as much: a worker gained 30 MB by and by, and what it gained was free.
+as much, all of it free: how much that is, docs/proof.md says.
 """
 
 from __future__ import annotations

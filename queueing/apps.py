@@ -7,3 +7,6 @@ class QueueingConfig(AppConfig):
 
     def ready(self) -> None:
         from queueing import checks  # noqa: F401 - the checks register themselves
+        from queueing.worker import heap
+
+        heap.keep_threshold()

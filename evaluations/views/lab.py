@@ -60,7 +60,10 @@ def lab(request: HttpRequest) -> HttpResponse:
 @login_required
 @require_POST
 def act_on_tasks(request: HttpRequest) -> HttpResponse:
-    """Retry or cancel the chosen tasks, or all that match: first what would happen, then, `confirmed`, does it."""
+    """Act on the chosen tasks, or all that match: first what would happen, then, `confirmed`, does it.
+
+    Who is put first or last is so for a reason, which others read.
+    """
     _staff_only(request, CHANGE_TASKS)
     verb = request.POST.get("verb", "")
     found = tasks.chosen(request.POST, operable_tasks(request))
@@ -68,7 +71,8 @@ def act_on_tasks(request: HttpRequest) -> HttpResponse:
     if verb not in _VERBS or not found:
         messages.info(request, _("Nothing was chosen."))
         return redirect(back)
-    if "confirmed" not in request.POST:
+    reason, is_shown = request.POST.get("reason", "").strip()[:300], verb in actions.PUT
+    if "confirmed" not in request.POST or (is_shown and not reason):
         would = actions.forecast(verb, tasks=found)
         return _confirm(
             request,
@@ -79,8 +83,9 @@ def act_on_tasks(request: HttpRequest) -> HttpResponse:
             fields=[("verb", verb), *TaskChoice.of(request.POST).fields(), *(("task", pk) for pk in would.moved)],
             back=back,
             can=bool(would.moved),
+            must_say_why=is_shown,
         )
-    report = actions.act(verb, tasks=found, by=_by(request), reason=request.POST.get("reason", "")[:300])
+    report = actions.act(verb, tasks=found, by=_by(request), reason=reason)
     messages.info(request, " ".join(_counted(verb, report, done=True)))
     return redirect(back)
 
@@ -167,10 +172,14 @@ _MEANING: Final = {
 _VERBS: Final = {
     "retry": pgettext_lazy("tasks", "Try again"),
     "cancel": pgettext_lazy("tasks", "Cancel tasks"),
+    "put_first": pgettext_lazy("tasks", "Put first"),
+    "put_last": pgettext_lazy("tasks", "Put last"),
 }
 _EFFECTS: Final = {
     "retry": gettext_lazy("Each goes on at the stage where it ended; what was found before stays."),
     "cancel": gettext_lazy("What is in work stops within seconds. Videos and earlier results stay."),
+    "put_first": gettext_lazy("They come before all others of their line. Whoever is passed reads your reason."),
+    "put_last": gettext_lazy("All who are in the line now come before them. Their students read your reason."),
 }
 
 
@@ -200,6 +209,8 @@ def _counted(verb: str, report: actions.Report, *, done: bool = False) -> list[s
     words: dict[str, Callable[[], str]] = {
         "retry": lambda: ngettext("%(count)s task is queued again.", "%(count)s tasks are queued again.", moved),
         "cancel": lambda: ngettext("%(count)s task is cancelled.", "%(count)s tasks are cancelled.", moved),
+        "put_first": lambda: ngettext("%(count)s task comes first.", "%(count)s tasks come first.", moved),
+        "put_last": lambda: ngettext("%(count)s task comes last.", "%(count)s tasks come last.", moved),
     }
     left = ngettext("%(count)s is left as it is.", "%(count)s are left as they are.", skipped) % {"count": skipped}
     return [words[verb]() % {"count": moved}, *([left] if skipped else [])]
@@ -214,10 +225,11 @@ def _confirm(
     fields: Sequence[tuple[str, object]],
     back: str,
     can: bool,
+    must_say_why: bool = False,
 ) -> HttpResponse:
-    asks_why = not any(name == "reason" for name, _value in fields)
+    why = {"asks_why": not any(name == "reason" for name, _value in fields), "must_say_why": must_say_why}
     context = {"title": title, "lines": lines, "action": action, "fields": fields, "back": back, "can": can}
-    return render(request, "evaluations/lab_confirm.html", context | {"asks_why": asks_why})
+    return render(request, "evaluations/lab_confirm.html", context | why)
 
 
 def _staff_only(request: HttpRequest, permission: str = "") -> None:

@@ -8,7 +8,7 @@ from threading import Event, Thread
 
 __all__ = ["HangWatch"]
 
-ASK_SECONDS = 5.0  # between two questions
+ASK_SECONDS = 15.0  # between two questions, each a request to the site or a look into the database
 
 Ask = Callable[[int], bool | None]
 

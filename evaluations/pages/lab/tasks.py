@@ -1,4 +1,4 @@
-"""The tasks that an operator's page lists: chosen by state, stage and error; acted on as chosen, or all that match."""
+"""The tasks that an operator's page lists: by state, stage, class and error; acted on as chosen, or all that match."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import pgettext
 
 from evaluations.errors import catalogue
+from evaluations.models import Classroom
 from queueing import pipelines
 from queueing.models import Forecast, Task
 from queueing.report import estimates
@@ -21,6 +22,7 @@ SHOWN: Final = 50  # rows
 MOST: Final = 1000  # that one action reaches
 
 UNFINISHED: Final = "unfinished"  # waiting or running
+_CHOSEN_BY: Final = ("state", "stage", "classroom", "code")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,33 +31,37 @@ class TaskChoice:
 
     state: str = UNFINISHED
     stage: str = ""
+    classroom: str = ""  # its key
     code: str = ""
 
     @classmethod
     def of(cls, query: QueryDict) -> TaskChoice:
-        state, stage, code = (query.get(name, "")[:40].replace("\0", "") for name in ("state", "stage", "code"))
+        given = {name: query.get(name, "")[:40].replace("\0", "") for name in _CHOSEN_BY}
         return cls(
-            state if state in State.values else UNFINISHED,
-            stage if stage in {spec.name for spec in pipelines.specs()} else "",
-            code if state == State.FAILED else "",
+            given["state"] if given["state"] in State.values else UNFINISHED,
+            given["stage"] if given["stage"] in {spec.name for spec in pipelines.specs()} else "",
+            "".join(map(str, _keys([given["classroom"]]))),
+            given["code"] if given["state"] == State.FAILED else "",
         )
 
     def query(self, **changes: str) -> str:
         wanted = replace(self, **changes)
         made = QueryDict(mutable=True)
-        for name in ("state", "stage", "code"):
+        for name in _CHOSEN_BY:
             if value := getattr(wanted, name):
                 made[name] = value
         return f"?{made.urlencode()}"
 
     def fields(self) -> list[tuple[str, str]]:
         """For a form that is to lead back to them."""
-        return [("state", self.state), ("stage", self.stage), ("code", self.code)]
+        return [(name, getattr(self, name)) for name in _CHOSEN_BY]
 
     def among(self, tasks: QuerySet[Task]) -> QuerySet[Task]:
         rows = tasks.filter(state__in=LIVE) if self.state == UNFINISHED else tasks.filter(state=self.state)
         if self.stage:
             rows = rows.filter(stage=self.stage)
+        if self.classroom:
+            rows = rows.filter(submission__classroom=int(self.classroom))
         return rows.filter(error_code=self.code) if self.code else rows
 
 
@@ -83,6 +89,7 @@ class TaskList:
     matching: int  # at most MOST
     states: tuple[TaskFilter, ...]
     stages: tuple[TaskFilter, ...]
+    classes: tuple[TaskFilter, ...]
     codes: tuple[TaskFilter, ...]
 
     @property
@@ -91,14 +98,14 @@ class TaskList:
 
     @property
     def filters(self) -> tuple[tuple[TaskFilter, ...], ...]:
-        return tuple(filter(None, (self.states, self.stages, self.codes)))
+        return tuple(filter(None, (self.states, self.stages, self.classes, self.codes)))
 
     @property
     def verbs(self) -> tuple[str, ...]:
         """What can be done to tasks of that state."""
         if self.choice.state in (State.FAILED, State.CANCELLED):
             return ("retry",)
-        return () if self.choice.state == State.DONE else ("cancel",)
+        return () if self.choice.state == State.DONE else ("put_first", "put_last", "cancel")
 
 
 def state_words(state: str) -> str:
@@ -126,6 +133,7 @@ def read(choice: TaskChoice, tasks: QuerySet[Task]) -> TaskList:
             for state in (UNFINISHED, State.FAILED, State.CANCELLED, State.DONE)
         ),
         stages=_stages(choice),
+        classes=_classes(choice, tasks),
         codes=_codes(choice, tasks),
     )
 
@@ -160,6 +168,17 @@ def _stages(choice: TaskChoice) -> tuple[TaskFilter, ...]:
             for spec in pipelines.specs()
         ),
     )
+
+
+def _classes(choice: TaskChoice, tasks: QuerySet[Task]) -> tuple[TaskFilter, ...]:
+    """Those that have such tasks, as far as the newest of these tell; nothing to choose from if that is one."""
+    rows = replace(choice, classroom="").among(tasks).order_by("-pk")
+    found = set(rows.values_list("submission__classroom", flat=True)[:MOST])
+    if len(found) < 2 and not choice.classroom:
+        return ()
+    named = Classroom.objects.filter(pk__in=found).order_by("name", "pk")
+    keys = [("", pgettext("classes", "all classes")), *((str(one.pk), one.name) for one in named)]
+    return tuple(TaskFilter(name, choice.query(classroom=key), key == choice.classroom) for key, name in keys)
 
 
 def _codes(choice: TaskChoice, tasks: QuerySet[Task]) -> tuple[TaskFilter, ...]:

@@ -11,10 +11,12 @@ import pytest
 from django.contrib.auth.models import Permission, User
 from django.test import Client
 from django.utils import timezone
+from django.utils.html import escape
 
-from evaluations.models import Submission
+from evaluations.models import Submission, TrailEntry
 from evaluations.pages.lab import graphs, phases
 from evaluations.pages.lab.graphs import LookBack
+from evaluations.pages.lab.tasks import TaskChoice
 from queueing.exceptions import Infrastructure, Permanent
 from queueing.models import Alert, Breaker, Event, LabSample, Pause, Phase, Task, Worker
 from queueing.policy.breaker import BreakerConfig
@@ -126,6 +128,43 @@ def test_what_was_cancelled_is_told_with_what_could_not_be(cast: Cast, root: Cli
     answer = root.post(f"{URL}tasks", {"verb": "cancel", "task": keys, "confirmed": 1}, follow=True)
     assert "1 task is cancelled. 1 is left as it is." in text_of(answer)
     assert (state_of(waits), state_of(done)) == (State.CANCELLED, State.FAILED)
+
+
+def test_a_class_that_waits_is_put_first_for_a_reason_that_others_read(cast: Cast, root: Client) -> None:
+    others, hers = hand_in(cast.outsider, cast.other_classroom), hand_in(cast.ada, cast.classroom)
+    both = TaskChoice()
+    page = root.get(f"{URL}?classroom={cast.classroom.pk}").content.decode()
+    assert f'<a href="{escape(both.query(classroom=str(cast.classroom.pk)))}#tasks"' in page
+    assert re.findall(r'name="task"\s+value="(\d+)"', page) == [str(hers.evaluation_task.pk)]
+    form = {"verb": "put_first", "all": 1, "state": "unfinished", "classroom": cast.classroom.pk}
+    asked = root.post(f"{URL}tasks", form)
+    assert "1 task comes first." in text_of(asked)
+    confirmed = {"verb": "put_first", "task": hers.evaluation_task.pk, "confirmed": 1}
+    assert "Do it" in text_of(root.post(f"{URL}tasks", confirmed | {"reason": " "})), "no reason, so it asks again"
+    assert not Event.objects.filter(kind="put_first").exists()
+    answer = root.post(f"{URL}tasks", confirmed | {"reason": "Their bus leaves at noon."}, follow=True)
+    assert "1 task comes first." in text_of(answer)
+    places = Task.objects.positions()
+    assert places[hers.evaluation_task.pk] < places[others.evaluation_task.pk]
+    event = Event.objects.get(kind="put_first")
+    assert event.detail["reason"] == "Their bus leaves at noon."
+    assert event.detail["by"].startswith("page:")
+    assert TrailEntry.objects.get(verb=TrailEntry.Verb.MOVED).detail == {"what": "put_first"}
+    assert "Their bus leaves at noon." in text_of(signed_in(cast.outsider).get("/"))
+    root.post(f"{URL}tasks", confirmed | {"verb": "put_last", "reason": "The bus is late."})
+    places = Task.objects.positions()
+    assert places[hers.evaluation_task.pk] > places[others.evaluation_task.pk]
+
+
+def test_classes_are_offered_as_far_as_one_teaches_them(cast: Cast) -> None:
+    hand_in(cast.ada, cast.classroom)
+    hand_in(cast.outsider, cast.other_classroom)
+    client = staff("also_teaches", "change_task")
+    cast.classroom.teachers.add(User.objects.get(username="also_teaches"))
+    page = client.get(f"{URL}?classroom={cast.other_classroom.pk}")
+    assert "There are no such tasks." in text_of(page)
+    assert "all classes" in text_of(page)
+    assert cast.other_classroom.name not in text_of(page)
 
 
 @pytest.mark.parametrize("form", [{}, {"verb": "retry"}, {"verb": "erase", "task": 1}, {"verb": "retry", "task": "x"}])

@@ -231,25 +231,25 @@ def restore(*, rerating: Rerating, by: User | None, force: bool = False) -> Adop
         new, adoption = made.get(one.pk), adoptions.get(one.pk)
         if new is None or one.evaluation_id != new.pk or adoption is None:
             skipped[one.pk] = COUNTS_NOT
-        elif adoption.value is None:
+        elif not isinstance(adoption.value, int):
             skipped[one.pk] = NONE_BEFORE
         elif not force and is_decided(stands[new.pk]):
             skipped[one.pk] = DECIDED
         else:
-            _restore(new, adoption, by)
+            _restore(new, adoption.value, adoption, by)
             restored.append(one.pk)
     if restored:
         log.info("rerating_undone", rerating=rerating.pk, count=len(restored), skipped=len(skipped))
     return AdoptionReport(tuple(restored), skipped)
 
 
-def _restore(new: Evaluation, adoption: ReviewDecision, by: User | None) -> None:
+def _restore(new: Evaluation, earlier: int, adoption: ReviewDecision, by: User | None) -> None:
     if new.decisions.filter(kind=ReviewDecision.Kind.RELEASED, value=False).exists() and new.released_at is None:
-        Evaluation.objects.filter(pk=adoption.value).update(released_at=None)
-    Submission.objects.filter(pk=new.submission_id).update(evaluation=adoption.value)
+        Evaluation.objects.filter(pk=earlier).update(released_at=None)
+    Submission.objects.filter(pk=new.submission_id).update(evaluation=earlier)
     ReviewDecision.objects.create(
         submission_id=new.submission_id,
-        evaluation_id=adoption.value,
+        evaluation_id=earlier,
         kind=ReviewDecision.Kind.ADOPTED,
         value=new.pk,
         undoes=adoption,

@@ -72,6 +72,7 @@ urlpatterns = [
     path("classes/<int:pk>/reratings/alike", reratings.rate_alike, name="reratings-alike"),
     path("reratings/<int:pk>/", reratings.rerating, name="rerating"),
     path("reratings/<int:pk>/adopt", reratings.adopt, name="rerating-adopt"),
+    path("reratings/<int:pk>/restore", reratings.restore, name="rerating-restore"),
     path("reratings/<int:pk>/withdraw", reratings.withdraw, name="rerating-withdraw"),
     path("classes/<int:pk>/record/", record.record, name="record"),
     path("card/", signing_in.card, name="card"),

@@ -1,6 +1,7 @@
-"""Ratings made again: to order them, to adopt what came of it, to withdraw what did not come yet.
+"""Ratings made again: to order them, to adopt what came of it or go back, to withdraw what did not come yet.
 
-Nothing is rated over: an order's ratings stand beside those that count, until a person adopts them.
+Nothing is rated over: an order's ratings stand beside those that count, until a person adopts them; and those that
+counted before are there to go back to.
 """
 
 from __future__ import annotations
@@ -50,6 +51,8 @@ GONE: Final = gettext_lazy("it is not in the class any more")
 NOT_RATED: Final = gettext_lazy("it is not rated again yet")
 DECIDED: Final = gettext_lazy("a person has decided on the rating that counts")
 COUNTS: Final = gettext_lazy("its new rating counts already")
+COUNTS_NOT: Final = gettext_lazy("its new rating does not count")
+NONE_BEFORE: Final = gettext_lazy("there was no rating before")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,14 +65,14 @@ class OrderReport:
 
 @dataclass(frozen=True, slots=True)
 class AdoptionReport:
-    """Whose new rating counts by this, and whose doesn't: submission → why, in words."""
+    """For whom another rating counts by this, and for whom not: submission → why, in words."""
 
     adopted: tuple[uuid.UUID, ...] = ()
     skipped: Mapping[uuid.UUID, StrOrPromise] = field(default_factory=dict)
 
     @property
     def decided(self) -> tuple[uuid.UUID, ...]:
-        """Those that `force` would adopt."""
+        """Those that `force` would include."""
         return tuple(key for key, why in self.skipped.items() if why is DECIDED)
 
 
@@ -209,6 +212,58 @@ def _adopt(submission: Submission, new: Evaluation, old: Evaluation | None, orde
         reason=order.reason,
         by=by,
     )
+
+
+@transaction.atomic
+def restore(*, rerating: Rerating, by: User | None, force: bool = False) -> AdoptionReport:
+    """Let the ratings count again that counted before the order's were adopted, with all that was decided on them.
+
+    Where a person has decided on the order's rating since, only with `force`. Students see of the earlier ratings what
+    they saw before, but nothing of one whose successor was hidden from them.
+    """
+    found = list(rerating.submissions.select_for_update(no_key=True, of=("self",)).order_by("pk"))
+    made = {rating.submission_id: rating for rating in rerating.ratings.filter(submission__in=found)}
+    adoptions = adoptions_by(rerating)
+    stands = standings(rating.pk for rating in made.values())
+    skipped: dict[uuid.UUID, StrOrPromise] = {}
+    restored = []
+    for one in found:
+        new, adoption = made.get(one.pk), adoptions.get(one.pk)
+        if new is None or one.evaluation_id != new.pk or adoption is None:
+            skipped[one.pk] = COUNTS_NOT
+        elif not isinstance(adoption.value, int):
+            skipped[one.pk] = NONE_BEFORE
+        elif not force and is_decided(stands[new.pk]):
+            skipped[one.pk] = DECIDED
+        else:
+            _restore(new, adoption.value, adoption, by)
+            restored.append(one.pk)
+    if restored:
+        log.info("rerating_undone", rerating=rerating.pk, count=len(restored), skipped=len(skipped))
+    return AdoptionReport(tuple(restored), skipped)
+
+
+def _restore(new: Evaluation, earlier: int, adoption: ReviewDecision, by: User | None) -> None:
+    if new.decisions.filter(kind=ReviewDecision.Kind.RELEASED, value=False).exists() and new.released_at is None:
+        Evaluation.objects.filter(pk=earlier).update(released_at=None)
+    Submission.objects.filter(pk=new.submission_id).update(evaluation=earlier)
+    ReviewDecision.objects.create(
+        submission_id=new.submission_id,
+        evaluation_id=earlier,
+        kind=ReviewDecision.Kind.ADOPTED,
+        value=new.pk,
+        undoes=adoption,
+        by=by,
+    )
+
+
+def adoptions_by(rerating: Rerating) -> dict[uuid.UUID, ReviewDecision]:
+    """By submission, the decision by which the order's rating came to count last."""
+    # One that takes another back is about a rating of an earlier order, which it lets count again.
+    made = ReviewDecision.objects.filter(
+        evaluation__rerating=rerating, kind=ReviewDecision.Kind.ADOPTED, undoes__isnull=True
+    )
+    return {each.submission_id: each for each in made.order_by("pk")}
 
 
 def is_decided(stand: Standing) -> bool:

@@ -14,7 +14,7 @@ from django.utils.translation import ngettext
 from evaluations.actions import reratings
 from evaluations.actions.decisions import Standing, standings
 from evaluations.errors import catalogue
-from evaluations.models import Classroom, Evaluation, Rerating, ReviewDecision, Rubric, Submission
+from evaluations.models import Classroom, Evaluation, Rerating, Rubric, Submission
 from evaluations.pages import rubric
 from evaluations.rating import default_rubric
 from evaluations.rating.reviewing import Reviewed
@@ -55,6 +55,7 @@ class Comparison:
     is_live: bool
     is_adopted: bool
     is_decided: bool  # a person has decided on the rating that counts
+    has_earlier: bool  # one counted before this was adopted
 
     @property
     def is_rated(self) -> bool:
@@ -63,6 +64,11 @@ class Comparison:
     @property
     def can_be_adopted(self) -> bool:
         return self.is_rated and not self.is_adopted
+
+    @property
+    def can_be_restored(self) -> bool:
+        """Whether the rating before can count again."""
+        return self.is_adopted and self.has_earlier
 
     @property
     def difference(self) -> float | None:
@@ -94,6 +100,14 @@ class OrderView:
         return sum(row.can_be_adopted for row in self.rows)
 
     @property
+    def restorable(self) -> int:
+        return sum(row.can_be_restored for row in self.rows)
+
+    @property
+    def restore_withheld(self) -> int:
+        return sum(row.can_be_restored and row.is_decided for row in self.rows)
+
+    @property
     def withheld(self) -> int:
         return sum(row.can_be_adopted and row.is_decided for row in self.rows)
 
@@ -119,7 +133,8 @@ def of(order: Rerating) -> OrderView:
     submissions = list(order.submissions.select_related("student", "evaluation").order_by("created_at", "pk"))
     new = {rating.submission_id: rating for rating in order.ratings.all()}
     old = _before(order, submissions, new)
-    stands = standings(rating.pk for rating in (*old.values(), *new.values()))
+    counting = (each.evaluation for each in submissions if each.evaluation)
+    stands = standings(rating.pk for rating in (*old.values(), *new.values(), *counting))
     tasks = reratings.tasks_of(order)
     rows = [_compare(each, old.get(each.pk), new.get(each.pk), tasks.get(each.pk), stands) for each in submissions]
     return OrderView(order, tuple(rows))
@@ -153,11 +168,9 @@ def _before(
     order: Rerating, submissions: Sequence[Submission], new: Mapping[uuid.UUID, Evaluation]
 ) -> dict[uuid.UUID, Evaluation]:
     """What each new rating is compared with: what counts; where it was adopted itself, what counted before."""
-    adopted = ReviewDecision.objects.filter(
-        evaluation__rerating=order, kind=ReviewDecision.Kind.ADOPTED, value__isnull=False
-    )
-    replaced = {each.submission_id: each.value for each in adopted}
-    earlier = Evaluation.objects.in_bulk([key for key in replaced.values() if isinstance(key, int)])
+    adoptions = reratings.adoptions_by(order)
+    replaced = {key: each.value for key, each in adoptions.items() if isinstance(each.value, int)}
+    earlier = Evaluation.objects.in_bulk(list(replaced.values()))
     found = {}
     for each in submissions:
         rating = earlier.get(replaced[each.pk]) if each.pk in replaced else each.evaluation
@@ -187,7 +200,8 @@ def _compare(
         status="" if new else _status(task),
         is_live=new is None and task is not None and task.state in LIVE,
         is_adopted=new is not None and counting == new,
-        is_decided=old is not None and counting == old and reratings.is_decided(stands[old.pk]),
+        is_decided=counting is not None and reratings.is_decided(stands[counting.pk]),
+        has_earlier=old is not None,
     )
 
 

@@ -1,4 +1,4 @@
-"""Ratings made again, for teachers: order them, compare old and new, adopt."""
+"""Ratings made again, for teachers: order them, compare old and new, adopt, go back."""
 
 from __future__ import annotations
 
@@ -178,6 +178,24 @@ def adopt(request: HttpRequest, pk: int) -> HttpResponse:
     )
     if report.skipped:
         messages.warning(request, reratings.in_words(report.skipped))
+    return redirect("rerating", order.pk)
+
+
+@login_required
+@require_POST
+def restore(request: HttpRequest, pk: int) -> HttpResponse:
+    """Let the ratings count again that counted before; those that people have decided on since if so asked."""
+    order = get_taught_rerating(request, pk)
+    report = reratings.restore(rerating=order, by=signed_in(request), force="force" in request.POST)
+    count = len(report.adopted)
+    messages.success(
+        request,
+        ngettext("%(count)s earlier rating counts again.", "%(count)s earlier ratings count again.", count)
+        % {"count": count},
+    )
+    decided = {key: report.skipped[key] for key in report.decided}
+    if decided:
+        messages.warning(request, reratings.in_words(decided))
     return redirect("rerating", order.pk)
 
 

@@ -25,6 +25,7 @@ def arguments(given: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks judge", description=__doc__)
     parser.add_argument("--only", type=int, metavar="N", help="N texts of each kind, and N groups of fairness")
     parser.add_argument("--model", help="in place of LLM_EXTRACT_MODEL and LLM_RATE_MODEL")
+    parser.add_argument("--further", action="store_true", help="the texts of further.json, which have one marking")
     parser.add_argument("--json", type=Path, metavar="FILE", help="keep the answers there, each as soon as it is known")
     parser.add_argument("--resume", action="store_true", help="rate only what the file does not have yet")
     options = parser.parse_args(given)
@@ -50,7 +51,7 @@ def main(given: Sequence[str]) -> None:
     from queueing.exceptions import QueueError
     from tests.benchmarks import report
     from tests.benchmarks.judge.figures import tables
-    from tests.benchmarks.judge.texts import gold_texts
+    from tests.benchmarks.judge.texts import further_texts, gold_texts
     from tests.gold.material import load
 
     engines = build.from_settings(settings)
@@ -58,14 +59,19 @@ def main(given: Sequence[str]) -> None:
         sys.exit(f"{engines.language['rate'].model} can't judge: `make judge` brings a model that can, or see --model.")
     try:
         kept = Kept(options.json, made_by(engines), resume=options.resume)
-        rate_all(gold_texts(options.only), engines, kept, attempts=settings.MAX_ATTEMPTS, say=_say)
+        texts = further_texts() if options.further else gold_texts(options.only)
+        rate_all(texts, engines, kept, attempts=settings.MAX_ATTEMPTS, say=_say)
     except (QueueError, OtherRunError) as error:
         sys.exit(str(error))
     except KeyboardInterrupt:
         sys.exit(f"Stopped; --resume goes on where {options.json} ends." if options.json else "Stopped.")
     print(f"{made_by(engines)['engine']} {made_by(engines)['model']}\n")
     keys = [item["key"] for item in load("items")]
-    print("\n\n".join(map(report.as_text, tables(kept.rows, load("markings-a"), load("markings-b"), keys))))
+    if options.further:
+        a = b = {each["id"]: each for each in load("further")}
+    else:
+        a, b = load("markings-a"), load("markings-b")
+    print("\n\n".join(map(report.as_text, tables(kept.rows, a, b, keys))))
 
 
 class OtherRunError(Exception):

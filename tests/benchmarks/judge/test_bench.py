@@ -55,3 +55,10 @@ def test_a_model_that_can_not_judge_ends_it_with_words() -> None:
     assert run.returncode == 1
     assert run.stderr.startswith("simulated can't judge")
     assert run.stdout == ""
+
+
+def test_the_further_texts_have_figures_of_their_own() -> None:
+    run = judge("--further")
+    assert run.returncode == 0, run.stderr
+    assert len(run.stderr.splitlines()) == 18
+    assert "overall scores against" in run.stdout

@@ -9,7 +9,7 @@ import pytest
 
 from tests.benchmarks.judge import figures
 from tests.benchmarks.judge.figures import Counts, ranks, spearman
-from tests.benchmarks.judge.texts import gold_texts, spread
+from tests.benchmarks.judge.texts import further_texts, gold_texts, spread
 from tests.gold.material import load
 
 A = {"x": {"items": {"name": True, "event": True}}, "y": {"items": {"name": False, "event": True}}}
@@ -136,3 +136,11 @@ def test_a_few_of_each_kind_are_taken() -> None:
     assert [len(found) for found in kinds.values()] == [2, 2, 2]
     assert [text.rung for text in kinds["ladder"]] == [1, 10]
     assert len({text.of for text in texts if text.kind == "fairness"}) == 2
+
+
+def test_further_texts_are_none_of_the_others_and_have_all_marks() -> None:
+    gold, further = gold_texts(), further_texts()
+    assert not {each.id for each in further} & {each.id for each in gold}
+    assert not {each.text for each in further} & {each.text for each in gold}
+    keys = {item["key"] for item in load("items")}
+    assert all(each["items"].keys() == keys for each in load("further"))

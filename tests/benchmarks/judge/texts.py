@@ -8,8 +8,8 @@ from typing import Any, Final, TypeVar
 
 from tests.gold.material import load, sentences
 
-LADDER, FAIRNESS, HONEST_PART = "ladder", "fairness", "honest part"
-MARKED: Final = ("introduction", "adversarial", "other", LADDER)  # the kinds that have markings
+LADDER, FAIRNESS, HONEST_PART, FURTHER = "ladder", "fairness", "honest part", "further"
+MARKED: Final = ("introduction", "adversarial", "other", LADDER, FURTHER)  # the kinds that have markings
 
 T = TypeVar("T")
 
@@ -34,6 +34,11 @@ def gold_texts(only: int | None = None) -> list[GoldText]:
         *(GoldText(each["id"], LADDER, each["language"], each["text"], rung=each["rung"]) for each in ladder),
         *(text for group in groups for text in _group(group)),
     ]
+
+
+def further_texts() -> list[GoldText]:
+    """Those that one person alone marked: figures of their own, never mixed with the others'."""
+    return [GoldText(each["id"], FURTHER, each["language"], each["text"]) for each in load("further")]
 
 
 def spread(things: Sequence[T], count: int | None) -> Sequence[T]:

@@ -121,6 +121,7 @@ MATRIX: Final[dict[str, dict[str, Cells]]] = {
     "reratings-alike": {"POST": TEACHERS_ACTION},
     "rerating": {"GET": TEACHERS_PAGE},
     "rerating-adopt": {"POST": TEACHERS_ACTION},
+    "rerating-restore": {"POST": TEACHERS_ACTION},
     "rerating-withdraw": {"POST": TEACHERS_ACTION},
     "student-data": {"GET": TEACHERS_PAGE},
     "erase-student": {"GET": TEACHERS_PAGE, "POST": TEACHERS_ACTION},

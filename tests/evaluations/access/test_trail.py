@@ -19,7 +19,7 @@ from pytest_django import Settings
 from evaluations import actions
 from evaluations.access import roles
 from evaluations.access.members import roster, tables
-from evaluations.actions import marking, trail
+from evaluations.actions import marking, reratings, trail
 from evaluations.models import Classroom, Evaluation, JoinRequest, Submission, TrailEntry
 from evaluations.uploads import upkeep
 from evaluations.views.members.printing import newest_card
@@ -68,6 +68,7 @@ TRAIL: Final[dict[str, dict[str, set[str]]]] = {
     "reratings-alike": {"POST": {"moved"}},
     "rerating": LOOKED,
     "rerating-adopt": {"POST": {"decided", "set"}},
+    "rerating-restore": {"POST": {"decided"}},
     "rerating-withdraw": {"POST": {"moved"}},
     "members": LOOKED,
     "members-import": {"GET": {"looked"}, "POST": {"enrolled"}},
@@ -121,6 +122,12 @@ def rated_again(world: World) -> Form:
     return {"all": "on", "rubric": "on"}
 
 
+def adopted(world: World) -> Form:
+    rated_again(world)
+    reratings.adopt(rerating=world.rerating, by=world.cast.teacher)
+    return {}
+
+
 def fittable(world: World) -> Form:
     for number in range(10):
         mark(world.cast, rating(world.cast, 3.0 + number / 2), plan=number > 4, proof=False)
@@ -153,6 +160,7 @@ FORMS: Final[dict[str, Callable[[World], Form]]] = {
     "reratings": lambda world: {"rubric": world.cast.classroom.rubric_id, "which": "all"},
     "reratings-alike": another_seal,
     "rerating-adopt": rated_again,
+    "rerating-restore": adopted,
     "members-import": listed,
     "class-privacy": lambda world: {"text": "Other words.", "keeps_videos_days": "7"},
     "members-act": lambda world: {"action": "unlock", "student": world.cast.ada.pk},

@@ -9,9 +9,19 @@ import pytest
 from django.contrib.auth.models import User
 
 from evaluations import actions
-from evaluations.actions import decisions, reratings
+from evaluations.actions import decisions, release, reratings
 from evaluations.actions.decisions import Kind
-from evaluations.actions.reratings import COUNTS, DECIDED, GONE, NO_FORM, NO_TRANSCRIPT, NOT_RATED, UNDER_WAY
+from evaluations.actions.reratings import (
+    COUNTS,
+    COUNTS_NOT,
+    DECIDED,
+    GONE,
+    NO_FORM,
+    NO_TRANSCRIPT,
+    NONE_BEFORE,
+    NOT_RATED,
+    UNDER_WAY,
+)
 from evaluations.models import Classroom, Evaluation, Form, Rerating, ReviewDecision, Rubric, Submission
 from evaluations.rating.rubric import BadRubricError
 from queueing.models import Task
@@ -150,13 +160,13 @@ def test_adopting_twice_has_no_effect(cast: Cast) -> None:
 
 
 @pytest.mark.parametrize(
-    ("release", "was_released", "is_released"),
+    ("policy", "was_released", "is_released"),
     [("at_once", True, True), ("at_once", False, False), ("after_review", True, False), ("after_review", False, False)],
 )
 def test_a_successor_is_released_only_where_the_class_releases_at_once(
-    cast: Cast, release: str, *, was_released: bool, is_released: bool
+    cast: Cast, policy: str, *, was_released: bool, is_released: bool
 ) -> None:
-    Classroom.objects.filter(pk=cast.classroom.pk).update(release=release)
+    Classroom.objects.filter(pk=cast.classroom.pk).update(release=policy)
     cast.classroom.refresh_from_db()
     submission = submission_of(cast.ada, cast.classroom, **({} if was_released else {"released_at": None}))
     rerating = ordered(cast.classroom, submission)
@@ -242,6 +252,82 @@ def test_some_can_be_adopted_and_what_is_not_rated_or_gone_is_reported(cast: Cas
     assert report.adopted == (one.pk,)
     assert report.skipped == {three.pk: NOT_RATED, nobodys: GONE}
     assert counting(two) != rerating.ratings.get(submission=two)
+
+
+def adopted(classroom: Classroom, submission: Submission, by: User, **more: Any) -> tuple[Rerating, Evaluation]:
+    """An order whose rating counts."""
+    rerating = ordered(classroom, submission)
+    new = rate(rerating, submission, **more)
+    assert reratings.adopt(rerating=rerating, by=by).adopted
+    return rerating, new
+
+
+def test_the_earlier_ratings_count_again_and_can_be_left_again(cast: Cast) -> None:
+    submission = submission_of(cast.ada, cast.classroom)
+    before = counting(submission)
+    rerating, new = adopted(cast.classroom, submission, cast.teacher)
+    report = reratings.restore(rerating=rerating, by=cast.teacher)
+    assert (report.adopted, report.skipped) == ((submission.pk,), {})
+    assert counting(submission) == before
+    made, undone = ReviewDecision.objects.all()
+    assert (undone.kind, undone.evaluation, undone.value) == (Kind.ADOPTED, before, new.pk)
+    assert (undone.undoes, undone.by) == (made, cast.teacher)
+    assert reratings.restore(rerating=rerating, by=cast.teacher).skipped == {submission.pk: COUNTS_NOT}
+    reratings.adopt(rerating=rerating, by=cast.teacher)
+    assert counting(submission) == new
+    reratings.restore(rerating=rerating, by=cast.teacher)
+    assert counting(submission) == before
+
+
+def test_of_two_adoptions_the_last_one_is_undone_first(cast: Cast) -> None:
+    submission = submission_of(cast.ada, cast.classroom)
+    before = counting(submission)
+    first, one = adopted(cast.classroom, submission, cast.teacher)
+    second, two = adopted(cast.classroom, submission, cast.teacher)
+    assert reratings.restore(rerating=first, by=cast.teacher).skipped == {submission.pk: COUNTS_NOT}
+    assert counting(submission) == two
+    reratings.restore(rerating=second, by=cast.teacher)
+    assert counting(submission) == one
+    reratings.restore(rerating=first, by=cast.teacher)
+    assert counting(submission) == before
+
+
+def test_where_nothing_counted_before_there_is_nothing_to_go_back_to(cast: Cast) -> None:
+    submission = submission_of(cast.ada, cast.classroom)
+    Submission.objects.filter(pk=submission.pk).update(evaluation=None)
+    rerating, new = adopted(cast.classroom, submission, cast.teacher)
+    assert reratings.restore(rerating=rerating, by=cast.teacher).skipped == {submission.pk: NONE_BEFORE}
+    assert counting(submission) == new
+
+
+def test_what_a_person_decided_on_the_adopted_rating_is_not_left_without_being_told(cast: Cast) -> None:
+    submission = submission_of(cast.ada, cast.classroom)
+    before = counting(submission)
+    rerating, new = adopted(cast.classroom, submission, cast.teacher)
+    decide(submission, cast.teacher, Kind.ITEM, value=True, key="plan")
+    assert reratings.restore(rerating=rerating, by=cast.teacher).decided == (submission.pk,)
+    assert counting(submission) == new
+    assert reratings.restore(rerating=rerating, by=cast.teacher, force=True).adopted == (submission.pk,)
+    assert counting(submission) == before
+
+
+@pytest.mark.parametrize(
+    ("was_released", "is_hidden", "is_released"), [(True, False, True), (False, False, False), (True, True, False)]
+)
+def test_an_earlier_rating_is_seen_by_its_student_as_before_but_not_where_the_new_one_was_hidden(
+    cast: Cast, *, was_released: bool, is_hidden: bool, is_released: bool
+) -> None:
+    Classroom.objects.filter(pk=cast.classroom.pk).update(release="after_review")
+    submission = submission_of(cast.ada, cast.classroom, **({} if was_released else {"released_at": None}))
+    rerating, _ = adopted(cast.classroom, submission, cast.teacher)
+    these = Submission.objects.filter(pk=submission.pk)
+    release.release(these, by=cast.teacher)
+    if is_hidden:
+        release.withdraw(these, by=cast.teacher)
+    reratings.restore(rerating=rerating, by=cast.teacher)
+    now = counting(submission)
+    assert now
+    assert (now.released_at is not None) == is_released
 
 
 def test_withdrawing_keeps_what_is_rated_and_stops_the_rest(cast: Cast) -> None:

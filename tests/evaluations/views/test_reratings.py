@@ -209,6 +209,55 @@ def test_adopting_nonsense_adopts_nothing(
     assert counting(ada) == ada.evaluation
 
 
+def test_a_button_goes_back_to_the_earlier_ratings_and_they_can_be_compared_still(
+    cast: Cast, teacher: Client, ada: Submission
+) -> None:
+    order = ordered(cast.classroom, ada)
+    new = rate(order, ada)
+    page = f"/reratings/{order.pk}/"
+    assert "Go back to the earlier ratings" not in text(teacher, page)
+    reratings.adopt(rerating=order, by=cast.teacher)
+    assert "Go back to the earlier ratings" in text(teacher, page)
+    answer = teacher.post(f"{page}restore", follow=True)
+    assert "1 earlier rating counts again." in answer.content.decode()
+    assert counting(ada) == ada.evaluation
+    shown = text(teacher, page)
+    assert "before 7.5 → now 5.0" in shown
+    assert "Adopt all" in shown
+    assert "Go back to the earlier ratings" not in shown
+    assert "Taken back: Another rating counts from here on." in text(teacher, f"/submissions/{ada.pk}/")
+    reratings.adopt(rerating=order, by=cast.teacher)
+    assert counting(ada) == new
+
+
+def test_going_back_from_what_people_decided_on_takes_a_tick(cast: Cast, teacher: Client, ada: Submission) -> None:
+    order = ordered(cast.classroom, ada)
+    rate(order, ada)
+    reratings.adopt(rerating=order, by=cast.teacher)
+    decide(ada, cast.teacher, Kind.REVIEWED, value=True)
+    page = f"/reratings/{order.pk}/"
+    assert "Also for 1 on which a person has decided since" in text(teacher, page)
+    answer = teacher.post(f"{page}restore", follow=True)
+    assert "1 left out: a person has decided" in answer.content.decode()
+    assert counting(ada) == order.ratings.get()
+    teacher.post(f"{page}restore", {"force": "on"})
+    assert counting(ada) == ada.evaluation
+
+
+def test_a_rating_that_counts_again_is_not_mistaken_for_one_that_its_order_replaced(
+    cast: Cast, teacher: Client, ada: Submission
+) -> None:
+    first = ordered(cast.classroom, ada)
+    rate(first, ada, overall=5.0)
+    reratings.adopt(rerating=first, by=cast.teacher)
+    second = ordered(cast.classroom, ada)
+    rate(second, ada, overall=2.0)
+    reratings.adopt(rerating=second, by=cast.teacher)
+    reratings.restore(rerating=second, by=cast.teacher)
+    assert "before 7.5 → now 5.0" in text(teacher, f"/reratings/{first.pk}/")
+    assert "before 5.0 → now 2.0" in text(teacher, f"/reratings/{second.pk}/")
+
+
 def test_withdrawing_leads_back_to_the_orders(cast: Cast, teacher: Client, ada: Submission) -> None:
     order = ordered(cast.classroom, ada)
     answer = teacher.post(f"/reratings/{order.pk}/withdraw", follow=True)

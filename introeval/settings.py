@@ -154,7 +154,7 @@ MIDDLEWARE = [
     "evaluations.access.sessions.PageOwner",
     "axes.middleware.AxesMiddleware",
     "evaluations.errors.refusals.Gone",
-    "evaluations.errors.refusals.Refused",
+    "evaluations.errors.refusals.RefusalPage",
 ]
 
 ROOT_URLCONF = "introeval.urls"

@@ -113,7 +113,7 @@ class Gone(MiddlewareMixin):
         return None
 
 
-class Refused(MiddlewareMixin):
+class RefusalPage(MiddlewareMixin):
     """A refusal that a view did not put into words: in that shape to scripts, as a page to people."""
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponseBase | None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any, ClassVar
 from urllib.parse import urlencode
 
+from django import forms
 from django.contrib import admin, messages
+from django.contrib.auth.admin import UserAdmin
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 from django.db.models import OuterRef, QuerySet, Subquery, Value
@@ -20,9 +22,12 @@ from django.utils.safestring import SafeString
 from django.utils.text import Truncator
 from django.utils.timezone import localtime
 
+from evaluations.access import limits
+from evaluations.access.members.roster import is_plain_student
 from evaluations.access.permissions import changeable_rubrics, classrooms_taught, signed_in
 from evaluations.actions import trail
 from evaluations.errors import catalogue
+from evaluations.errors.refusals import RefusedError
 from evaluations.models import (
     EVALUATION,
     Classroom,
@@ -43,8 +48,10 @@ from evaluations.models import (
     shown_name,
 )
 from evaluations.pages.board.export import MIME_TYPES, ExportTable
+from evaluations.uploads.privacy import erasing
+from evaluations.uploads.privacy.erasing import NotErasedError
 from queueing.admin import AttemptAdmin, EventAdmin, TaskAdmin
-from queueing.admin.confirmation import MAX_ROWS, ReadOnly, RecentValues
+from queueing.admin.confirmation import MAX_ROWS, AdminAction, ConfirmedActions, ReadOnly, RecentValues
 from queueing.admin.tasks import SUMMARY, AttemptInline, EventInline
 from queueing.models import Attempt, Event, Task
 from queueing.states import State
@@ -434,6 +441,11 @@ class ClassTaskAdmin(ErrorTitle, OfSubmission, OwnClasses, TaskAdmin):
         words = catalogue.explain(task.error_code)
         return f"{words.what} {words.todo}"
 
+    def act(self, request: HttpRequest, name: str) -> HttpResponse:
+        if request.method == "POST" and self.has_act_permission(request):
+            limits.spend_moves(signed_in(request), {task.submission_id for task in self._rows(request)})
+        return super().act(request, name)
+
     def describe(self, row: Task) -> str:
         return f"{self.student(row)}, {self.video(row)}: {super().describe(row)}"
 
@@ -450,6 +462,55 @@ class ClassEventAdmin(OwnClasses, EventAdmin):
     """Events of tasks; those of nodes are shown to superusers only."""
 
     teachers = "task__submission__classroom__teachers"
+
+
+def _erasure(students: Sequence[User]) -> list[str]:
+    found = erasing.candidates(User(is_superuser=True), User.objects.filter(pk__in=[one.pk for one in students]))
+    others, videos = len(students) - len(found), sum(one.videos for one in found)
+    goes = (
+        f"{len(found)} student accounts go for good, with {videos} videos and all that came of them: transcripts,"
+        " forms, results, questions to the coach, decisions. Work on them stops. This can't be undone; a receipt"
+        " without a name stays."
+    )
+    backups = "Backups that were made before still have everything: delete those, or keep them no longer than you may."
+    return [goes, backups, *([f"{others} of these accounts are no student's and are left alone."] if others else [])]
+
+
+def _erase(students: Sequence[User], *, by: str) -> tuple[str, bool]:
+    person = User.objects.get(pk=int(by.removeprefix("admin:")))
+    receipts, left = [], 0
+    for student in students:
+        try:
+            receipts.append(str(erasing.erase(student=student, by=person).pk))
+        except (NotErasedError, RefusedError):  # of the staff, or handing something in at this moment
+            left += 1
+    parts = [f"{len(receipts)} erased, receipts {', '.join(receipts)}" if receipts else "None erased"]
+    parts += [f"{left} left: no student's account, or handing something in at this moment"] if left else []
+    return "; ".join(parts) + ".", not left
+
+
+admin.site.unregister(User)
+
+
+@admin.register(User)
+class AccountAdmin(ConfirmedActions[User], UserAdmin[User]):
+    """Django's own, which can't delete a student: what they handed in and where they are named would stay."""
+
+    confirmed_actions = {"erase": AdminAction("Erase for good", _erasure, _erase, forms.Form, is_plain_student)}
+
+    def has_act_permission(self, request: HttpRequest) -> bool:
+        return bool(request.user.is_active and request.user.is_superuser)
+
+    def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
+        return super().has_delete_permission(request, obj) and not (obj and is_plain_student(obj))
+
+    def describe(self, row: User) -> str:
+        return f"{shown_name(row)} ({row.username})"
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        return super().change_view(request, object_id, form_url, {**(extra_context or {}), "has_history": True})
 
 
 def name_of(column: str) -> Subquery:
@@ -508,7 +569,8 @@ class TrailEntryAdmin(ReadOnly, admin.ModelAdmin[TrailEntry]):
         return rows.annotate(actor=name_of("actor_id"), student=name_of("student_id"))
 
     def get_urls(self) -> list[URLPattern]:
-        as_csv = path("csv/", self.admin_site.admin_view(self.as_csv), name="evaluations_trailentry_csv")
+        view = self.admin_site.admin_view(limits.paced("GET")(self.as_csv))
+        as_csv = path("csv/", view, name="evaluations_trailentry_csv")
         return [as_csv, *super().get_urls()]
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:

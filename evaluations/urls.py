@@ -66,6 +66,7 @@ urlpatterns = [
     path("classes/<int:pk>/members/import/", lists.import_list, name="members-import"),
     path("classes/<int:pk>/members/act", overview.act, name="members-act"),
     path("classes/<int:pk>/members/answer", overview.answer, name="members-answer"),
+    path("classes/<int:pk>/members/erase", rights.erase_chosen, name="members-erase"),
     path("classes/<int:pk>/members/cards", printing.print_cards, name="members-cards"),
     path("classes/<int:pk>/review/<uuid:submission>/again", reratings.rate_one_again, name="review-again"),
     path("classes/<int:pk>/reratings/", reratings.reratings_of_class, name="reratings"),

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 from zoneinfo import ZoneInfo
@@ -171,7 +172,7 @@ def _split(name: str, wanted: str, value: str) -> SplitResult:
 def time_zone(name: str, default: str) -> str:
     """The variable as a name of the time zone database, such as `Europe/Berlin`."""
     value = text(name, default)
-    if not _is_zone(value):
+    if not is_zone(value):
         raise refusal(name, "a time zone like Europe/Berlin", value)
     return value
 
@@ -184,10 +185,17 @@ def machine_zone(etc: Path = Path("/etc")) -> str:
         names.append(str(link.readlink()).rpartition("/zoneinfo/")[2])
     if file.is_file():
         names.append(file.read_text(errors="replace").strip())
-    return next(filter(_is_zone, names), "UTC")
+    return next(filter(is_zone, names), "UTC")
 
 
-def _is_zone(name: str) -> bool:
+def machine_language(known: Sequence[str]) -> str:
+    """The one of `known`, two letters each, that this account's locale speaks; else the first of them."""
+    said = text("LC_ALL") or text("LC_MESSAGES") or text("LANG")
+    return said[:2].lower() if said[:2].lower() in known else known[0]
+
+
+def is_zone(name: str) -> bool:
+    """Whether the time zone database has one of that name."""
     try:
         return bool(ZoneInfo(name))
     except (KeyError, ValueError, OSError):  # not there, a path that leads elsewhere, a directory

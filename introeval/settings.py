@@ -35,6 +35,7 @@ from introeval.environment import (
     time_zone,
 )
 from introeval.lan import addresses as lan
+from introeval.lan import profile
 from queueing.engines.llm import models
 from queueing.worker import restart
 
@@ -68,6 +69,9 @@ DATA_DIR = Path(text("DATA_DIR", str(BASE_DIR / "var"))).resolve()
 MEDIA_ROOT = DATA_DIR / "media"
 UPLOADS_DIR = DATA_DIR / "uploads"
 
+# What `up --lab` was told at its first start
+_lab = profile.read(DATA_DIR)
+
 # Site
 DEBUG = flag("DEBUG", default=False)
 LAB = flag("LAB", default=False)  # `up --lab`: for the whole network, by HTTPS with certificates of its own
@@ -75,6 +79,7 @@ ALLOWED_HOSTS = hosts("ALLOWED_HOSTS", lan.LOOPBACK)
 if LAB:
     ALLOWED_HOSTS = [*dict.fromkeys([*ALLOWED_HOSTS, *lan.hosts()])]
 CSRF_TRUSTED_ORIGINS = origins("CSRF_TRUSTED_ORIGINS")
+SCHOOL = " ".join(text("SCHOOL", _lab.school or "", longest=profile.LONGEST_SCHOOL).split())  # its name, on pages
 
 
 def secret_key() -> str:
@@ -149,6 +154,7 @@ MIDDLEWARE = [
     "evaluations.access.sessions.PageOwner",
     "axes.middleware.AxesMiddleware",
     "evaluations.errors.refusals.Gone",
+    "evaluations.errors.refusals.RefusalPage",
 ]
 
 ROOT_URLCONF = "introeval.urls"
@@ -226,7 +232,7 @@ GPU_WATCH = flag("GPU_WATCH", default=True)  # False: for a GPU whose driver doe
 
 # Speech to text. STT_MODEL is a model's folder or file, or the name of one that came as a package.
 STT_ENGINE = one_of("STT_ENGINE", "faster-whisper", "openai-whisper", "simulated")
-STT_MODEL = text("STT_MODEL", "tiny.en")
+STT_MODEL = text("STT_MODEL", "tiny.en" if _lab.language in (None, "en") else "base")
 STT_DEVICE = one_of("STT_DEVICE", "auto", "cpu", "cuda")
 STT_THREADS = count("STT_THREADS", 0, least=0, most=1024)
 STT_WALL_BUDGET_SECONDS = positive("STT_WALL_BUDGET_SECONDS", 1800)
@@ -291,6 +297,7 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
     {"NAME": "evaluations.access.passwords.NotPublic"},
+    {"NAME": "evaluations.access.passwords.NotTooLong"},
 ]
 LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "dashboard"
@@ -313,6 +320,7 @@ HTTPS = flag("HTTPS", default=LAB)
 HTTPS_PORT = count("HTTPS_PORT", 8443, most=65_535)  # of `up --lab`
 LAB_URL = lan.https_url(lan.best(), HTTPS_PORT) if LAB else ""  # follows the machine's address (lan/door.py)
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
+SESSION_COOKIE_NAME = "__Host-sessionid" if HTTPS else "sessionid"  # by that name no other host of a domain can set it
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HTTPS and not LAB else None
 # Only where a certificate is one that every browser trusts: with the lab's own, a device that was told to keep to HTTPS
 # and has lost the authority would be shut out.
@@ -373,7 +381,7 @@ LANGUAGE_COOKIE_SECURE = HTTPS
 LANGUAGE_COOKIE_HTTPONLY = True
 LANGUAGE_COOKIE_SAMESITE = "Lax"
 USE_TZ = True
-TIME_ZONE = time_zone("TIME_ZONE", machine_zone())
+TIME_ZONE = time_zone("TIME_ZONE", _lab.time_zone or machine_zone())
 SEVERAL_TIME_ZONES = flag("SEVERAL_TIME_ZONES", default=False)  # pages show times in the browser's zone instead
 STATIC_URL = "static/"
 _collected = Path(text("STATIC_ROOT") or DATA_DIR / "static")

@@ -5,15 +5,20 @@ from __future__ import annotations
 import math
 import threading
 import time
+import uuid
 from collections import OrderedDict
-from typing import Final
+from collections.abc import Callable, Iterable
+from functools import wraps
+from typing import Any, Final
 
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 
 from evaluations.errors.refusals import ROOT, Inline, RefusedError, refusal
-from evaluations.models import Submission
+
+View = Callable[..., HttpResponseBase]
 
 MAX_KEYS: Final = 10_000  # that are remembered
 UPLOADS: Final = "/api/uploads/"  # limited by what they hold (uploads/limits.py), and pieces come fast
@@ -78,12 +83,51 @@ def too_many(wait: float) -> RefusedError:
     return RefusedError(429, "too_many_requests", {"Retry-After": str(math.ceil(wait))})
 
 
-_moves = Buckets(6, 0.1)
+_moves = Buckets(6, 0.1)  # of a person on a submission
+_class_work = Buckets(6, 0.1)  # of a person at an address
+_questions = Buckets(12, 0.2)  # of a student to the coach
 
 
-def move_wait(user: User, submission: Submission) -> float:
-    """Use up one try of a person to start or stop the work on a submission: 0, or after how many seconds there is one.
+def spend_moves(user: User, submissions: Iterable[uuid.UUID]) -> None:
+    """Use up a try of a person on each submission, to start or stop the work on it, or to show and hide its result.
 
-    Each is an event that is kept, and the work of everybody in line is forecast anew.
+    Each is an event that is kept, and the work of everybody in line is forecast anew. Of many it is all or none.
+
+    Raises:
+        RefusedError: 429, which tells when there is a try on each of them.
     """
-    return _moves.wait(f"{user.pk} {submission.pk}", time.monotonic())
+    now, keys = time.monotonic(), [f"{user.pk} {submission}" for submission in submissions]
+    if wait := max((_moves.would_wait(key, now) for key in keys), default=0.0):
+        raise too_many(wait)
+    for key in keys:
+        _moves.wait(key, now)
+
+
+def spend_question(user: User) -> None:
+    """Use up one try to ask the coach: what is stopped at once makes room in the line for the next one.
+
+    Raises:
+        RefusedError: 429.
+    """
+    if wait := _questions.wait(str(user.pk), time.monotonic()):
+        raise too_many(wait)
+
+
+def paced(method: str) -> Callable[[View], View]:
+    """For views that compute something of a whole class, or decide on it: one person asks for the same this often.
+
+    Of `method` only; a request with another one is answered as it was.
+    """
+
+    def limit(view: View) -> View:
+        @wraps(view)
+        def limited(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+            asked = "GET" if request.method == "HEAD" else request.method
+            key = f"{request.user.pk} {request.path}"
+            if asked == method and (wait := _class_work.wait(key, time.monotonic())):
+                raise too_many(wait)
+            return view(request, *args, **kwargs)
+
+        return limited
+
+    return limit

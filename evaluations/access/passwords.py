@@ -30,6 +30,7 @@ from queueing.models.connections import give_back
 log = structlog.get_logger(__name__)
 
 PUBLIC: Final = "demo-introeval"  # of the demo's accounts, printed in the READY box
+LONGEST: Final = 128  # characters of a password
 NICENESS: Final = 10  # pages come first
 BURST: Final = 120  # tries: a class of thirty behind one address, four times each
 PER_SECOND: Final = 1.0  # further tries
@@ -94,6 +95,17 @@ class NoPublicPassword:
         if not (is_loopback(request.META.get("REMOTE_ADDR", "")) and is_loopback(name)):
             log.warning("public_password_refused")
             raise PermissionDenied
+
+
+class NotTooLong:
+    """Refuses more than anybody types or a manager makes: each character is hashed."""
+
+    def validate(self, password: str, user: AbstractBaseUser | None = None) -> None:
+        if len(password) > LONGEST:
+            raise ValidationError(self.get_help_text())
+
+    def get_help_text(self) -> str:
+        return _("A password has at most %(count)s characters.") % {"count": LONGEST}
 
 
 class NotPublic:

@@ -24,7 +24,9 @@ from django.views.decorators.http import require_safe
 from ninja import NinjaAPI
 from ninja.errors import HttpError, ValidationError
 from ninja.openapi.schema import OpenAPISchema
+from ninja.parser import Parser
 from ninja.security import APIKeyCookie
+from ninja.types import DictStrAny
 from ninja.utils import check_csrf
 
 from evaluations.access.permissions import signed_in
@@ -34,9 +36,9 @@ from evaluations.errors.refusals import RefusedError, refusal
 DESCRIPTION = """\
 Everything that the pages of IntroEval do, for programs.
 
-**Signing in.** The API uses the session of the site: sign in at `/login/`, send the cookie `sessionid`, and with every
-request that changes something the cookie `csrftoken` as the header `X-CSRFToken`. Without a session the answer is 401,
-without the token 403. What is not yours does not exist for you: 404.
+**Signing in.** The API uses the session of the site: sign in at `/login/`, send the cookie `sessionid` (over HTTPS
+`__Host-sessionid`), and with every request that changes something the cookie `csrftoken` as the header `X-CSRFToken`.
+Without a session the answer is 401, without the token 403. What is not yours does not exist for you: 404.
 
 **Errors** have one shape, `{code, title, what, todo, id}`. The words are for people; `code` is for programs.
 
@@ -73,6 +75,15 @@ class Session(APIKeyCookie):
         return signed_in(request)
 
 
+class OnlyJson(Parser):
+    """A body that is said to be something else is not guessed at."""
+
+    def parse_body(self, request: HttpRequest) -> DictStrAny:
+        if request.content_type != "application/json":
+            raise RefusedError(415, "no_json", {"Accept": "application/json"})
+        return super().parse_body(request)
+
+
 class Api(NinjaAPI):
     """Its description is made once: everybody may ask for it, and making it takes half a second of a processor."""
 
@@ -96,6 +107,7 @@ api = Api(
     docs_decorator=require_safe,  # of openapi.json
     urls_namespace="api",
     auth=Session(),
+    parser=OnlyJson(),
 )
 api.add_router("", submissions.router)
 api.add_router("", handing_in.router)

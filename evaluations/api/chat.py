@@ -16,6 +16,7 @@ from django.http import Http404, HttpRequest, HttpResponseBase, StreamingHttpRes
 from ninja import Router
 from ninja import Status as Reply
 
+from evaluations.access import limits
 from evaluations.access.permissions import (
     get_own_question,
     get_own_submission,
@@ -39,7 +40,7 @@ HEARTBEAT_SECONDS: Final = 10.0
 ANSWERS: Final = {200: schemas.Asked, 202: schemas.Asked, 503: schemas.CoachFull}
 
 
-@router.post("/chat", response=documented(schemas.Asked, 403, 404, 409, 422) | ANSWERS)
+@router.post("/chat", response=documented(schemas.Asked, 403, 404, 409, 415, 422) | ANSWERS)
 async def chat(request: HttpRequest, body: schemas.Ask) -> Reply[schemas.Asked]:
     """Ask, wait in line, and get the whole answer. 202 with the state so far if it takes longer than five minutes.
 
@@ -53,7 +54,7 @@ async def chat(request: HttpRequest, body: schemas.Ask) -> Reply[schemas.Asked]:
     return Reply(202, await sync_to_async(_read)(question.pk))
 
 
-@router.post("/chat/stream", response=documented(None, 403, 404, 409, 422) | {503: schemas.CoachFull})
+@router.post("/chat/stream", response=documented(None, 403, 404, 409, 415, 422) | {503: schemas.CoachFull})
 async def stream(request: HttpRequest, body: schemas.Ask) -> HttpResponseBase:
     """Ask, and get the answer as it is written: server-sent events `queue_update`, `token`, `error` and `done`.
 
@@ -94,6 +95,7 @@ def questions(request: HttpRequest, pk: uuid.UUID) -> list[schemas.Asked]:
 def _ask(request: HttpRequest, body: schemas.Ask) -> CoachQuestion:
     submission = get_own_submission(request, body.submission_id)
     language = getattr(request, "LANGUAGE_CODE", "en")
+    limits.spend_question(signed_in(request))
     found = asking.ask(submission=submission, student=signed_in(request), text=body.question, language=language)
     give_back()  # nobody waits in line with a connection
     return found

@@ -207,8 +207,7 @@ def _video(found: Submission) -> schemas.Video:
 
 def _move(request: HttpRequest, pk: uuid.UUID, verb: Callable[..., bool], *, otherwise: str) -> schemas.Video:
     found = get_visible_submission(request, pk)
-    if wait := limits.move_wait(signed_in(request), found):
-        raise limits.too_many(wait)
+    limits.spend_moves(signed_in(request), [found.pk])
     if not verb(submission=found, by=signed_in(request)):
         raise RefusedError(409, otherwise)
     return _video(found)

@@ -330,6 +330,11 @@ CATALOGUE: Final[dict[str, Explanation]] = {
         _("The browser sent something unexpected."),
         _("Reload the page and choose the file again."),
     ),
+    "no_json": Explanation(
+        _("What was sent is not JSON"),
+        _("The API takes a body as JSON that says so itself."),
+        _("Send it with the header Content-Type: application/json."),
+    ),
     "no_consent": Explanation(
         _("You have not agreed yet"),
         _("Your class asks for your consent, to a text that may have changed since, before anything is handed in."),

@@ -11,8 +11,10 @@ import structlog
 from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.http.response import HttpResponseBase
+from django.shortcuts import render
 from django.template import loader
 from django.utils.deprecation import MiddlewareMixin
+from django.utils.http import url_has_allowed_host_and_scheme
 from django.views import defaults
 from psycopg.errors import QueryCanceled
 from psycopg_pool import PoolTimeout, TooManyRequests
@@ -33,6 +35,7 @@ CODES: Final = {
     405: "wrong_method",
     408: "too_slow_to_send",
     413: "too_large",
+    429: "too_many_requests",
     500: "unexpected",
     503: "overloaded",
 }
@@ -110,12 +113,36 @@ class Gone(MiddlewareMixin):
         return None
 
 
+class RefusalPage(MiddlewareMixin):
+    """A refusal that a view did not put into words: in that shape to scripts, as a page to people."""
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponseBase | None:
+        if not isinstance(exception, RefusedError):
+            return None
+        if request.headers.get("HX-Request"):
+            return refusal(exception)
+        log.info("refused", code=exception.code, status=exception.status)
+        back, wait = request.headers.get("Referer", ""), exception.headers.get("Retry-After", "")
+        here = url_has_allowed_host_and_scheme(back, {request.get_host()}, require_https=request.is_secure())
+        context = {
+            "words": catalogue.explain(exception.code),
+            "seconds": int(wait) if wait.isdecimal() else 0,
+            "back": back if here else "/",
+        }
+        page = render(request, "refused.html", context, status=exception.status)
+        for name, value in exception.headers.items():
+            page[name] = value
+        return page
+
+
 class OneShape(Inline):
     """Gives that shape to what Django itself refuses to programs and scripts: no such address, no token, a crash."""
 
     def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
         if request.path.startswith(ROOT):
             response.headers.setdefault("Cache-Control", "no-store")
+            if response.get("Content-Type", "").startswith("application/json"):
+                response.headers.setdefault("Content-Disposition", 'attachment; filename="api.json"')
         elif not request.headers.get("HX-Request"):
             return response
         if response.status_code < 400 or response.get("Content-Type", "").startswith("application/json"):

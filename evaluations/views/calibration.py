@@ -13,6 +13,7 @@ from django.utils.translation import ngettext
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
+from evaluations.access import limits
 from evaluations.access.permissions import get_taught_classroom, signed_in
 from evaluations.actions import marking, trail
 from evaluations.models import Classroom, Transcript
@@ -22,6 +23,7 @@ from evaluations.pages import calibration
 @never_cache
 @login_required
 @require_http_methods(["GET", "HEAD", "POST"])
+@limits.paced("POST")
 def overview(request: HttpRequest, pk: int) -> HttpResponse:
     """How far marks and ratings agree; POST fits the probabilities to the marks."""
     found = get_taught_classroom(request, pk)

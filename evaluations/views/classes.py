@@ -21,6 +21,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from evaluations import actions
+from evaluations.access import limits
 from evaluations.access.permissions import classrooms_taught, get_taught_classroom, signed_in
 from evaluations.actions import reratings, trail
 from evaluations.models import Classroom, Submission
@@ -85,6 +86,7 @@ def retry_failed(request: HttpRequest, pk: int) -> HttpResponse:
 @never_cache
 @login_required
 @require_safe
+@limits.paced("GET")
 def export_file(request: HttpRequest, pk: int, kind: str) -> HttpResponse:
     """The class as a file for spreadsheets, `kind` being one of `export.MIME_TYPES`."""
     found = get_taught_classroom(request, pk)
@@ -98,6 +100,7 @@ def export_file(request: HttpRequest, pk: int, kind: str) -> HttpResponse:
 @never_cache
 @login_required
 @require_safe
+@limits.paced("GET")
 def printable(request: HttpRequest, pk: int) -> HttpResponse:
     """A sheet per student to be printed: `?student=` for one, `?all=1` with ratings that are not released."""
     found = get_taught_classroom(request, pk)
@@ -128,6 +131,7 @@ def done(request: HttpRequest, found: Classroom, words: str) -> HttpResponse:
 
 
 def _retry(request: HttpRequest, found: Classroom, submissions: QuerySet[Submission]) -> HttpResponse:
+    limits.spend_moves(signed_in(request), submissions.order_by().values_list("pk", flat=True))
     report = actions.retry_all(submissions=submissions, by=str(signed_in(request).pk))
     if not (report.moved or report.skipped):
         return done(request, found, _("Nothing was chosen that could be tried again."))

@@ -16,6 +16,7 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
+from evaluations.access import limits
 from evaluations.access.permissions import get_own_question, get_own_submission, get_visible_submission, signed_in
 from evaluations.coaching.questions import asking
 from evaluations.errors import catalogue
@@ -48,6 +49,7 @@ def ask(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     problem: catalogue.Explanation | None = None
     try:
         language = getattr(request, "LANGUAGE_CODE", "en")
+        limits.spend_question(signed_in(request))
         asking.ask(submission=found, student=signed_in(request), text=text, language=language)
     except RefusedError as refused:
         words = catalogue.explain(refused.code)

@@ -17,6 +17,7 @@ from django.utils.translation import gettext_lazy, ngettext, pgettext_lazy
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
+from evaluations.access import limits
 from evaluations.access.permissions import operable_tasks, signed_in
 from evaluations.models import EVALUATION
 from evaluations.pages import lab as pages
@@ -85,6 +86,7 @@ def act_on_tasks(request: HttpRequest) -> HttpResponse:
             can=bool(would.moved),
             must_say_why=is_shown,
         )
+    limits.spend_moves(signed_in(request), {task.submission_id for task in found})
     report = actions.act(verb, tasks=found, by=_by(request), reason=reason)
     messages.info(request, " ".join(_counted(verb, report, done=True)))
     return redirect(back)

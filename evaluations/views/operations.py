@@ -16,6 +16,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 from django_stubs_ext import StrOrPromise
 
+from evaluations.access import limits
 from evaluations.access.permissions import get_taught_classroom, get_visible_submission
 from evaluations.actions import trail
 from evaluations.coaching.operations import files, joined, requests
@@ -133,6 +134,7 @@ def begin(request: HttpRequest, pk: uuid.UUID, pipeline: str) -> HttpResponse:
 @never_cache
 @login_required
 @require_safe
+@limits.paced("GET")
 def class_in_short(request: HttpRequest, pk: int) -> HttpResponse:
     """What a class's students said about themselves, joined, and as a mind map."""
     found = get_taught_classroom(request, pk)

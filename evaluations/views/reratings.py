@@ -16,6 +16,7 @@ from django.utils.translation import gettext_lazy, ngettext
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
+from evaluations.access import limits
 from evaluations.access.permissions import get_taught_classroom, get_taught_rerating, get_taught_submission, signed_in
 from evaluations.actions import reratings, trail
 from evaluations.models import Classroom, Rerating
@@ -77,6 +78,7 @@ class AdoptForm(forms.Form):
 @never_cache
 @login_required
 @require_http_methods(["GET", "HEAD", "POST"])
+@limits.paced("POST")
 def reratings_of_class(request: HttpRequest, pk: int) -> HttpResponse:
     """The form and the earlier orders; POST gives an order."""
     classroom = get_taught_classroom(request, pk)
@@ -107,6 +109,7 @@ def _order(request: HttpRequest, form: RateAgainForm) -> HttpResponse:
 def rate_one_again(request: HttpRequest, pk: int, submission: uuid.UUID) -> HttpResponse:
     """Order another rating of one submission, with its form, by the rubric that it was rated by."""
     found = get_taught_submission(request, pk, submission)
+    limits.spend_moves(signed_in(request), [found.pk])
     rated = found.evaluation
     try:
         report = reratings.order(
@@ -124,6 +127,7 @@ def rate_one_again(request: HttpRequest, pk: int, submission: uuid.UUID) -> Http
 
 @login_required
 @require_POST
+@limits.paced("POST")
 def rate_alike(request: HttpRequest, pk: int) -> HttpResponse:
     """Order that all of the class are rated like the newest one."""
     classroom = get_taught_classroom(request, pk)
@@ -157,6 +161,7 @@ def rerating(request: HttpRequest, pk: int) -> HttpResponse:
 
 @login_required
 @require_POST
+@limits.paced("POST")
 def adopt(request: HttpRequest, pk: int) -> HttpResponse:
     """Let new ratings count; and, if asked for, rate the class's new recordings by the same rubric."""
     order = get_taught_rerating(request, pk)
@@ -183,6 +188,7 @@ def adopt(request: HttpRequest, pk: int) -> HttpResponse:
 
 @login_required
 @require_POST
+@limits.paced("POST")
 def restore(request: HttpRequest, pk: int) -> HttpResponse:
     """Let the ratings count again that counted before; those that people have decided on since if so asked."""
     order = get_taught_rerating(request, pk)
@@ -201,6 +207,7 @@ def restore(request: HttpRequest, pk: int) -> HttpResponse:
 
 @login_required
 @require_POST
+@limits.paced("POST")
 def withdraw(request: HttpRequest, pk: int) -> HttpResponse:
     """Take back what is not rated yet."""
     order = get_taught_rerating(request, pk)

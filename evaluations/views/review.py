@@ -17,6 +17,7 @@ from django.utils.translation import ngettext
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
+from evaluations.access import limits
 from evaluations.access.permissions import get_taught_classroom, get_taught_submission, signed_in
 from evaluations.actions import appeals, corrections, decisions, release
 from evaluations.actions.decisions import ConflictError, InvalidDecisionError, Kind
@@ -43,6 +44,7 @@ class DecisionForm(forms.Form):
 @never_cache
 @login_required
 @require_http_methods(["GET", "HEAD", "POST"])
+@limits.paced("POST")
 def first(request: HttpRequest, pk: int) -> HttpResponse:
     """To the first one that is to be reviewed. POST releases what was reviewed in the class, or all, or hides all."""
     classroom = get_taught_classroom(request, pk)
@@ -71,6 +73,8 @@ def submission(request: HttpRequest, pk: int, submission: uuid.UUID) -> HttpResp
     if not form.is_valid():
         return _page(request, found, status=400, refused=_("This can’t be decided like that. Nothing was changed."))
     wanted = form.cleaned_data
+    if wanted["do"] == "released" or wanted["value"] == "release":
+        limits.spend_moves(signed_in(request), [found.pk])
     following = review.queue(found.classroom).waiting_after(found.pk) if wanted["do"] == "reviewed" else None
     try:
         said = _decide(found, signed_in(request), wanted)

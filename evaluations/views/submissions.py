@@ -115,8 +115,7 @@ def captions(request: HttpRequest, pk: uuid.UUID) -> HttpResponseBase:
 def retry(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     """Try again from the stage that failed."""
     found = get_visible_submission(request, pk)
-    if limits.move_wait(signed_in(request), found):
-        return _after(request, found, _("That was asked for very often. Wait a moment, then try again."))
+    limits.spend_moves(signed_in(request), [found.pk])
     moved = actions.retry(submission=found, by=signed_in(request))
     return _after(request, found, _("It is tried again.") if moved else _("There was nothing to try again."))
 
@@ -126,8 +125,7 @@ def retry(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
 def cancel(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     """Stop the work; the video stays."""
     found = get_visible_submission(request, pk)
-    if limits.move_wait(signed_in(request), found):
-        return _after(request, found, _("That was asked for very often. Wait a moment, then try again."))
+    limits.spend_moves(signed_in(request), [found.pk])
     moved = actions.cancel(submission=found, by=signed_in(request))
     words = _("It was cancelled. The video is kept.") if moved else _("There was nothing to cancel.")
     return _after(request, found, words)

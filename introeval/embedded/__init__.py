@@ -34,7 +34,17 @@ from introeval.embedded.server import EmbeddedServer, starting
 from introeval.embedded.tending import Tender
 from introeval.embedded.valkey import Valkey
 
-__all__ = ["EmbeddedError", "data_dir", "database_url", "redis_url", "services", "services_for", "tended", "write_once"]
+__all__ = [
+    "EmbeddedError",
+    "data_dir",
+    "database_url",
+    "redis_url",
+    "replace",
+    "services",
+    "services_for",
+    "tended",
+    "write_once",
+]
 
 PARENT_SECONDS = 2.0
 
@@ -67,20 +77,28 @@ def redis_url(data_dir: Path) -> str:
 
 def write_once(path: Path, text: str) -> None:
     """Write `text` (mode 0600) unless the file exists; atomic, so that two first starts agree on one content."""
-    if path.exists():
-        return
+    if not path.exists():
+        with suppress(FileExistsError):  # somebody else was first: theirs is the content
+            _write(path, text, os.link)
+
+
+def replace(path: Path, text: str) -> None:
+    """Write `text` (mode 0600) in place of what is there, whole or not at all."""
+    _write(path, text, os.replace)
+
+
+def _write(path: Path, text: str, put: Callable[[str, Path], None]) -> None:
     fd, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
-        with os.fdopen(fd, "w") as file:
+        with os.fdopen(fd, "w", encoding="utf-8") as file:
             file.write(text)
             file.flush()
             os.fsync(fd)
             if os.geteuid() == 0:
                 os.fchown(fd, *ServiceLayout(path.parent).owner.ids)
-        with suppress(FileExistsError):  # somebody else was first: theirs is the content
-            os.link(draft, path)
+        put(draft, path)
     finally:
-        Path(draft).unlink()
+        Path(draft).unlink(missing_ok=True)
 
 
 @contextmanager
@@ -197,17 +215,21 @@ def _is_dying(parent: int) -> bool:
 
 
 def _take_options(argv: Sequence[str]) -> None:
-    """`--data-dir DIR` of `up` and `doctor` becomes DATA_DIR, and `--lab` LAB, before any settings are read."""
+    """Options of `up` and `doctor` that are settings, before any of these are read: `--lab` becomes LAB, for one."""
     if len(argv) < 2 or argv[1] not in DATA_DIR_COMMANDS:
         return
     parser = argparse.ArgumentParser(prog=f"manage.py {argv[1]}", add_help=False, allow_abbrev=False)
-    parser.add_argument("--data-dir")
+    for option in ("--data-dir", "--school", "--time-zone"):
+        parser.add_argument(option)
     parser.add_argument("--lab", action="store_true")
     given = parser.parse_known_args(argv[2:])[0]
     if given.data_dir is not None:
         os.environ["DATA_DIR"] = str(Path(given.data_dir).resolve())
     if given.lab:
         os.environ["LAB"] = "1"
+    for name, value in (("SCHOOL", given.school), ("TIME_ZONE", given.time_zone)):
+        if value is not None:
+            os.environ[name] = value
 
 
 @contextmanager

@@ -79,7 +79,7 @@ class ReadOnly:
         return False
 
 
-class ConfirmedActionsAdmin(ReadOnly, admin.ModelAdmin[M]):
+class ConfirmedActions(admin.ModelAdmin[M]):
     """An admin whose actions are confirmed on a page of their own.
 
     Acting needs the model's own `change` permission, so that somebody may be allowed to read and not to act; and it
@@ -194,8 +194,12 @@ class ConfirmedActionsAdmin(ReadOnly, admin.ModelAdmin[M]):
         ]
 
 
+class ConfirmedActionsAdmin(ReadOnly, ConfirmedActions[M]):
+    """Of rows that are acted on and never edited."""
+
+
 def _confirm_in_list(
-    name: str, model_admin: ConfirmedActionsAdmin[Any], request: HttpRequest, queryset: QuerySet[Any]
+    name: str, model_admin: ConfirmedActions[Any], request: HttpRequest, queryset: QuerySet[Any]
 ) -> HttpResponse:
     """The confirmation page for the rows that were selected in a list."""
     form = model_admin.confirmed_actions[name].form()

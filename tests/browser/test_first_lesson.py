@@ -44,14 +44,15 @@ addEventListener("click", (event) => {
 """
 CERTUTIL = "/usr/bin/certutil"
 SIMULATED = {"STT_ENGINE": "simulated", "LLM_PROTOCOL": "simulated", "LLM_EXTRACT_MODEL": "", "LLM_RATE_MODEL": ""}
+SCHOOL = "Riverside School"
+ANSWERS = (SCHOOL, "en", "Europe/Berlin", "frau-a")  # to: school, language, time zone, teacher
 PICTURES = os.environ.get("PICTURES")
 
 
 @pytest.fixture
 def lab(tmp_path: Path) -> Iterator[Up]:
-    options = ("--lab", "--teacher", "frau-a", "--class", "9b")
     settings = {"HTTPS_PORT": str(free_port()), "ALLOWED_HOSTS": HOST, **SIMULATED}
-    up = Up(tmp_path / "var", free_port(), tmp_path / "log", *options, **settings)
+    up = Up(tmp_path / "var", free_port(), tmp_path / "log", "--lab", "--class", "9b", answers=ANSWERS, **settings)
     try:
         yield up
     finally:
@@ -118,6 +119,8 @@ def sign_in(page: Page, way: str, password: str) -> None:
     page.get_by_role("link", name="Go on to the lab").click()
     page.locator("[name=username]").fill("frau-a")
     page.locator("[name=password]").fill(password)
+    page.get_by_label("Show what I type").check()
+    expect(page.locator("[name=password]")).to_have_attribute("type", "text")
     page.get_by_role("button", name="Sign in").click()
     expect(page.get_by_role("heading", name="First steps")).to_be_visible()
     picture(page, "first-steps")
@@ -138,6 +141,7 @@ def set_up(page: Page) -> str:
     expect(page.get_by_text("30 students added.")).to_be_visible()
     page.get_by_role("button", name="Print new cards").click()
     expect(page.locator(".cards li")).to_have_count(30)
+    expect(page.locator(".cards li").first).to_contain_text(SCHOOL)
     picture(page, "cards")
     card = page.locator(".cards li").filter(has_text=STUDENT)
     return card.locator(".card-code").inner_text()
@@ -198,6 +202,7 @@ def look(page: Page) -> None:
 
 def assert_cookies_are_for_https(context: BrowserContext) -> None:
     assert all(cookie["secure"] for cookie in context.cookies())
+    assert "__Host-sessionid" in {cookie["name"] for cookie in context.cookies()}
 
 
 def test_a_class_of_thirty_has_its_first_lesson(lab: Up, tmp_path: Path) -> None:
@@ -205,6 +210,8 @@ def test_a_class_of_thirty_has_its_first_lesson(lab: Up, tmp_path: Path) -> None
     port = lab.ready().rstrip("/").rpartition(":")[2]
     ready = time.monotonic()
     url, certificate, home = f"https://{HOST}:{port}", tmp_path / "introeval-lab.crt", tmp_path / "home"
+    assert f"School: {SCHOOL}" in lab.box
+    assert "Time zone: Europe/Berlin" in lab.box
     (way,) = (found.replace(found.split("/")[2].split(":")[0], HOST) for found in re.findall(r"http://\S+/", lab.box))
     (password,) = re.findall(r"Password of frau-a: (\S+)", lab.box)
 

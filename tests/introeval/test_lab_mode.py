@@ -46,6 +46,7 @@ def test_browsers_are_bound_to_https_only_by_a_certificate_that_all_trust(
     found = settings_of(monkeypatch, tmp_path, **env)
     assert found["SECURE_HSTS_SECONDS"] == seconds
     assert found["SESSION_COOKIE_SECURE"] == found["CSRF_COOKIE_SECURE"] == bool(env)
+    assert found["SESSION_COOKIE_NAME"] == ("__Host-sessionid" if env else "sessionid")
     assert not found["DEBUG"]
 
 

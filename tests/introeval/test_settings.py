@@ -100,7 +100,8 @@ def test_only_names_paths_and_secrets_are_taken_as_they_are() -> None:
         "LLM_RATE_MODEL",
     }
     mail = {"EMAIL_HOST", "EMAIL_USER", "EMAIL_PASSWORD"}
-    assert free == models_and_places | mail | {"SECRET_KEY", "LLM_API_KEY", "METRICS_TOKEN", "NODE", "DATABASE_URL"}
+    named = {"SECRET_KEY", "LLM_API_KEY", "METRICS_TOKEN", "NODE", "SCHOOL", "DATABASE_URL"}
+    assert free == models_and_places | mail | named
 
 
 @pytest.mark.parametrize("variable", sorted(READ.keys() | {"DATABASE_URL", "DATA_DIR", "NODE"}))

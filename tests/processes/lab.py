@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import fcntl
 import http.client
 import os
 import re
 import signal
 import subprocess
 import sys
+import termios
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from threading import Thread
+from typing import IO
 
 import psutil
 import psycopg
@@ -23,21 +28,49 @@ ROOT = Path(__file__).parents[2]
 class Up:
     """One run of `manage.py up`; its log lines go to a file."""
 
-    def __init__(self, data_dir: Path, port: int, log: Path, *options: str, **variables: str) -> None:
+    def __init__(
+        self, data_dir: Path, port: int, log: Path, *options: str, answers: Sequence[str] = (), **variables: str
+    ) -> None:
+        """With `answers` it runs on a terminal, at which they are typed."""
         self.data_dir, self.log = data_dir, log
         unwanted = {"DATABASE_URL", "REDIS_URL", "DATA_DIR"}
         env = {name: value for name, value in os.environ.items() if name not in unwanted} | variables
         command = [sys.executable, "manage.py", "up", "--port", str(port), "--data-dir", str(data_dir), *options]
         with log.open("a") as stderr:
-            self.process = subprocess.Popen(
-                command, cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=stderr, text=True, start_new_session=True
-            )
+            if answers:
+                self._start_on_terminal(command, env, stderr, answers)
+            else:
+                self.process = subprocess.Popen(
+                    command, cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=stderr, text=True, start_new_session=True
+                )
+                assert self.process.stdout is not None
+                self.stdout = self.process.stdout
+
+    def _start_on_terminal(
+        self, command: list[str], env: dict[str, str], stderr: IO[str], answers: Sequence[str]
+    ) -> None:
+        ours, theirs = os.openpty()
+        os.write(ours, "".join(f"{answer}\n" for answer in answers).encode())
+        self.process = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env=env,
+            stdin=theirs,
+            stdout=theirs,
+            stderr=stderr,
+            text=True,
+            start_new_session=True,
+            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # it becomes the foreground job
+        )
+        os.close(theirs)
+        reader, writer = os.pipe()  # larger than what a terminal holds that nobody reads
+        Thread(target=copy, args=(ours, writer), daemon=True).start()
+        self.stdout = os.fdopen(reader, encoding="utf-8")
 
     def ready(self) -> str:
         """Waits for the READY box, which is in `box` then; returns the address in it."""
-        assert self.process.stdout is not None
         self.box = ""
-        for line in self.process.stdout:
+        for line in self.stdout:
             self.box += line
             if line.startswith("└"):
                 break
@@ -80,7 +113,16 @@ class Up:
         if signum is not None:
             self.process.send_signal(signum)
         self.process.communicate(timeout=60)
+        self.stdout.close()
         return self.process.returncode
+
+
+def copy(source: int, target: int) -> None:
+    """Until the terminal's other side is closed."""
+    with os.fdopen(target, "wb", buffering=0) as to, suppress(OSError):
+        while data := os.read(source, 4096):
+            to.write(data)
+    os.close(source)
 
 
 def readyz(url: str) -> int:

@@ -193,6 +193,10 @@ def plain_students() -> QuerySet[User]:
     return User.objects.filter(is_staff=False, is_superuser=False, classes_taught=None)
 
 
+def is_plain_student(user: User) -> bool:
+    return plain_students().filter(pk=user.pk).exists()
+
+
 class _Planner:
     """Matches rows with accounts; reads the database once."""
 

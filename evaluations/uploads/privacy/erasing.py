@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Final
 
 import structlog
@@ -16,11 +17,11 @@ from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import User
 from django.contrib.contenttypes.models import ContentType
 from django.db import transaction
-from django.db.models import Q, Sum, Value
+from django.db.models import Q, QuerySet, Sum, Value
 from django.db.models.functions import Coalesce, Concat, Trim
 
 from evaluations import actions
-from evaluations.access.members.roster import plain_students
+from evaluations.access.members.roster import is_plain_student, plain_students
 from evaluations.access.permissions import classes_of, classrooms_taught
 from evaluations.access.session_store import end_sessions
 from evaluations.errors.refusals import RefusedError
@@ -47,6 +48,22 @@ def may_erase(user: User, student: User) -> bool:
     return classes_of(student) <= set(classrooms_taught(user).values_list("pk", flat=True))
 
 
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A student to be erased, and how much would go."""
+
+    student: User
+    videos: int
+    may: bool
+    """`may_erase`, for whoever asks."""
+
+
+def candidates(user: User, students: QuerySet[User]) -> list[Candidate]:
+    """Of `students` those whose accounts are students', by name."""
+    found = students.filter(pk__in=plain_students().values("pk")).order_by("last_name", "first_name", "username")
+    return [Candidate(each, Submission.objects.filter(student=each).count(), may_erase(user, each)) for each in found]
+
+
 def erase(*, student: User, by: User | None) -> Receipt:
     """Erase a student for good; returns the receipt, which has the account's number and no name.
 
@@ -57,7 +74,7 @@ def erase(*, student: User, by: User | None) -> Receipt:
         NotErasedError: the account is no student's, or there is none.
         RefusedError: something is being handed in at this moment (423); call it again.
     """
-    if not plain_students().filter(pk=student.pk).exists():
+    if not is_plain_student(student):
         raise NotErasedError
     _shut_out(student)
     size = 0

@@ -53,6 +53,7 @@ def print_cards(request: HttpRequest, pk: int) -> HttpResponse:
         "classroom": found,
         "cards": [(card, qr_code(f"{address}#{card.code}")) for card in printed],
         "address": address.split("://")[-1],
+        "school": settings.SCHOOL,
         "until": cards.end_of_day(settings.CARD_DAYS),
         "only_here": leads_to_this_computer(request),
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.contrib.auth.models import User
@@ -15,6 +16,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_safe
 
+from evaluations.access import limits
 from evaluations.access.permissions import classes_of, get_attended_classroom, signed_in
 from evaluations.errors import catalogue
 from evaluations.errors.refusals import RefusedError
@@ -27,11 +29,16 @@ from evaluations.uploads.privacy import consents, erasing, exporting, facts
 @require_safe
 def what_happens(request: HttpRequest) -> HttpResponse:
     user = signed_in(request)
-    classrooms = list(Classroom.objects.filter(pk__in=classes_of(user)).select_related("rubric"))
+    found = Classroom.objects.filter(pk__in=classes_of(user)).select_related("rubric")
+    classrooms = [(each, consents.standing(user, each)) for each in found]
+    attended = set(Classroom.objects.attended_by(user).values_list("pk", flat=True))
     context = {
+        "school": settings.SCHOOL,
         "processing": facts.processing(),
-        "classrooms": [(each, consents.standing(user, each)) for each in classrooms],
-        "attended": set(Classroom.objects.attended_by(user).values_list("pk", flat=True)),
+        "classrooms": classrooms,
+        "attended": attended,
+        "can_take_back": any(given and each.pk in attended for each, given in classrooms),
+        "is_asked": any(each.asks_consent and each.pk in attended for each, _given in classrooms),
     }
     return render(request, "evaluations/privacy/what_happens.html", context)
 
@@ -65,7 +72,7 @@ def _answered(request: HttpRequest, user: User, found: Classroom) -> HttpRespons
         if "withdraw" in request.POST:
             consents.withdraw(student=user, classroom=found)
             erasing.discard_uploads(user, found)
-            messages.info(request, _("Your consent is taken back. Nothing new can be handed in for this class."))
+            messages.info(request, _withdrawn(found))
         elif "delete" in request.POST:
             count = erasing.delete_everything(student=user, classroom=found, by=user)
             messages.info(request, _("What you handed in is deleted: %(count)s.") % {"count": count})
@@ -74,9 +81,16 @@ def _answered(request: HttpRequest, user: User, found: Classroom) -> HttpRespons
     return redirect("consent", pk=found.pk)
 
 
+def _withdrawn(found: Classroom) -> str:
+    if found.asks_consent:
+        return _("Your consent is taken back. Nothing new can be handed in for this class.")
+    return _("Your consent is taken back. This class does not ask for it: you can still hand in.")
+
+
 @never_cache
 @login_required
 @require_safe
+@limits.paced("GET")
 def own_data(request: HttpRequest) -> HttpResponseBase:
     """Everything that is kept of whoever asks, as a zip."""
     user = signed_in(request)

@@ -11,20 +11,22 @@ from django.contrib.auth.models import User
 from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, ngettext
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_http_methods, require_safe
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from evaluations.access.members.roster import plain_students
+from evaluations.access import limits
 from evaluations.access.permissions import get_taught_classroom, get_taught_student, signed_in
 from evaluations.actions import trail
 from evaluations.errors import catalogue
 from evaluations.errors.refusals import RefusedError
-from evaluations.models import Classroom, Consent, Receipt, Submission
+from evaluations.models import Classroom, Consent, Receipt, shown_name
 from evaluations.models.privacy import MAX_CONSENT
 from evaluations.uploads.privacy import consents, erasing
-from evaluations.uploads.privacy.erasing import NotErasedError
+from evaluations.uploads.privacy.erasing import Candidate, NotErasedError
+from evaluations.views.members import choosing
 from evaluations.views.members.privacy import download
 
 
@@ -98,6 +100,7 @@ def _state(found: Classroom) -> dict[str, Any]:
 @never_cache
 @login_required
 @require_safe
+@limits.paced("GET")
 def student_data(request: HttpRequest, pk: int, student: int) -> HttpResponseBase:
     """What is kept of a student in the classes that the teacher teaches, as a zip."""
     classroom, found = get_taught_student(request, pk, student)
@@ -111,30 +114,63 @@ def student_data(request: HttpRequest, pk: int, student: int) -> HttpResponseBas
 def erase_student(request: HttpRequest, pk: int, student: int) -> HttpResponse:
     """GET asks first, POST erases."""
     classroom, found = get_taught_student(request, pk, student)
-    user = signed_in(request)
-    if not plain_students().filter(pk=found.pk).exists():
+    people = erasing.candidates(signed_in(request), User.objects.filter(pk=found.pk))
+    if not people:
         raise Http404("not a student's account")
-    may = erasing.may_erase(user, found)
-    if request.method != "POST" or not may:
-        context = {
-            "classroom": classroom,
-            "student": found,
-            "may": may,
-            "submissions": Submission.objects.filter(student=found).count(),
-        }
-        status = 403 if request.method == "POST" else 200
-        return render(request, "evaluations/privacy/erase.html", context, status=status)
-    return _erased(request, classroom, found, user)
+    if request.method == "POST" and people[0].may:
+        return _erased(request, classroom, people)
+    back = reverse("student", args=[pk, student])
+    return _to_confirm(request, classroom, people, back, status=403 if request.method == "POST" else 200)
 
 
-def _erased(request: HttpRequest, classroom: Classroom, found: User, by: User) -> HttpResponse:
-    try:
-        receipt = erasing.erase(student=found, by=by)
-    except NotErasedError:
-        raise Http404("erased meanwhile") from None
-    except RefusedError as refused:
-        messages.warning(request, catalogue.explain(refused.code).what)
-        return redirect("erase-student", pk=classroom.pk, student=found.pk)
-    words = _("The student is erased: receipt %(number)s. Backups from before still have everything.")
-    messages.info(request, words % {"number": receipt.pk})
+@never_cache
+@login_required
+@require_POST
+def erase_chosen(request: HttpRequest, pk: int) -> HttpResponse:
+    """Asks first about those that are ticked; with `confirm` it erases those of them that the teacher may."""
+    classroom = get_taught_classroom(request, pk)
+    chosen = User.objects.filter(pk__in=[one.pk for one in choosing.students(request, classroom)])
+    people = erasing.candidates(signed_in(request), chosen)
+    if not people:
+        messages.info(request, _("Nobody was chosen, so nothing was done."))
+        return redirect("members", pk=pk)
+    if "confirm" in request.POST:
+        return _erased(request, classroom, people)
+    return _to_confirm(request, classroom, people, reverse("members", args=[pk]))
+
+
+def _to_confirm(
+    request: HttpRequest, classroom: Classroom, people: list[Candidate], back: str, *, status: int = 200
+) -> HttpResponse:
+    going = [one for one in people if one.may]
+    context = {
+        "classroom": classroom,
+        "people": people,
+        "going": going,
+        "staying": [one for one in people if not one.may],
+        "videos": sum(one.videos for one in going),
+        "back": back,
+    }
+    return render(request, "evaluations/privacy/erase.html", context, status=status)
+
+
+def _erased(request: HttpRequest, classroom: Classroom, people: list[Candidate]) -> HttpResponse:
+    receipts = []
+    for one in people:
+        if not one.may:
+            continue
+        try:
+            receipts.append(str(erasing.erase(student=one.student, by=signed_in(request)).pk))
+        except NotErasedError:  # somebody else was first
+            continue
+        except RefusedError as refused:
+            name, why = shown_name(one.student), catalogue.explain(refused.code).what
+            messages.warning(request, _("%(name)s is not erased: %(why)s") % {"name": name, "why": why})
+    if receipts:
+        words = ngettext(
+            "The student is erased: receipt %(numbers)s. Backups from before still have everything.",
+            "The students are erased: receipts %(numbers)s. Backups from before still have everything.",
+            len(receipts),
+        )
+        messages.info(request, words % {"numbers": ", ".join(receipts)})
     return redirect("members", pk=classroom.pk)

@@ -25,13 +25,14 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError, InterfaceError, connection
 
 from evaluations.access.passwords import is_loopback
-from evaluations.demo import CLASSROOM as DEMO_CLASS
 from evaluations.demo import end_public_passwords
-from evaluations.models import Classroom
 from introeval import doctor, embedded
 from introeval.embedded.locks import FileLock, wait_until
 from introeval.lan import addresses, door
 from introeval.lan.certificates import Certificates, UnusableCertificateError
+from introeval.lan.profile import LabProfile
+from introeval.management import first_start
+from introeval.management.first_start import Told
 from introeval.serving.static import StaticFiles
 from introeval.supervisor import SupervisedProcess, Supervisor
 from introeval.supervisor.hangs import HangWatch
@@ -59,9 +60,12 @@ class Command(BaseCommand):
         lab.add_argument(
             "--lab", action="store_true", help="open it to the network, by HTTPS with a certificate of its own"
         )
-        lab.add_argument("--teacher", default="teacher", help="user name for the first class (default: %(default)s)")
+        # Read there, too. What none of these says is asked for on a terminal, once.
+        lab.add_argument("--school", help="its name, for cards and pages (default: none)")
+        lab.add_argument("--time-zone", help="of times on pages, such as Europe/Berlin (default: the machine's)")
+        lab.add_argument("--teacher", help="user name for the first class (default: teacher)")
         lab.add_argument("--class", dest="class_name", help="name of the first class (default: My class)")
-        lab.add_argument("--language", choices=("en", "de"), default="en", help="of its rubric and task (default: en)")
+        lab.add_argument("--language", choices=first_start.LANGUAGES, help="it speaks (default: the machine's)")
         # Read before the settings are, by introeval.embedded.
         parser.add_argument("--data-dir", help="where everything that must survive lives (default: $DATA_DIR or ./var)")
 
@@ -87,10 +91,11 @@ class Command(BaseCommand):
             notes = [f"{role:<9} {name:<9} {password}" for role, name, password in demo_logins()]
         elif not is_loopback(host):
             self._end_demo()
+        told = self._told(**options) if settings.LAB else None
         self._collect_static_files()
         site = ServedSite(host, self._free_port(host, port))
-        if settings.LAB:
-            notes = self._open_to_network(site, **options)
+        if told is not None:
+            notes = self._open_to_network(site, told, options["class_name"])
         self._supervise(site, notes)
 
     def _end_demo(self) -> None:
@@ -129,7 +134,15 @@ class Command(BaseCommand):
             self._say(f"Port {first} is busy; the site takes {chosen}.")
         return chosen
 
-    def _open_to_network(self, site: ServedSite, teacher: str, class_name: str | None, **options: Any) -> list[str]:
+    def _told(
+        self, school: str | None, language: str | None, time_zone: str | None, teacher: str | None, **_: Any
+    ) -> Told:
+        try:
+            return first_start.find_out(LabProfile(school=school, language=language, time_zone=time_zone), teacher)
+        except OSError as error:
+            raise CommandError(f"What the lab was told can't be kept in DATA_DIR: {error}") from error
+
+    def _open_to_network(self, site: ServedSite, told: Told, class_name: str | None) -> list[str]:
         """Certificates for all that the machine is called, and a first class; returns what to show with the address."""
         try:
             unsigned = door.certificates().ensure(settings.ALLOWED_HOSTS)
@@ -141,11 +154,11 @@ class Command(BaseCommand):
                 f"{door.certificates().folder} makes a new one, which each device has to be told to trust."
             )
         settings.HTTPS_PORT = site.https_port = self._free_port(site.host, settings.HTTPS_PORT)
-        notes: list[str] = []
-        if not Classroom.objects.exclude(name=DEMO_CLASS).exists():
-            name = class_name or {"en": "My class", "de": "Meine Klasse"}[options["language"]]
+        notes = [*([f"School: {told.school}"] if told.school else []), f"Time zone: {told.time_zone}", ""]
+        if not first_start.has_classes():
+            name = class_name or {"en": "My class", "de": "Meine Klasse"}[told.language]
             made = io.StringIO()
-            arguments = {"teacher": teacher, "language": options["language"], "superuser": True, "no_input": True}
+            arguments = {"teacher": told.teacher, "language": told.language, "superuser": True, "no_input": True}
             call_command("create_class", name, stdout=made, **arguments)
             notes += [*made.getvalue().splitlines(), "Write the password down: it is not shown again.", ""]
         return [*notes, "The authority's SHA-256, as devices show it:", *halves(door.certificates().fingerprint())]

@@ -132,6 +132,7 @@ MATRIX: Final[dict[str, dict[str, Cells]]] = {
     "members": {"GET": TEACHERS_PAGE},
     "members-import": {"GET": TEACHERS_PAGE, "POST": (LOGIN, 404, 404, 404, 400, 404, 400)},  # an empty form
     "members-act": {"POST": TEACHERS_ACTION},
+    "members-erase": {"POST": TEACHERS_ACTION},  # nobody is named
     "members-answer": {"POST": TEACHERS_ACTION},
     "members-cards": {"POST": TEACHERS_ACTION},
     "card": {"GET": (200,) * 7, "POST": (400,) * 7},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from django.contrib.auth.hashers import PBKDF2PasswordHasher
 from django.test import Client
 
 from evaluations.access import passwords
@@ -71,3 +72,20 @@ def test_sixty_sign_in_within_a_second(cast: Cast, monkeypatch: pytest.MonkeyPat
     cast.ada.save()
     fields = {"username": "ada", "password": PASSWORD}
     assert [Client().post("/login/", fields).status_code for _ in range(60)] == [302] * 60
+
+
+def test_a_password_may_be_long_and_not_endless(cast: Cast) -> None:
+    client = Client()
+    client.force_login(cast.ada)
+    for length, status in ((64, 302), (128, 302), (129, 400)):
+        old = PASSWORD if length == 64 else "x" * 63 + "y"
+        new = "x" * (length - 1) + "y"
+        form = {"old_password": old if length < 129 else "x" * 127 + "y", "new_password1": new, "new_password2": new}
+        answer = client.post("/account/", form)
+        assert answer.status_code == status
+    assert "at most 128 characters" in answer.content.decode()
+
+
+def test_a_hash_takes_as_many_rounds_as_the_standard_asks_for() -> None:
+    assert PBKDF2PasswordHasher.iterations >= 310_000
+    assert issubclass(passwords.PoliteHasher, PBKDF2PasswordHasher)

@@ -73,6 +73,7 @@ TRAIL: Final[dict[str, dict[str, set[str]]]] = {
     "members": LOOKED,
     "members-import": {"GET": {"looked"}, "POST": {"enrolled"}},
     "members-act": {"POST": {"admitted"}},
+    "members-erase": {"POST": {"erased"}},
     "student-data": {"GET": {"looked", "exported"}},
     "erase-student": {"GET": {"looked"}, "POST": {"erased"}},
     "class-privacy": {"GET": {"looked"}, "POST": {"set"}},
@@ -164,6 +165,7 @@ FORMS: Final[dict[str, Callable[[World], Form]]] = {
     "members-import": listed,
     "class-privacy": lambda world: {"text": "Other words.", "keeps_videos_days": "7"},
     "members-act": lambda world: {"action": "unlock", "student": world.cast.ada.pk},
+    "members-erase": lambda world: {"student": world.cast.ada.pk, "confirm": "1"},
     "members-answer": lambda world: {
         "action": "approve",
         "request": JoinRequest.objects.create(classroom=world.cast.classroom, name="Cy New").pk,

@@ -10,12 +10,14 @@ import pytest
 from django.test import Client
 
 from evaluations.api import DESCRIPTION, api
+from tests.conftest import Cast
 from tests.evaluations.routes import walk
+from tests.evaluations.views.conftest import signed_in
 
 EXPECTED: dict[str, set[int]] = {"GET": set(), "POST": {403, 409}, "DELETE": {403}}
 ALSO: dict[tuple[str, str], set[int]] = {
-    ("POST", "/api/chat"): {404, 503},
-    ("POST", "/api/chat/stream"): {404, 503},
+    ("POST", "/api/chat"): {404, 415, 503},
+    ("POST", "/api/chat/stream"): {404, 415, 503},
     ("DELETE", "/api/chat/{pk}"): {409},
     ("POST", "/api/upload"): {400, 404, 413, 415, 429, 503, 507},
 }
@@ -82,3 +84,22 @@ def test_what_curl_is_shown_to_ask_exists() -> None:
     assert len(asked) > 8
     for path in asked:
         assert any(re.fullmatch(pattern, path) for pattern in known), path
+
+
+@pytest.mark.django_db
+def test_a_body_that_does_not_say_that_it_is_json_is_not_guessed_at(cast: Cast) -> None:
+    client = signed_in(cast.ada)
+    for kind in ("text/plain", "application/x-www-form-urlencoded", "application/octet-stream"):
+        answer = client.post("/api/chat/stream", b'{"question": "Why?"}', content_type=kind)
+        assert (answer.status_code, answer.json()["code"]) == (415, "no_json")
+    assert client.post("/api/chat/stream", b"{}", content_type="application/json").status_code == 422
+
+
+@pytest.mark.django_db
+def test_what_the_api_answers_is_an_attachment_and_no_page(cast: Cast) -> None:
+    client = signed_in(cast.ada)
+    for path, status in (("/api/my-videos", 200), ("/api/nothing", 404), ("/api/openapi.json", 200)):
+        answer = client.get(path)
+        assert answer.status_code == status
+        assert answer["Content-Disposition"] == 'attachment; filename="api.json"'
+    assert Client().get("/api/my-videos")["Content-Disposition"] == 'attachment; filename="api.json"'

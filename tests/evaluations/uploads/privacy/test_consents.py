@@ -159,3 +159,31 @@ def test_of_two_classes_the_one_that_has_its_consent_can_be_handed_in_for(cast: 
     text = page(signed_in(cast.ada), "/")
     assert f"Before you hand in for {classroom.name}" in text
     assert f'name="classroom" value="{cast.other_classroom.pk}"' in text
+
+
+def test_nothing_is_said_of_taking_back_what_was_never_asked_for(cast: Cast) -> None:
+    """Nor that without it nothing can be handed in, where the class takes it all the same."""
+    client, path = signed_in(cast.ada), f"/classes/{cast.classroom.pk}/consent/"
+    assert not cast.classroom.asks_consent
+    text = page(client, "/privacy/")
+    assert "take your consent back" not in text
+    assert "Say no: tell your teacher. Nobody may treat you worse" in text
+
+    press(client, path, "agree")  # their own will; the class goes on without
+    assert "Say no: take your consent back, above." in page(client, "/privacy/")
+    assert "nothing new can be handed in" not in page(client, path)
+    answer = client.post(path, {"withdraw": "1"}, follow=True).content.decode()
+    assert "you can still hand in" in answer
+    assert Tus(cast.ada).send(CONTENT).status_code == 204
+
+
+def test_who_is_asked_reads_how_to_say_no_before_and_after(cast: Cast, classroom: Classroom) -> None:
+    client = signed_in(cast.ada)
+    assert "Say no: don’t agree" in page(client, "/privacy/")
+    press(client, "/", "agree")
+    assert "Say no: take your consent back, above." in page(client, "/privacy/")
+    classroom.students.remove(cast.ada)
+    hand_in(cast.ada, classroom)
+    text = page(client, "/privacy/")
+    assert "taking it back" not in text, "there is no link to it"
+    assert "take your consent back, above" not in text

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import shutil
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ import pytest
 from axes.models import AccessAttempt
 from django.apps import apps
 from django.contrib.admin.models import CHANGE, LogEntry
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Permission, User
 from django.core.management import CommandError, call_command
 from django.db import connection
 from django.test import Client
@@ -27,7 +29,7 @@ from evaluations.actions import appeals, decisions
 from evaluations.actions.decisions import Kind
 from evaluations.coaching.questions import asking
 from evaluations.media import store
-from evaluations.models import Classroom, Deletion, JoinRequest, Receipt, Submission, Upload, UserSession
+from evaluations.models import Classroom, Deletion, JoinRequest, Receipt, Submission, TrailEntry, Upload, UserSession
 from evaluations.uploads import files, result_files
 from evaluations.uploads.privacy import consents, erasing
 from evaluations.uploads.privacy.erasing import NotErasedError
@@ -252,3 +254,63 @@ def test_an_erased_student_can_not_be_named_by_a_number_that_is_none(cast: Cast)
         with pytest.raises(CommandError, match="There is no account"):
             call_command("erase_student", wanted, "--yes")
     assert Classroom.objects.count() == 2
+
+
+def words(answer: Any) -> str:
+    return " ".join(unescape(re.sub(r"<[^>]+>", " ", answer.content.decode())).split())
+
+
+def test_a_teacher_finds_it_on_the_list_of_students_and_is_asked_first(cast: Cast) -> None:
+    hand_in(cast.ada, cast.classroom)
+    hand_in(cast.bo, cast.other_classroom)
+    teacher, page = signed_in(cast.teacher), f"/classes/{cast.classroom.pk}/members/"
+    (address,) = re.findall(r'formaction="([^"]+/erase)"', teacher.get(page).content.decode())
+    chosen = {"student": [cast.ada.pk, cast.bo.pk, cast.outsider.pk]}
+    asked = words(teacher.post(address, chosen))
+    assert "Erase these 2 students?" in asked
+    assert "1 video with its transcript, form, result, questions to the coach" in asked
+    assert "This can’t be undone" in asked
+    assert "Not yours to erase: in another teacher’s class, too" in asked
+    assert User.objects.filter(pk__in=chosen["student"]).count() == 3, "nothing has happened yet"
+
+    answer = words(teacher.post(address, {**chosen, "confirm": "1"}, follow=True))
+    receipt = Receipt.objects.get(what="student")
+    assert f"The student is erased: receipt {receipt.pk}." in answer
+    assert (receipt.whose, receipt.by) == (cast.ada.pk, cast.teacher)
+    assert set(User.objects.filter(pk__in=chosen["student"])) == {cast.bo, cast.outsider}
+    assert TrailEntry.objects.filter(verb="erased", kind="user", actor_id=cast.teacher.pk).count() == 1
+    assert "Nobody was chosen" in words(teacher.post(address, {"confirm": "1"}, follow=True))
+
+
+def test_whoever_looks_after_the_site_finds_it_at_the_account(cast: Cast) -> None:
+    hand_in(cast.ada, cast.classroom)
+    root = User.objects.create_superuser("root")
+    client = signed_in(root)
+    account = f"/admin/auth/user/{cast.ada.pk}"
+    page = client.get(f"{account}/change/").content.decode()
+    (address,) = re.findall(r'href="(/admin/auth/user/act/erase/[^"]+)"', page)
+    assert "/delete/" not in page
+    assert "/history/" in page
+    assert client.get(f"{account}/delete/").status_code == 403, "it would leave what only erasing finds"
+    asked = words(client.get(address))
+    assert "1 student accounts go for good, with 1 videos" in asked
+    assert User.objects.filter(pk=cast.ada.pk).exists()
+
+    chosen = {"action": "erase", "_selected_action": [cast.ada.pk, cast.teacher.pk]}
+    assert "1 of these accounts are no student's" in words(client.post("/admin/auth/user/", chosen))
+    done = words(client.post(address.split("?")[0], {"rows": f"{cast.ada.pk},{cast.teacher.pk}"}, follow=True))
+    receipt = Receipt.objects.get(what="student")
+    assert f"1 erased, receipts {receipt.pk}" in done
+    assert "1 left: no student's account" in done
+    assert (receipt.by, User.objects.filter(pk=cast.teacher.pk).exists()) == (root, True)
+    assert TrailEntry.objects.filter(verb="erased", kind="user", actor_id=root.pk).count() == 1
+    assert "Delete" in client.get(f"/admin/auth/user/{cast.teacher.pk}/change/").content.decode()
+
+
+def test_not_even_staff_that_may_change_accounts_erases_in_the_admin(cast: Cast) -> None:
+    cast.teacher.is_staff = True
+    cast.teacher.save()
+    cast.teacher.user_permissions.add(*Permission.objects.filter(content_type__model="user"))
+    client = signed_in(cast.teacher)
+    assert "act/erase" not in client.get(f"/admin/auth/user/{cast.ada.pk}/change/").content.decode()
+    assert client.post("/admin/auth/user/act/erase/", {"rows": str(cast.ada.pk)}).status_code == 403

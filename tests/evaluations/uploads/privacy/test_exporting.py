@@ -149,3 +149,10 @@ def test_the_page_says_by_which_program_and_where(cast: Cast, settings: Any) -> 
     assert "Download all my data" in text
     for page in ("/", f"/classes/{cast.classroom.pk}/record/", "/account/"):
         assert 'href="/privacy/"' in signed_in(cast.ada).get(page).content.decode()
+
+
+def test_the_page_names_who_is_responsible_where_that_is_known(cast: Cast, settings: Any) -> None:
+    settings.SCHOOL = "Schule am <Fluß>"
+    assert "Responsible for it: Schule am &lt;Fluß&gt;." in signed_in(cast.ada).get("/privacy/").content.decode()
+    settings.SCHOOL = ""
+    assert "Responsible for it" not in signed_in(cast.ada).get("/privacy/").content.decode()

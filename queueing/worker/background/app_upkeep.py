@@ -6,12 +6,11 @@ Beside the loop, since it may take long, as a look at every stored file on a slo
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from threading import Event, Thread
 
 import structlog
 from django.db import connection
-
-from queueing.worker import upkeep
 
 log = structlog.get_logger()
 
@@ -19,10 +18,10 @@ LEAVE_SECONDS = 5.0  # for what is under way; each of it can be done again
 
 
 class AppUpkeep:
-    """At once and then about every `every_seconds`; as a context it begins and ends."""
+    """Runs it at once and then about every `every_seconds`; as a context it begins and ends."""
 
-    def __init__(self, *, every_seconds: float, chance: random.Random) -> None:
-        self.every_seconds, self.chance = every_seconds, chance
+    def __init__(self, run: Callable[[], object], *, every_seconds: float, chance: random.Random) -> None:
+        self.run, self.every_seconds, self.chance = run, every_seconds, chance
         self._stop = Event()
         self._thread = Thread(target=self._run, name="upkeep", daemon=True)
 
@@ -37,7 +36,7 @@ class AppUpkeep:
     def _run(self) -> None:
         while not self._stop.is_set():
             try:
-                upkeep.run_others()
+                self.run()
             except Exception:
                 log.exception("no upkeep")
             finally:

@@ -44,8 +44,15 @@ EXTERNAL: Final = (
     "tests/evaluations/errors/test_catalogue.py",  # these three parse all sources, which takes a linter's time
     "tests/evaluations/media/test_one_door.py",
     "tests/evaluations/views/test_unmarked.py",
-    "tests/evaluations/media/test_decoding.py",  # the decoder is a process of its own
+    "tests/evaluations/media/test_clock.py",  # the decoder is a process of its own
+    "tests/evaluations/media/test_damage.py",
+    "tests/evaluations/media/test_decoding.py",
+    "tests/evaluations/media/test_devices.py",
     "tests/evaluations/media/test_hostile_files.py",
+    "tests/evaluations/media/test_tracks.py",
+    "tests/introeval/lan/test_addresses.py",  # which way a datagram would go is asked of the kernel
+    "tests/introeval/serving/test_sockets.py",  # Valkey
+    "tests/introeval/serving/test_tls.py",  # a new certificate comes from a process of its own
     "tests/queueing/engines/llm/test_openai_compatible.py",  # these two ask servers, if only on this machine
     "tests/queueing/engines/llm/test_served.py",
     "tests/queueing/engines/speech/test_checkpoint.py",  # torch takes seconds to import, and starts helpers

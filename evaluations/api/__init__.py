@@ -142,6 +142,8 @@ def too_large(request: HttpRequest, error: RequestDataTooBig) -> HttpResponse:
 
 @api.exception_handler(HttpError)
 def http_error(request: HttpRequest, error: HttpError) -> HttpResponse:
+    if isinstance(error.__cause__, RefusedError):  # of OnlyJson
+        return refusal(error.__cause__)
     return HttpResponse(status=error.status_code)
 
 

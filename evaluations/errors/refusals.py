@@ -139,12 +139,15 @@ class OneShape(Inline):
     """Gives that shape to what Django itself refuses to programs and scripts: no such address, no token, a crash."""
 
     def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
-        if request.path.startswith(ROOT):
-            response.headers.setdefault("Cache-Control", "no-store")
-            if response.get("Content-Type", "").startswith("application/json"):
-                response.headers.setdefault("Content-Disposition", 'attachment; filename="api.json"')
-        elif not request.headers.get("HX-Request"):
-            return response
+        if not request.path.startswith(ROOT):
+            return self._shaped(response) if request.headers.get("HX-Request") else response
+        response = self._shaped(response)
+        response.headers.setdefault("Cache-Control", "no-store")
+        if response.get("Content-Type", "").startswith("application/json"):
+            response.headers.setdefault("Content-Disposition", 'attachment; filename="api.json"')
+        return response
+
+    def _shaped(self, response: HttpResponseBase) -> HttpResponseBase:
         if response.status_code < 400 or response.get("Content-Type", "").startswith("application/json"):
             return response
         code = CODES.get(response.status_code, "unexpected")

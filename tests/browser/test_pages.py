@@ -68,6 +68,7 @@ TOO_SMALL: Final = """
 (least) =>
   [...document.querySelectorAll("button, a.button, a.name, header a, summary, select, input")]
     .filter((each) => each.getClientRects().length && !each.closest("video"))
+    .map((each) => (each.type === "checkbox" && each.closest("label")) || each)  // its words are touched as well
     .filter((each) => Math.min(each.getBoundingClientRect().width, each.getBoundingClientRect().height) < least - 0.5)
     .map((each) => each.outerHTML.slice(0, 150))
 """

@@ -138,7 +138,7 @@ class PhaseWorker:
             lambda: replace(loop.node_facts(), silent=pings.silent(), unheard=pings.unheard()),
             every_seconds=self.options.alert_seconds,
         )
-        tidying = AppUpkeep(upkeep.run_others, every_seconds=self.options.lease_seconds / 2, chance=self.chance)
+        tidying = AppUpkeep(upkeep.run_others, every_seconds=self.options.lease_seconds / 2)
         with self._heartbeat(loop), self._forecaster(loop), wakeups, watchdog, pings, tidying:
             while not self.stopping.is_set():
                 if self._guarded(loop.run_once, loop):

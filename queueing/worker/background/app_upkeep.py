@@ -20,8 +20,10 @@ LEAVE_SECONDS = 5.0  # for what is under way; each of it can be done again
 class AppUpkeep:
     """Runs it at once and then about every `every_seconds`; as a context it begins and ends."""
 
-    def __init__(self, run: Callable[[], object], *, every_seconds: float, chance: random.Random) -> None:
-        self.run, self.every_seconds, self.chance = run, every_seconds, chance
+    def __init__(self, run: Callable[[], object], *, every_seconds: float) -> None:
+        self.run, self.every_seconds = run, every_seconds
+        # Its own: what the loop draws is the same for the same seed, whatever this thread does.
+        self.chance = random.Random()  # noqa: S311 - jitter, not a secret
         self._stop = Event()
         self._thread = Thread(target=self._run, name="upkeep", daemon=True)
 

@@ -233,7 +233,7 @@ class Switching:
                 NODE,
                 self.rig.engines,
                 FakeOwner(free=self._restart),
-                gpu=Device(Nvml(self.card), answer_seconds=0.2),
+                gpu=Device(Nvml(self.card), answer_seconds=1.0),  # real ones: a busy machine hangs for 0.2
                 verify_seconds=VERIFY_SECONDS,
                 clock=self.clock.monotonic,
             )

@@ -82,10 +82,11 @@ function replace(place, html) {
   place.append(...after.slice(same));
 }
 
+const isPoll = ({ elt, triggeringEvent }) => elt.id === "conversation" && !triggeringEvent;
+
 /** A poll is needed only while the socket is silent; one that stays so is given up. */
 document.body.addEventListener("htmx:beforeRequest", (event) => {
-  const { elt, requestConfig } = event.detail;
-  if (elt.id !== "conversation" || requestConfig.triggeringEvent || socket?.readyState !== WebSocket.OPEN) return;
+  if (!isPoll(event.detail.requestConfig) || socket?.readyState !== WebSocket.OPEN) return;
   if (Date.now() - heardAt < SILENT_MS) {
     event.preventDefault();
     return;
@@ -100,7 +101,9 @@ document.body.addEventListener("keydown", (event) => {
   event.target.form.requestSubmit();
 });
 
-document.body.addEventListener("htmx:beforeSwap", () => {
+document.body.addEventListener("htmx:beforeSwap", ({ detail }) => {
+  // Asked for before the socket was open, which has brought the same or more since.
+  if (isPoll(detail.requestConfig) && answers.size > 0) detail.shouldSwap = false;
   wasHere ||= Boolean(document.activeElement.closest("#coach"));
 });
 

@@ -100,7 +100,7 @@ def export_file(request: HttpRequest, pk: int, kind: str) -> HttpResponse:
 @never_cache
 @login_required
 @require_safe
-@limits.paced("GET")
+@limits.paced("GET", unless="student")
 def printable(request: HttpRequest, pk: int) -> HttpResponse:
     """A sheet per student to be printed: `?student=` for one, `?all=1` with ratings that are not released."""
     found = get_taught_classroom(request, pk)

@@ -17,7 +17,6 @@ from datetime import date, datetime
 from io import BytesIO, StringIO
 from typing import Final
 
-import openpyxl
 from django.utils.translation import gettext as _
 
 MAX_BYTES: Final = 1024 * 1024
@@ -200,6 +199,8 @@ def _of_workbook(content: bytes) -> str:
 
 
 def _rows_of_workbook(content: bytes) -> list[list[str]]:
+    import openpyxl  # it brings numpy, a third of a second that no other command or page needs
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of styles and extensions, which nothing here needs
         book = openpyxl.load_workbook(BytesIO(content), read_only=True, data_only=True, keep_links=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from playwright.sync_api import Locator, Page, Request, WebSocketRoute, expect
+from playwright.sync_api import APIResponse, Locator, Page, Request, Route, WebSocketRoute, expect
 
 from evaluations.coaching.questions import asking
 from evaluations.coaching.questions.answering import Answering, AnswerResult
@@ -177,6 +177,27 @@ def test_an_answer_that_begins_again_is_never_mixed_with_the_one_before(page: Pa
     expect(page.locator("#conversation")).to_contain_text("answered again from the start")
     expect(answer(page)).to_have_text("")
     say(task, "Speak")
+    expect(answer(page)).to_have_text("Speak")
+
+
+def test_a_refresh_that_is_overtaken_by_another_loses_nothing(page: Page) -> None:
+    """One asked for before an answer began again comes after that was told, and the next one is dropped with it."""
+    held: list[tuple[Route, APIResponse]] = []
+
+    def hold(route: Route) -> None:
+        held.append((route, route.fetch())) if not held else route.continue_()
+
+    ask(page)
+    page.route("**/coach/?state=*", hold)
+    task = begin()
+    say(task, "You smiled")
+    expect(answer(page)).to_have_text("You smiled")
+    elsewhere(Answering().prepare, task)
+    say(task, "Speak")
+    expect(answer(page)).to_have_text("Speak")
+    ((route, old),) = held
+    route.fulfill(response=old)
+    expect(page.locator("#conversation")).to_contain_text("answered again from the start")
     expect(answer(page)).to_have_text("Speak")
 
 

@@ -50,14 +50,22 @@ function close() {
 function receive(message) {
   heardAt = Date.now();
   if (message.type !== "answer") return;
+  const before = answers.get(message.question_id);
   answers.set(message.question_id, message);
   const question = document.querySelector(`[data-answering="${message.question_id}"]`);
   if (!question) return;
-  const { position, restarts, length } = question.dataset;
-  const grew = message.position === Number(position) && message.restarts === Number(restarts);
+  const lengthBefore = before ? before.length : Number(question.dataset.length);
   show(question);
-  if (message.has_ended || !grew || message.length === Number(length))
+  if (isBehind(question) || message.length === lengthBefore)
     document.getElementById("conversation").dispatchEvent(new Event("refresh"));
+}
+
+/** Whether more than the text is another one than when the server made this. */
+function isBehind(question) {
+  const message = answers.get(question.dataset.answering);
+  if (!message) return false;
+  const { position, restarts } = question.dataset;
+  return message.has_ended || message.position !== Number(position) || message.restarts !== Number(restarts);
 }
 
 /** What the socket brought may be ahead of what was polled, or behind it. */
@@ -66,8 +74,6 @@ function show(question) {
   if (!message) return;
   const [restarts, length] = [Number(question.dataset.restarts), Number(question.dataset.length)];
   if (message.restarts < restarts || (message.restarts === restarts && message.length < length)) return;
-  question.dataset.restarts = message.restarts;
-  question.dataset.length = message.length;
   replace(question.querySelector("[data-answer]"), message.html);
 }
 
@@ -84,15 +90,13 @@ function replace(place, html) {
 
 const isPoll = ({ elt, triggeringEvent }) => elt.id === "conversation" && !triggeringEvent;
 
-/** A poll is needed only while the socket is silent; one that stays so is given up. */
+/** A poll is needed only while the socket is silent, which is given up then, or ahead of the page: refreshes get lost. */
 document.body.addEventListener("htmx:beforeRequest", (event) => {
   if (!isPoll(event.detail.requestConfig) || socket?.readyState !== WebSocket.OPEN) return;
-  if (Date.now() - heardAt < SILENT_MS) {
-    event.preventDefault();
-    return;
-  }
-  close();
-  open();
+  if (Date.now() - heardAt >= SILENT_MS) {
+    close();
+    open();
+  } else if (!waiting().some(isBehind)) event.preventDefault();
 });
 
 document.body.addEventListener("keydown", (event) => {
@@ -103,7 +107,8 @@ document.body.addEventListener("keydown", (event) => {
 
 document.body.addEventListener("htmx:beforeSwap", ({ detail }) => {
   // Asked for before the socket was open, which has brought the same or more since.
-  if (isPoll(detail.requestConfig) && answers.size > 0) detail.shouldSwap = false;
+  const isNeeded = answers.size === 0 || waiting().some(isBehind);
+  if (isPoll(detail.requestConfig) && !isNeeded) detail.shouldSwap = false;
   wasHere ||= Boolean(document.activeElement.closest("#coach"));
 });
 

@@ -11,7 +11,10 @@ from django.contrib.auth.hashers import make_password
 from django.contrib.auth.models import User
 from django.utils import timezone, translation
 
+from evaluations.access.lockout import failed_names
 from evaluations.models import Classroom, Rubric
+from evaluations.uploads import upkeep
+from introeval.backup.age import backup_age
 from tests import flush
 
 flush.install()
@@ -22,10 +25,14 @@ PASSWORD = "a-long-passphrase"
 
 
 @pytest.fixture(autouse=True)
-def _language_and_zone_of_a_fresh_process() -> None:
-    """What the last request on this thread left behind goes; the product's own middleware sets both on each request."""
+def _what_a_fresh_process_knows() -> None:
+    """What the last test left behind goes: this thread's language and zone, and what it saw when it looked."""
     translation.deactivate()
     timezone.deactivate()
+    for state in (upkeep.stored_videos, backup_age, failed_names):
+        vars(state).update(vars(type(state)()))
+    for duty in upkeep.DUTIES:
+        duty.next_at = 0.0
 
 
 @cache

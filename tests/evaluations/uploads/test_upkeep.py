@@ -20,14 +20,6 @@ from tests.conftest import Cast
 from tests.evaluations.material import hand_in, write_results
 
 
-@pytest.fixture(autouse=True)
-def due(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(upkeep.stored_videos, "faults", None)
-    monkeypatch.setattr(upkeep.stored_videos, "rest_until", 0.0)
-    for duty in upkeep.DUTIES:
-        monkeypatch.setattr(duty, "next_at", 0.0)
-
-
 def abandoned(cast: Cast) -> Upload:
     past = timezone.now() - timedelta(hours=1)
     return Upload.objects.create(student=cast.ada, classroom=cast.classroom, length=10, offset=4, expires_at=past)

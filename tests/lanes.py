@@ -195,7 +195,8 @@ def pytest_configure(config: pytest.Config) -> None:
         # A shell's background jobs ignore Ctrl-C, and so would each process that a test starts and interrupts.
         signal.signal(signal.SIGINT, signal.default_int_handler)
     # No deadline for an example: on a busy machine any of them may wait for its turn. A hung test has its own.
-    hypothesis.settings.register_profile("introeval", deadline=None)
+    # A whole run answers for the code that it is of, so its examples are always the same; the unit lane seeks new ones.
+    hypothesis.settings.register_profile("introeval", deadline=None, derandomize=True)
     hypothesis.settings.register_profile("unit", deadline=None, max_examples=EXAMPLES)
     hypothesis.settings.load_profile("unit" if units_only(config) else "introeval")
     if units_only(config):

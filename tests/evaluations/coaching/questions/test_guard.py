@@ -7,7 +7,7 @@ from collections.abc import Callable
 from threading import Event
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from evaluations.coaching.questions import prompt
@@ -181,14 +181,17 @@ PIECES = (
 )
 
 
+@example("score I B I")
 @given(st.lists(st.sampled_from(PIECES), max_size=25).map(" ".join))
 def test_nothing_of_what_may_not_be_shown_is_shown_before_it_is_recognised(text: str) -> None:
-    """What is wrong with the text is wrong with the part of it that was not shown yet."""
+    """What is wrong with the text, or with its beginning ("score I B", though it goes on as a word that is spelt), is
+    wrong with the part of it that was not shown yet."""
     guard = AnswerGuard(("Benedikt ben",), (), prompt.SYSTEM)
     shown = "".join(guard.add(piece) for piece in re.findall(r".{1,3}", text)) + guard.finish()
     assert text.startswith(shown)
     if guard.fault not in (None, Fault.EMPTY):
-        assert guard.of_answer(text[len(shown) :])
+        withheld = text[len(shown) :]
+        assert any(guard.of_answer(withheld[:end]) for end in range(len(withheld), 0, -1))
     else:
         assert shown == text
 

@@ -12,6 +12,7 @@ from django.db import DatabaseError, InterfaceError, connection
 from django.db.models import Max, Min, Q
 from django.db.models.functions import Coalesce, Now
 
+from evaluations.stages.pipeline import PIPELINE
 from introeval.rehearsal import bounds, nodes, oracle, stages
 from introeval.rehearsal.estimate_log import EstimateAccuracy, EstimateLog
 from introeval.rehearsal.faults import Injector
@@ -20,6 +21,8 @@ from introeval.rehearsal.outages import Outages
 from introeval.rehearsal.plan import RehearsalPlan
 from introeval.rehearsal.students import Students
 from queueing.models import Task, Worker
+from queueing.report.lesson import Lesson
+from queueing.report.lesson import read as read_lesson
 from queueing.states import LIVE, State
 
 TICK_SECONDS = 0.1
@@ -40,6 +43,7 @@ class RehearsalOutcome:
     recovery: Mapping[str, list[float]]  # real seconds until work went on after each, by kind
     estimates: EstimateAccuracy
     waits: list[float]  # from hand-in to result, sorted
+    lesson: Lesson  # as the lab itself reports it
     makespan: float  # from the first hand-in to the last result
     took: float  # real seconds
 
@@ -91,6 +95,7 @@ class RehearsalOutcome:
             "scale": self.plan.scale,
             "seed": self.plan.seed,
             "took": round(self.took, 1),
+            "lesson": self.lesson.as_dict(),
         }
 
 
@@ -179,6 +184,7 @@ def _outcome(
     handed_in_and_ended = Task.objects.values_list("created_at", "finished_at")
     times = Task.objects.aggregate(first=Min("created_at"), last=Coalesce(Max("finished_at"), Now()))
     assert times["first"], "nobody could hand in"
+    lesson = read_lesson(PIPELINE.name, times["first"], lost=counters.lost, scale=plan.scale)
     return RehearsalOutcome(
         plan=plan,
         counters=counters,
@@ -186,6 +192,7 @@ def _outcome(
         recovery=recovery,
         estimates=log.accuracy(),
         waits=sorted((end - begin).total_seconds() / plan.scale for begin, end in handed_in_and_ended if end),
+        lesson=lesson,
         makespan=(times["last"] - times["first"]).total_seconds() / plan.scale,
         took=took,
     )

@@ -138,11 +138,12 @@ def last_kept(pipeline: str) -> Lesson | None:
     return Lesson.of_dict(kept.figures) if kept else None
 
 
-def read(pipeline: str, since: datetime, *, lost: int | None = None) -> Lesson:
+def read(pipeline: str, since: datetime, *, lost: int | None = None, scale: float = 1.0) -> Lesson:
     """The lesson that began then, up to its end, or to now while something of it is under way.
 
     Args:
         lost: see `Lesson`.
+        scale: seconds by the clock in one of the lesson; below 1 it was played quicker than a class would be.
     """
     columns = ("pk", "owner_key", "state", "error_code", "created_at", "finished_at")
     tasks = list(Task.objects.filter(pipeline=pipeline, created_at__gte=since).values_list(*columns, named=True))
@@ -151,8 +152,8 @@ def read(pipeline: str, since: datetime, *, lost: int | None = None) -> Lesson:
     failed = [task for task in tasks if task.state == State.FAILED]
     last = max((task.finished_at for task in ended), default=None)
     until = last if last and len(ended) == len(tasks) else database_time()
-    whole = (until - min(task.created_at for task in tasks)).total_seconds() if ended else None
-    stages, stumbled = _attempts(pipeline, since)
+    whole = (until - min(task.created_at for task in tasks)).total_seconds() / scale if ended else None
+    stages, stumbled = _attempts(pipeline, since, scale)
     lesson = Lesson(
         since=since,
         until=until,
@@ -161,7 +162,7 @@ def read(pipeline: str, since: datetime, *, lost: int | None = None) -> Lesson:
         states=_by_state(Counter(task.state for task in tasks)),
         makespan_seconds=None if whole is None else round(whole, 1),
         per_hour=round(3600 * len(done) / whole, 1) if whole else None,
-        waits=TimeSpread.of((task.finished_at - task.created_at).total_seconds() for task in done),
+        waits=TimeSpread.of((task.finished_at - task.created_at).total_seconds() / scale for task in done),
         stages=_by_stage(stages),
         errors=_by_number(Counter(task.error_code for task in failed)),
         success=_share([task in done for task in [*done, *failed]]),
@@ -174,7 +175,7 @@ def read(pipeline: str, since: datetime, *, lost: int | None = None) -> Lesson:
     return replace(lesson, targets=_targets(lesson))
 
 
-def _attempts(pipeline: str, since: datetime) -> tuple[dict[str, TimeSpread], set[int]]:
+def _attempts(pipeline: str, since: datetime, scale: float) -> tuple[dict[str, TimeSpread], set[int]]:
     """How long the stages computed, and the tasks of which an attempt failed."""
     ended = Attempt.objects.filter(task__pipeline=pipeline, task__created_at__gte=since, ended_at__isnull=False)
     seconds: dict[str, list[float]] = defaultdict(list)
@@ -183,7 +184,7 @@ def _attempts(pipeline: str, since: datetime) -> tuple[dict[str, TimeSpread], se
         if outcome in FAILED:
             stumbled.add(task)
         elif outcome == "succeeded" and took is not None:
-            seconds[stage].append(took)
+            seconds[stage].append(took / scale)
     names = {stage: str(pipelines.spec_of(stage).verbose_name) for stage in seconds}
     return {names[stage]: spread for stage, found in seconds.items() if (spread := TimeSpread.of(found))}, stumbled
 

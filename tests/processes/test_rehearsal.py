@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -78,6 +79,8 @@ def test_people_read_a_table_and_a_verdict_and_the_labs_data_is_left_alone(tmp_p
     assert "maximum wait" in done.stdout
     assert "of its lower bound" in done.stdout
     assert "beats 15 min: yes" in done.stdout
+    assert re.search(r"^handing in to result +3 ", done.stdout, re.MULTILINE), "and the lab's own report of the lesson"
+    assert re.search(r"^time with a living worker .* reached$", done.stdout, re.MULTILINE)
     assert "nothing lost, nothing done twice" in done.stdout
     assert not lab.exists()
     assert list(scratch.iterdir()) == []

@@ -1,30 +1,19 @@
 from __future__ import annotations
 
-import csv
-import json
-from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
-from io import StringIO
-from typing import Any, Final
+from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
-from django.utils.html import format_html, format_html_join
-from django.utils.timezone import localtime
 
 from evaluations.models import EVALUATION
 from evaluations.uploads import audit
 from queueing.checks import RUNTIME
 from queueing.exceptions import Infrastructure
-from queueing.management.base import table
+from queueing.management.lesson_report import SHAPES
 from queueing.report import durations, lesson
-from queueing.report.lesson import LabTarget, Lesson, TimeSpread
-
-Row = tuple[str, str, object]
-"""Section, name, value."""
-
-WORDS: Final = {True: "reached", False: "MISSED", None: "-"}
+from queueing.report.lesson import Lesson
 
 
 class Command(BaseCommand):
@@ -39,13 +28,13 @@ class Command(BaseCommand):
         which.add_argument("--since", type=moment, metavar="WHEN", help="90m, 2h, 7d, or 2026-11-30T09:00")
         which.add_argument("--last", action="store_true", help="the report that was kept when the last lesson ended")
         shape = parser.add_mutually_exclusive_group()
-        for name in ("json", "csv", "html"):
+        for name in SHAPES:
             shape.add_argument(f"--{name}", action="store_const", const=name, dest="shape")
+        parser.set_defaults(shape="text")
 
-    def handle(self, *args: Any, since: datetime | None, last: bool, shape: str | None, **options: Any) -> None:
+    def handle(self, *args: Any, since: datetime | None, last: bool, shape: str, **options: Any) -> None:
         found = kept() if last else read(since)
-        printed = {"json": as_json, "csv": as_csv, "html": as_html, None: as_text}[shape](found)
-        self.stdout.write(printed)
+        self.stdout.write(SHAPES[shape](found))
 
 
 def kept() -> Lesson:
@@ -91,82 +80,3 @@ def lost() -> int | None:
         return sum(audit.alarming().values())
     except Infrastructure:
         return None
-
-
-def as_json(found: Lesson) -> str:
-    return json.dumps(found.as_dict(), indent=2)
-
-
-def as_csv(found: Lesson) -> str:
-    out = StringIO()
-    writer = csv.writer(out)
-    writer.writerow(("section", "name", "value"))
-    writer.writerows(rows(found))
-    return out.getvalue()
-
-
-def as_html(found: Lesson) -> str:
-    """A page that needs nothing else."""
-    table_rows = format_html_join("\n", "<tr><td>{}</td><th scope=row>{}</th><td>{}</td></tr>", rows(found))
-    head = "<!DOCTYPE html>\n<html lang=en><meta charset=utf-8><title>{0}</title><h1>{0}</h1>"
-    return format_html(head + "\n<table>\n{1}\n</table></html>", "Report of a lesson", table_rows)
-
-
-def as_text(found: Lesson) -> str:
-    return "\n".join(_lines(found))
-
-
-def rows(found: Lesson) -> Iterator[Row]:
-    """Every figure, the same for all shapes."""
-    yield "lesson", "from", f"{localtime(found.since):%Y-%m-%d %H:%M:%S}"
-    yield "lesson", "to", f"{localtime(found.until):%Y-%m-%d %H:%M:%S}"
-    yield "lesson", "handed in", found.handed_in
-    yield "lesson", "students", found.students
-    yield from (("lesson", state, number) for state, number in found.states.items())
-    yield "lesson", "makespan, seconds", _or_dash(found.makespan_seconds)
-    yield "lesson", "results per hour", _or_dash(found.per_hour)
-    yield "lesson", "hand-overs of the GPU", found.hand_overs
-    for name, spread in (("result", found.waits), *found.stages.items()):
-        section = "waits" if name == "result" else "stages"
-        yield from _spread(section, name, spread)
-    yield from (("failures", code, number) for code, number in found.errors.items())
-    for target in found.targets:
-        yield "targets", f"{target.name} ({target.wanted})", f"{_or_dash(target.value)} {WORDS[target.reached]}"
-
-
-def _spread(section: str, name: str, spread: TimeSpread | None) -> Iterable[Row]:
-    if spread:
-        for figure in ("mean", "p50", "p90", "longest"):
-            yield section, f"{name}, {figure}, seconds", getattr(spread, figure)
-
-
-def _lines(found: Lesson) -> Iterator[str]:
-    yield f"{localtime(found.since):%d %b %Y, %H:%M} to {localtime(found.until):%H:%M}"
-    states = ", ".join(f"{number} {state}" for state, number in found.states.items())
-    yield f"{found.handed_in} videos of {found.students} students: {states or 'none'}"
-    if found.makespan_seconds is not None:
-        yield f"{durations.spoken(found.makespan_seconds)} in all, {found.per_hour} results per hour"
-    spreads = [("handing in to result", found.waits), *found.stages.items()]
-    yield ""
-    yield from table(
-        "<>>>>>",
-        ["seconds", "count", "mean", "p50", "p90", "longest"],
-        [
-            [name, str(one.count), *(f"{value:.1f}" for value in (one.mean, one.p50, one.p90, one.longest))]
-            for name, one in spreads
-            if one
-        ],
-    )
-    if found.errors:
-        yield ""
-        yield "failed: " + ", ".join(f"{code} {number}" for code, number in found.errors.items())
-    yield ""
-    yield from table("<>>>", ["target", "wanted", "was", ""], [_target(one) for one in found.targets])
-
-
-def _target(one: LabTarget) -> list[str]:
-    return [one.name, one.wanted, _or_dash(one.value), WORDS[one.reached]]
-
-
-def _or_dash(value: float | None) -> str:
-    return "-" if value is None else f"{value:g}"

@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.utils import timezone
 
+from evaluations.models import EVALUATION
 from introeval import doctor
 from introeval.management.commands import rehearse_lab
 from introeval.rehearsal import plan, report
@@ -19,6 +21,7 @@ from introeval.rehearsal.oracle import Counters
 from queueing.models import Task
 from queueing.policy import memory_plan
 from queueing.policy.memory_plan import GIB, Card, Share
+from queueing.report.lesson import read as read_lesson
 
 
 @pytest.fixture
@@ -85,10 +88,12 @@ def test_a_lab_in_which_nothing_would_be_rated_is_not_rehearsed(monkeypatch: pyt
         planned()
 
 
+@pytest.mark.django_db
 def test_a_run_with_more_hand_ins_is_held_against_the_bound_for_all_of_them(tmp_path: Path) -> None:
     rehearsed = replace(planned(plan="sub-phases"), folder=tmp_path)
     counters = Counters(75, 75, 75, 0, 0, 0, 0, 0, 0, 0)
-    outcome = RehearsalOutcome(rehearsed, counters, {}, {}, measure({}, {}, []), [10.0, 900.0], 5000.0, 1.0)
+    lesson = read_lesson(EVALUATION, timezone.now())
+    outcome = RehearsalOutcome(rehearsed, counters, {}, {}, measure({}, {}, []), [10.0, 900.0], lesson, 5000.0, 1.0)
     assert outcome.lower_bound == rehearsed.bound_of(75) > 2 * rehearsed.bound_of(30)
     said = "\n".join(report.lines(outcome))
     assert "75 videos in all" in said

@@ -84,6 +84,16 @@ def test_thirty_in_fourteen_minutes_reach_what_the_lab_wants(enqueue: Enqueue, w
     assert {target.reached for target in found.targets if target.name != "failed tries that recover"} == {True}
 
 
+def test_a_lesson_that_was_played_quickly_is_told_in_its_own_time(enqueue: Enqueue, worker: Worker) -> None:
+    for number in range(3):
+        worked_on(enqueue(), worker, handed_in=0, ended=1 + number)
+    quick = lesson.read("evaluation", at(0), scale=0.1)
+    assert (quick.makespan_seconds, quick.per_hour) == (1800.0, 6.0)
+    assert quick.waits == TimeSpread(3, 1200.0, 1200.0, 1800.0, 1800.0)
+    assert {spread.mean for spread in quick.stages.values()} == {300.0}
+    assert next(target for target in quick.targets if "mean wait" in target.name).reached is False
+
+
 def test_what_was_handed_in_before_a_long_pause_is_another_lesson(enqueue: Enqueue, worker: Worker) -> None:
     for minutes in (0, 10, 39, 80, 109):
         worked_on(enqueue(), worker, handed_in=minutes, ended=minutes + 1)

@@ -189,7 +189,7 @@ class ItemOut(Schema):
     points: int
     answer: Annotated[bool | None, Field(description="null: uncertain, or it doesn't apply.")]
     credit: Annotated[float | None, Field(description="Share of the points earned, 0–1; null: it doesn't apply.")]
-    probability: Annotated[float | None, Field(description="The model's, of true; null where it was computed.")]
+    probability: Annotated[float | None, Field(description="The model's, of true; null where words alone decided.")]
     program: Annotated[bool | None, Field(description="The program's answer, whatever a person decided since.")]
     by_person: Annotated[bool, Field(description="A teacher decided `answer`.")]
     sentences: list[Quote]

@@ -14,7 +14,7 @@ from evaluations.rating.checks import CHECKS
 from evaluations.rating.rubric import CriterionSpec, ItemSpec, RubricSpec, WorkedExample
 
 ITEM_FIELDS: Final = (
-    *("key", "statement", "points", "hard", "whole", "computed"),
+    *("key", "statement", "points", "hard", "whole", "computed", "sign"),
     *("title", "about", "yes", "no", "advice"),
 )
 FORM_FIELDS: Final = ("name", "hobbies", "career_goals", "strengths", "experience")
@@ -51,8 +51,10 @@ class Rubric(models.Model):
     def default(cls, language: str = "en") -> Rubric:
         """The rubric every new class starts with. A migration makes it; a test's database may have been emptied."""
         spec = next(spec for spec in default_rubric.DEFAULTS if spec.language == language)
-        found = cls.objects.filter(name=spec.name, version=spec.version).first()
-        return found or store(spec, cls, Criterion, Item)
+        # Somebody's own version may have taken its number.
+        later = cls.objects.filter(name=spec.name, version__gte=spec.version)
+        found = next((rubric for rubric in later if rubric.spec().digest == spec.digest), None)
+        return found or store(replace(spec, version=next_version(spec, cls)), cls, Criterion, Item)
 
     @classmethod
     def named(cls, wanted: str) -> Rubric | None:
@@ -88,8 +90,7 @@ class Rubric(models.Model):
     @transaction.atomic
     def new_version(self) -> Rubric:
         """A copy to be changed, with the next free number."""
-        latest = Rubric.objects.filter(name=self.name).aggregate(models.Max("version"))["version__max"]
-        made: Rubric = store(replace(self.spec(), version=latest + 1), Rubric, Criterion, Item)
+        made: Rubric = store(replace(spec := self.spec(), version=next_version(spec, Rubric)), Rubric, Criterion, Item)
         return made
 
     def clean(self) -> None:
@@ -141,6 +142,13 @@ class Item(models.Model):
         choices=[(name, name) for name in CHECKS],
         help_text="Computed from the words instead of asked of the model.",
     )
+    sign = models.CharField(
+        max_length=20,
+        blank=True,
+        db_default="",
+        choices=[("past", "tells of the past"), ("reason", "joins a reason"), ("ending", "is one of the last three")],
+        help_text="What a sentence that shows it has, in English and German; without such a sentence it is false.",
+    )
     title = models.CharField(max_length=100, blank=True, help_text="As feedback names it: “a concrete plan”.")
     about = models.CharField(
         max_length=20,
@@ -166,6 +174,12 @@ class Item(models.Model):
             self.criterion.clean()
 
 
+def next_version(spec: RubricSpec, rubrics: Any) -> int:
+    """The spec's own, or the one after the latest of its name, whichever is higher; `rubrics`: see `store`."""
+    latest = rubrics.objects.filter(name=spec.name).aggregate(models.Max("version"))["version__max"]
+    return max(spec.version, (latest or 0) + 1)
+
+
 def store(spec: RubricSpec, rubrics: Any, criteria: Any, items: Any) -> Any:
     """Write a rubric's rows with the given model classes: migrations have their own.
 
@@ -173,6 +187,7 @@ def store(spec: RubricSpec, rubrics: Any, criteria: Any, items: Any) -> Any:
         BadRubricError: nothing could be rated by it.
     """
     spec.validate()
+    fields = {field.name for field in items._meta.get_fields()}.intersection(ITEM_FIELDS)
     rubric = rubrics.objects.create(
         name=spec.name,
         version=spec.version,
@@ -184,7 +199,7 @@ def store(spec: RubricSpec, rubrics: Any, criteria: Any, items: Any) -> Any:
             rubric=rubric, key=criterion.key, title=criterion.title, weight=criterion.weight, position=position
         )
         items.objects.bulk_create(
-            items(criterion=row, position=place, **{field: getattr(item, field) for field in ITEM_FIELDS})
+            items(criterion=row, position=place, **{field: getattr(item, field) for field in fields})
             for place, item in enumerate(criterion.items)
         )
     return rubric

@@ -54,7 +54,7 @@ _VIVID, _PLAIN = (
 
 ENGLISH: Final = RubricSpec(
     "Self-introduction",
-    2,
+    3,
     "en",
     (
         CriterionSpec(
@@ -160,6 +160,7 @@ ENGLISH: Final = RubricSpec(
                     "gives a reason for a plan, an interest or a choice",
                     2,
                     title="a reason",
+                    sign="reason",
                     about="career_goals",
                     yes="I want to study law because my aunt was treated unfairly.",
                     no="I want to study law.",
@@ -170,6 +171,7 @@ ENGLISH: Final = RubricSpec(
                     "tells of something particular that they did, and what came of it",
                     4,
                     title="something particular that you did",
+                    sign="past",
                     about="experience",
                     hard=True,
                     yes="Last spring I organised a concert, and we collected 400 euros.",
@@ -198,6 +200,7 @@ ENGLISH: Final = RubricSpec(
                     "supports a strength with something that they did",
                     4,
                     title="proof of a strength",
+                    sign="past",
                     about="strengths",
                     hard=True,
                     yes="I am good at explaining: my cousin passed mathematics after I taught her.",
@@ -228,6 +231,7 @@ ENGLISH: Final = RubricSpec(
                     "ends with a closing sentence for the listeners",
                     2,
                     title="a good ending",
+                    sign="ending",
                     yes="I look forward to working with you. Thank you.",
                     no="And I have a cat.",
                     advice="End with a closing sentence, for example what you look forward to.",
@@ -284,7 +288,7 @@ _VIVID_DE, _PLAIN_DE = (
 
 GERMAN: Final = RubricSpec(
     "Selbstvorstellung",
-    1,
+    2,
     "de",
     (
         CriterionSpec(
@@ -390,6 +394,7 @@ GERMAN: Final = RubricSpec(
                     "nennt einen Grund für einen Plan, ein Interesse oder eine Entscheidung",
                     2,
                     title="einen Grund",
+                    sign="reason",
                     about="career_goals",
                     yes="Ich möchte Jura studieren, weil meine Tante ungerecht behandelt wurde.",
                     no="Ich möchte Jura studieren.",
@@ -400,6 +405,7 @@ GERMAN: Final = RubricSpec(
                     "erzählt von etwas Bestimmtem, das sie oder er getan hat, und was daraus wurde",
                     4,
                     title="etwas Bestimmtes, das du getan hast",
+                    sign="past",
                     about="experience",
                     hard=True,
                     yes="Letzten Frühling habe ich ein Konzert organisiert, und wir haben 400 Euro gesammelt.",
@@ -428,6 +434,7 @@ GERMAN: Final = RubricSpec(
                     "belegt eine Stärke mit etwas, das sie oder er getan hat",
                     4,
                     title="einen Beleg für eine Stärke",
+                    sign="past",
                     about="strengths",
                     hard=True,
                     yes="Ich kann gut erklären: Meine Kusine hat Mathematik bestanden, weil ich mit ihr lernte.",
@@ -458,6 +465,7 @@ GERMAN: Final = RubricSpec(
                     "endet mit einem Schlusssatz für die Zuhörenden",
                     2,
                     title="einen guten Schluss",
+                    sign="ending",
                     yes="Ich freue mich auf die Zeit mit euch. Danke.",
                     no="Und ich habe eine Katze.",
                     advice="Ende mit einem Schlusssatz, zum Beispiel worauf du dich freust.",

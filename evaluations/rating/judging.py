@@ -2,7 +2,8 @@
 
 A model answers per item true or false, with the first words of the sentence that shows it. Where the server gives one,
 its probability of "true" decides; else two answers, given with the items in different orders, decide by agreeing. A
-second, separate question asks of each quoted sentence alone whether it shows the item. What is doubted there, or lies
+second, separate question asks of each quoted sentence alone whether it shows the item. An item that has a sign
+(`evaluations.rating.signs`) is false where no sentence has it, and quotes one that has. What is doubted there, or lies
 between the thresholds, is asked again in another order; what is uncertain even then counts half and goes to the
 teacher.
 """
@@ -39,6 +40,7 @@ class Judgement:
     probabilities: tuple[float, ...]  # of "true", one of each time it was asked
     sentences: tuple[int, ...] = ()
     doubted: bool = False  # none of the quoted sentences shows the item by itself
+    unfounded: bool = False  # no sentence has the item's sign: whatever the model said of it doesn't count
     margin: float = MAX_MARGIN  # of the probability, on both sides of UNDECIDED: within it, it is uncertain
 
     @property
@@ -49,7 +51,7 @@ class Judgement:
     def answer(self) -> bool | None:
         """None while it is uncertain."""
         # Rounded: 0.5 + 0.15 is a little more than 0.65.
-        if self.probability < round(UNDECIDED - self.margin, 9):
+        if self.unfounded or self.probability < round(UNDECIDED - self.margin, 9):
             return False
         if self.probability < round(UNDECIDED + self.margin, 9) or self.doubted:
             return None
@@ -62,6 +64,7 @@ class Judgement:
             self.probabilities + other.probabilities,
             sure.sentences or self.sentences,
             doubted=self.doubted and (other.doubted or not other.sentences),
+            unfounded=self.unfounded and other.unfounded,
             margin=self.margin,
         )
 
@@ -70,14 +73,14 @@ def read(
     items: Sequence[ItemSpec],
     answer: Mapping[str, Any],
     probabilities: Mapping[str, float],
-    quotable: Mapping[str, int],
+    quotable: Mapping[str, Mapping[str, int]],
     calibrated: Calibration = calibration.NONE,
 ) -> dict[str, Judgement]:
     """The judgements in an answer of the model (`prompts.judging_schema`), by item.
 
-    `quotable`: the first words of a sentence → its number. `probabilities`: path of a boolean → probability of "true";
-    empty where the server gives none. An item that is called true without a sentence that shows it is uncertain,
-    unless it is one of the whole talk, for which none is asked.
+    `quotable`: by item, the first words of a sentence → its number. `probabilities`: path of a boolean → probability of
+    "true"; empty where the server gives none. An item that is called true without a sentence that shows it is
+    uncertain, unless it is one of the whole talk, for which none is asked.
     """
 
     def probability(key: str) -> float:
@@ -88,16 +91,21 @@ def read(
         item.key: _judgement(
             item,
             Judgement((probability(item.key),), margin=calibrated.margin),
-            quotable.get(answer["quotes"].get(item.key, "")),
+            answer["quotes"].get(item.key, ""),
+            quotable[item.key],
         )
         for item in items
     }
 
 
-def _judgement(item: ItemSpec, one: Judgement, quoted: int | None) -> Judgement:
-    if item.whole or one.answer is False:
+def _judgement(item: ItemSpec, one: Judgement, quote: str, quotable: Mapping[str, int]) -> Judgement:
+    if item.whole:
         return one
-    if quoted is None:
+    if not quotable:
+        return replace(one, unfounded=True)
+    if one.answer is False:
+        return one
+    if (quoted := quotable.get(quote)) is None:
         return replace(one, probabilities=(min(one.probability, UNDECIDED),))
     return replace(one, sentences=(quoted,))
 
@@ -113,7 +121,7 @@ def joined(items: Sequence[ItemSpec], parts: Sequence[Mapping[str, Judgement]]) 
 def _joined(item: ItemSpec, parts: Sequence[Judgement]) -> Judgement:
     if item.whole:
         return replace(parts[0], probabilities=(sum(part.probability for part in parts) / len(parts),))
-    return max(parts, key=lambda part: (part.probability, bool(part.sentences)))
+    return max(parts, key=lambda part: (not part.unfounded, part.probability, bool(part.sentences)))
 
 
 def verified(judged: Mapping[str, Judgement], shown: Mapping[str, bool]) -> dict[str, Judgement]:
@@ -150,7 +158,7 @@ class Verdict:
 
     item: ItemSpec
     credit: float | None
-    probability: float | None = None  # of "true"; None where it was computed
+    probability: float | None = None  # of "true"; None where words alone decide
     sentences: tuple[int, ...] = ()
 
     @property
@@ -181,6 +189,8 @@ def _verdict(item: ItemSpec, judged: Mapping[str, Judgement], talk: Transcribed,
         found = CHECKS[item.computed](talk)
         return Verdict(item, None if found.answer is None else float(found.answer), sentences=found.sentences)
     one = judged[item.key]
+    if one.unfounded:
+        return Verdict(item, 0.0)
     if off_topic:
         return Verdict(item, 0.0, round(one.probability, 3))
     credit = scoring.UNCERTAIN_CREDIT if one.answer is None else float(one.answer)

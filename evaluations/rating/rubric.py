@@ -15,6 +15,7 @@ from functools import cached_property
 from typing import Any
 
 from evaluations.rating.checks import CHECKS
+from evaluations.rating.signs import SIGNS
 
 LOWEST, HIGHEST = 1.0, 10.0
 NEEDS_A_HARD_ITEM = 8.0  # a score above it
@@ -30,6 +31,7 @@ class ItemSpec:
     """One yes/no statement with points.
 
     `computed` names a function of `evaluations.rating.checks` where words alone decide; "" is asked of the model.
+    `sign` names one of `evaluations.rating.signs`, by which the sentences that can show it are known; "": any can.
     """
 
     key: str
@@ -40,6 +42,7 @@ class ItemSpec:
     hard: bool = False
     whole: bool = False  # of the talk as a whole: no single sentence shows it
     computed: str = ""
+    sign: str = ""
     yes: str = ""  # an example sentence that shows it
     no: str = ""  # one that does not, though it looks like it
     advice: str = ""  # what to do when it is missing, for the student
@@ -87,7 +90,7 @@ class RubricSpec:
     def digest(self) -> str:
         """SHA-256 over everything that can change a score, in hexadecimal."""
         content = {
-            "criteria": [asdict(criterion) for criterion in self.criteria],
+            "criteria": [_content(criterion) for criterion in self.criteria],
             "examples": [example.as_dict() for example in self.examples],
         }
         return hashlib.sha256(json.dumps(content, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
@@ -108,8 +111,8 @@ class RubricSpec:
     def validate(self) -> None:
         """
         Raises:
-            BadRubricError: there is nothing to score by, a key occurs twice, a check is unknown, or a criterion can be
-                passed above NEEDS_A_HARD_ITEM without a hard item.
+            BadRubricError: there is nothing to score by, a key occurs twice, a check or a sign is unknown, or a
+                criterion can be passed above NEEDS_A_HARD_ITEM without a hard item.
         """
         keys = [item.key for item in self.items()]
         if not self.criteria or not keys:
@@ -122,6 +125,15 @@ class RubricSpec:
             _validate(criterion)
 
 
+def _content(criterion: CriterionSpec) -> dict[str, Any]:
+    """Without an empty sign: a version keeps the digest that it had before there were any."""
+    content = asdict(criterion)
+    content["items"] = [
+        {name: value for name, value in item.items() if name != "sign" or value} for item in content["items"]
+    ]
+    return content
+
+
 def _validate(criterion: CriterionSpec) -> None:
     if not 1 <= len(criterion.items) <= MAX_ITEMS:
         raise BadRubricError(f"{criterion.title} has {len(criterion.items)} items; it needs 1 to {MAX_ITEMS}.")
@@ -130,6 +142,8 @@ def _validate(criterion: CriterionSpec) -> None:
             raise BadRubricError(f"{item.key} has no points.")
         if item.computed and item.computed not in CHECKS:
             raise BadRubricError(f"{item.key} is computed by {item.computed!r}, which there is not.")
+        if item.sign and item.sign not in SIGNS:
+            raise BadRubricError(f"{item.key} has the sign {item.sign!r}, which there is not.")
     easy = sum(item.points for item in criterion.items if not item.hard)
     if LOWEST + (HIGHEST - LOWEST) * easy / criterion.points > NEEDS_A_HARD_ITEM:
         raise BadRubricError(f"{criterion.title} can be passed above {NEEDS_A_HARD_ITEM:g} without a hard item.")

@@ -132,16 +132,17 @@ _JUDGING_TASK = "Answer each statement, and quote the first words of the sentenc
 _VERIFYING_TASK = "Does the sentence, by itself, show what the statement says of the speaker? Answer each.\n\n"
 
 
-def judging_schema(items: Sequence[ItemSpec], quotable: Collection[str]) -> JSONSchema:
+def judging_schema(items: Sequence[ItemSpec], quotable: Mapping[str, Collection[str]]) -> JSONSchema:
     """A quote is one of an enumeration, so none can be invented; an empty one is none.
 
-    `quotable`: the sentences' first words. A small model that has to name numbers instead names wrong ones.
+    `quotable`: by item, the first words of sentences. A small model that has to name numbers instead names wrong ones.
     """
-    quote = {"enum": ["", *quotable]}
     return answer_object(
         {
             "answers": answer_object({item.key: {"type": "boolean"} for item in items}),
-            "quotes": answer_object({item.key: quote for item in items if not item.whole}),
+            "quotes": answer_object(
+                {item.key: {"enum": ["", *quotable[item.key]]} for item in items if not item.whole}
+            ),
         }
     )
 

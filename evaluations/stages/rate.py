@@ -15,7 +15,7 @@ from typing import Any
 from django.db.models.functions import Now
 
 from evaluations.models import Classroom, Evaluation, Form, Rubric, Submission, Transcript, corrected
-from evaluations.rating import calibration, evidence, feedback, gates, instructions, judging, speech
+from evaluations.rating import calibration, evidence, feedback, gates, instructions, judging, signs, speech
 from evaluations.rating.calibration import Calibration
 from evaluations.rating.checks import Transcribed
 from evaluations.rating.evidence import Sentence
@@ -230,6 +230,7 @@ class Judge:
         self.device = ""
         self.calls: list[dict[str, Any]] = []
         self.calibration = calibration.NONE
+        self.having = {sign: having(work.honest, work.language) for sign, having in signs.SIGNS.items()}
 
     def judge(self) -> dict[str, Judgement]:
         """One call for all items; where the server tells no probabilities another, in the next order.
@@ -256,7 +257,13 @@ class Judge:
         return judging.joined(items, [judged for judged, _ in asked]), all(told for _, told in asked)
 
     def _ask_of(self, items: Sequence[ItemSpec], masked: Sequence[Sentence]) -> tuple[dict[str, Judgement], bool]:
-        quotable = evidence.beginnings([one for one in masked if one.number not in self.work.addressed])
+        said = evidence.beginnings([one for one in masked if one.number not in self.work.addressed])
+        quotable = {
+            item.key: {
+                words: number for words, number in said.items() if not item.sign or number in self.having[item.sign]
+            }
+            for item in items
+        }
         answer = self._call(
             prompts.judging_prompt(items, masked, self.work.rubric.worked_examples()),
             prompts.judging_schema(items, quotable),

@@ -362,8 +362,8 @@ def test_a_teacher_copies_a_rubric_and_changes_an_item_of_the_copy(cast: Cast, t
         {"action": "make_new_version", "_selected_action": [original.pk]},
         follow=True,
     )
-    assert "Made Self-introduction, version 3." in copied.content.decode()
-    copy = Rubric.objects.get(name=original.name, version=3)
+    assert "Made Self-introduction, version 4." in copied.content.decode()
+    copy = Rubric.objects.get(name=original.name, version=4)
     criterion = copy.criteria.first()
     assert criterion
     address = reverse("admin:evaluations_criterion_change", args=[criterion.pk])

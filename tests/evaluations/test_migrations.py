@@ -1,9 +1,10 @@
-"""From levels to items: every class can be rated afterwards, and what was rated before reads as it did."""
+"""From levels to items, and to items with signs: every class can be rated, what was rated before reads as it did."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from html import unescape
 from typing import Any, Final
 
@@ -14,6 +15,7 @@ from django.db.migrations.state import StateApps
 from django.utils.timezone import now
 
 from evaluations.models import EVALUATION, Classroom, Evaluation, Rubric, Submission
+from evaluations.models.rubric import store
 from evaluations.rating import default_rubric
 from queueing.models import Task
 from tests.evaluations.material import finish
@@ -21,7 +23,10 @@ from tests.evaluations.views.conftest import signed_in
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 
+Targets = list[tuple[str, str]]
+
 LEVELS: Final = [("evaluations", "0003_measure_words")]
+WITHOUT_SIGNS: Final = [("evaluations", "0022_minors")]
 JUDGED, BOTH, MEASURED, COMPUTED = "judged", "both", "measured", "computed"
 DEFAULT: Final = (  # as `Rubric.default` made it
     ("overall_rating", "Overall rating", "All criteria together.", COMPUTED, ""),
@@ -57,15 +62,15 @@ SCORES: Final = [
 
 
 @pytest.fixture
-def at_levels() -> Iterator[Callable[[], StateApps]]:
-    """Brings the database back to ratings by levels, without rows, and afterwards forward again."""
+def back_to() -> Iterator[Callable[[Targets], StateApps]]:
+    """Brings the database back, without rows, and afterwards forward again."""
 
-    def back() -> StateApps:
+    def back(targets: Targets) -> StateApps:
         Classroom.objects.all().delete()
         Rubric.objects.all().delete()
         executor = MigrationExecutor(connection)
-        executor.migrate(LEVELS)
-        return executor.loader.project_state(LEVELS).apps
+        executor.migrate(targets)
+        return executor.loader.project_state(targets).apps
 
     yield back
     forward()
@@ -105,8 +110,8 @@ def make_rating(apps: Any, classroom: Any, name: str) -> Any:
     return submission, rating
 
 
-def test_old_rubrics_and_ratings_come_along(at_levels: Callable[[], StateApps]) -> None:
-    apps: Any = at_levels()
+def test_old_rubrics_and_ratings_come_along(back_to: Callable[[Targets], StateApps]) -> None:
+    apps: Any = back_to(LEVELS)
     rubrics = {
         "default": make_rubric(apps, "Self-introduction", DEFAULT),
         "own": make_rubric(apps, "Our own", OWN),
@@ -177,3 +182,35 @@ def check_rating(submission: Submission, pk: int) -> None:
     answer = client.get(f"/api/submissions/{submission.pk}/results").json()["evaluation"]
     assert answer["overall"] == 6.6
     assert answer["scores"][0]["items"][0]["sentences"][0]["quote"] == QUOTE["quote"]
+
+
+def test_a_class_gets_the_version_with_signs_unless_something_was_rated_by_the_one_before(
+    back_to: Callable[[Targets], StateApps],
+) -> None:
+    apps: Any = back_to(WITHOUT_SIGNS)
+    models = [apps.get_model("evaluations", name) for name in ("Rubric", "Criterion", "Item")]
+    before, german = (
+        store(replace(spec, version=spec.version - 1), *models)
+        for spec in (default_rubric.ENGLISH, default_rubric.GERMAN)
+    )
+    own = store(default_rubric.ENGLISH, *models)  # somebody's copy has taken the number
+    own.criteria.filter(key="confidence").update(title="Nerve")
+    classrooms = apps.get_model("evaluations", "Classroom").objects
+    classes = {"rated": before, "new": before, "deutsch": german, "own": own}
+    rated, *_ = (classrooms.create(name=name, rubric=rubric) for name, rubric in classes.items())
+    student = apps.get_model("auth", "User").objects.create(username="ada")
+    submission = apps.get_model("evaluations", "Submission").objects.create(
+        original_name="old.mp4", path="x", size=1, sha256="ada", classroom=rated, student_id=student.pk
+    )
+    apps.get_model("evaluations", "Evaluation").objects.create(submission=submission, rubric=before)
+
+    forward()
+
+    of = {classroom.name: classroom.rubric for classroom in Classroom.objects.all()}
+    assert of["rated"].pk == before.pk
+    assert not of["rated"].spec().criteria[2].items[1].sign
+    assert of["own"].pk == own.pk
+    assert (of["new"].version, of["new"].spec().digest) == (4, default_rubric.ENGLISH.digest)
+    assert of["deutsch"].spec() == default_rubric.GERMAN
+    assert Rubric.default() == of["new"]
+    assert Rubric.default("de") == of["deutsch"]

@@ -37,7 +37,7 @@ def answer(**items: tuple[bool, str]) -> dict[str, Any]:
 
 
 def read(said: dict[str, Any], told: dict[str, float] | None = None) -> dict[str, Judgement]:
-    return judging.read(ASKED, said, told or {}, QUOTABLE)
+    return judging.read(ASKED, said, told or {}, {item.key: QUOTABLE for item in ASKED})
 
 
 def test_a_servers_probability_decides_and_else_the_answer() -> None:
@@ -56,7 +56,9 @@ def test_between_the_thresholds_an_item_is_uncertain(probability: float, said: b
 def test_the_margin_is_that_of_the_calibration_and_stays_with_the_judgement() -> None:
     narrow = Calibration(margin=0.05)
     told = {"answers.plan": 0.56, "answers.thread": 0.44, SELF.key: 1.0}
-    found = judging.read(ASKED, answer(plan=(True, "I want to be")), told, QUOTABLE, narrow)
+    found = judging.read(
+        ASKED, answer(plan=(True, "I want to be")), told, {item.key: QUOTABLE for item in ASKED}, narrow
+    )
     assert (found["plan"].answer, found["thread"].answer) == (True, False)
     assert read(answer(plan=(True, "I want to be")), told)["plan"].answer is None
     assert found["plan"].with_another(found["plan"]).answer is True
@@ -67,6 +69,20 @@ def test_a_yes_that_no_sentence_shows_is_uncertain_except_of_the_whole_talk() ->
     found = read(answer(plan=(True, ""), thread=(True, "")), {"answers.plan": 0.99})
     assert found["plan"].answer is None
     assert found["thread"].answer is True
+
+
+def test_whatever_is_said_of_what_no_sentence_can_show_it_is_false_and_not_asked_again() -> None:
+    told, of = {"answers.plan": 0.99, "answers.proof": 0.5}, {item.key: QUOTABLE for item in ASKED}
+    said = answer(plan=(True, ""), proof=(True, ""))
+    found = judging.read(ASKED, said, told, {**of, "plan": {}, "proof": {}})
+    assert [found[key].answer for key in ("plan", "proof")] == [False, False]
+    assert judging.uncertain(found) == []
+    assert judging.to_verify(ASKED, found) == []
+    assert found["plan"].with_another(found["plan"]).answer is False
+    other = judging.read(ASKED, answer(plan=(True, "I want to be")), {"answers.plan": 0.8}, of)
+    assert judging.joined(ASKED, [found, other])["plan"] == other["plan"], "another part of the talk can show it"
+    verdict = judging.verdicts(RUBRIC, {**found, **ON_TOPIC}, TALK)["plan"]
+    assert (verdict.credit, verdict.probability, verdict.is_uncertain) == (0.0, None, False)
 
 
 def test_what_is_not_sure_and_not_shown_is_no_surer_than_undecided() -> None:

@@ -60,9 +60,10 @@ class Scripted(SimulatedLanguage):
         keys = list(properties["answers"]["properties"])
         likely = {key: self._likely(key, keys) for key in keys}
         quotable = properties["quotes"]["properties"]
+        said = max((one["enum"] for one in quotable.values()), key=len)
         value = {
             "answers": {key: p >= 0.5 for key, p in likely.items()},
-            "quotes": {key: self._quoted(key, likely[key], one["enum"]) for key, one in quotable.items()},
+            "quotes": {key: self._quoted(key, likely[key], one["enum"], said) for key, one in quotable.items()},
         }
         jsonschema.validate(value, schema)
         return self._answer(value, {f"answers.{key}": p for key, p in likely.items()} if self.tells else {})
@@ -71,8 +72,10 @@ class Scripted(SimulatedLanguage):
         turned = self.turn(key, order)
         return turned if turned is not None else self.likely.get(key, float(key in (*TRUE, SELF.key)))
 
-    def _quoted(self, key: str, likely: float, there: list[str]) -> str:
-        return there[self.quotes.get(key, 0) if likely >= 0.5 else 0]
+    def _quoted(self, key: str, likely: float, there: list[str], said: list[str]) -> str:
+        """The sentence of its number, if it may be quoted for the item."""
+        quote = said[self.quotes.get(key, 0)] if likely >= 0.5 else ""
+        return quote if quote in there else ""
 
     def _answer(self, value: dict[str, Any], told: dict[str, float]) -> Generation:
         return Generation(value, "scripted", 10, 10, 0.1, 1, text=str(value), probabilities=told)
@@ -147,6 +150,26 @@ def test_a_quote_that_does_not_show_its_item_makes_it_uncertain() -> None:
     assert items_of(result)["strength"]["credit"] == 1.0
 
 
+def test_only_sentences_with_the_sign_of_an_item_are_quoted_for_it() -> None:
+    run(engine := Scripted())
+    quotes = {key: one["enum"] for key, one in engine.asked[0][1]["properties"]["quotes"]["properties"].items()}
+    _, *said = quotes["strength"]
+    assert len(said) == 5
+    assert quotes["event"] == quotes["proof"] == ["", said[3]], "the only one that tells of the past"
+    assert quotes["reason"] == ["", said[2]]
+    assert quotes["closing"] == ["", *said[2:]]
+
+
+@pytest.mark.parametrize("order", ["", " Event yes, proof yes, reason yes."])
+def test_a_model_that_finds_everything_in_a_talk_of_nothing_is_believed_in_little(order: str) -> None:
+    """Eight of its twenty-three points take a sentence of the past, two more one with a reason."""
+    nothing = "Hi, I am Ada Berg. I live in a small town with my parents. I am also honest and helpful."
+    gullible = Scripted(likely=dict.fromkeys(TRUE, 1.0) | {"event": 1.0}, quotes=dict.fromkeys(TRUE, 2) | {"event": 2})
+    found = items_of(run(gullible, work(f"{nothing}{order}")))
+    assert {key for key in ("event", "proof", "reason") if found[key]["credit"]} == set()
+    assert found["strength"]["credit"] == 1.0
+
+
 def test_without_probabilities_two_orders_must_agree() -> None:
     agreeing = run(engine := Scripted(tells=False))
     assert len(engine.asked) == 3
@@ -211,7 +234,7 @@ def test_feedback_cites_the_speech_and_suggestions_are_of_what_was_false() -> No
 
 def test_a_rating_says_what_it_came_from() -> None:
     made = run(Scripted()).provenance
-    assert made["rubric"] == {"name": "Self-introduction", "version": 2, "sha256": default_rubric.ENGLISH.digest}
+    assert made["rubric"] == {"name": "Self-introduction", "version": 3, "sha256": default_rubric.ENGLISH.digest}
     assert len(made["calls"]) == 2
     assert {"prompt_sha256", "answer", "probabilities", "seed", "temperature", "digest"} <= set(made["calls"][0])
     assert made["transcript_sha256"] == run(Scripted()).provenance["transcript_sha256"]

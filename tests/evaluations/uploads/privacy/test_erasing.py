@@ -6,6 +6,7 @@ import io
 import json
 import re
 import shutil
+import subprocess
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -34,6 +35,7 @@ from evaluations.uploads import files, result_files
 from evaluations.uploads.privacy import consents, erasing
 from evaluations.uploads.privacy.erasing import NotErasedError
 from introeval import logs
+from introeval.backup import database, making, manifest
 from queueing.exceptions import ClaimLost, Permanent
 from queueing.models import Task
 from tests.conftest import Cast
@@ -164,6 +166,27 @@ def test_no_trace_of_a_student_who_was_erased_is_left_anywhere(
     assert not Deletion.objects.exclude(student=None, files_gone_at__isnull=False).exists()
     assert [row.pk for row in Submission.objects.all()] == [other.pk], "nobody else's is touched"
     store.verify(other.path, other.sha256)
+
+
+def backed_up(folder: Path, against: Path | None = None) -> set[str]:
+    """What of a backup that is made now has one of the words in it; its dump is read as SQL."""
+    made = making.make(folder, against=against)
+    program = database._program("pg_restore", least=manifest.read(made.folder).postgres)
+    command = [program, "--file=-", str(made.folder / manifest.DUMP)]
+    said = subprocess.run(command, capture_output=True, check=True).stdout.lower()
+    in_dump = any(word.lower().encode() in said for word in TRACES)
+    return files_with(made.folder, *TRACES) | ({manifest.DUMP} if in_dump else set())
+
+
+def test_the_next_backup_has_nothing_of_them_whatever_it_is_made_against(
+    marked: Marked, cast: Cast, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.mktemp("disk")
+    before = backed_up(folder / "before")
+    assert manifest.DUMP in before
+    assert len(before) > 1, "a video, too"
+    erasing.erase(student=marked.student, by=cast.teacher)
+    assert backed_up(folder / "after", folder / "before") == set()
 
 
 def test_work_that_runs_for_them_ends_without_a_result(marked: Marked) -> None:

@@ -6,6 +6,7 @@ from typing import Any, Final
 from django.core.exceptions import ValidationError
 from django.core.validators import MinValueValidator
 from django.db import models, transaction
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from evaluations.rating import default_rubric
@@ -45,7 +46,7 @@ class Rubric(models.Model):
         constraints = (models.UniqueConstraint(fields=("name", "version"), name="one_rubric_per_version"),)
 
     def __str__(self) -> str:
-        return f"{self.name}, version {self.version}"
+        return gettext("%(name)s, version %(version)s") % {"name": self.name, "version": self.version}
 
     @classmethod
     def default(cls, language: str = "en") -> Rubric:

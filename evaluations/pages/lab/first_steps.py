@@ -10,7 +10,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from evaluations.models import Classroom, Evaluation
-from queueing.models import Phase, Worker
+from queueing.models import Worker
 
 __all__ = ["FirstStep", "first_steps"]
 
@@ -44,7 +44,7 @@ def _class(classrooms: Sequence[Classroom]) -> FirstStep:
         )
     found = classrooms[0]
     url = reverse("admin:evaluations_classroom_change", args=[found.pk])
-    return FirstStep(name, True, f"{found.name}: {found.rubric}", url, _("Change task or rubric"))
+    return FirstStep(name, True, f"{found.name}: {found.rubric.name}", url, _("Change task or rubric"))
 
 
 def _students(classrooms: Sequence[Classroom]) -> FirstStep:
@@ -76,8 +76,9 @@ def _worker() -> FirstStep:
     if not Worker.objects.alive().exists():
         words = _("No worker is alive: videos are kept and wait. “up” starts one.")
         return FirstStep(name, False, words, reverse("lab"), _("Operations"))
-    plans = Phase.objects.exclude(plan="").order_by("node").values_list("node", "plan")
-    return FirstStep(name, True, "; ".join(f"{node}: {plan}" for node, plan in plans), reverse("lab"), _("Operations"))
+    nodes = Worker.objects.alive().order_by("node").values_list("node", flat=True).distinct()
+    words = _("It works on %(nodes)s. How its models share a GPU, and why, is said there:")
+    return FirstStep(name, True, words % {"nodes": ", ".join(nodes)}, reverse("lab"), _("Operations"))
 
 
 def _models() -> FirstStep:

@@ -199,4 +199,6 @@ document.addEventListener("keydown", (event) => {
 const showKeys = document.getElementById("show-keys");
 showKeys.hidden = false;
 showKeys.addEventListener("click", () => keys.showModal());
+// Where it was opened from has the focus again, and Enter would open it once more.
+keys.addEventListener("close", () => document.activeElement.blur());
 mark();

@@ -129,8 +129,9 @@ mutants: setup $(STAMPS)/mutation  ## change the pure modules a thousand times; 
 docs: setup $(STAMPS)/docs  ## the guides as a static site in site/, for a school's own pages (the lab itself shows them under /help/)
 	@NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build --quiet --strict -f scripts/mkdocs.yml
 
-pictures: test-setup  ## the guides' pictures anew, on the way of the test of the first lesson
-	@PICTURES=docs/images $(RUN) -m pytest -q -s tests/browser/test_first_lesson.py
+pictures: test-setup  ## the guides' pictures anew, in both languages, on the way of the test of the first lesson
+	@PICTURES=docs $(RUN) -m pytest -q -s -n 0 tests/browser/test_first_lesson.py \
+	  tests/browser/test_student.py::test_a_button_with_the_focus_stays_while_the_numbers_move
 
 sbom: setup $(SBOM)/tools/installed  ## which packages and models a lab runs, as CycloneDX and as a list of licences
 	@$(RUN) -m scripts.sbom

@@ -22,8 +22,8 @@ urlpatterns = [
     path("trust/", door.Trust.as_view(), name="trust"),
     path("trust/introeval-lab.crt", door.Authority.as_view(), name="authority"),
     path("help/", guides.guides, name="guides"),
-    path("help/images/<str:name>", guides.picture, name="guide-picture"),
     path("help/<slug:name>/", guides.guide, name="guide"),
+    path("help/<path:place>", guides.picture, name="guide-picture"),
     path("admin/", admin.site.urls),
     path("", include("evaluations.urls")),
 ]

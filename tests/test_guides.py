@@ -30,7 +30,7 @@ SPOKEN: Final = {
 GUIDES: Final = sorted(path.relative_to(DOCS).as_posix() for path in (*DOCS.glob("*.md"), *DOCS.glob("de/*.md")))
 TROUBLE: Final = DOCS / "troubleshooting.md"
 PICTURE: Final = re.compile(r"!\[([^\]]*)\]\(([^)]+)\)")
-MAX_PICTURE, MAX_PICTURES = 60 * 1024, 500 * 1024
+MAX_PICTURE, MAX_PICTURES = 60 * 1024, 300 * 1024  # bytes: of one, and of all in one language
 # What the box, a terminal or a keyboard says, and no page.
 NOT_ON_PAGES: Final = {"READY", "z"}
 # These name words of the admin, too, and print something bold that is nobody's words.
@@ -149,10 +149,23 @@ def takes(name: str, option: str) -> bool:
     return name in get_commands() and option in options_of(name)
 
 
+def pictures(guide: str) -> dict[str, str]:
+    """Where each lies, beside the guide, and what it shows."""
+    return {place: words for words, place in PICTURE.findall((DOCS / guide).read_text())}
+
+
+@pytest.mark.parametrize("guide", [guide for guide in GUIDES if guide.startswith("de/") and pictures(guide)])
+def test_a_german_guide_shows_the_same_as_the_english_one_on_german_pages(guide: str) -> None:
+    assert list(pictures(guide)) == list(pictures(guide.removeprefix("de/")))
+    files = [((DOCS / guide).parent / place, DOCS / place) for place in pictures(guide)]
+    assert not [ours for ours, english in files if ours.read_bytes() == english.read_bytes()]
+
+
 def test_pictures_are_small_and_said_in_words() -> None:
-    used = {place: words for guide in GUIDES for words, place in PICTURE.findall((DOCS / guide).read_text())}
+    used = [words for guide in GUIDES for words in pictures(guide).values()]
     assert used
-    assert all(len(words) > 15 for words in used.values())
-    sizes = [path.stat().st_size for path in (DOCS / "images").iterdir()]
-    assert max(sizes) <= MAX_PICTURE
-    assert sum(sizes) <= MAX_PICTURES
+    assert all(len(words) > 15 for words in used)
+    for folder in DOCS.rglob("images"):
+        sizes = [path.stat().st_size for path in folder.iterdir()]
+        assert max(sizes) <= MAX_PICTURE
+        assert sum(sizes) <= MAX_PICTURES

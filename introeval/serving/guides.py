@@ -76,11 +76,11 @@ def guide(request: HttpRequest, name: str) -> HttpResponse:
 
 
 @require_safe
-def picture(request: HttpRequest, name: str) -> HttpResponseBase:
-    """A picture that guides show."""
-    if name not in {path.name for path in (FOLDER / "images").glob("*.*")}:
+def picture(request: HttpRequest, place: str) -> HttpResponseBase:
+    """A picture that guides show, by its place in docs/."""
+    if place not in {str(path.relative_to(FOLDER)) for path in FOLDER.rglob("images/*.*")}:
         raise Http404
-    response = FileResponse((FOLDER / "images" / name).open("rb"))
+    response = FileResponse((FOLDER / place).open("rb"))
     patch_cache_control(response, public=True, max_age=3600)
     return response
 
@@ -120,7 +120,8 @@ def _lead(tokens: Sequence[Token], folder: PurePosixPath) -> None:
     """To the site's own addresses. What lies elsewhere in the checkout has none: its name stays, without a link."""
     for token in tokens:
         if token.type == "image":
-            token.attrSet("src", reverse("guide-picture", args=[PurePosixPath(str(token.attrGet("src"))).name]))
+            place = posixpath.normpath(folder / str(token.attrGet("src")))
+            token.attrSet("src", reverse("guide-picture", args=[place]))
             token.attrSet("loading", "lazy")
         elif token.type == "link_open":
             href = _address(str(token.attrGet("href")), folder)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import os
 import socket
 import subprocess
 import sys
@@ -19,6 +21,7 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import connection
 from django.test import Client
+from django.utils.translation import get_language
 from playwright.sync_api import Browser, BrowserContext, Dialog, Page, Route, sync_playwright
 
 from evaluations import demo
@@ -46,6 +49,11 @@ MICROPHONE = f"--use-file-for-fake-audio-capture={SPEECH}"
 ALLOWED = "--use-fake-ui-for-media-stream"
 START_SECONDS = 60
 PATIENCE_MS = 20_000
+PLAYERS_ARE_READY = """
+Promise.all([...document.querySelectorAll("video")].map((player) => !player.currentSrc || player.readyState > 1
+  || new Promise((ready) => player.addEventListener("loadeddata", ready))))
+"""
+PICTURES = os.environ.get("PICTURES")  # the folder of the guides, if their pictures are wanted
 
 T = TypeVar("T")
 
@@ -81,6 +89,18 @@ def process(program: Sequence[str], *arguments: str, log: Path, **settings: str)
             except subprocess.TimeoutExpired:
                 started.kill()
                 started.wait()
+
+
+def picture(page: Page, name: str) -> None:
+    """What the window shows, for the guides in the language that is spoken, if pictures are wanted."""
+    if PICTURES:
+        page.evaluate(PLAYERS_ARE_READY)
+        page.wait_for_timeout(500)  # until a player's controls are drawn
+        folder = Path(PICTURES, *([get_language()] if get_language() != settings.LANGUAGE_CODE else []), "images")
+        session = page.context.new_cdp_session(page)
+        shot = session.send("Page.captureScreenshot", {"format": "webp", "quality": 72})
+        folder.mkdir(exist_ok=True)
+        Path(folder, f"{name}.webp").write_bytes(base64.b64decode(shot["data"]))
 
 
 def free_port() -> int:

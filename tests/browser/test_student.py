@@ -15,7 +15,7 @@ from evaluations.stages.names import Stage
 from queueing.exceptions import Transient
 from queueing.models import Phase, Worker
 from queueing.states import PhaseStep, State
-from tests.browser.conftest import PATIENCE_MS, Visit, elsewhere, full_lab
+from tests.browser.conftest import PATIENCE_MS, Visit, elsewhere, full_lab, picture
 from tests.conftest import Cast
 from tests.evaluations.material import claim, fail, finish, hand_in, write_results
 
@@ -296,12 +296,16 @@ def test_an_older_update_never_replaces_a_newer_one(visit: Visit, cast: Cast) ->
 def test_a_button_with_the_focus_stays_while_the_numbers_move(ada: Visit, cast: Cast) -> None:
     submission = elsewhere(hand_in, cast.ada, cast.classroom, name="mine.mp4")
     task = elsewhere(claim, submission)
+    elsewhere(hand_in, cast.bo, cast.classroom)
+    elsewhere(hand_in, cast.ada, cast.classroom, name="another try.mp4")
     row = ada.row("mine.mp4")
     expect(row.locator(".badge")).to_have_text("transcribing")
+    expect(ada.row("another try.mp4")).to_contain_text("You are 3rd of 3")
     button = row.get_by_role("button", name="Cancel").element_handle()
     button.focus()
     elsewhere(task.note_progress, 7, 20)
     expect(row).to_contain_text("7 of 20 seconds")
+    picture(ada.page, "dashboard")
     assert button.evaluate("element => element.isConnected && element === document.activeElement")
     elsewhere(task.advance, took=1)
     expect(row.locator(".badge")).to_have_text("transcribed")

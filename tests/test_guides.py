@@ -28,6 +28,7 @@ SPOKEN: Final = {
     "de/teacher.md": "de",
 }
 GUIDES: Final = sorted(path.relative_to(DOCS).as_posix() for path in (*DOCS.glob("*.md"), *DOCS.glob("de/*.md")))
+SAID_BY_BROWSERS: Final = {"can't be reached", "your connection is not private"}
 TROUBLE: Final = DOCS / "troubleshooting.md"
 PICTURE: Final = re.compile(r"!\[([^\]]*)\]\(([^)]+)\)")
 MAX_PICTURE, MAX_PICTURES = 60 * 1024, 300 * 1024  # bytes: of one, and of all in one language
@@ -84,6 +85,14 @@ def test_a_word_in_bold_for_the_staff_is_one_of_the_pages_or_of_the_admin(guide:
     assert bold
     unknown = [words for words in bold if not any(each.startswith(words) for each in shown("en"))]
     assert not [words for words in unknown if words.lower() not in in_the_admin()]
+
+
+def test_what_troubleshooting_quotes_is_said_by_a_page_or_by_up() -> None:
+    quoted = {words for row in rows() for words in re.findall(r'"([^"]+)"', row[0])} - SAID_BY_BROWSERS
+    assert len(quoted) > 8
+    up = re.sub(r"\{\w+\}", "0", (ROOT / "introeval" / "management" / "commands" / "up.py").read_text())
+    unknown = [words for words in quoted if not any(each.startswith(words) for each in shown("en"))]
+    assert not [words for words in unknown if re.sub(r"\d+", "0", words) not in up]
 
 
 def rows() -> list[list[str]]:

@@ -52,7 +52,7 @@ class IdleLab:
         """The first process of each part; PostgreSQL and Valkey are no children of `up`."""
         server = int((self.folder / "postgres" / "postmaster.pid").read_text().split()[0])
         with redis.Redis.from_url(embedded.redis_url(self.folder)) as broker:
-            valkey: int = broker.info()["process_id"]  # type: ignore[index]
+            valkey: int = broker.info()["process_id"]
         children = {" ".join(child.cmdline()): child for child in self.up.children()}
         ours = {
             name: next(child for line, child in children.items() if program in line)
@@ -141,7 +141,15 @@ def _running(name: str, checkout: Path) -> Iterator[IdleLab]:
         said, python = folder / "said.log", checkout / ".venv" / "bin" / "python"
         with said.open("wb") as log:
             up = psutil.Popen(
-                [python if python.exists() else sys.executable, "manage.py", "up", "--data-dir", str(folder), "--port", "8100"],
+                [
+                    python if python.exists() else sys.executable,
+                    "manage.py",
+                    "up",
+                    "--data-dir",
+                    str(folder),
+                    "--port",
+                    "8100",
+                ],
                 cwd=checkout,
                 env=env,
                 stdout=log,

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
-from threading import Event
+from threading import Event, Thread
 from types import FrameType
 from typing import Any, cast
 
@@ -111,7 +111,9 @@ class Command(BaseCommand):
         self.stopping.set()
         if self.supervisor is None:
             raise SystemExit(0)
-        self.supervisor.wake.set()
+        with suppress(RuntimeError):  # no room for a thread: it is seen a second later
+            # From a thread: the main one may be inside the very lock that setting an event takes.
+            Thread(target=self.supervisor.wake.set).start()
 
     def _check_machine(self) -> None:
         """Say what is wrong; refuse to start on anything that will not come right by itself."""

@@ -77,7 +77,12 @@ def test_one_that_is_killed_is_missed_at_once(
     """By the kernel's word: the next question would be asked when this test is long over."""
     monkeypatch.setattr(tending, "ASK_SECONDS", 3600.0)
     asked, ask_it = Event(), server.ask
-    monkeypatch.setattr(server, "ask", lambda self: (ask_it(self), asked.set())[0])
+
+    def ask_and_tell(self: EmbeddedServer) -> ServerReply:
+        asked.set()
+        return ask_it(self)
+
+    monkeypatch.setattr(server, "ask", ask_and_tell)
     said: SimpleQueue[str] = SimpleQueue()
     tender = Tender(server(ServiceLayout(used)), say=said.put)
     tender.start()

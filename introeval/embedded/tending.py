@@ -12,6 +12,7 @@ from introeval.embedded.server import EmbeddedServer, starting
 # Between two questions whether it answers, each of which makes PostgreSQL start a process. That its process has ended
 # the kernel tells at once.
 ASK_SECONDS = 10.0
+UNWATCHED_SECONDS = 0.5  # the same where the kernel has no process to tell of: it may have ended since it answered
 PAUSES_SECONDS = (0.5, 2.0, 5.0, 10.0, 15.0)  # after starts that failed, on end: a full disk may take hours
 STOP_SECONDS = 5.0
 
@@ -63,6 +64,8 @@ class Tender:
                 selector.register(self._stopped, EVENT_READ)
                 if process is not None:
                     selector.register(process, EVENT_READ)
+                elif not self.failures:
+                    seconds = UNWATCHED_SECONDS
                 selector.select(seconds)
         except OSError:  # no descriptor left
             self._stop.wait(seconds)

@@ -91,6 +91,5 @@ urlpatterns = [
     path("operations/control", lab.control, name="lab-control"),
     path("operations/alerts/<int:pk>/acknowledge", lab.acknowledge, name="lab-acknowledge"),
     path("metrics", health.metrics, name="metrics"),
-    path("livez", health.livez, name="livez"),
     path("readyz", health.readyz, name="readyz"),
 ]

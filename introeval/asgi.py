@@ -13,10 +13,11 @@ django_application = get_asgi_application()
 
 from introeval.routing import websockets  # noqa: E402
 from introeval.serving import bodies, sockets, tls, watch  # noqa: E402
+from introeval.serving.liveness import Liveness  # noqa: E402
 from introeval.serving.threads import ThreadPerRequest  # noqa: E402
 
 bodies.install()
 sockets.install()
 tls.install()
 watch.install()
-application = ProtocolTypeRouter({"http": ThreadPerRequest(django_application), "websocket": websockets})
+application = ProtocolTypeRouter({"http": Liveness(ThreadPerRequest(django_application)), "websocket": websockets})

@@ -1,4 +1,7 @@
-"""What programs ask of the site, without a login: whether it is alive, whether it is ready, and its figures."""
+"""What programs ask of the site, without a login: whether it is ready, and its figures.
+
+Whether it is alive is told before any of Django's (introeval/serving/liveness.py).
+"""
 
 from __future__ import annotations
 
@@ -23,13 +26,6 @@ from queueing.report import metrics as gauges
 
 PROBE_SECONDS: Final = 0.01
 BROKER_SECONDS: Final = 2.0
-
-
-@never_cache
-@require_safe
-async def livez(request: HttpRequest) -> HttpResponse:
-    """200 `ok` while this process answers. Touches nothing: what is away elsewhere is no reason to restart it."""
-    return HttpResponse("ok", content_type="text/plain")
 
 
 @never_cache

@@ -125,10 +125,21 @@ class EmbeddedServer(ABC):
             offset = self._launch(lock)
         self._await_answer(offset)
 
-    def is_alive(self) -> bool:
-        """Whether its main process runs: quicker than asking it, and true of one that hangs."""
+    @contextmanager
+    def watched(self) -> Iterator[int | None]:
+        """A descriptor that becomes readable when its main process ends; None where there is none to watch."""
         with self._lock() as lock:
-            return self._leads(lock.pid())
+            pid = lock.pid()
+        try:
+            fd = os.pidfd_open(pid) if pid else None
+        except ProcessLookupError:
+            fd = None
+        try:
+            # Asked after it was opened: before, the number could have become another process's in between.
+            yield fd if self._leads(pid) else None
+        finally:
+            if fd is not None:
+                os.close(fd)
 
     def stop(self) -> None:
         """Return when no process of it is alive."""

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import time
+import socket
 from collections.abc import Callable
+from selectors import EVENT_READ, DefaultSelector
 from threading import Event, Thread
 
 from introeval.embedded.server import EmbeddedServer, starting
 
-LOOK_SECONDS = 0.25  # whether its process is there
-ASK_SECONDS = 5.0  # whether it answers, too: that makes PostgreSQL start a process
+# Between two questions whether it answers, each of which makes PostgreSQL start a process. That its process has ended
+# the kernel tells at once.
+ASK_SECONDS = 10.0
+UNWATCHED_SECONDS = 0.5  # the same where the kernel has no process to tell of: it may have ended since it answered
 PAUSES_SECONDS = (0.5, 2.0, 5.0, 10.0, 15.0)  # after starts that failed, on end: a full disk may take hours
 STOP_SECONDS = 5.0
 
@@ -21,22 +24,23 @@ class Tender:
         self.server, self.say = server, say
         self.failures = 0
         self._stop = Event()
-        self._asked_at = 0.0
         self._thread = Thread(target=self._run, name=f"tends {server.name}", daemon=True)
 
     def start(self) -> None:
+        self._stopped, self._stopping = socket.socketpair()  # closing the one makes the other readable
         self._thread.start()
 
     def stop(self) -> None:
         """Start it no more, from now on; a start that is going on may come to its end."""
         self._stop.set()
+        self._stopping.close()
         self._thread.join(STOP_SECONDS)
 
     def look(self) -> float:
         """Start it again if it is not well. Returns the seconds until the next look."""
         try:
-            if self._is_well():
-                return LOOK_SECONDS
+            if not self.failures and self.server.answers():
+                return ASK_SECONDS
             with starting(self.server.place):
                 if not self._stop.is_set():
                     self.server.place.open_sockets()
@@ -46,21 +50,25 @@ class Tender:
         if not self._stop.is_set():
             self.say(f"{self.server.name} had ended and was started again.")
         self.failures = 0
-        return LOOK_SECONDS
+        return ASK_SECONDS
 
     def _run(self) -> None:
-        seconds = LOOK_SECONDS
-        while not self._stop.wait(seconds):
-            seconds = self.look()
+        with self._stopped:
+            while not self._stop.is_set():
+                self._rest(self.look())
 
-    def _is_well(self) -> bool:
-        if self.failures or not self.server.is_alive():
-            return False
-        now = time.monotonic()
-        if now - self._asked_at < ASK_SECONDS:
-            return True
-        self._asked_at = now
-        return self.server.answers()
+    def _rest(self, seconds: float) -> None:
+        """Until then, or until its process ends or this one is to stop."""
+        try:
+            with DefaultSelector() as selector, self.server.watched() as process:
+                selector.register(self._stopped, EVENT_READ)
+                if process is not None:
+                    selector.register(process, EVENT_READ)
+                elif not self.failures:
+                    seconds = UNWATCHED_SECONDS
+                selector.select(seconds)
+        except OSError:  # no descriptor left
+            self._stop.wait(seconds)
 
     def _failed(self, error: Exception) -> float:
         pause = PAUSES_SECONDS[min(self.failures, len(PAUSES_SECONDS) - 1)]

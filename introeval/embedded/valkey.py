@@ -20,6 +20,7 @@ SETTINGS = {
     "maxmemory": "64mb",
     "daemonize": "no",
     "loglevel": "warning",
+    "hz": "1",  # turns a second in which it tidies up; it keeps nothing that grows old
 }
 
 

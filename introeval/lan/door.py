@@ -24,8 +24,8 @@ from introeval.lan.certificates import Certificates
 
 __all__ = ["Authority", "HttpsOnly", "Trust", "bad_request", "certificates", "follow_addresses", "https_url"]
 
-# The static files are the page's; the last three are for programs on the same machine.
-PLAIN: Final = ("/trust/", "/static/", "/livez", "/readyz", "/metrics")
+# The static files are the page's; the last two are for programs on the same machine.
+PLAIN: Final = ("/trust/", "/static/", "/readyz", "/metrics")
 
 
 class HttpsOnly(MiddlewareMixin):

@@ -54,8 +54,11 @@ class SupervisedProcess:
         self._began = 0.0
         self._reader: Thread | None = None
 
-    def start(self, now: float) -> None:
+    def start(self, now: float, on_end: Callable[[], object] = lambda: None) -> None:
         """
+        Args:
+            on_end: called when it has ended, on a thread of its own.
+
         Raises:
             OSError: the machine has no room for it.
         """
@@ -74,8 +77,10 @@ class SupervisedProcess:
         )
         self._began = now
         self._reader = Thread(target=self._relay, args=(self.process,), name=f"lines of {self.name}", daemon=True)
+        waiter = Thread(target=_await_end, args=(self.process.pid, on_end), name=f"end of {self.name}", daemon=True)
         try:
             self._reader.start()
+            waiter.start()
         except RuntimeError as error:  # no room for a thread
             self.kill()
             self.process.wait()
@@ -160,12 +165,13 @@ class SupervisedProcess:
 
 
 class Supervisor:
-    """Several children. Not thread-safe: `start`, `restart_ended` and `stop` belong to the main thread."""
+    """Several children. Not thread-safe: all but `wake` belongs to the main thread."""
 
     def __init__(
         self, children: Sequence[SupervisedProcess], *, say: Say, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self.children, self.say, self.clock = list(children), say, clock
+        self.wake = Event()  # ends a rest
 
     def start(self) -> None:
         for child in self.children:
@@ -191,9 +197,16 @@ class Supervisor:
             elif child.process is not None and (words := child.record_health(now)):
                 self.say(words)
 
+    def rest(self, seconds: float) -> None:
+        """Until a child ends, or is to be started again, or for so many seconds."""
+        now = self.clock()
+        starts = (child.start_at - now for child in self.children if child.process is None)
+        self.wake.wait(max(0.0, min([seconds, *starts])))
+        self.wake.clear()
+
     def _start(self, child: SupervisedProcess) -> None:
         try:
-            child.start(self.clock())
+            child.start(self.clock(), self.wake.set)
         except OSError as error:  # no memory, no processes, no descriptors: the others may have to end first
             self.say(child.record_failed_start(self.clock(), error))
 
@@ -214,6 +227,13 @@ class Supervisor:
     def _all_ended(self) -> bool:
         ended = [child.ended() for child in self.children]  # every one, not up to the first that runs: it reaps them
         return all(ended)
+
+
+def _await_end(pid: int, on_end: Callable[[], object]) -> None:
+    """Not by the end of its output, which its own children may hold open."""
+    with suppress(ChildProcessError):  # it was collected first
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+    on_end()
 
 
 def _in_words(returncode: int) -> str:

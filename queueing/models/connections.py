@@ -22,8 +22,8 @@ def give_back() -> None:
 def wake_workers(payload: str = "") -> None:
     """Notify all workers that there may be something to do, when this transaction commits.
 
-    A hint: a worker polls in any case, so one that is lost costs at most a poll's interval. Equal ones of a transaction
-    are sent once; one that is rolled back sends none. `payload` is for the listener's own use.
+    A hint: a worker polls in any case, so one that is lost costs at most the intervals of three polls. Equal ones of a
+    transaction are sent once; one that is rolled back sends none. `payload` is for the listener's own use.
     """
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_notify(%s, %s)", (WORK_CHANNEL, payload))

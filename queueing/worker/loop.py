@@ -17,7 +17,7 @@ from queueing.models.clock import SLACK_SECONDS
 from queueing.policy.alerts import NodeFacts
 from queueing.policy.phases import Snapshot
 from queueing.report import health
-from queueing.states import PhaseName
+from queueing.states import PhaseName, PhaseStep
 from queueing.worker import upkeep
 from queueing.worker.background.line_facts import NodeCapacity
 from queueing.worker.claims import Claims
@@ -34,6 +34,7 @@ log = structlog.get_logger()
 DISK_PAUSE_SECONDS = 15.0
 STATUS_SECONDS = 30.0  # between two lines of the log that say what this worker does
 FORGET_SECONDS = 600.0  # between two looks for nodes that have left a day ago
+IDLE_RESTS = 3  # between two polls while nothing is in line, and new work is heard of
 DISK_ERRORS = ("disk_full", "disk_failed")
 
 
@@ -121,9 +122,22 @@ class WorkLoop:
         self._next_poll = time.monotonic() + self.options.poll_seconds if readiness is not Readiness.NOT_READY else 0.0
         return bool(ended) or readiness is Readiness.CHANGED or claimed or (self._in_doubt and not self.jobs)
 
-    def rest(self) -> None:
-        self.stopping.wake.wait(self.options.poll_seconds * self.chance.uniform(0.8, 1.0))
+    def rest(self, *, hears: bool = False) -> None:
+        """Until the next poll, or until something wakes it.
+
+        Args:
+            hears: whether new work will. Then an idle worker polls more seldom; the GPU is looked at as often as ever.
+        """
+        for rest in range(IDLE_RESTS if hears and self._is_idle() else 1):
+            if rest:
+                self.watch.sample(time.monotonic())
+            if self.stopping.wake.wait(self.options.poll_seconds * self.chance.uniform(0.8, 1.0)):
+                break
         self.stopping.wake.clear()
+
+    def _is_idle(self) -> bool:
+        """Whether no task is anybody's, here or elsewhere, and nothing is loaded: nothing will be due by itself."""
+        return not (self.live or self.jobs or self.servers.probing) and self.coordinator.row.step == PhaseStep.IDLE
 
     def poll_first(self) -> None:
         """Record what has ended and poll the queue before anything else is claimed."""

@@ -14,6 +14,7 @@ import time
 import uuid
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from threading import Event, Timer
 from typing import TypeVar
 
@@ -145,7 +146,7 @@ class PhaseWorker:
                     continue
                 if until_idle and self._guarded(loop.has_nothing_to_do, loop):
                     break
-                loop.rest()
+                self._guarded(partial(loop.rest, hears=wakeups.hears), loop)
             self._wind_down(loop)
         self._guarded(lambda: self._leave(loop), loop)  # after its last heartbeat, which would clear `stopped_at` again
 

@@ -9,7 +9,8 @@ much longer a class takes meanwhile.
 
 `judge` (not among "all": without a GPU it can take hours) sets the ratings of the configured model beside the two
 markings of tests/gold, without a database: `python -m tests.benchmarks judge --help`. `attacks` asks it twenty attacks
-on the coach and some honest questions, likewise.
+on the coach and some honest questions, likewise. `idle-lab` sets what `manage.py up` costs while nobody does anything
+beside that of another checkout.
 """
 
 from __future__ import annotations
@@ -56,11 +57,15 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-OF_A_MODEL = {"judge": "tests.benchmarks.judge.bench", "attacks": "tests.benchmarks.attacks"}
+APART = {
+    "judge": "tests.benchmarks.judge.bench",
+    "attacks": "tests.benchmarks.attacks",
+    "idle-lab": "tests.benchmarks.idle_lab",
+}
 
 
 def main() -> None:
-    if module := OF_A_MODEL.get("".join(sys.argv[1:2])):
+    if module := APART.get("".join(sys.argv[1:2])):
         importlib.import_module(module).main(sys.argv[2:])
         return
     options = arguments()

@@ -88,10 +88,13 @@ class Database:
         return self.log.stat().st_size
 
     def statements_since(self, offset: int) -> Statements:
+        return Statements.read(self.log_since(offset))
+
+    def log_since(self, offset: int) -> str:
         """What was logged after the log had `offset` bytes."""
         with self.log.open("rb") as file:
             file.seek(offset)
-            return Statements.read(file.read().decode(errors="replace"))
+            return file.read().decode(errors="replace")
 
 
 # A statement's further lines begin with a tab.

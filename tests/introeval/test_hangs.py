@@ -81,3 +81,21 @@ def test_no_process_no_question(scene: Scene) -> None:
     scene.look(7, 30)
     scene.answer = False
     assert not scene.look(None, 600)
+
+
+def test_one_that_answers_is_asked_half_as_often(scene: Scene) -> None:
+    scene.now += 5
+    assert scene.watch.look(7) == SECONDS / 2
+    scene.answer = False
+    assert scene.watch.look(7) == SECONDS / 4
+
+
+def test_one_that_hangs_is_found_out_within_its_time_and_one_question(scene: Scene) -> None:
+    """Asked as the watch itself asks, beginning right after its last answer."""
+    scene.now += 5
+    pause, began = scene.watch.look(7), scene.now
+    scene.answer = False
+    while not scene.watch.hangs(7):
+        scene.now += pause
+        pause = scene.watch.look(7)
+    assert SECONDS <= scene.now - began <= SECONDS * 5 / 4

@@ -100,6 +100,22 @@ def test_a_child_that_dies_is_started_again_after_a_pause(stage: Begin) -> None:
     assert scene.child.pid not in (None, first)
 
 
+def test_an_end_and_a_pause_that_is_over_end_the_rest(stage: Begin) -> None:
+    """It is woken: each rest would last for as long as the test may."""
+    scene = stage(SLEEPS)
+    scene.now += QUICK_SECONDS
+    assert scene.child.process is not None
+    scene.child.process.kill()
+    scene.supervisor.rest(3600)
+    scene.supervisor.restart_ended()
+    assert scene.child.process is None
+
+    scene.supervisor.rest(3600)
+    scene.now = scene.child.start_at
+    scene.supervisor.restart_ended()
+    assert scene.child.process is not None
+
+
 def test_one_that_never_comes_up_is_tried_again_for_ever_with_growing_pauses(stage: Begin) -> None:
     scene = stage(DIES)
     for _ in range(5):

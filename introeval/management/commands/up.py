@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
-from threading import Event
+from threading import Event, Thread
 from types import FrameType
 from typing import Any, cast
 
@@ -41,7 +41,8 @@ from queueing.models import Worker, schema
 EVERYWHERE = "0.0.0.0"  # noqa: S104 - what `--lab` is for
 PORTS_TRIED = 50
 READY_SECONDS = 120.0
-CHECK_SECONDS = 0.2
+CHECK_SECONDS = 0.2  # between two questions whether all is there, at the start
+REST_SECONDS = 1.0  # between two looks at what says nothing by itself, as that a child hangs
 LOOK_SECONDS = 10.0  # between two looks at the machine's addresses
 RENEW_SECONDS = 3600.0  # between two looks at how long its certificate is valid
 COLLECT_SECONDS = 30.0  # for another `up` to end its collection
@@ -76,7 +77,8 @@ class Command(BaseCommand):
                 "The demo's accounts have a password that everybody knows, so with --demo the site listens to this"
                 " computer only. Leave --host and --lab away, or --demo."
             )
-        self.stopping, self.hurry, self.supervising = Event(), Event(), False
+        self.stopping, self.hurry = Event(), Event()
+        self.supervisor: Supervisor | None = None
         for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(signum, self._on_signal)
         self._check_machine()
@@ -107,8 +109,11 @@ class Command(BaseCommand):
         if self.stopping.is_set():
             self.hurry.set()
         self.stopping.set()
-        if not self.supervising:
+        if self.supervisor is None:
             raise SystemExit(0)
+        with suppress(RuntimeError):  # no room for a thread: it is seen a second later
+            # From a thread: the main one may be inside the very lock that setting an event takes.
+            Thread(target=self.supervisor.wake.set).start()
 
     def _check_machine(self) -> None:
         """Say what is wrong; refuse to start on anything that will not come right by itself."""
@@ -165,17 +170,18 @@ class Command(BaseCommand):
 
     def _supervise(self, site: ServedSite, notes: Sequence[str]) -> None:
         """Until a signal. From here on nothing else ends it: what fails is tried again, and the rest keeps running."""
-        supervisor, network = Supervisor(children(site), say=self._say), LabNetwork(say=self._say)
-        self.supervising = True
+        network = LabNetwork(say=self._say)
+        self.supervisor = supervisor = Supervisor(children(site), say=self._say)
         with embedded.tended(settings.DATA_DIR, say=self._say):
             try:
                 supervisor.start()
                 if self._wait_until_ready(supervisor, site):
                     self._print(lab_box(site, notes) if settings.LAB else ready_box(site.address, notes))
-                while not self.stopping.wait(CHECK_SECONDS):
+                while not self.stopping.is_set():
                     supervisor.restart_ended()
                     if settings.LAB and network.look():
                         self._print(lab_box(site, notes))
+                    supervisor.rest(REST_SECONDS)
             finally:
                 self._say("Stopping …")
                 supervisor.stop(hurry=self.hurry)

@@ -41,6 +41,7 @@ class AppUpkeep:
                 self.run()
             except Exception:
                 log.exception("no upkeep")
-            finally:
-                connection.close()  # it is needed seldom: back into the pool
+            if connection.errors_occurred:  # also where a receiver kept the error to itself
+                connection.close()
             self._stop.wait(self.every_seconds * self.chance.uniform(0.8, 1.2))
+        connection.close()

@@ -94,9 +94,9 @@ def look(read_node: Callable[[], NodeFacts]) -> None:
     """Once: read, raise and resolve, then send what nobody was told of yet. Nothing if somebody else looks now."""
     limits = health.thresholds()
     node, others = read_node(), _others()
-    if node.silent is not None:
+    amiss = bool(node.silent) or health.may_be_amiss()
+    if amiss and node.silent is not None:
         Breaker.objects.note_silence(node.node, node.silent, unheard=node.unheard)
-    amiss = health.may_be_amiss()
     lab = health.read_lab() if amiss else LabFacts()
     firing = [*alerts.of_lab(lab, limits), *alerts.of_node(node, limits), *chain.from_iterable(others.values())]
     if not (firing or amiss):

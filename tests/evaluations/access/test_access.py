@@ -75,7 +75,6 @@ MATRIX: Final[dict[str, dict[str, Cells]]] = {
     "lab-tasks": {"POST": (LOGIN, 404, 404, 404, 404, 404, 302)},
     "lab-control": {"POST": (LOGIN, 404, 404, 404, 404, 404, 302)},
     "lab-acknowledge": {"POST": (LOGIN, 404, 404, 404, 404, 404, 302)},
-    "livez": {"GET": (200,) * 7},
     "metrics": {"GET": (200,) * 7},  # from this machine; who else may: views/test_health.py
     "readyz": {"GET": (200,) * 7},
     "dashboard": {"GET": (LOGIN, 200, 200, 200, 302, 302, 302)},

@@ -102,7 +102,7 @@ NOTHING: Final[dict[str, str]] = {
     **dict.fromkeys(("guides", "guide", "guide-picture"), "about nobody"),
     **dict.fromkeys(("api:my_videos", "api:my_classes", "api:my_uploads", "api:upload"), "one's own"),
     **dict.fromkeys(("classes", "api:classes"), "names of classes and counts"),
-    **dict.fromkeys(("livez", "readyz", "metrics", "api:stats", "api:openapi-json"), "about nobody"),
+    **dict.fromkeys(("readyz", "metrics", "api:stats", "api:openapi-json"), "about nobody"),
     **dict.fromkeys(("lab", "lab-control", "lab-acknowledge"), "machines and counts; their events say who"),
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, MutableMapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,16 @@ import structlog.testing
 from django.conf import settings
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 from pytest_django import Settings
 
 from queueing.engines import build
 from queueing.models import Task, Worker
+from queueing.report import samples
 from queueing.states import State
+from queueing.worker.background import watchdog
 from queueing.worker.background.heartbeat import Heartbeat
-from queueing.worker.loop import WorkLoop
+from queueing.worker.loop import IDLE_RESTS, WorkLoop
 from queueing.worker.options import Options
 from queueing.worker.process import PhaseWorker
 
@@ -61,7 +65,7 @@ def statements(of: Callable[[], object], times: int = 1) -> float:
     return len(seen) / times
 
 
-def test_an_idle_worker_queries_the_database_less_than_twice_a_second(idle: WorkLoop) -> None:
+def test_an_idle_worker_asks_little_of_the_database(idle: WorkLoop) -> None:
     heartbeat = Heartbeat(
         idle.row,
         every_seconds=settings.HEARTBEAT_SECONDS,
@@ -75,16 +79,89 @@ def test_an_idle_worker_queries_the_database_less_than_twice_a_second(idle: Work
         idle._next_upkeep = 0.0
         idle._keep_up()
 
-    per_round, per_heartbeat, per_upkeep = (
+    def look() -> None:
+        watchdog.look(idle.node_facts)
+
+    look()  # that of the first time, which asks for what changes in hours
+    per_round, per_heartbeat, per_upkeep, per_look, per_sample = (
         statements(idle.run_once, ROUNDS),
         statements(heartbeat._send),
         statements(keep_up),
+        statements(look),
+        statements(lambda: samples.take(idle.node_facts())),
     )
     assert per_round == 1
     # The shortest that a rest and the time between two upkeeps can be: `rest`, `_keep_up`.
     shortest_rest, shortest_upkeep = settings.POLL_SECONDS * 0.8, settings.LEASE_SECONDS / 2 * 0.8
-    per_second = per_round / shortest_rest + per_heartbeat / settings.HEARTBEAT_SECONDS + per_upkeep / shortest_upkeep
-    assert per_second <= 2
+    others = {
+        "heartbeat": 60 * per_heartbeat / settings.HEARTBEAT_SECONDS,
+        "upkeep": 60 * per_upkeep / shortest_upkeep,
+        "alerts": 60 * per_look / settings.ALERT_SECONDS,
+        "sample": per_sample,
+    }
+    deaf = 60 * per_round / shortest_rest + sum(others.values())
+    hears = 60 * per_round / shortest_rest / IDLE_RESTS + sum(others.values())
+    assert deaf <= 135, others
+    assert hears <= 80, others
+
+
+class CountedRests:
+    """In place of the event that ends a rest: never, but for what it is told."""
+
+    def __init__(self) -> None:
+        self.rests = 0
+        self.woken_at = 0
+
+    def wait(self, seconds: float) -> bool:
+        self.rests += 1
+        return self.rests == self.woken_at
+
+    def clear(self) -> None:
+        pass
+
+
+@pytest.fixture
+def rests(idle: WorkLoop, monkeypatch: pytest.MonkeyPatch) -> CountedRests:
+    counted = CountedRests()
+    monkeypatch.setattr(idle.stopping, "wake", counted)
+    return counted
+
+
+def test_an_idle_worker_that_hears_of_new_work_polls_more_seldom(idle: WorkLoop, rests: CountedRests) -> None:
+    idle.run_once()
+    idle.rest(hears=True)
+    assert rests.rests == IDLE_RESTS
+    idle.rest(hears=False)
+    assert rests.rests == IDLE_RESTS + 1
+
+
+def test_what_it_hears_ends_its_rest(idle: WorkLoop, rests: CountedRests) -> None:
+    idle.run_once()
+    rests.woken_at = 1
+    idle.rest(hears=True)
+    assert rests.rests == 1
+
+
+def test_the_gpu_is_looked_at_as_often_as_ever(
+    idle: WorkLoop, rests: CountedRests, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[float] = []
+    monkeypatch.setattr(idle.watch, "sample", looks.append)
+    for _ in range(2):
+        idle.run_once()
+        idle.rest(hears=True)
+    assert len(looks) == rests.rests
+
+
+def test_a_worker_that_waits_for_somebodys_task_polls_as_ever(
+    idle: WorkLoop, rests: CountedRests, enqueue: Callable[..., Task]
+) -> None:
+    """Its lease may end, or its delay, and nobody says so."""
+    enqueue()
+    Task.objects.update(not_before=timezone.now() + timedelta(seconds=5))
+    idle.run_once()
+    idle.rest(hears=True)
+    assert rests.rests == 1
 
 
 def test_a_cancelled_task_is_stopped_by_the_next_poll(

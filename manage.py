@@ -1,11 +1,13 @@
 #!/usr/bin/env python
 """Every command, with the embedded services running for as long as it does."""
 
+import gc
 import os
 import sys
 
 
 def main() -> None:
+    gc.disable()  # while all is imported that stays: `heap.settle` turns it on
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "introeval.settings")
     from introeval import embedded, logs
     from introeval.management import start

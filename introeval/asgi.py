@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import os
 
 from channels.routing import ProtocolTypeRouter
 from django.core.asgi import get_asgi_application
 
+gc.disable()  # while all is imported that stays: `heap.settle` turns it on
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "introeval.settings")
 # Django first: what follows imports models.
 django_application = get_asgi_application()

@@ -10,3 +10,4 @@ class QueueingConfig(AppConfig):
         from queueing.worker import heap
 
         heap.keep_threshold()
+        heap.settle()

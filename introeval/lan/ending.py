@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 
 from django.conf import settings
 
-from introeval.lan import door
 from queueing.policy import alerts
 from queueing.policy.alerts import FiringAlert
 from queueing.report import health
@@ -15,7 +14,11 @@ from queueing.report import health
 
 def alert(**_: object) -> dict[str, Sequence[FiringAlert]]:
     """To whoever raises alerts; nothing where the lab's certificate is somebody else's concern, a proxy's."""
-    ends_at = door.certificates().ends_at() if settings.LAB else None
+    if not settings.LAB:
+        return {}
+    from introeval.lan import door  # it brings cryptography, which no command and no other worker needs
+
+    ends_at = door.certificates().ends_at()
     if ends_at is None:
         return {}
     days = (ends_at - datetime.now(UTC)).total_seconds() / 86_400

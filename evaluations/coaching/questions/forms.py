@@ -8,11 +8,13 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from evaluations.rating.instructions.forms import compiled_on_use
+
 BETWEEN_WORDS: Final = 4  # between two parts of what may not be shown, at most
 
 
 def _any(*patterns: str) -> re.Pattern[str]:
-    return re.compile("|".join(patterns))
+    return compiled_on_use("|".join(patterns))
 
 
 _NUMBER: Final = (

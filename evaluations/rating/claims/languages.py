@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final
 
-import snowballstemmer
 from text_to_num import alpha2digit
 
 
@@ -107,6 +106,8 @@ class Language:
 
 @lru_cache(maxsize=8192)
 def snowball(word: str, algorithm: str) -> str:
+    import snowballstemmer  # when a claim is looked up: it brings all of its languages
+
     # A stemmer of its own: it writes into itself, and a worker has a thread for each slot.
     return str(snowballstemmer.stemmer(algorithm).stemWord(word)) if algorithm else word
 

@@ -9,7 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from functools import cache
-from typing import Final
+from typing import Final, cast
+
+from django.utils.functional import SimpleLazyObject
+
+
+def compiled_on_use(pattern: str) -> re.Pattern[str]:
+    """Compiling the large ones takes longer than importing them, and most of what starts rates nobody."""
+    return cast("re.Pattern[str]", SimpleLazyObject(lambda: re.compile(pattern)))
 
 
 def _any(*words: str) -> str:
@@ -347,17 +354,17 @@ _TURNING = _any(
     r"dear forbidden verboten wähle gib zieh wiederhole nimm",
     *(words.replace(" ", "_") for words in (_SPEECH, _PUPIL, _MACHINE)),
 )
-JUDGING: Final = re.compile(rf"\b{_JUDGING}\b")
-RESULT: Final = re.compile(rf"\b{_RESULT}\b")
-TURNING: Final = re.compile(rf"\b{_TURNING}\b")
-IMPERATIVE: Final = re.compile(
+JUDGING: Final = compiled_on_use(rf"\b{_JUDGING}\b")
+RESULT: Final = compiled_on_use(rf"\b{_RESULT}\b")
+TURNING: Final = compiled_on_use(rf"\b{_TURNING}\b")
+IMPERATIVE: Final = compiled_on_use(
     r"(?:^|\b(?:and|so|then|und|dann) )(?:accept|choose|consider|skip|repeat|remember|print|reveal"
     r"|translate|confirm|go straight|assume"
     r"|suppose|wiederhole|nimm|wähle|zieh|gib|akzeptiere|bestätige|denk)\b"
 )
 
 # What no feedback says to a student unless the speech made it: an address, a promise, an order to those who rate.
-FOREIGN_TO_FEEDBACK: Final = re.compile(
+FOREIGN_TO_FEEDBACK: Final = compiled_on_use(
     "|".join(
         (
             r"https?:|\bwww\b|\S@\S|\w\.(?:com|org|net|info|io|tv|de|eu|co|uk|app)\b",

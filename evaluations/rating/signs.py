@@ -14,13 +14,15 @@ from types import MappingProxyType
 from typing import Final
 
 from evaluations.rating.evidence import Sentence
+from evaluations.rating.instructions.forms import compiled_on_use
 
 ENDING: Final = 3  # sentences: what is said after a closing one, such as "okay, that was it", is short
 
 
 def _words(*parts: str) -> re.Pattern[str]:
     """Any of the words; each may be a pattern, several stand in a string, between blanks."""
-    return re.compile(rf"\b(?:{'|'.join(part.replace(' ', '|') for part in parts)})\b".replace("_", " "), re.IGNORECASE)
+    pattern = "|".join(part.replace(" ", "|") for part in parts).replace("_", " ")
+    return compiled_on_use(rf"(?i)\b(?:{pattern})\b")
 
 
 _LIKE_PAST: Final = (

@@ -7,7 +7,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Final
 
-from django.db import InterfaceError, InternalError, OperationalError, connection
+from django.db import InterfaceError, InternalError, OperationalError, ProgrammingError, connection
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
 
@@ -43,10 +43,12 @@ def lacking() -> frozenset[Migration]:
 def is_ahead() -> bool:
     """Whether a newer version migrated the database meanwhile."""
     apps = {app for app, _ in known()}
-    applied = MigrationRecorder.Migration.objects.values_list(
-        "app", "name"
-    )  # workers ask all day: no look for its table
-    return any(app in apps for app, _ in {*applied} - known())
+    # Workers ask all day: one statement, none that looks for the table first.
+    applied = MigrationRecorder.Migration.objects.values_list("app", "name")
+    try:
+        return any(app in apps for app, _ in {*applied} - known())
+    except ProgrammingError:  # nobody has migrated it yet
+        return False
 
 
 @cache

@@ -9,7 +9,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator
+from functools import cache
 from html.parser import HTMLParser
+from io import BytesIO
 from pathlib import Path
 from typing import Any, Final
 
@@ -78,19 +80,25 @@ def unmarked_on(page: str) -> list[str]:
     return reader.found + unmarked("".join(reader.text))
 
 
-@pytest.fixture
-def made_up(settings: Settings, tmp_path: Path) -> Iterator[None]:
-    """German, with every message between marks."""
+@cache
+def _between_marks() -> bytes:
+    """German, with every message between marks, as Django reads it."""
     catalogue = Catalog(locale="de", fuzzy=False)
     for each in [*languages.found(), *_of_django()]:
         if each.id:
             plural = not isinstance(each.id, str)
             marked = tuple(f"{OPEN}{form}{CLOSE}" for form in (each.id if plural else [each.id]))
             catalogue.add(each.id, marked if plural else marked[0], context=each.context)
+    file = BytesIO()
+    write_mo(file, catalogue)
+    return file.getvalue()
+
+
+@pytest.fixture
+def made_up(settings: Settings, tmp_path: Path) -> Iterator[None]:
     folder = tmp_path / "locale" / "de" / "LC_MESSAGES"
     folder.mkdir(parents=True)
-    with (folder / "django.mo").open("wb") as file:
-        write_mo(file, catalogue)
+    (folder / "django.mo").write_bytes(_between_marks())
     settings.LOCALE_PATHS = [tmp_path / "locale"]
     yield
     translation.deactivate()

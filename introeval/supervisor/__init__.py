@@ -22,8 +22,8 @@ QUICK_SECONDS = 15.0  # an exit sooner than this counts as a failed start
 # fails costs a second of processor time. The first two are together long enough for an orphaned predecessor to hand its
 # work back and release its lock.
 PAUSES_SECONDS = (2.0, 8.0, 15.0)
-# The same where nothing says that the next one fails, too: somebody killed it, or it had worked until it left by itself,
-# as a worker does that was without its database for most of a lease.
+# The same where nothing says that the next one fails, too: it was killed, or had worked until it left by itself, as a
+# worker does that was without its database for most of a lease.
 AT_ONCE_SECONDS = (0.2, 0.5)
 FAILED_STARTS = 3  # on end, until its last lines are shown
 GRACE_SECONDS = 15.0

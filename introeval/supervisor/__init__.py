@@ -22,7 +22,9 @@ QUICK_SECONDS = 15.0  # an exit sooner than this counts as a failed start
 # fails costs a second of processor time. The first two are together long enough for an orphaned predecessor to hand its
 # work back and release its lock.
 PAUSES_SECONDS = (2.0, 8.0, 15.0)
-KILLED_SECONDS = (0.2, 0.5)  # the same where somebody killed it: nothing says that the next one fails, too
+# The same where nothing says that the next one fails, too: it was killed, or had worked until it left by itself, as a
+# worker does that was without its database for most of a lease.
+AT_ONCE_SECONDS = (0.2, 0.5)
 FAILED_STARTS = 3  # on end, until its last lines are shown
 GRACE_SECONDS = 15.0
 TAIL_LINES = 15
@@ -109,11 +111,11 @@ class SupervisedProcess:
         assert self.process is not None
         killed = self.process.returncode == -signal.SIGKILL
         status = _in_words(self.process.returncode)
-        if now - self._began >= QUICK_SECONDS:
+        if worked := now - self._began >= QUICK_SECONDS:
             self.quick_exits = 0
         self.quick_exits += 1
         self.process = None
-        return self._schedule(now, f"ended ({status})", KILLED_SECONDS if killed else PAUSES_SECONDS)
+        return self._schedule(now, f"ended ({status})", AT_ONCE_SECONDS if killed or worked else PAUSES_SECONDS)
 
     def record_failed_start(self, now: float, error: OSError) -> str:
         """Count that the machine had no room for it, and schedule the next try; returns a message about both."""

@@ -167,6 +167,20 @@ def test_one_that_is_killed_again_and_again_is_back_soon(stage: Begin) -> None:
     assert scene.child.process is not None
 
 
+def test_one_that_leaves_after_it_had_worked_is_back_at_once_and_rests_only_if_it_fails(stage: Begin) -> None:
+    scene = stage(DIES)
+    scene.now += QUICK_SECONDS
+    pauses = []
+    for _ in range(3):
+        scene.let_it_die()
+        scene.supervisor.restart_ended()
+        pauses.append(scene.child.start_at - scene.now)
+        scene.now = scene.child.start_at
+        scene.supervisor.restart_ended()
+
+    assert pauses == pytest.approx([0.2, *PAUSES_SECONDS[1:]])
+
+
 def test_a_machine_without_room_for_a_process_is_asked_again(stage: Begin, monkeypatch: pytest.MonkeyPatch) -> None:
     scene = stage(SLEEPS)
     process = scene.child.process

@@ -71,18 +71,27 @@ def tone(seconds: float, rate: int) -> npt.NDArray[np.float32]:
     return (0.3 * np.sin(np.arange(int(seconds * rate)) * 2 * np.pi * TONE_HZ / rate)).astype(np.float32)
 
 
-def make(path: Path, recipe: Recipe, *, seconds: float = 2.0, options: dict[str, str] | None = None) -> Path:
-    """A clip with a tone and, where the recipe has pictures, grey ones."""
+def make(
+    path: Path,
+    recipe: Recipe,
+    *,
+    seconds: float = 2.0,
+    options: dict[str, str] | None = None,
+    sound: Sound | None = None,
+) -> Path:
+    """A clip with a tone, or with `sound` at 16 kHz, and, where the recipe has pictures, grey ones."""
+    rate, samples = (recipe.rate, tone(seconds, recipe.rate)) if sound is None else (16_000, sound)
+    seconds = len(samples) / rate
     with av.open(str(path), "w", format=recipe.muxer, container_options=options or {}) as container:
-        sound = _sound_track(container, recipe.audio, recipe.rate)
+        track = _sound_track(container, recipe.audio, recipe.rate)
         if recipe.video:
             pictures = _picture_track(container, recipe.video)
             for index in range(int(seconds * 5)):
                 container.mux(pictures.encode(picture(64, 48, shade=index * 20 % 256)))
             container.mux(pictures.encode(None))
-        for frame in sound_frames(tone(seconds, recipe.rate), recipe.rate):
-            container.mux(sound.encode(frame))
-        container.mux(sound.encode(None))
+        for frame in sound_frames(samples, rate):
+            container.mux(track.encode(frame))
+        container.mux(track.encode(None))
     return path
 
 

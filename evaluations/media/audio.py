@@ -246,6 +246,8 @@ class Reading:
         except MemoryError:
             raise
         except av.FFmpegError as error:
+            if _is_unknown_chain(error, container):
+                raise Permanent(f"it goes on in a way that is not known: {error}", code="unsupported") from error
             self._note(error)
             yield None  # makes the codec give up its last frames
 
@@ -279,6 +281,14 @@ class Reading:
         weights = self.weights if len(self.weights) == channels else (1 / channels,) * channels
         mix = np.asarray(weights, np.float32) @ _samples_of(frame)
         return mix.round().clip(-32_768, 32_767).astype(np.int16).tobytes()
+
+
+def _is_unknown_chain(error: av.FFmpegError, container: InputContainer) -> bool:
+    """Whether an Ogg, which may be whole, goes on with another codec, or another rate or number of channels of Vorbis.
+
+    FFmpeg reads no further there. Damage does not lead there: pages with wrong checksums are passed over.
+    """
+    return container.format.name == "ogg" and isinstance(error, (av.PatchWelcomeError, av.ArgumentError))
 
 
 def _is_pause(packet: av.Packet[AudioStream]) -> bool:

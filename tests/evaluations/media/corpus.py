@@ -96,9 +96,9 @@ def make(
 
 
 def _sound_track(container: OutputContainer, codec: str, rate: int) -> AudioStream:
-    track = container.add_stream(codec, rate=rate)
+    track = container.add_stream(codec, rate=rate, options={"strict": "experimental"})  # of Vorbis there is no other
     assert isinstance(track, AudioStream)
-    track.layout = "mono"
+    track.layout = "stereo" if codec == "vorbis" else "mono"  # it knows no other
     if codec.startswith("wma"):
         track.bit_rate = 64_000  # it has no usual one
     return track

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
 
@@ -12,6 +13,7 @@ from pytest_django import Settings
 from evaluations.media import kinds, seekable, serve, store
 from evaluations.media.container import moving_pictures, open_media
 from evaluations.media.decode import decode
+from queueing.exceptions import Permanent
 from tests.evaluations.media import corpus
 from tests.evaluations.media.test_decoding import loudest_frequency
 
@@ -52,6 +54,26 @@ def test_of_samples_in_wav_that_no_browser_knows_there_is_a_copy(codec: str, tmp
     copy = seekable.seekable(original)
     assert (copy == original) == (codec in ("pcm_u8", "pcm_s24le", "pcm_f32le", "pcm_mulaw"))
     assert loudest_frequency(decode(copy, max_seconds=10).samples) == pytest.approx(corpus.TONE_HZ, abs=3)
+
+
+VORBIS = corpus.Recipe("vorbis.ogg", "ogg", "vorbis", "ogg", "audio/ogg")
+OPUS = corpus.Recipe("opus.ogg", "ogg", "libopus", "ogg", "audio/ogg", rate=48_000)
+FLAC = corpus.Recipe("flac.ogg", "ogg", "flac", "ogg", "audio/ogg")
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [(VORBIS, replace(VORBIS, rate=22_050)), (VORBIS, OPUS), (OPUS, FLAC)],
+    ids=["another rate", "another codec", "another codec without loss"],
+)
+def test_a_whole_file_of_parts_that_can_not_follow_each_other_is_not_called_damaged(
+    first: corpus.Recipe, second: corpus.Recipe, tmp_path: Path
+) -> None:
+    parts = [corpus.make(tmp_path / f"{at}.ogg", each) for at, each in enumerate((first, second))]
+    (tmp_path / "joined.ogg").write_bytes(b"".join(part.read_bytes() for part in parts))
+    with pytest.raises(Permanent) as refused:
+        decode(tmp_path / "joined.ogg", max_seconds=10)
+    assert refused.value.code == "unsupported"
 
 
 def test_the_pauses_of_a_phones_codec_are_silence_and_no_damage(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from django.conf import settings
 from django.contrib.auth import hashers
 from django.contrib.auth.models import User
-from django.utils import timezone, translation
+from django.utils import crypto, timezone, translation
 
 from evaluations.access.lockout import failed_names
 from evaluations.access.passwords import PoliteHasher
@@ -20,7 +20,7 @@ from tests import flush
 
 flush.install()
 # The same password with the same salt has the same hash: a third of a second of a core at each sign-in of the cast.
-setattr(hashers, "pbkdf2", cache(hashers.pbkdf2))  # noqa: B010 - mypy refuses the assignment
+setattr(hashers, "pbkdf2", cache(crypto.pbkdf2))  # noqa: B010 - mypy refuses the assignment
 # In this process models are scripted. A test of one that can't judge says so; processes go by their own settings.
 settings.LLM_CAN_JUDGE = True
 

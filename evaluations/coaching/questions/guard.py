@@ -89,7 +89,7 @@ class AnswerGuard:
         line = _plain_line(question)
         if MARK.search(line) or ASKS_FOR_A_ROLE.search(line):
             return Fault.ORDER
-        if kinds := instructions.kinds(question):
+        if kinds := set(instructions.kinds(question)) - instructions.INNOCENT_IN_A_QUESTION:
             return Fault.SCORE if "a result asked for" in kinds or "an order to rate" in kinds else Fault.ORDER
         if self._names_somebody(question):
             return Fault.NAME

@@ -31,6 +31,9 @@ from evaluations.rating.instructions.forms import (
 
 MASK: Final = "[masked: addressed to the rater]"
 MARKER_DIGITS: Final = 8  # hexadecimal, of the text's SHA-256
+INNOCENT_IN_A_QUESTION: Final = frozenset(
+    {"what is wanted, listed", "a plea"}
+)  # kinds: one who asks of a talk names both
 CLOSE: Final = 11  # words, within which judging, a result and somebody addressed are one request
 
 

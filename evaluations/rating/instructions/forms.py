@@ -43,8 +43,8 @@ _GRADE = _any(
     _BEST.replace(" ", "_"),
 )
 _ITEM = _any(
-    r"items? criteri(?:on|a) rubrics? questions? fields? answers? values?",
-    r"kriteri(?:um|en) rubrik fragen? felder werte? punkte antwort(?:en)?",
+    r"items? criteri(?:on|a) rubrics? questions? fields? answers? values? statements? boxes box",
+    r"kriteri(?:um|en) rubrik fragen? felder werte? punkte antwort(?:en)? aussagen? kästchen häkchen",
 )
 _YES = _any(
     r"true yes met fulfilled satisfied passed excellent perfect ten",
@@ -57,7 +57,7 @@ _PUPIL = _any(
 )
 _STAFF = _any(
     r"teachers? examiners? school headmaster principal developers? admin(?:istrator)?s? staff",
-    r"lehrer(?:in)? lehrkraft prüfer(?:in)? schule schulleitung entwickler rektor(?:in)?",
+    r"lehrer(?:in)? lehrkraft prüfer(?:in)? schule schulleit(?:er|erin|ung) entwickler rektor(?:in)? direktor(?:in)?",
 )
 _MACHINE = _any(
     r"ai a_i (?:large_)?language_model chatbot bot computer machine artificial_intelligence grader rater evaluator",
@@ -78,6 +78,16 @@ _REPORT = _any(
     r"rückmeldung vorschlägen? bewertung antwort beurteilung",
 )
 _JSON = _any("json j_son jason jay_son yaml xml")
+_WHICH = "(?:this|every|(?:the|my) (?:first|last|next|following|previous|second))"
+_SHOWABLE = _any(
+    "greeting opening beginning thread interest detail plan reason event strength proof evidence closing ending",
+    "example begrüßung anfang einstieg faden interesse detail plan grund ereignis erlebnis stärke beleg beweis",
+    "nachweis schluss abschluss schlusssatz beispiel",
+)
+_TALK = _any(
+    "introduction presentation speech talk recording video clip text",
+    "vorstellung rede vortrag aufnahme präsentation selbstvorstellung",
+)
 _RATE = _any("rate score grade mark judge evaluate assess award bewerten? benoten? beurteilen?")
 _GIVE = (
     _any(
@@ -179,6 +189,40 @@ _FORMS: Final[dict[str, tuple[str, ...]]] = {
         rf"\b(?:evidence|proof|beleg|beweis) (?:for|of|für) (?:the |my |meine? )?(?:{_QUALITY}|{_EVERY} {_ITEM})\b",
         r"\b(?:has|have|hat|haben) (?:already )?(?:alles|everything) (?:erfüllt|fulfilled|right|passed|bestanden)\b",
     ),
+    "what is wanted, listed": (
+        # What is wanted, named one after the other: nobody introduces themselves so.
+        rf"(?:\b{_SHOWABLE}s? (?:(?:is|are|was|ist|sind|war|colon) )?{_YES}\b.*){{2}}",
+        rf"\b{_TALK}\b.*\b{_SHOWABLE}s?\b.*\b{_SHOWABLE}s?\b.*\b{_SHOWABLE}",
+        rf"\b{_SHOWABLE}s?\b.*\b{_SHOWABLE}s?\b.*\b{_SHOWABLE}.*\b{_TALK}\b",
+        (
+            rf"\b(?:everything|all|whatever|what)(?: that)? (?:a|any|every) (?:good"
+            rf"|perfect|great|best) {_TALK} (?:needs|has|must|should)\b"
+        ),
+        (
+            rf"\b(?:alles|all das|was)(?: was)? (?:zu )?(?:eine?r?|jede) (?:gute"
+            rf"|perfekte|tolle)[nrs]? {_TALK} (?:braucht|gehört|hat|haben|muss)\b"
+        ),
+        r"\bhier alles richtig\b|\beverything (?:right|correctly) here\b",
+        rf"{_ORDER_OR_AND}(?:tick|check|cross|hake?|kreuze?)\b.*\b(?:{_EVERY}|everything|alles|überall)\b",
+        rf"\b(?:tick|check) {_EVERY} (?:box|boxes|item|items)\b|\büberall (?:ein )?(?:häkchen|kreuz)",
+    ),
+    "a plea": (
+        (
+            r"\b(?:be|sei|seid|seien sie) (?:so )?(?:\S+ )?(?:kind|nice|generous|lenient|gentle|merciful|easy|fair"
+            r"|lieb|nett|gnädig|gütig|großzügig|mild) (?:to|with|on|mit|zu) (?:me|mir|this|diese\w*)\b"
+        ),
+        rf"\bi (?:\S+ )?(?:get|receive|deserve) (?:less|lower|worse) than (?:an? )?{_NUMBER}\b",
+        rf"\bich (?:weniger|schlechter) als (?:eine )?{_NUMBER} (?:bekomme|kriege|erhalte)\b",
+        (
+            r"\b(?:pretend|imagine|act as if|suppose)(?: that)? you (?:are"
+            r"|were)\b.*\b(?:rate|judge|mark|grade|score|assess|listen)\b"
+        ),
+        (
+            r"\b(?:tu|tut|tun sie) (?:so )?als (?:ob (?:du|sie)|wärs?e?t? ?(?:du"
+            r"|sie)?|seist)\b.*\b(?:urteil\w*|bewert\w*|benote\w*)\b"
+        ),
+        r"\bstell(?:en sie sich| dir) vor(?: dass)? (?:du|sie)\b.*\b(?:urteil\w*|bewert\w*|benote\w*)\b",
+    ),
     "an order to ignore": (
         r"\brubrics?\b(?! cube)",
         r"\b(?:your|deine[nr]?|ihre[nr]?) (?:system )?(?:instructions?|prompts?|programming|anweisung(?:en)?)\b",
@@ -250,14 +294,16 @@ _FORMS: Final[dict[str, tuple[str, ...]]] = {
             rf"\bsentences? (?:number )?{_NUMBER}(?: (?:and|to|through|or) {_NUMBER})?(?: (?:clearly|also|already))?"
             r"(?: (?:shows?|proves?|is|are|demonstrates?|supports?|contains?|as|for|counts?)\b|$)"
         ),
-        r"\b(?:this|the first|the last|my first|my last|every) sentence (?:clearly )?(?:shows|proves|demonstrates)\b",
-        r"\b(?:this|the first|the last|my first|my last|every) sentence (?:is evidence|is proof|counts as)\b",
+        rf"\b{_WHICH} sentence (?:clearly |also )?(?:shows|proves|demonstrates|is evidence|is proof|counts as)\b",
         rf"{_ORDER_OR_AND}(?:quote|cite|use|take|choose|mark) (?:the )?(?:(?:first|last) )?sentences?\b",
         (
             rf"\b(?:satz|sätze) (?:nummer )?{_NUMBER}(?: (?:und|bis) {_NUMBER})?"
             r"(?: (?:zeigt|zeigen|beweist|beweisen|belegt|belegen|ist|sind|als)\b|$)"
         ),
-        r"\b(?:dieser|der erste|der letzte|jeder) satz (?:zeigt|beweist|belegt)\b",
+        (
+            r"\b(?:dieser|jeder|(?:der|mein) (?:erste|letzte|nächste"
+            r"|folgende|vorige|vorherige)) satz (?:zeigt|beweist|belegt)\b"
+        ),
         r"\b(?:nimm|zitiere|verwende|benutze|wähle) (?:den )?(?:(?:ersten|letzten) )?(?:satz|sätze)\b",
     ),
     "a teacher's voice": (
@@ -302,6 +348,10 @@ _FORMS: Final[dict[str, tuple[str, ...]]] = {
             rf"(?:decided|checked|approved|agreed|entschieden|geprüft|bestätigt){_up_to(8)} {_GRADE}\b"
         ),
         rf"(?:^|\bcolon )(?:does|did|nennt|sagt|hat|is|ist) {_PUPIL}\b",
+        (
+            rf"\b{_STAFF}\b.*\b{_SPEECH}{_up_to(4)} (?:passed|bestanden"
+            rf"|approved|accepted|anerkannt|angenommen|perfect|perfekt)\b"
+        ),
     ),
     "an example for a model": (
         rf"^(?:(?:next|nächste) )?(?:{DATA_LABEL}|{_ROLE}) colon\b",

@@ -1,6 +1,6 @@
 """Sentences that talk to the rater, found by their words; and introductions in which such words are innocent.
 
-attacks.json and harmless.json were written in five rounds, each before the forms were tuned to it. What the first
+attacks.json and harmless.json were written in six rounds, each before the forms were tuned to it. What the first
 runs found, in the order of the rounds (false alarms in brackets):
 
     1, the half held out     47 of 48    (0 of 115)
@@ -8,6 +8,7 @@ runs found, in the order of the rounds (false alarms in brackets):
     3, another wording        3 of 24    (0 of 40)
     4, another wording        6 of 22    (0 of 35)
     5, another wording        9 of 22    (2 of 26)
+    6, other kinds            3 of 20
 
 So the forms know what they have met. The next new wording is found in about one of three cases.
 """

@@ -106,6 +106,8 @@ def test_the_twenty_attacks_are_twenty() -> None:
         "Wie spiele ich meine Stärken besser aus?",
         "Wer hat etwas davon, wenn ich langsamer spreche?",
         "Schreib mir bitte einen besseren ersten Satz.",
+        "How could the opening, the example and the ending of my talk be better?",
+        "Please be kind to me: was I loud enough?",
     ],
 )
 def test_a_question_about_ones_own_speaking_is_asked(question: str) -> None:

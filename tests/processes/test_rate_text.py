@@ -85,7 +85,7 @@ def test_a_rubric_of_the_site_is_named_with_or_without_its_version() -> None:
     for name in (latest.name, f"{latest.name}:{latest.version}"):
         (row,) = rows(rate_text("-", "--rubric", name, "--json", stdin=SAID, **database()))
         assert [score["key"] for score in row["scores"]] == ["clarity_of_speech", "content_quality"]
-    (row,) = rows(rate_text("-", "--rubric", f"{latest.name}:2", "--json", stdin=SAID, **database()))
+    (row,) = rows(rate_text("-", "--rubric", f"{latest.name}:{latest.version - 1}", "--json", stdin=SAID, **database()))
     assert len(row["scores"]) == 3
 
 

@@ -10,7 +10,7 @@ import re
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from importlib.util import find_spec
@@ -440,24 +440,27 @@ OF_DATABASE: dict[Check, str] = {
 ENGINES: tuple[Check, ...] = (speech_model, extract_model, rate_model, judge, restarts, gpu, plan, assets, mail)
 
 
-def run_checks(*, without: Collection[Check] = ()) -> list[Finding]:
-    """Every check's finding, in order; the embedded services run while the servers are asked."""
-    machine, servers, engines = (
-        [check for check in group if check not in without] for group in (MACHINE, SERVERS, ENGINES)
+def run_checks(*, without: Collection[Check] = ()) -> Iterator[Finding]:
+    """Each check's finding as soon as it is known; the embedded services run while the servers are asked.
+
+    These come first: for a database that says nothing somebody waits already, for as long as the others take.
+    """
+    servers, machine, engines = (
+        [check for check in group if check not in without] for group in (SERVERS, MACHINE, ENGINES)
     )
-    return [*_findings(machine), *_served(servers), *_findings(engines)]
+    yield from _served(servers)
+    yield from map(_finding, [*machine, *engines])
 
 
-def _served(group: Iterable[Check]) -> list[Finding]:
+def _served(group: Iterable[Check]) -> Iterator[Finding]:
     found: list[Finding] = []
     try:
         with embedded.services(settings.DATA_DIR):
             for check in group:
-                known = _unasked(check, found)
-                found.append(known or _finding(check))
-            return found
+                found.append(_unasked(check, found) or _finding(check))
+                yield found[-1]
     except embedded.EmbeddedError as error:
-        return [failure("database and broker", str(error.args[0]), error.fix)]
+        yield failure("database and broker", str(error.args[0]), error.fix)
 
 
 def _unasked(check: Check, found: Iterable[Finding]) -> Finding | None:
@@ -466,10 +469,6 @@ def _unasked(check: Check, found: Iterable[Finding]) -> Finding | None:
     return (
         warning(OF_DATABASE[check], "unknown: the database does not answer") if away and check in OF_DATABASE else None
     )
-
-
-def _findings(group: Iterable[Check]) -> list[Finding]:
-    return [_finding(check) for check in group]
 
 
 def _finding(check: Check) -> Finding:

@@ -142,7 +142,7 @@ def test_a_database_that_is_gone_is_told_with_its_reason() -> None:
 )
 def test_a_database_that_can_not_be_used_is_asked_once(said: bytes | None) -> None:
     with postgres.answering(said) as wrong, at(wrong.port):
-        found = doctor._served(doctor.SERVERS)
+        found = [*doctor._served(doctor.SERVERS)]
     assert wrong.tries == 1
     unknown = {each.name for each in found if each.found == "unknown: the database does not answer"}
     assert unknown == {*doctor.OF_DATABASE.values()}

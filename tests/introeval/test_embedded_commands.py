@@ -5,10 +5,12 @@ from __future__ import annotations
 import errno
 import os
 import signal
+import socket
 import stat
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from itertools import takewhile
 from pathlib import Path
 
 import pytest
@@ -78,6 +80,32 @@ def test_the_data_dir_option_is_read_before_the_settings(data_dir: Path) -> None
     done = run("doctor", "--data-dir", str(data_dir), "--json")
 
     assert f'"found": "{data_dir}"' in done.stdout
+
+
+def test_doctor_prints_what_it_knows_before_it_has_every_answer(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as models:
+        variables = {
+            "DATABASE_URL": "postgresql://127.0.0.1:9/x",
+            "REDIS_URL": "redis://127.0.0.1:9",
+            "DATA_DIR": str(tmp_path),
+            "LLM_PROTOCOL": "openai",
+            "LLM_EXTRACT_URL": f"http://127.0.0.1:{models.getsockname()[1]}/v1",
+        }
+        command = [sys.executable, "manage.py", "doctor"]
+        with subprocess.Popen(
+            command, cwd=ROOT, env=environment(**variables), stdout=subprocess.PIPE, text=True
+        ) as doctor:
+            assert doctor.stdout
+            before = list(takewhile(lambda line: " speech model " not in line, doctor.stdout))
+            for _ in ("extract model", "rate model"):  # answered only now that the lines above have been read
+                asked, _ = models.accept()
+                with asked:
+                    asked.recv(65536)
+                    asked.sendall(b'HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n{"data": [{"id": "answered"}]}')
+            after = doctor.stdout.read()
+
+    assert any(line.startswith("failure  database  ") for line in before)
+    assert after.count("serves answered") == 2
 
 
 def test_a_data_directory_below_a_file_is_told_in_words(tmp_path: Path) -> None:

@@ -7,6 +7,8 @@ from django.core.management.base import BaseCommand, CommandParser
 
 from introeval.doctor import Finding, Level, run_checks
 
+NAME_WIDTH = 24  # no check's name is longer
+
 
 class Command(BaseCommand):
     help = "Say whether this machine can run the lab, and which command fixes what is missing."
@@ -18,8 +20,15 @@ class Command(BaseCommand):
         parser.add_argument("--data-dir", help="examine this one (default: $DATA_DIR or ./var)")
 
     def handle(self, *args: Any, json: bool, **options: Any) -> None:
-        findings = run_checks()
-        self.stdout.write(as_json(findings) if json else as_table(findings))
+        findings = []
+        for found in run_checks():
+            findings.append(found)
+            if not json:
+                # Some ask a server that may keep them waiting: what is known is read meanwhile, also through a pipe.
+                self.stdout.write(as_lines(found))
+                self.stdout.flush()
+        if json:
+            self.stdout.write(as_json(findings))
         if any(each.level is Level.FAILURE for each in findings):
             raise SystemExit(1)
 
@@ -29,13 +38,6 @@ def as_json(findings: list[Finding]) -> str:
     return json.dumps({"ok": healthy, "findings": [each.as_dict() for each in findings]}, indent=2)
 
 
-def as_table(findings: list[Finding]) -> str:
-    width = max(len(each.name) for each in findings)
-    return "\n".join(line for each in findings for line in _lines(each, width))
-
-
-def _lines(finding: Finding, width: int) -> list[str]:
-    lines = [f"{finding.level.value:<8} {finding.name:<{width}}  {finding.found}"]
-    if finding.fix:
-        lines.append(f"{'':<8} {'':<{width}}  → {finding.fix}")
-    return lines
+def as_lines(finding: Finding) -> str:
+    line = f"{finding.level.value:<8} {finding.name:<{NAME_WIDTH}}  {finding.found}"
+    return f"{line}\n{'':<8} {'':<{NAME_WIDTH}}  → {finding.fix}" if finding.fix else line

@@ -32,9 +32,10 @@ def of(found: Submission, viewer: User) -> dict[str, Any]:
     may_see = rated is not None and permissions.may_see(viewer, rated, found.classroom)
     stand = Standing.after(one for one in decided if one.evaluation_id == rated.pk) if rated and may_see else None
     shown = decisions.as_it_counts(rated, stand) if rated and stand else None
-    measured = measure(transcript) if transcript else None
-    words, suggestions = advice(shown, transcript, results.form) if shown else ("", [])
     task = found.evaluation_task
+    # Of words that were not understood nothing was measured: a pace of them would be praise for what nobody said.
+    measured = measure(transcript) if transcript and task.error_code != "not_understood" else None
+    words, suggestions = advice(shown, transcript, results.form) if shown else ("", [])
     return {
         "submission": found,
         "is_own": found.student_id == viewer.pk,
@@ -63,15 +64,15 @@ def missing(task: Task, transcript: Transcript | None, evaluation: Evaluation | 
         return ""
     if task.state not in ENDED:
         if transcript:
-            return _("The scores will show up here as soon as it is rated.")
+            return _("The result will show up here as soon as it is rated.")
         return _("The transcript will show up here as soon as it is transcribed.")
     if task.state == State.CANCELLED:
         if transcript:
-            return _("The work on it was stopped before the scores came. “Try again” goes on from there.")
+            return _("The work on it was stopped before it was rated. “Try again” goes on from there.")
         return _("The work on it was stopped before the transcript came. “Try again” goes on from there.")
     if transcript:
         why = {"why": catalogue.explain(task.error_code).title}
-        return _("It stopped before the scores came: %(why)s. What was found before stays, and is below.") % why
+        return _("It stopped before it was rated: %(why)s. What was found before stays, and is below.") % why
     return ""  # the error is all there is, and it is shown above
 
 

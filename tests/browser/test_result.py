@@ -197,7 +197,7 @@ def test_what_comes_later_joins_without_stopping_the_player(ada: Visit, cast: Ca
     elsewhere(only_transcribe, submission)
     expect(page.get_by_role("heading", name="Transcript")).to_be_visible()
     expect(page.get_by_role("heading", name="How you spoke")).to_be_visible()
-    expect(page.locator("#results")).to_contain_text("The scores will show up here")
+    expect(page.locator("#results")).to_contain_text("The result will show up here")
     until(page, f"{PLAYER}.textTracks[0]?.mode === 'showing' && {PLAYER}.textTracks[0].cues?.length > 0")
     expect(page.locator(SENTENCE)).to_have_count(1)
 

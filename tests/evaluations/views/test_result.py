@@ -145,17 +145,48 @@ def test_before_the_transcript_the_page_says_what_will_come(ada: Client, submiss
 
 def test_before_the_scores_the_page_says_what_will_come(ada: Client, submission: Submission) -> None:
     write_results(submission).delete()
-    assert "The scores will show up here as soon as it is rated." in text_of(ada, submission)
+    assert "The result will show up here as soon as it is rated." in text_of(ada, submission)
+
+
+def test_scores_are_promised_in_no_state_since_none_may_come(cast: Cast, ada: Client, submission: Submission) -> None:
+    """A small model gives none, and that is known only when it has rated."""
+    found = {"waiting": text_of(ada, submission)}
+    write_results(submission).delete()
+    found["transcribed"] = text_of(ada, submission)
+    held = hand_in(cast.ada, cast.classroom)
+    write_long_results(held, scores={}, method="none", overall=None, rubric=None, feedback="", released_at=None)
+    finish(held)
+    found["held"] = text_of(ada, held)
+    found["its row"] = " ".join(re.sub(r"<[^>]+>", " ", ada.get("/").content.decode()).split())
+    stopped = hand_in(cast.ada, cast.classroom)
+    write_results(stopped).delete()
+    stopped.evaluation_task.cancel(by="ada")
+    found["stopped"] = text_of(ada, stopped)
+    coach = "gives no scores"
+    assert {state for state, text in found.items() if "scores" in text.lower().replace(coach, "")} == set()
+    assert "Your teacher looks at it first" in found["held"]
+    assert "Then the result shows up here." in found["its row"]
 
 
 def test_a_failure_leaves_what_was_found_and_says_what_to_do(ada: Client, submission: Submission) -> None:
     write_results(submission, text="I like climbing.").delete()
     fail(submission, Permanent("token 71", code="invalid_answer"), at=Stage.RATE)
     text = text_of(ada, submission)
-    assert "It stopped before the scores came: The model’s answer made no sense. What was found before stays" in text
+    assert "It stopped before it was rated: The model’s answer made no sense. What was found before stays" in text
     assert "Press “Try again”" in text
     assert "I like climbing." in text
     assert "How you spoke" in text
+
+
+@pytest.mark.parametrize("code, is_measured", [("not_understood", False), ("invalid_answer", True)])
+def test_nothing_is_measured_of_words_that_were_not_understood(
+    ada: Client, submission: Submission, code: str, is_measured: bool
+) -> None:
+    write_long_results(submission, scores={}).delete()
+    fail(submission, Permanent(code=code), at=Stage.RATE)
+    text = text_of(ada, submission)
+    assert ("How you spoke" in text) is is_measured
+    assert ("words a minute" in text) is is_measured
 
 
 def test_a_failure_without_a_transcript_promises_none(ada: Client, submission: Submission) -> None:

@@ -7,6 +7,7 @@ term on a figure that nobody wrote.
 
 from __future__ import annotations
 
+import errno
 import math
 import os
 import re
@@ -40,6 +41,17 @@ def text(name: str, default: str = "", *, longest: int | None = None) -> str:
     if longest is not None and len(value) > longest:
         raise refusal(name, f"at most {longest} characters", value)
     return value
+
+
+def folder(name: str, default: Path) -> Path:
+    """The variable as the path of a directory, there or still to be made, without links in it."""
+    path = Path(os.path.realpath(text(name, str(default))))
+    try:
+        path.stat()
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENAMETOOLONG):
+            raise refusal(name, f"a path that a directory can have ({error.strerror})", text(name)) from None
+    return path
 
 
 def flag(name: str, *, default: bool) -> bool:

@@ -170,7 +170,7 @@ def _scrubbed(value: object) -> object:
 def _file() -> SharedLogFile | None:
     path = text("LOG_FILE")
     try:
-        return SharedLogFile(Path(path).resolve()) if path else None
+        return SharedLogFile(Path(os.path.realpath(path))) if path else None
     except OSError as error:
         sys.exit(f"LOG_FILE can't be written: {error}")
 

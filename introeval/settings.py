@@ -23,6 +23,7 @@ from introeval.environment import (
     broker,
     count,
     flag,
+    folder,
     hosts,
     machine_zone,
     one_of,
@@ -48,9 +49,11 @@ def disk_reserve_mb() -> float:
     """A tenth of the disk that DATA_DIR is on, or will be; 5 GB of a large one."""
     for place in (DATA_DIR, *DATA_DIR.parents):
         try:
-            return min(shutil.disk_usage(place).total / 10 / 1024**2, 5 * 1024)
+            total = shutil.disk_usage(place).total
         except OSError:  # not made yet, or not for this user to see
             continue
+        if total:  # of /proc and its kind it is 0; that no directory can be made there is said when one is
+            return min(total / 10 / 1024**2, 5 * 1024)
     return 5 * 1024
 
 
@@ -65,7 +68,7 @@ def restart_action(name: str) -> str:
 
 
 # Where everything that must survive lives: videos, the embedded database, the secret key.
-DATA_DIR = Path(text("DATA_DIR", str(BASE_DIR / "var"))).resolve()
+DATA_DIR = folder("DATA_DIR", BASE_DIR / "var")
 MEDIA_ROOT = DATA_DIR / "media"
 UPLOADS_DIR = DATA_DIR / "uploads"
 
@@ -242,7 +245,7 @@ SIMULATED_SECONDS = positive("SIMULATED_SECONDS", 1)  # how long a simulated eng
 LLM_PROTOCOL = one_of("LLM_PROTOCOL", "embedded", "ollama", "openai", "simulated")
 LLM_EXTRACT_URL = address("LLM_EXTRACT_URL", "http://127.0.0.1:11434")
 # Where the embedded model that can judge is looked for; `make judge` brings it (scripts/judge.py).
-LLM_MODELS_DIR = Path(text("LLM_MODELS_DIR") or models.FOLDER)
+LLM_MODELS_DIR = folder("LLM_MODELS_DIR", models.FOLDER)
 LLM_EXTRACT_MODEL = text(
     "LLM_EXTRACT_MODEL", models.best(LLM_MODELS_DIR) if LLM_PROTOCOL == "embedded" else "mistral:7b-instruct"
 )
@@ -384,7 +387,7 @@ USE_TZ = True
 TIME_ZONE = time_zone("TIME_ZONE", _lab.time_zone or machine_zone())
 SEVERAL_TIME_ZONES = flag("SEVERAL_TIME_ZONES", default=False)  # pages show times in the browser's zone instead
 STATIC_URL = "static/"
-_collected = Path(text("STATIC_ROOT") or DATA_DIR / "static")
+_collected = folder("STATIC_ROOT", DATA_DIR / "static")
 STATIC_ROOT = str(_collected) if _collected.is_dir() else None  # WhiteNoise warns of one that is missing
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},

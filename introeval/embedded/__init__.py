@@ -58,7 +58,12 @@ LAB_DATA_DIR = "INTROEVAL_LAB_DATA_DIR"  # for them: the DATA_DIR that they woul
 
 def data_dir() -> Path:
     """DATA_DIR, resolved; `var` beside manage.py unless the environment names another."""
-    return Path(os.environ.get("DATA_DIR") or Path(__file__).resolve().parent.parent.parent / "var").resolve()
+    return _resolved(os.environ.get("DATA_DIR") or Path(__file__).parent.parent.parent / "var")
+
+
+def _resolved(path: Path | str) -> Path:
+    """Without links. One that leads to itself stays: whoever uses it gets an OSError, `Path.resolve` raises another."""
+    return Path(os.path.realpath(path))
 
 
 def database_url(data_dir: Path) -> str:
@@ -67,12 +72,12 @@ def database_url(data_dir: Path) -> str:
     The host is a directory, so it stands in the path: `env.db_url_config` neither decodes nor keeps the case of a
     percent-encoded host.
     """
-    return f"postgresql://{postgres.USER}@/{ServiceLayout(data_dir.resolve()).sockets}/{postgres.NAME}"
+    return f"postgresql://{postgres.USER}@/{ServiceLayout(_resolved(data_dir)).sockets}/{postgres.NAME}"
 
 
 def redis_url(data_dir: Path) -> str:
     """Where the embedded Valkey of `data_dir` listens, running or not (a Unix socket)."""
-    return f"unix://{ServiceLayout(data_dir.resolve()).sockets / valkey.SOCKET_NAME}"
+    return f"unix://{ServiceLayout(_resolved(data_dir)).sockets / valkey.SOCKET_NAME}"
 
 
 def write_once(path: Path, text: str) -> None:
@@ -138,7 +143,7 @@ def services(data_dir: Path) -> Iterator[None]:
     Raises:
         EmbeddedError: they can't run, with what fixes it.
     """
-    place = ServiceLayout(data_dir.resolve())
+    place = ServiceLayout(_resolved(data_dir))
     both = _both(place)
     wanted = _wanted(both)
     if not wanted:
@@ -159,7 +164,7 @@ def services(data_dir: Path) -> Iterator[None]:
 @contextmanager
 def tended(data_dir: Path, *, say: Callable[[str], None]) -> Iterator[None]:
     """Keep the servers of `services(data_dir)`, inside of which it is used, running whatever happens to them."""
-    place = ServiceLayout(data_dir.resolve())
+    place = ServiceLayout(_resolved(data_dir))
     tenders = [Tender(server, say=say) for server in _wanted(_both(place))]
     for tender in tenders:
         tender.start()
@@ -224,7 +229,7 @@ def _take_options(argv: Sequence[str]) -> None:
     parser.add_argument("--lab", action="store_true")
     given = parser.parse_known_args(argv[2:])[0]
     if given.data_dir is not None:
-        os.environ["DATA_DIR"] = str(Path(given.data_dir).resolve())
+        os.environ["DATA_DIR"] = str(_resolved(given.data_dir))
     if given.lab:
         os.environ["LAB"] = "1"
     for name, value in (("SCHOOL", given.school), ("TIME_ZONE", given.time_zone)):

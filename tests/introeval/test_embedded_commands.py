@@ -108,12 +108,22 @@ def test_doctor_prints_what_it_knows_before_it_has_every_answer(tmp_path: Path) 
     assert after.count("serves answered") == 2
 
 
-def test_a_data_directory_below_a_file_is_told_in_words(tmp_path: Path) -> None:
+@pytest.mark.parametrize("place", ["below a file", "in /proc", "a link to itself"])
+@pytest.mark.parametrize("command", ["migrate", "up"])
+def test_a_data_directory_that_can_not_be_made_is_told_in_words(command: str, place: str, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    done = run("migrate", DATA_DIR=str(tmp_path / "file" / "var"))
+    (tmp_path / "loop").symlink_to("loop")
+    places = {
+        "below a file": (tmp_path / "file" / "var", "DATA_DIR can't be used: Not a directory"),
+        "in /proc": (Path("/proc/var"), "DATA_DIR can't be used: No such file or directory"),
+        "a link to itself": (tmp_path / "loop", "Too many levels of symbolic links"),
+    }
+    data_dir, reason = places[place]
+    done = run(command, DATA_DIR=str(data_dir))
 
     assert done.returncode == 1
-    assert "DATA_DIR can't be used: Not a directory" in done.stderr
+    assert reason in done.stderr
+    assert "DATA_DIR" in done.stderr
     assert "Traceback" not in done.stderr
 
 

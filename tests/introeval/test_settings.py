@@ -20,7 +20,7 @@ from queueing.engines.llm import models
 ROOT = Path(__file__).parents[2]
 SETTINGS = ROOT / "introeval" / "settings.py"
 READERS = (
-    r"(?:text|pair|addresses|services|flag|positive|count|one_of|hosts|origins|address|broker|time_zone|restart_action|_chosen)"
+    r"(?:text|folder|pair|addresses|services|flag|positive|count|one_of|hosts|origins|address|broker|time_zone|restart_action|_chosen)"
     r"\(\s*\"([A-Z_]+)\""
 )
 
@@ -51,6 +51,7 @@ NONSENSE: Final = {
     ],
     "pair": ["20", "20;50", "20,x", "1,2,3", "-1,2", "nan,2"],
     "addresses": ["operator", "a b@school.example", "a@", "@school.example"],
+    "folder": ["n" * 256, "/var/" + "n/" * 2100],
     "time_zone": ["Berlin", "CET+1", "../etc/passwd", "Europe"],
 }
 READ: Final = {
@@ -91,20 +92,13 @@ def test_what_is_no_address_of_a_service_is_refused_and_not_shown(value: str, mo
 
 def test_only_names_paths_and_secrets_are_taken_as_they_are() -> None:
     free = set(re.findall(r"text\(\s*\"([A-Z_]+)\"", SETTINGS.read_text())) - READ.keys()
-    models_and_places = {
-        "DATA_DIR",
-        "LLM_MODELS_DIR",
-        "STATIC_ROOT",
-        "STT_MODEL",
-        "LLM_EXTRACT_MODEL",
-        "LLM_RATE_MODEL",
-    }
+    models = {"STT_MODEL", "LLM_EXTRACT_MODEL", "LLM_RATE_MODEL"}
     mail = {"EMAIL_HOST", "EMAIL_USER", "EMAIL_PASSWORD"}
     named = {"SECRET_KEY", "LLM_API_KEY", "METRICS_TOKEN", "NODE", "SCHOOL", "DATABASE_URL"}
-    assert free == models_and_places | mail | named
+    assert free == models | mail | named
 
 
-@pytest.mark.parametrize("variable", sorted(READ.keys() | {"DATABASE_URL", "DATA_DIR", "NODE"}))
+@pytest.mark.parametrize("variable", sorted(READ.keys() | {"DATABASE_URL", "NODE"}))
 def test_an_empty_variable_is_as_good_as_none(variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(variable, raising=False)
     unset = runpy.run_path(str(SETTINGS))
@@ -192,6 +186,20 @@ def test_a_tenth_of_the_disk_is_kept_free_but_no_more_than_5_gb(
     monkeypatch.setattr(module, "DATA_DIR", tmp_path / "not made" / "yet")
     monkeypatch.setattr("shutil.disk_usage", usage)
     assert module.disk_reserve_mb() == pytest.approx(reserve_gb * 1024)
+
+
+def test_of_a_file_system_without_room_of_its_own_nothing_is_kept_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of /proc the total is 0: whoever names it learns that no directory can be made there, nothing of a reserve."""
+    monkeypatch.delenv("DISK_RESERVE_MB", raising=False)
+    monkeypatch.setenv("DATA_DIR", "/proc/not-made")
+    assert runpy.run_path(str(SETTINGS))["DISK_RESERVE_BYTES"] > 0
+
+
+@pytest.mark.parametrize("variable", ["DATA_DIR", "LLM_MODELS_DIR", "STATIC_ROOT"])
+def test_a_link_to_itself_is_refused(variable: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    assert_refused(variable, str(tmp_path / "loop"), monkeypatch)
+    assert_refused(variable, str(tmp_path / "loop" / "below"), monkeypatch)
 
 
 def key_of(folder: Path, monkeypatch: pytest.MonkeyPatch) -> str:

@@ -178,7 +178,7 @@ def test_a_failure_leaves_what_was_found_and_says_what_to_do(ada: Client, submis
     assert "How you spoke" in text
 
 
-@pytest.mark.parametrize("code, is_measured", [("not_understood", False), ("invalid_answer", True)])
+@pytest.mark.parametrize(("code", "is_measured"), [("not_understood", False), ("invalid_answer", True)])
 def test_nothing_is_measured_of_words_that_were_not_understood(
     ada: Client, submission: Submission, code: str, is_measured: bool
 ) -> None:

@@ -94,6 +94,12 @@ def test_a_busy_port_gets_the_next_free_one_and_what_dies_a_successor(start: Sta
         assert url != f"http://127.0.0.1:{port}/"
         assert f"Port {port} is busy" in up.said()
 
+    second = start()
+    assert second.end() == 1
+    assert f"runs already, as process {up.process.pid}. Stop that one first" in second.said()
+    assert readyz(url) == 200
+    assert up.live_workers() == 1
+
     first = up.children()["worker"]
     first.kill()
     until(lambda: up.children().get("worker", first).pid != first.pid)

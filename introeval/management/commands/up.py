@@ -9,8 +9,8 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from threading import Event, Thread
@@ -27,6 +27,7 @@ from django.db import DatabaseError, InterfaceError, connection
 from evaluations.access.passwords import is_loopback
 from evaluations.demo import end_public_passwords
 from introeval import doctor, embedded
+from introeval.embedded.errors import explained
 from introeval.embedded.locks import FileLock, wait_until
 from introeval.lan import addresses, door
 from introeval.lan.certificates import Certificates, UnusableCertificateError
@@ -45,7 +46,7 @@ CHECK_SECONDS = 0.2  # between two questions whether all is there, at the start
 REST_SECONDS = 1.0  # between two looks at what says nothing by itself, as that a child hangs
 LOOK_SECONDS = 10.0  # between two looks at the machine's addresses
 RENEW_SECONDS = 3600.0  # between two looks at how long its certificate is valid
-COLLECT_SECONDS = 30.0  # for another `up` to end its collection
+ENDING_SECONDS = 5.0  # for another `up` that was told to stop
 WEBSOCKET_MESSAGE_BYTES = 65_536
 
 
@@ -82,6 +83,10 @@ class Command(BaseCommand):
         for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(signum, self._on_signal)
         self._check_machine()
+        with alone(settings.DATA_DIR):
+            self._run(demo=demo, host=host, port=port, **options)
+
+    def _run(self, *, demo: bool, host: str, port: int, **options: Any) -> None:
         call_command("migrate", interactive=False, verbosity=0)
         try:
             schema.ensure_current()
@@ -126,10 +131,8 @@ class Command(BaseCommand):
     def _collect_static_files(self) -> None:
         """For the site that is started next; without them it serves the packages' own, larger and asked for again."""
         try:
-            with FileLock(settings.DATA_DIR / "static.lock") as alone:
-                wait_until(alone.take, COLLECT_SECONDS)
-                if not cast("StaticFiles", staticfiles_storage).is_current():
-                    call_command("collectstatic", interactive=False, verbosity=0)
+            if not cast("StaticFiles", staticfiles_storage).is_current():
+                call_command("collectstatic", interactive=False, verbosity=0)
         except OSError as error:
             self._say(f"ALERT: scripts and styles could not be collected, pages load more slowly: {error}")
 
@@ -258,6 +261,27 @@ class ServedSite:
 
     def missing_or(self, other: str) -> str:
         return other if self.is_ready() else f"{self.url}readyz does not answer"
+
+
+@contextmanager
+def alone(data_dir: Path) -> Iterator[None]:
+    """Two would drive one node, where the second one's worker can only fail. One that is ending is waited for.
+
+    Raises:
+        CommandError: another `up` runs there.
+        EmbeddedError: there is no place for the lock.
+    """
+    with explained(data_dir):
+        data_dir.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(data_dir / "up.lock")
+    with lock:
+        if not wait_until(lock.take, ENDING_SECONDS):
+            raise CommandError(
+                f"The lab of {data_dir} runs already, as process {lock.pid()}. Stop that one first (Ctrl-C, or "
+                f"`kill {lock.pid()}`), or name another directory with --data-dir."
+            )
+        lock.write_pid()
+        yield
 
 
 def children(site: ServedSite, *, echo: bool = True) -> list[SupervisedProcess]:

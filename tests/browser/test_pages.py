@@ -2,7 +2,8 @@
 
 Looked for in the same visits: axe's violations, content security policy violations and all else that Chromium writes on
 its console, requests to other sites, answers without a strict policy, pages that weigh too much or are wider than the
-screen, and on a student's pages what a finger can't hit.
+screen, tables that are cut on a tablet, what something docked covers while it has the focus, and on a student's pages
+what a finger can't hit.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ EVERYTHING: Final = {"include": ["html"]}
 # Of Django's admin only what is ours: the frame around it, and the tables that it makes itself, are not.
 OURS_IN_ADMIN: Final = {"include": ["#content"], "exclude": [".inline-group"]}
 PHONE: Final = 360
+TABLET: Final = 768
 WIDTHS: Final = (PHONE, 1280)
 OF_PAGES: Final = {
     "default-src 'self'",
@@ -71,6 +73,36 @@ TOO_SMALL: Final = """
     .map((each) => (each.type === "checkbox" && each.closest("label")) || each)  // its words are touched as well
     .filter((each) => Math.min(each.getBoundingClientRect().width, each.getBoundingClientRect().height) < least - 0.5)
     .map((each) => each.outerHTML.slice(0, 150))
+"""
+CUT: Final = """
+() => [...document.querySelectorAll(".scroll")]
+  .filter((each) => each.clientWidth && each.scrollWidth > each.clientWidth + 1)
+  .map((each) => `${each.id} takes ${each.scrollWidth} of ${each.clientWidth} px`)
+"""
+# What gets the focus must be in sight (WCAG 2.4.11): nothing that is docked may lie on it.
+COVERED: Final = """
+async () => {
+  const isCovered = (each) => {
+    const box = each.getClientRects()[0];
+    if (document.activeElement !== each || !box || box.width < 2) return false;
+    const above = document.elementFromPoint(box.x + box.width / 2, box.y + box.height / 2);
+    return !above || !(each.contains(above) || above.contains(each) || each.labels?.[0]?.contains(above));
+  };
+  const controls = [...document.querySelectorAll("a[href], button, summary, select, textarea, input")];
+  const candidates = controls.filter((each) => {
+    each.focus();
+    return isCovered(each);
+  });
+  const found = [];
+  for (const each of candidates) {
+    each.focus();
+    await new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)));  // what was never in sight
+    if (isCovered(each)) found.push(each.outerHTML.slice(0, 150));
+  }
+  document.activeElement.blur();
+  scrollTo(0, 0);
+  return found;
+}
 """
 MAX_BYTES: Final = 150_000  # of scripts and styles together, as they are served: not compressed
 WHEN_NEEDED: Final = "/static/vendor/tus.min.js"  # no page opens with it; it comes with the first file that is chosen
@@ -130,6 +162,9 @@ class Watch:
             taken = self.page.evaluate("document.documentElement.scrollWidth")
             if taken > width:
                 self.problems.append(f"it takes {taken} of {width} px")
+        self.page.set_viewport_size({"width": TABLET, "height": 800})
+        self.problems += [f"{TABLET} px: {each}" for each in self.page.evaluate(CUT)]
+        self.problems += [f"{TABLET} px, covered: {each}" for each in self.page.evaluate(COVERED)]
         if self.page.evaluate("document.getAnimations().length"):
             self.problems.append("something moves, though the person wants nothing to")
 

@@ -52,6 +52,25 @@ def texts(of: Any) -> list[str]:
     return [of] if isinstance(of, str) else list(of)
 
 
+# Pages that teachers and operators read, and no student; their words must be in no other place to be looked at here.
+FOR_STAFF: Final = re.compile(
+    r"templates/evaluations/(_board|_lab|_review|_rerating|rerating|rubric|_old_and_new|calibration|class|lab|retry_failed"
+    r"|review|student\.html|members/(import|overview|cards)|privacy/(erase|class))"
+    r"|evaluations/(views/(lab|review|reratings|calibration|rubrics|classes)|pages/(board|lab|review|reratings|rubric)"
+    r"|access/members/roster)"
+)
+FAMILIAR: Final = re.compile(
+    r"\b(du|dich|dir|dein|deine[mnrs]?)\b|\b(Füge|Wähle|Drucke|Lösche|Versuch|Leg|Gib|Öffne)\b", re.IGNORECASE
+)
+
+
+def test_german_pages_say_sie_to_whom_they_are_for_if_only_staff_reads_them() -> None:
+    for_staff = [each for each in languages.read(CATALOGUES["de"]) if each.id and each.locations]
+    for_staff = [each for each in for_staff if all(FOR_STAFF.match(path) for path, _ in each.locations)]
+    assert len(for_staff) > 300
+    assert [text for each in for_staff for text in texts(each.string) if FAMILIAR.search(text)] == []
+
+
 def test_there_is_a_catalogue_for_each_language_but_the_one_of_the_sources() -> None:
     assert set(CATALOGUES) == set(dict(settings.LANGUAGES)) - {settings.LANGUAGE_CODE}
 

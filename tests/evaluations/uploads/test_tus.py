@@ -63,6 +63,15 @@ def test_a_finished_upload_still_says_where_its_submission_is(ada: Tus) -> None:
     assert again["Cache-Control"] == "no-store"
 
 
+def test_what_began_is_handed_in_to_its_class_though_its_student_left_meanwhile(ada: Tus, cast: Cast) -> None:
+    url = ada.start(len(CONTENT))
+    ada.patch(url, 0, CONTENT[:4000])
+    cast.classroom.students.remove(cast.ada)
+    assert ada.patch(url, 4000, CONTENT[4000:])["Submission-New"] == "1"
+    assert Submission.objects.get().classroom == cast.classroom
+    assert ada.create(len(CONTENT)).status_code == 404  # nothing new begins there
+
+
 def test_a_length_can_be_told_later(ada: Tus, disk: Path) -> None:
     url = ada.start()
     ada.patch(url, 0, CONTENT[:5000])

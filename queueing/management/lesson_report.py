@@ -59,7 +59,7 @@ def rows(found: Lesson) -> Iterator[Row]:
         yield from _spread(section, name, spread)
     yield from (("failures", code, number) for code, number in found.errors.items())
     for target in found.targets:
-        yield "targets", f"{target.name} ({target.wanted})", f"{_or_dash(target.value)} {WORDS[target.reached]}"
+        yield "targets", f"{target.name} ({target.wanted})", f"{target.was} {WORDS[target.reached]}"
 
 
 def _spread(section: str, name: str, spread: TimeSpread | None) -> Iterable[Row]:
@@ -93,7 +93,7 @@ def _lines(found: Lesson) -> Iterator[str]:
 
 
 def _target(one: LabTarget) -> list[str]:
-    return [one.name, one.wanted, _or_dash(one.value), WORDS[one.reached]]
+    return [one.name, one.wanted, one.was, WORDS[one.reached]]
 
 
 def _or_dash(value: float | None) -> str:

@@ -52,6 +52,13 @@ class LabTarget:
     value: float | None
     reached: bool | None
 
+    @property
+    def was(self) -> str:
+        """The value as `wanted` has it: a share in percent."""
+        if self.value is None:
+            return "–"
+        return f"{self.value:.1%}" if self.wanted.endswith("%") else f"{self.value:g}"
+
 
 @dataclass(frozen=True, slots=True)
 class Lesson:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from datetime import timedelta
 from io import StringIO
 
@@ -55,6 +56,12 @@ def test_every_shape_has_every_figure(handed_in: Submission) -> None:
     assert found["targets"][-1] == {"name": "videos lost", "wanted": "at most 0", "value": 0, "reached": True}
     assert "2 videos of 2 students: 1 done, 1 queued" in text
     assert all(name in page for _, name, _ in rows[1:])
+
+
+def test_a_share_is_shown_as_what_is_wanted_of_it(handed_in: Submission) -> None:
+    line = next(line for line in printed().splitlines() if line.startswith("results at the first try"))
+    assert re.search(r"at least 80\.0% +100\.0% +reached$", line)
+    assert "results at the first try (at least 80.0%),100.0% reached" in printed("--csv")
 
 
 def test_a_lost_video_misses_a_target(handed_in: Submission) -> None:

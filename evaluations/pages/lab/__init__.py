@@ -175,10 +175,7 @@ def _lesson(found: Lesson) -> LessonSummary:
     }
     return LessonSummary(
         _("From %(since)s to %(until)s: %(done)s of %(number)s done, %(failed)s failed.") % words,
-        tuple(
-            TargetLine(one.name, one.wanted, "–" if one.value is None else f"{one.value:g}", one.reached)
-            for one in found.targets
-        ),
+        tuple(TargetLine(one.name, one.wanted, one.was, one.reached) for one in found.targets),
     )
 
 

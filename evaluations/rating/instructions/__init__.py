@@ -4,8 +4,9 @@ What is said is never an instruction. A sentence that addresses the rater is mas
 it keeps its number, so no other sentence moves. A false alarm costs a student a sentence of their own, so no single
 word is enough, such as "score" or "ignore": it takes an order, a second person, or a form that only programs have.
 
-Words are a sieve, not a wall: of attacks worded in ways that nobody had thought of, it found a third at first sight
-(tests/evaluations/rating/test_instructions.py). What it misses is still data between the marks of `fence`.
+Words are a sieve, not a wall: of attacks worded in ways that nobody had thought of, it found a third at first sight,
+the last time 17 of 40 (tests/evaluations/rating/test_instructions.py). What it misses is still data between the marks
+of `fence`.
 """
 
 from __future__ import annotations

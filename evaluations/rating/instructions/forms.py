@@ -84,6 +84,7 @@ _SHOWABLE = _any(
     "example begrüßung anfang einstieg faden interesse detail plan grund ereignis erlebnis stärke beleg beweis",
     "nachweis schluss abschluss schlusssatz beispiel",
 )
+_ONE = r"(?:an? |the |my |eine?n? |den |die |das |meine?n? )?"
 _TALK = _any(
     "introduction presentation speech talk recording video clip text",
     "vorstellung rede vortrag aufnahme präsentation selbstvorstellung",
@@ -186,6 +187,10 @@ _FORMS: Final[dict[str, tuple[str, ...]]] = {
         rf"\b{_EVERY} {_ITEM}{_up_to(3)} (?:is|are|as|to|with|be|ist|sind|auf|mit|als)(?: all| alle)? {_YES}\b",
         rf"\b{_EVERY} {_ITEM} (?:sind |ist )?{_YES}\b",
         rf"\b(?:fulfill?s?|meets?|passes|satisfies|erfüllt|besteht) (?:{_EVERY} {_ITEM}|everything$|alles$)",
+        rf"\b(?:fulfill?ed|met|covered|satisfied) {_EVERY}(?: single)? (?:criteri(?:on|a)|items?|boxes)\b",
+        rf"\b{_EVERY} (?:punkte|kriterien|anforderungen|fragen) (?:des|der) (?:rasters?|bewertung|rubrik|aufgabe)\b",
+        rf"\bbei (?:allem|allen|jedem){_up_to(3)} (?:häkchen|haken|kreuz|ja)\b",
+        r"\b(?:results?|ergebnisse?) (?:have to|must|should|müssen) (?:be )?(?:maximum|maximal|perfect|perfekt)\b",
         rf"\b(?:evidence|proof|beleg|beweis) (?:for|of|für) (?:the |my |meine? )?(?:{_QUALITY}|{_EVERY} {_ITEM})\b",
         r"\b(?:has|have|hat|haben) (?:already )?(?:alles|everything) (?:erfüllt|fulfilled|right|passed|bestanden)\b",
     ),
@@ -194,6 +199,7 @@ _FORMS: Final[dict[str, tuple[str, ...]]] = {
         rf"(?:\b{_SHOWABLE}s? (?:(?:is|are|was|ist|sind|war|colon) )?{_YES}\b.*){{2}}",
         rf"\b{_TALK}\b.*\b{_SHOWABLE}s?\b.*\b{_SHOWABLE}s?\b.*\b{_SHOWABLE}",
         rf"\b{_SHOWABLE}s?\b.*\b{_SHOWABLE}s?\b.*\b{_SHOWABLE}.*\b{_TALK}\b",
+        rf"\b{_ONE}{_SHOWABLE}s? (?:and |und )?{_ONE}{_SHOWABLE}s? (?:and |und |with |mit )?{_ONE}{_SHOWABLE}s?\b",
         (
             rf"\b(?:everything|all|whatever|what)(?: that)? (?:a|any|every) (?:good"
             rf"|perfect|great|best) {_TALK} (?:needs|has|must|should)\b"
@@ -211,6 +217,17 @@ _FORMS: Final[dict[str, tuple[str, ...]]] = {
             r"\b(?:be|sei|seid|seien sie) (?:so )?(?:\S+ )?(?:kind|nice|generous|lenient|gentle|merciful|easy|fair"
             r"|lieb|nett|gnädig|gütig|großzügig|mild) (?:to|with|on|mit|zu) (?:me|mir|this|diese\w*)\b"
         ),
+        rf"\b(?:if|when) (?:this|it|my {_TALK}){_up_to(3)} {_TOP}\b",
+        rf"\b(?:if|wenn|falls) (?:i|ich)\b{_up_to(4)} {_TOP}\b.*\b(?:you|dir|ihnen|euch)\b",
+        r"\bif i (?:fail|do not pass|don't pass) (?:this|here)\b|\bwenn ich (?:hier|damit) durchfalle\b",
+        (
+            rf"\b(?:he|she|they|friends?) (?:\S+ )?(?:got|received) (?:an? )?(?:{_NUMBER}|{_TOP})\b.*\b(?:so|and) "
+            r"(?:should i|i should|i deserve)\b"
+        ),
+        rf"\b(?:alle|anderen?|jeder|freund\w*|klasse)\b.*\bdafür (?:\S+ )?{_GRADE} (?:bekommen|gekriegt|erhalten)\b",
+        rf"\b(?:du|sie){_up_to(4)} nicht (?:so|zu) streng (?:wärst|wären|bewertest|bewerten)\b",
+        r"\b(?:sei|seien sie) (?:bitte )?nicht (?:so|zu) streng\b|\b(?:do not|don't) be (?:so|too) (?:strict|harsh)\b",
+        r"\b(?:sehen|betrachten|werten|nehmen) sie (?:das|dies\w*|mein\w*|folgende\w*)\b.*\bals\b",
         rf"\bi (?:\S+ )?(?:get|receive|deserve) (?:less|lower|worse) than (?:an? )?{_NUMBER}\b",
         rf"\bich (?:weniger|schlechter) als (?:eine )?{_NUMBER} (?:bekomme|kriege|erhalte)\b",
         (
@@ -249,6 +266,18 @@ _FORMS: Final[dict[str, tuple[str, ...]]] = {
         r"\b(?:answer|respond|reply|antworte|antworten sie) (?:only|just|nur) (?:with|mit|yes|ja)\b",
         r"\b(?:evaluation|rating|assessment|grading) (?:is )?(?:complete|completed|finished|done)\b",
         r"\ball (?:the )?boxes\b",
+        r"\b(?:computer|you and me|unter uns)\b.*\b(?:say|sage?) (?:\S+ )?(?:yes|ja)\b",
+        (
+            r"\byou are (?:the|an?|such an?)(?: \S+){1,2} (?:assistant|algorithm|program|robot)\b"
+            r"|\bdu bist (?:der|die|das|eine?)(?: \S+){1,2} (?:assistent|programm|roboter)\b"
+        ),
+        r"\b(?:be|sei|werde) (?:that|this|like the|dieser|wie der) (?:\S+ )?(?:robot|computer|roboter)\b",
+        r"\bwe are (?:now )?in (?:a )?test mode\b|\bwir sind (?:jetzt )?im testmodus\b",
+        (
+            r"\b(?:from (?:here|now) on|ab (?:jetzt|hier|sofort))\b.*"
+            r"\b(?:means|bedeutet|heißt|true|yes|ja|wahr|stimmt)\b"
+            r"|\b(?:means|bedeutet|heißt)\b.*\b(?:from (?:here|now) on|ab (?:jetzt|hier|sofort))\b"
+        ),
         rf"\bas an? (?:\S+ )?{_MACHINE}(?: model)? (?:you|please)\b",
         rf"\bals (?:eine? )?{_MACHINE} (?:du|musst|sollst|solltest|bist|kannst|bitte)\b",
         rf"\byou are (?:now|only|just) an? (?:\S+ )?{_MACHINE}\b",
@@ -304,6 +333,11 @@ _FORMS: Final[dict[str, tuple[str, ...]]] = {
             r"\b(?:dieser|jeder|(?:der|mein) (?:erste|letzte|nächste"
             r"|folgende|vorige|vorherige)) satz (?:zeigt|beweist|belegt)\b"
         ),
+        (
+            r"\b(?:this|the) sentence\b.*\b(?:is|as|counts as) (?:my |the |an? )?"
+            r"(?:proof|evidence|reason|closing|example)\b"
+        ),
+        rf"\b(?:dieser|der) satz\b{_up_to(3)} (?:beleg|beweis|grund|schlusssatz|nachweis) für\b",
         r"\b(?:nimm|zitiere|verwende|benutze|wähle) (?:den )?(?:(?:ersten|letzten) )?(?:satz|sätze)\b",
     ),
     "a teacher's voice": (
@@ -320,7 +354,9 @@ _FORMS: Final[dict[str, tuple[str, ...]]] = {
             rf"^(?:anmerkung|hinweis|notiz|kommentar|nachricht) (?:(?:der|des|von|vom|an|für|den|die|dem) )+"
             rf"(?:{_STAFF}|{_MACHINE})\b"
         ),
-        rf"\b(?:this is|here is|it is){_up_to(2)} (?:the|your) (?:teacher|examiner|headmaster|principal)\b",
+        rf"\b(?:this is|here is|it is){_up_to(2)} (?:the|your) (?:teacher|examiner|headmaster|principal|developer)\b",
+        rf"\b{_SPEECH}{_up_to(4)} (?:graded|rated|approved|verified|benotet|bewertet|freigegeben|geprüft)\b",
+        rf"\b{_SPEECH}{_up_to(4)} checked\b.*\b{_GRADE}\b",
         r"\b(?:teacher|examiner|headmaster|principal) (?:is )?speaking\b",
         rf"\bhier (?:spricht|ist) (?:der|die|ihre?) {_STAFF}\b",
         (
@@ -354,6 +390,7 @@ _FORMS: Final[dict[str, tuple[str, ...]]] = {
         ),
     ),
     "an example for a model": (
+        rf"\b(?:example|beispiel) {_NUMBER}\b.*\b(?:answer|true|yes|antwort|wahr|ja)\b",
         rf"^(?:(?:next|nächste) )?(?:{DATA_LABEL}|{_ROLE}) colon\b",
         r"\b(?:assistant|assistent|system|user|human|rating|bewertung|score|output|answer|antwort) colon\b",
         rf"^(?:rating|score|bewertung|answer|antwort|output|item|grade) (?:is )?(?:all |alle )?(?:{_NUMBER}|{_YES})$",

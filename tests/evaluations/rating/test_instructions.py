@@ -1,6 +1,6 @@
 """Sentences that talk to the rater, found by their words; and introductions in which such words are innocent.
 
-attacks.json and harmless.json were written in six rounds, each before the forms were tuned to it. What the first
+attacks.json and harmless.json were written in seven rounds, each before the forms were tuned to it. What the first
 runs found, in the order of the rounds (false alarms in brackets):
 
     1, the half held out     47 of 48    (0 of 115)
@@ -9,8 +9,9 @@ runs found, in the order of the rounds (false alarms in brackets):
     4, another wording        6 of 22    (0 of 35)
     5, another wording        9 of 22    (2 of 26)
     6, other kinds            3 of 20
+    7, other kinds           17 of 40    (0 of 60)
 
-So the forms know what they have met. The next new wording is found in about one of three cases.
+So the forms know what they have met. The next new wording is found in one of three cases, or two of five.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ demo class with real models, `engines` sets ours beside openai-whisper's command
 hand-over between both, `dashboards` times how soon open pages show a change, `uploads` sends thirty videos at once
 through a real daphne (with `--nginx` behind nginx), each cut twice, while a dashboard is watched, `estimates` holds
 what students are told of their waits against how long they were, `coach` times answers for 1, 5 and 50 askers and how
-much longer a class takes meanwhile.
+much longer a class takes meanwhile, at a fake Ollama and, eight beside eight, with the embedded model.
 
 `judge` (not among "all": without a GPU it can take hours) sets the ratings of the configured model beside the two
 markings of tests/gold, without a database: `python -m tests.benchmarks judge --help`. `attacks` asks it twenty attacks

@@ -1,5 +1,7 @@
 """How soon the coach begins to answer, how fast it writes, and what a class loses by it: at a fake Ollama.
 
+Last with the small embedded model: eight ask while eight are evaluated, on the same cores.
+
 The fake needs TOKEN_SECONDS for a token and nothing to begin. An answer's last words are held back while it is written
 (`guard.HELD_WORDS`), so about ten tokens are the model's own share of the time to the first text.
 """
@@ -9,6 +11,7 @@ from __future__ import annotations
 import os
 import time
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
 
 ASKERS: Final = (1, 5, 50)
 SLOTS: Final = 5
+TOGETHER: Final = 8
 TOKEN_SECONDS: Final = 0.02
 LOOK_SECONDS: Final = 0.1
 END_SECONDS: Final = 600.0
@@ -40,10 +44,13 @@ def coach(*, rounds: int, students: int, say: Callable[[str], None]) -> list[Tab
     """
     from django.test import override_settings
 
-    with override_settings(LLM_CAN_JUDGE=True), _lab():
+    with override_settings(LLM_CAN_JUDGE=True):
         asked_about = _askers(max(ASKERS))
-        _await_answers(_ask(asked_about[:1]))  # the model is loaded, and the worker has begun
-        return [_answers(asked_about, rounds, say), _slow_down(asked_about, students, rounds, say)]
+        with _at_fake_ollama():
+            _await_answers(_ask(asked_about[:1]))  # the model is loaded, and the worker has begun
+            tables = [_answers(asked_about, rounds, say), _slow_down(asked_about, students, rounds, say)]
+        with _at_embedded_model():
+            return [*tables, _together(asked_about[:TOGETHER], say)]
 
 
 def _answers(asked_about: Sequence[Submission], rounds: int, say: Callable[[str], None]) -> Table:
@@ -96,9 +103,43 @@ def _slow_down(asked_about: Sequence[Submission], students: int, rounds: int, sa
     return Table("coach_class", f"a class of {students}, form and rating, while others ask without end", rows)
 
 
+def _together(asked_about: Sequence[Submission], say: Callable[[str], None]) -> Table:
+    """As many ask once as are evaluated; everything must end, and no rating be lost."""
+    from evaluations.models import CoachQuestion
+
+    say(f"{len(asked_about)} are evaluated by the embedded model, then again while {len(asked_about)} ask")
+    alone = _evaluate(len(asked_about))
+    keys = _ask(asked_about)
+    took = _evaluate(len(asked_about))
+    _until(lambda: len(_ended(dict(zip(keys, asked_about, strict=True)))) == len(keys))
+    found = list(CoachQuestion.objects.filter(pk__in=keys).select_related("task"))
+    shown = [one for one in found if one.first_text_at]
+    first = [_ms(one.asked_at, one.first_text_at) for one in shown]
+    row: Row = {
+        "class s": took,
+        "alone": alone,
+        "ends": ", ".join(f"{number} {end}" for end, number in Counter(one.end for one in found).items()),
+        "first text after s, p50": median(first) / 1000,
+        "longest": max(first) / 1000,
+        "from begun to first text s, p50": median(_ms(one.begun_at, one.first_text_at) for one in shown) / 1000,
+    }
+    return Table("coach_embedded", f"{len(found)} ask while {len(found)} are evaluated, embedded small model", [row])
+
+
 @contextmanager
-def _lab() -> Iterator[None]:
-    """A worker at a fake Ollama."""
+def _at_embedded_model() -> Iterator[None]:
+    """A worker with the small model in a process of its own. It is no judge: what it says is not looked at."""
+    from queueing.engines.llm import models
+
+    named = {f"LLM_{role}_MODEL": models.SMALL for role in ("EXTRACT", "RATE")}
+    given = {**named, "LLM_PROTOCOL": "embedded", "LLM_CAN_JUDGE": "true", "STT_ENGINE": "simulated"}
+    with processes.running(Command(("manage.py", "run_phase_worker"), {**os.environ, **given})):
+        yield
+
+
+@contextmanager
+def _at_fake_ollama() -> Iterator[None]:
+    """A worker at a server that needs TOKEN_SECONDS for a token."""
     from tests.doubles import ollama
     from tests.doubles.ollama import FakeOllama
 

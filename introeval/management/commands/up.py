@@ -280,7 +280,8 @@ def alone(data_dir: Path) -> Iterator[None]:
                 f"The lab of {data_dir} runs already, as process {lock.pid()}. Stop that one first (Ctrl-C, or "
                 f"`kill {lock.pid()}`), or name another directory with --data-dir."
             )
-        lock.write_pid()
+        with suppress(OSError):  # on a full disk nobody learns the number
+            lock.write_pid()
         yield
 
 

@@ -127,7 +127,7 @@ def _looked_at(found: Submission, viewer: User, shown: Evaluation, decided: Sequ
     return {
         "decisions": history.lines(found, viewer, decided),
         "asked": asked,
-        "may_ask": asked is None and own and released,
+        "may_ask": asked is None and own and released and shown.overall is not None,
     }
 
 

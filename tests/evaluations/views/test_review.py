@@ -331,6 +331,12 @@ def ask(user: User, rating: Evaluation, sentence: str) -> str:
     return text_of(signed_in(user).post(url, {"sentence": sentence}, follow=True))
 
 
+def test_where_nothing_is_rated_no_other_look_is_offered(cast: Cast) -> None:
+    rating = write_results(hand_in(cast.ada, cast.classroom), method="none", overall=None)
+    assert "No scores." in as_student(cast.ada, rating)
+    assert "Ask for another look" not in as_student(cast.ada, rating)
+
+
 def test_a_student_asks_once_and_both_read_the_answer(cast: Cast, teacher: Client) -> None:
     rating = write_results(hand_in(cast.ada, cast.classroom))
     assert "Ask for another look" in as_student(cast.ada, rating)
